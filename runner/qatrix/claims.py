@@ -1,0 +1,95 @@
+"""What a matrix claims about its cases: tolerances, graph checks, expectations.
+
+Declared in YAML, judged later, kept in the record: so they live on common ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qatrix.errors import Source
+from qatrix.expressions import Statement, Value
+
+Verdict = Literal[
+    "exact",
+    "close",
+    "checked",
+    "diverged",
+    "check_failed",
+    "unquantized",
+    "failed",
+    "unavailable",
+    "skipped",
+    "invalid",
+    "timed_out",
+    "crashed",
+]
+PipelineName = Literal["pt2e", "fx"]
+ComparisonPoint = Literal["prepare", "convert"]
+CheckPoint = Literal["prepare", "convert", "reexport"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far two tensors may be apart: |left - right| <= atol + rtol * |right|.
+
+    The default is `torch.testing.assert_close`'s for float32.
+    https://docs.pytorch.org/docs/stable/testing.html
+    """
+
+    name: str = "float32"
+    rtol: float = 1.3e-6
+    atol: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphCheck:
+    """An assertion on the graph that a pipeline made, bound to one case.
+
+    `graph` is an expected graph in the small language; `counts` maps an op to how often it
+    occurs; `order` lists ops that must occur in this order (others may stand between);
+    `absent` lists ops that must not occur; `live_annotations` demands that no quantization
+    annotation refers to a node that is not in the graph any more. `scope` holds the values
+    that the expressions may use: the check's parameters, the pattern's parameters, `dim`
+    and `per_channel`.
+    """
+
+    name: str
+    about: str
+    at: CheckPoint
+    pipelines: tuple[str, ...]
+    graph: tuple[Statement, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    live_annotations: bool = False
+    scope: Mapping[str, Value] = field(default_factory=dict)
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """A known difference: the verdict that YAML declares for the cases a glob names, and why.
+
+    It holds only where every condition does: `torch` and `torchao` are version specifiers
+    (">=2.5,<2.9"), `device` a device name. `pipeline`, `stage`, `error` (the exception's
+    type) and `message` (a part of its message) narrow a failure; `checks` names the checks
+    that fail too. Strict both ways: a case that ends in another way is unexpected, also
+    when it got better.
+    """
+
+    cases: str
+    verdict: Verdict
+    because: str
+    pipeline: str | None = None
+    stage: str | None = None
+    error: str | None = None
+    message: str | None = None
+    checks: tuple[str, ...] = ()
+    torch: str | None = None
+    torchao: str | None = None
+    device: str | None = None
+    link: str | None = None
+    source: Source

@@ -1,0 +1,267 @@
+"""What a matrix declares, parsed once and frozen; nothing here refers to torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Tolerance
+from qatrix.errors import Source
+from qatrix.expressions import Call, Expression, Statement, Value
+
+Mode = Literal["qat", "ptq", "dynamic"]
+# Axes with a meaning of their own; any other axis is a parameter of the pattern.
+RESERVED_AXES = ("pattern", "conv", "dim", "quantizer", "device")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """One input of a pattern: a shape as expressions over the pattern's parameters and `dim`.
+
+    `spatial` shapes are written (batch, channels, *[spatial] * dim): `shape` then holds batch
+    and channels, and `spatial` the length of each of the `dim` trailing axes.
+    """
+
+    name: str
+    shape: tuple[Expression, ...]
+    spatial: Expression | None
+    dtype: str
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """One layer: a call of a `torch.nn` class ("BatchNormNd" takes the case's dim), of `conv`
+    (the case's conv kind), or of another pattern, which is then in `pattern`."""
+
+    name: str
+    call: Call
+    pattern: PatternSpec | None
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternSpec:
+    """A model to quantize: layers and the statements that call them, or a factory.
+
+    `params` are its parameters with their defaults; `takes_conv` and `takes_dim` say whether
+    any layer, of this pattern or of one it is composed of, depends on the case's conv kind
+    or dim (an input of declared spatial size depends on dim too).
+    """
+
+    name: str
+    about: str
+    params: Mapping[str, Value]
+    layers: tuple[LayerSpec, ...]
+    forward: tuple[Statement, ...]
+    factory: str | None
+    factory_args: Mapping[str, Value]
+    inputs: tuple[InputSpec, ...]
+    takes_conv: bool
+    takes_dim: bool
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvKind:
+    """A kind of convolution: the `torch.nn` class ("ConvNd", "ConvTransposeNd") and the
+    arguments it adds to every `conv(…)` call, expressions over that call's own arguments
+    (`groups: in_channels`)."""
+
+    name: str
+    about: str
+    module: Literal["ConvNd", "ConvTransposeNd"]
+    args: Mapping[str, Expression]
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceSpec:
+    """A device by name, and torch's name for it ("cpu", "cuda")."""
+
+    name: str
+    torch: str
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """How one kind of tensor is quantized: dtype, range, scheme, axis, observer, fake quantize.
+
+    `observer` and `fake_quantize` are names of the tables in `schema.py`; None takes the
+    default of the case's mode. `eps` is the observer's smallest scale.
+    """
+
+    dtype: str
+    quant_min: int
+    quant_max: int
+    qscheme: str
+    ch_axis: int | None
+    observer: str | None
+    fake_quantize: str | None
+    eps: float | None
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedSpec:
+    """A bias whose scale is the product of the scales it is derived from, zero point 0."""
+
+    derived_from: tuple[str, ...]
+    dtype: str
+    quant_min: int
+    quant_max: int
+    qscheme: str
+    ch_axis: int | None
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pt2ePreset:
+    """A quantizer that PT2E already has, and the arguments of its configuration."""
+
+    quantizer: str
+    config: Mapping[str, Value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FxPreset:
+    """A backend config and a qconfig that FX already has, by name."""
+
+    backend_config: str
+    qconfig: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSpec:
+    """One round of capture, prepare, forward and convert.
+
+    `submodules` names the submodules it works on (empty: the whole model); `dynamic_batch`
+    captures them with a dynamic first dimension; `skip_modules` lists `torch.nn` classes
+    that this round leaves alone.
+    """
+
+    quantizer: QuantizerSpec
+    submodules: tuple[str, ...]
+    dynamic_batch: bool
+    skip_modules: tuple[str, ...]
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerSpec:
+    """How a model is quantized: a preset per pipeline, or declared tensor specs, or phases.
+
+    Declared specs annotate the op chains named in `annotate` ("conv_bn": a convolution
+    followed by a batch norm); ops in `shared` share one set of quantization parameters
+    between their inputs and their output.
+    """
+
+    name: str
+    about: str
+    mode: Mode
+    pt2e: Pt2ePreset | None
+    fx: FxPreset | None
+    annotate: tuple[str, ...]
+    activation: TensorSpec | None
+    weight: TensorSpec | None
+    bias: DerivedSpec | None
+    shared: tuple[str, ...]
+    phases: tuple[PhaseSpec, ...]
+    source: Source
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether weights have a scale per channel."""
+        if self.weight is not None:
+            return self.weight.qscheme.startswith("per_channel")
+        return self.pt2e is not None and bool(self.pt2e.config.get("is_per_channel", False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckUse:
+    """A suite's use of a named check: for the cases that have all values of `where`, with
+    the parameters of `with_`."""
+
+    check: GraphCheck
+    where: Mapping[str, tuple[Value, ...]]
+    with_: Mapping[str, Value]
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """An `include` or `exclude` entry: values per axis, a reason, a place."""
+
+    values: Mapping[str, tuple[Value, ...]]
+    because: str
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteSpec:
+    """A product of axes, what it adds and leaves out, and the checks to make.
+
+    `axes` keeps the order of the file. `pipelines` lists who runs; where it is not all of
+    them `pipelines_because` says why. `convert_in` is the mode the prepared model is in when
+    it is converted. `skip` is a reason not to run the suite's cases, None to run them.
+    """
+
+    name: str
+    about: str
+    axes: Mapping[str, tuple[Value, ...]]
+    include: tuple[Rule, ...]
+    exclude: tuple[Rule, ...]
+    pipelines: tuple[str, ...]
+    pipelines_because: str | None
+    compare: tuple[ComparisonPoint, ...]
+    checks: tuple[CheckUse, ...]
+    tolerance: Tolerance
+    convert_in: Literal["eval", "train"]
+    skip: str | None
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Everything that a set of YAML files declares."""
+
+    patterns: Mapping[str, PatternSpec]
+    conv_kinds: Mapping[str, ConvKind]
+    devices: Mapping[str, DeviceSpec]
+    quantizers: Mapping[str, QuantizerSpec]
+    tolerances: Mapping[str, Tolerance]
+    checks: Mapping[str, GraphCheck]
+    suites: Mapping[str, SuiteSpec]
+    expectations: tuple[Expectation, ...]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One point of a product, with everything that is needed to run it.
+
+    `params` are the pattern's parameters with the axes' values in them. `seed` makes the
+    weights and inputs: a hash of what the float model is (pattern, conv kind, dim,
+    parameters), so that it does not depend on suite, quantizer, pipeline, device or order.
+    """
+
+    case_id: str
+    suite: str
+    axes: Mapping[str, Value]
+    pattern: PatternSpec
+    params: Mapping[str, Value]
+    conv_kind: ConvKind | None
+    dim: int | None
+    quantizer: QuantizerSpec
+    device: DeviceSpec
+    pipelines: tuple[str, ...]
+    pipelines_because: str | None
+    compare: tuple[ComparisonPoint, ...]
+    tolerance: Tolerance
+    checks: tuple[GraphCheck, ...]
+    convert_in: Literal["eval", "train"]
+    skip: str | None
+    seed: int
+    source: Source

@@ -1,0 +1,202 @@
+"""The tree of the small language in which layers, forward passes and expected graphs are written.
+
+`declare.language` builds it from text, `pipelines.models` turns it into a module and
+`judge.graphs` matches it against a graph. Nothing here runs Python code from YAML:
+`evaluate` knows arithmetic, comparisons and the names it is given, and nothing else.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from qatrix.errors import Source
+
+Scalar: TypeAlias = bool | int | float | str | None
+Value: TypeAlias = Scalar | tuple["Value", ...]
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A number, a string, a boolean or None."""
+
+    value: Scalar
+
+
+@dataclass(frozen=True)
+class Name:
+    """A parameter, an input, an earlier assignment; in an expected graph also a capture."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A tuple or list display; `kind` is "tuple" or "list"."""
+
+    kind: str
+    items: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A dict display with string keys."""
+
+    items: tuple[tuple[str, Expression], ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operator applied to one operand (unary) or two (binary): "+", "@", "==", "not", …"""
+
+    operator: str
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call by (dotted) name: a layer, `torch.cat`, `F.relu`, a conv kind, an op of a graph."""
+
+    function: str
+    args: tuple[Expression, ...] = ()
+    kwargs: tuple[tuple[str, Expression], ...] = ()
+
+
+@dataclass(frozen=True)
+class MethodCall:
+    """A call of a tensor method: `x.relu()`."""
+
+    value: Expression
+    method: str
+    args: tuple[Expression, ...] = ()
+    kwargs: tuple[tuple[str, Expression], ...] = ()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`start:stop:step` inside an index; a missing part is None."""
+
+    start: Expression | None
+    stop: Expression | None
+    step: Expression | None
+
+
+@dataclass(frozen=True)
+class Index:
+    """`value[index]`; several indices are a tuple Sequence, `…` is Literal("...")."""
+
+    value: Expression
+    index: Expression
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """`then if condition else otherwise`; only in expected graphs."""
+
+    condition: Expression
+    then: Expression
+    otherwise: Expression
+
+
+Expression: TypeAlias = (
+    Literal | Name | Sequence | Dictionary | Operation | Call | MethodCall | Slice | Index | Conditional
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assign:
+    """`a = …`, `a, b = …` (several targets) or, with an operator, `a += …` (in place)."""
+
+    targets: tuple[str, ...]
+    value: Expression
+    operator: str | None
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Return:
+    """`return …`, the last statement of a forward pass; in an expected graph the graph's output."""
+
+    value: Expression
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assert:
+    """`assert …`; only in expected graphs, about captured nodes and literals."""
+
+    condition: Expression
+    source: Source
+
+
+Statement: TypeAlias = Assign | Return | Assert
+
+BINARY: Final[Mapping[str, Callable[..., object]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+    "@": operator.matmul,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "and": lambda left, right: left and right,
+    "or": lambda left, right: left or right,
+}
+UNARY: Final[Mapping[str, Callable[..., object]]] = {"-": operator.neg, "+": operator.pos, "not": operator.not_}
+
+
+class EvaluationError(ValueError):
+    """An expression names something unknown or asks for something that is not arithmetic."""
+
+
+def evaluate(
+    expression: Expression,
+    scope: Mapping[str, object],
+    functions: Mapping[str, Callable[..., object]] | None = None,
+) -> object:
+    """The value of an expression over the names of `scope`.
+
+    Only the given functions may be called; tuples and lists come back as tuples and lists.
+    Raises EvaluationError for an unknown name or function, or when the arithmetic fails.
+    """
+    known = functions or {}
+
+    def value_of(part: Expression) -> object:
+        match part:
+            case Literal(value):
+                return value
+            case Name(id):
+                if id not in scope:
+                    msg = f"unknown name '{id}'; known are {', '.join(sorted(scope)) or 'none'}"
+                    raise EvaluationError(msg)
+                return scope[id]
+            case Sequence(kind, items):
+                values = [value_of(item) for item in items]
+                return tuple(values) if kind == "tuple" else values
+            case Dictionary(items):
+                return {key: value_of(item) for key, item in items}
+            case Operation(symbol, (operand,)):
+                return UNARY[symbol](value_of(operand))
+            case Operation(symbol, (left, right)):
+                return BINARY[symbol](value_of(left), value_of(right))
+            case Conditional(condition, then, otherwise):
+                return value_of(then) if value_of(condition) else value_of(otherwise)
+            case Call(function, args, kwargs) if function in known:
+                return known[function](*map(value_of, args), **{key: value_of(item) for key, item in kwargs})
+            case _:
+                msg = f"not a value: {part}"
+                raise EvaluationError(msg)
+
+    try:
+        return value_of(expression)
+    except (TypeError, ArithmeticError, KeyError) as error:
+        raise EvaluationError(str(error)) from error

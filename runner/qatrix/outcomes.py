@@ -1,0 +1,186 @@
+"""What became of a case: facts, verdicts, records. Frozen, JSON-able, without torch.
+
+Units are in the names; None means "not measured".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from qatrix.claims import Expectation, Verdict
+from qatrix.errors import Source
+from qatrix.expressions import Value
+
+# Where several verdicts apply the first of these is the case's; the record keeps all the facts.
+PRECEDENCE: Final[tuple[Verdict, ...]] = (
+    "invalid",
+    "skipped",
+    "unavailable",
+    "crashed",
+    "timed_out",
+    "failed",
+    "unquantized",
+    "diverged",
+    "check_failed",
+    "close",
+    "checked",
+    "exact",
+)
+# Verdicts that need no expectation: nothing is wrong, or nothing could be said.
+UNREMARKABLE: Final[frozenset[Verdict]] = frozenset({"exact", "close", "checked", "skipped", "unavailable"})
+
+STAGES: Final = ("build", "capture", "prepare", "forward", "convert", "quantized_forward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorReport:
+    """An exception, kept as text: its type's qualified name, message and traceback."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTime:
+    """One stage of one pipeline and how long it took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineOutcome:
+    """What one pipeline did with a case.
+
+    `status` is "ok", "failed" (see `failed_stage` and `error`), "unavailable" (this
+    environment lacks it), "inexpressible" (this pipeline cannot express the quantizer) or
+    "not_declared" (the case leaves it out); `reason` says why where there is no error.
+    `sqnr_db` compares the quantized output with the float model in eval mode after the same
+    training forwards. `fake_quantizes` counts fake-quantize modules (observers in post
+    training quantization) after prepare; the other counts are of the converted graph.
+    """
+
+    pipeline: str
+    status: Literal["ok", "failed", "unavailable", "inexpressible", "not_declared"]
+    reason: str | None = None
+    failed_stage: str | None = None
+    error: ErrorReport | None = None
+    sqnr_db: float | None = None
+    fake_quantizes: int | None = None
+    quantize_ops: int | None = None
+    dequantize_ops: int | None = None
+    batch_norms_left: int | None = None
+    stages: tuple[StageTime, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two pipelines' outputs at one point.
+
+    `status` is "exact" (equal to the bit), "close", "diverged" or "mismatched" (structure,
+    shape or dtype differ, so there are no numbers; `message` says how). `max_abs` and
+    `max_rel` are the greatest absolute and relative difference over all tensors,
+    `max_abs_at` its place ("[0]['logits'][1, 2]"). `max_steps` is max_abs in quantization
+    steps of the output, None where the output is not quantized.
+    """
+
+    at: str
+    left: str
+    right: str
+    status: Literal["exact", "close", "diverged", "mismatched"]
+    message: str | None = None
+    max_abs: float | None = None
+    max_rel: float | None = None
+    max_abs_at: str | None = None
+    mismatched: int | None = None
+    total: int | None = None
+    max_steps: float | None = None
+    rtol: float
+    atol: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOutcome:
+    """One check on one pipeline; "not_run" where the pipeline did not get as far."""
+
+    name: str
+    pipeline: str
+    status: Literal["passed", "failed", "not_run"]
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """All that is known about one case of one run.
+
+    `summary` is the verdict in words ("fx failed at prepare"), `reason` why a case did not
+    run, `expected` the expectation that applied and `unexpected_because` what did not fit.
+    `output` is the tail of what the case printed, where it was captured.
+    """
+
+    case_id: str
+    suite: str
+    axes: Mapping[str, Value]
+    verdict: Verdict
+    summary: str
+    expected: Expectation | None = None
+    unexpected: bool = False
+    unexpected_because: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    checks: tuple[CheckOutcome, ...] = ()
+    pipelines: Mapping[str, PipelineOutcome] = field(default_factory=dict)
+    seed: int = 0
+    seconds: float = 0.0
+    reason: str | None = None
+    error: ErrorReport | None = None
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Points of a product that are not cases: left out by an `exclude`, or equal to another.
+
+    `kind` is "excluded" or "merged"; `count` how many points this reason dropped.
+    """
+
+    kind: Literal["excluded", "merged"]
+    suite: str
+    because: str
+    count: int
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a run took place: package versions (None: not installed), platform, devices."""
+
+    python: str
+    platform: str
+    processor: str
+    packages: Mapping[str, str | None]
+    devices: Mapping[str, str]
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One execution of a selection of cases in one environment.
+
+    `declared` is the number of selected cases; `dropped` what the expansion left out;
+    `warnings` are stale expectations and excludes, as sentences; `command` the arguments
+    that made the run; `started` is ISO 8601 in UTC.
+    """
+
+    id: str
+    started: str
+    seconds: float
+    command: tuple[str, ...]
+    environment: Environment
+    declared: int
+    dropped: tuple[Dropped, ...] = ()
+    warnings: tuple[str, ...] = ()
+    finished: bool = False
