@@ -1,0 +1,227 @@
+"""One pipeline's way through its stages: timed, caught, and observed on the way."""
+
+from __future__ import annotations
+
+import copy
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
+from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
+from qatrix.pipelines import Pipeline
+from qatrix.pipelines.models import build_model
+from qatrix.pipelines.torchenv import PackageMissing
+
+# Set before each forward of each pipeline, so that dropout draws alike in all of them; the value
+# is the one of PyTorch's own PT2E QAT tests.
+FORWARD_SEED: Final = 100
+
+
+class Observer(Protocol):
+    """Who looks at a pipeline's program at a point, before a later stage changes it in place."""
+
+    def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
+        """See the program at "prepare", "convert" or "reexport", with its outputs where it was run."""
+
+
+class StageFailed(Exception):
+    """A stage raised; carries its name and the original exception as `__cause__`."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+@dataclass
+class StageClock:
+    """Times stages by name; a stage that runs in several phases adds up."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            with warnings.catch_warnings():
+                # Both pipelines and torch itself warn of deprecations at every call.
+                warnings.simplefilter("ignore")
+                yield
+        except Exception as error:
+            raise StageFailed(stage) from error
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    def times(self) -> tuple[StageTime, ...]:
+        """The stages in the order in which they first ran."""
+        return tuple(StageTime(name=name, seconds=seconds) for name, seconds in self.seconds.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What one phase works on: the whole model (path "") or a submodule, and its inputs."""
+
+    path: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+
+
+def run_stages(
+    case: Case, name: str, pipeline: Pipeline, inputs: tuple[Tensor, ...], observe: Observer
+) -> PipelineOutcome:
+    """Take the case through one pipeline; what it raises is in the outcome."""
+    absent = pipeline.missing()
+    if absent is not None:
+        return PipelineOutcome(pipeline=name, status="unavailable", reason=absent)
+    reason = pipeline.inexpressible(case.quantizer)
+    if reason is not None:
+        return PipelineOutcome(pipeline=name, status="inexpressible", reason=reason)
+    clock = StageClock()
+    outcome = PipelineOutcome(pipeline=name, status="ok")
+    try:
+        _quantize(case, pipeline, inputs, clock, observe)
+    except StageFailed as failure:
+        outcome = _failed(outcome, failure)
+    return replace(outcome, stages=clock.times())
+
+
+def _failed(outcome: PipelineOutcome, failure: StageFailed) -> PipelineOutcome:
+    error = failure.__cause__
+    if isinstance(error, PackageMissing):
+        return replace(outcome, status="unavailable", reason=str(error))
+    return replace(outcome, status="failed", failed_stage=failure.stage, error=report_error(error))
+
+
+def report_error(error: BaseException | None) -> ErrorReport:
+    """An exception as text."""
+    kind = type(error)
+    return ErrorReport(
+        type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        message=str(error),
+        traceback="".join(traceback.format_exception(error)) if error is not None else "",
+    )
+
+
+def _quantize(
+    case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock: StageClock, observe: Observer
+) -> None:
+    with clock("build"):
+        model = build_model(case).to(case.device.torch)
+    phases = case.quantizer.phases or (_whole(case.quantizer),)
+    for phase in phases:
+        last = phase is phases[-1]
+        with clock("build"):
+            set_training(model, phase.quantizer.mode == "qat")
+            targets = _targets(model, phase, inputs)
+        model = _replaced(model, _prepared(pipeline, phase, targets, clock))
+        with clock("forward"):
+            outputs = forward(model, inputs)
+        if last:
+            observe("prepare", model, outputs)
+        model = _replaced(model, _converted(case, pipeline, phase, _parts(model, targets), clock))
+    with clock("quantized_forward"):
+        outputs = forward(model, inputs)
+    observe("convert", model, outputs)
+    if any(check.at == "reexport" for check in case.checks):
+        with clock("reexport"):
+            again = pipeline.reexport(model, inputs)
+        observe("reexport", again, None)
+
+
+def _prepared(
+    pipeline: Pipeline, phase: PhaseSpec, targets: tuple[Target, ...], clock: StageClock
+) -> Mapping[str, nn.Module]:
+    captured = {}
+    with clock("capture"):
+        for target in targets:
+            captured[target.path] = pipeline.capture(target.module, target.inputs, dynamic_batch=phase.dynamic_batch)
+    with clock("prepare"):
+        return {
+            target.path: pipeline.prepare(
+                captured[target.path], target.inputs, phase.quantizer, skip_modules=phase.skip_modules
+            )
+            for target in targets
+        }
+
+
+def _converted(
+    case: Case, pipeline: Pipeline, phase: PhaseSpec, parts: Mapping[str, nn.Module], clock: StageClock
+) -> Mapping[str, nn.Module]:
+    with clock("convert"):
+        converted = {}
+        for path, part in parts.items():
+            if phase.quantizer.mode == "qat" and case.convert_in == "eval":
+                pipeline.to_eval(part)
+            converted[path] = pipeline.convert(part, phase.quantizer)
+        return converted
+
+
+def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
+    """The model's outputs for copies of the inputs, which an in-place op may write to."""
+    torch.manual_seed(seed)
+    return model(*(tensor.clone() for tensor in inputs))
+
+
+def _whole(quantizer: QuantizerSpec) -> PhaseSpec:
+    return PhaseSpec(quantizer=quantizer, submodules=(), dynamic_batch=False, skip_modules=(), source=quantizer.source)
+
+
+def set_training(module: nn.Module, training: bool) -> None:  # noqa: FBT001 - as nn.Module.train
+    """Put a model into training or evaluation mode, but for exported programs inside it.
+
+    An exported program keeps the mode that it was captured in, and refuses to be told another.
+    """
+    if "train" in vars(module):
+        return
+    module.training = training
+    for child in module.children():
+        set_training(child, training)
+
+
+def _targets(model: nn.Module, phase: PhaseSpec, inputs: tuple[Tensor, ...]) -> tuple[Target, ...]:
+    if not phase.submodules:
+        return (Target(path="", module=model, inputs=inputs),)
+    seen = _inputs_of(copy.deepcopy(model), phase.submodules, inputs)
+    return tuple(
+        Target(path=path, module=model.get_submodule(path), inputs=seen[path]) for path in phase.submodules
+    )
+
+
+def _inputs_of(
+    model: nn.Module, paths: tuple[str, ...], inputs: tuple[Tensor, ...]
+) -> Mapping[str, tuple[Tensor, ...]]:
+    """What each submodule is called with when the model runs on the inputs; the model is used up."""
+    seen: dict[str, tuple[Tensor, ...]] = {}
+
+    def note(path: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, args: seen.__setitem__(path, tuple(tensor.detach().clone() for tensor in args))
+
+    for path in paths:
+        model.get_submodule(path).register_forward_pre_hook(note(path))
+    forward(model, inputs)
+    missing = [path for path in paths if path not in seen]
+    if missing:
+        msg = f"the model never calls its submodule {missing[0]}"
+        raise ValueError(msg)
+    return seen
+
+
+def _parts(model: nn.Module, targets: tuple[Target, ...]) -> Mapping[str, nn.Module]:
+    return {target.path: model.get_submodule(target.path) for target in targets}
+
+
+def _replaced(model: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
+    """The model with the parts in their places; a part at path "" is the model."""
+    for path, part in parts.items():
+        if not path:
+            return part
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, part)
+    return model

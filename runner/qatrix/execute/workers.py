@@ -1,0 +1,27 @@
+"""Where cases run: one after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import torch
+
+from qatrix.declare.spec import Case
+from qatrix.execute.case import run_case
+from qatrix.outcomes import Record
+from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
+
+
+def execute(cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]) -> Iterator[Record]:
+    """The cases' records in order; `on_start` is called before a case runs.
+
+    Every case runs on one thread, so that sums are added up in one order whatever the machine.
+    """
+    torch.set_num_threads(1)
+    with ExitStack() as stack:
+        if pattern_cache:
+            stack.enter_context(memoised_patterns())
+        for case in cases:
+            on_start(case)
+            yield run_case(case)

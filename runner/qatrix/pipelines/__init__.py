@@ -1,0 +1,53 @@
+"""Pipelines: declarations become torch objects, and models become quantized models.
+
+A pipeline is a module behind the `Pipeline` protocol, named in one hand-written dict; the
+stages are the same for all, so that times and failures line up. In come `declare.spec`
+values, out go `torch.nn` modules. `execute` alone times the stages and catches what they
+raise; `torchenv` alone knows which name lives where in which torch release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from torch import Tensor, nn
+
+from qatrix.claims import PipelineName
+from qatrix.declare.spec import QuantizerSpec
+from qatrix.pipelines import fx, pt2e
+
+
+class Pipeline(Protocol):
+    """What a pipeline module offers; each function is one stage or one question about it."""
+
+    def missing(self) -> str | None:
+        """Why this environment lacks the pipeline, None where it is there."""
+
+    def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
+        """Why the pipeline cannot express a quantizer, None where it can."""
+
+    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> nn.Module:
+        """The float model as the pipeline's program; the first axis of every input is free if `dynamic_batch`."""
+
+    def prepare(
+        self,
+        captured: nn.Module,
+        inputs: tuple[Tensor, ...],
+        quantizer: QuantizerSpec,
+        *,
+        skip_modules: tuple[str, ...],
+    ) -> nn.Module:
+        """The program with observers or fake quantizes in it; `skip_modules` names torch.nn classes to leave alone."""
+
+    def to_eval(self, prepared: nn.Module) -> None:
+        """Switch a prepared program from training to evaluation, in place."""
+
+    def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
+        """The quantized program, with quantize and dequantize ops of quantized_decomposed."""
+
+    def reexport(self, converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+        """The quantized program captured once more, as a deployment would."""
+
+
+PIPELINES: Final[Mapping[PipelineName, Pipeline]] = {"pt2e": pt2e, "fx": fx}

@@ -1,0 +1,88 @@
+"""Declared quantizers for FX: a QConfig, and a BackendConfig of the patterns to quantize."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+from torch.ao.quantization import QConfig
+from torch.ao.quantization import backend_config as backends
+from torch.ao.quantization import qconfig as qconfigs
+from torch.ao.quantization.backend_config import BackendConfig, BackendPatternConfig, DTypeConfig
+from torch.ao.quantization.backend_config import _common_operator_config_utils as operators
+
+from qatrix.declare.spec import QuantizerSpec, TensorSpec
+from qatrix.pipelines.observers import constructor
+
+# FX knows integers by the dtypes of quantized tensors; int16 has none.
+DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int32": torch.qint32}
+_FAMILIES: Final[dict[str, Callable[[list[DTypeConfig]], Sequence[BackendPatternConfig]]]] = {
+    "conv": operators._get_conv_configs,
+    "linear": operators._get_linear_configs,
+    "add": operators._get_binary_op_configs,
+    "mul": operators._get_binary_op_configs,
+    "cat": lambda dtypes: [operators._get_cat_config(dtypes)],
+}
+
+
+def inexpressible(quantizer: QuantizerSpec) -> str | None:
+    """Why FX cannot express a declared quantizer, None where it can."""
+    if quantizer.bias is not None:
+        return "FX graph mode leaves biases in float: it has no derived quantization spec"
+    for spec in (quantizer.activation, quantizer.weight):
+        if spec is not None and spec.dtype not in DTYPES:
+            return f"FX graph mode has no quantized tensor of dtype {spec.dtype}"
+    unknown = sorted({name for name in quantizer.annotate if name.partition("_")[0] not in _FAMILIES})
+    if unknown:
+        return f"FX graph mode has no backend pattern here for {', '.join(unknown)}"
+    return None
+
+
+def qconfig(quantizer: QuantizerSpec) -> QConfig:
+    """The preset's QConfig by name, or one made from the declared activation and weight."""
+    if quantizer.fx is not None:
+        preset: QConfig = getattr(qconfigs, quantizer.fx.qconfig)
+        return preset
+    return QConfig(activation=_declared(quantizer.activation, quantizer), weight=_declared(quantizer.weight, quantizer))
+
+
+def backend_config(quantizer: QuantizerSpec) -> BackendConfig:
+    """The preset's backend config by name, or one that holds the declared patterns alone."""
+    if quantizer.fx is not None:
+        make: Callable[[], BackendConfig] = getattr(backends, f"get_{quantizer.fx.backend_config}_backend_config")
+        return make()
+    dtypes = [_dtype_config(quantizer)]
+    configs = [
+        config
+        for family in sorted({name.partition("_")[0] for name in quantizer.annotate})
+        for config in _FAMILIES[family](dtypes)
+        if _shape(config) in {_declared_shape(name) for name in quantizer.annotate}
+    ]
+    return BackendConfig(quantizer.name).set_backend_pattern_configs(configs)
+
+
+def _declared(spec: TensorSpec | None, quantizer: QuantizerSpec) -> Any:
+    if spec is None:
+        return torch.ao.quantization.NoopObserver
+    return constructor(spec, quantizer.mode, torch.ao.quantization, dtype=DTYPES[spec.dtype], ranged=True)
+
+
+def _dtype_config(quantizer: QuantizerSpec) -> DTypeConfig:
+    activation = DTYPES[quantizer.activation.dtype] if quantizer.activation else torch.float
+    weight = DTYPES[quantizer.weight.dtype] if quantizer.weight else torch.float
+    return DTypeConfig(
+        input_dtype=activation, output_dtype=activation, weight_dtype=weight, bias_dtype=torch.float,
+        is_dynamic=quantizer.mode == "dynamic",
+    )
+
+
+def _shape(config: BackendPatternConfig) -> tuple[bool, bool]:
+    """Whether a backend pattern has a batch norm and a ReLU in it; fused modules tell by their names."""
+    text = str(config.pattern).lower()
+    return "bn" in text or "batchnorm" in text, "relu" in text
+
+
+def _declared_shape(name: str) -> tuple[bool, bool]:
+    parts = name.split("_")
+    return "bn" in parts, "relu" in parts

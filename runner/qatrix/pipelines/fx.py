@@ -1,0 +1,68 @@
+"""The FX graph mode pipeline: `prepare_fx` or `prepare_qat_fx`, then the decomposed reference model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qatrix.declare.spec import QuantizerSpec
+from qatrix.pipelines import backend, torchenv
+
+
+def missing() -> str | None:
+    """Why this environment lacks FX graph mode, None where it is there."""
+    try:
+        torchenv.fx_api()
+    except torchenv.PackageMissing as error:
+        return str(error)
+    return None
+
+
+def inexpressible(quantizer: QuantizerSpec) -> str | None:
+    """Why FX cannot express a quantizer, None where it can."""
+    if quantizer.phases:
+        return "FX graph mode cannot trace a model that holds converted submodules, so phases are PT2E's alone"
+    if quantizer.fx is not None:
+        return None
+    if not quantizer.annotate:
+        return f"quantizer '{quantizer.name}' declares no fx preset"
+    return backend.inexpressible(quantizer)
+
+
+def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> nn.Module:
+    """The model itself: FX traces it symbolically inside prepare, for any batch size."""
+    del inputs, dynamic_batch
+    return model
+
+
+def prepare(
+    captured: nn.Module, inputs: tuple[Tensor, ...], quantizer: QuantizerSpec, *, skip_modules: tuple[str, ...]
+) -> nn.Module:
+    """The traced model with observers (PTQ) or fake quantizes and fused QAT modules (QAT)."""
+    api = torchenv.fx_api()
+    prepare_model = api.prepare_qat_fx if quantizer.mode == "qat" else api.prepare_fx
+    mapping = torch.ao.quantization.QConfigMapping().set_global(backend.qconfig(quantizer))
+    for name in skip_modules:
+        mapping.set_object_type(getattr(nn, name), None)
+    prepared: nn.Module = prepare_model(captured, mapping, inputs, backend_config=backend.backend_config(quantizer))
+    return prepared
+
+
+def to_eval(prepared: nn.Module) -> None:
+    """Switch every module of a prepared model to evaluation."""
+    prepared.eval()
+
+
+def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
+    """The reference model in quantized_decomposed ops: what PT2E's converted program is compared with."""
+    convert_model: Any = torchenv.fx_api()._convert_to_reference_decomposed_fx
+    converted: nn.Module = convert_model(prepared, backend_config=backend.backend_config(quantizer))
+    return converted
+
+
+def reexport(converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    """The reference model, exported as a deployment would."""
+    torchenv.reset_compiler()
+    return torch.export.export(converted, inputs, strict=True).module()

@@ -1,0 +1,218 @@
+"""Declared patterns become float models: layers of `torch.nn`, and a forward pass as an FX graph.
+
+A forward pass is built node by node into a `torch.fx.Graph`, so no text from YAML is ever
+compiled: what runs is the code that torch generates from that graph. FX and `torch.export`
+both trace such a module as they trace a hand-written one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import torch
+from torch import fx, nn
+
+from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
+from qatrix.expressions import (
+    BINARY,
+    UNARY,
+    Assign,
+    Call,
+    Dictionary,
+    Expression,
+    Index,
+    Literal,
+    MethodCall,
+    Name,
+    Operation,
+    Sequence,
+    Slice,
+    Statement,
+    evaluate,
+)
+
+_CONV_ARGUMENTS: Final = ("in_channels", "out_channels", "kernel_size")
+_IN_PLACE: Final[Mapping[str, Callable[..., object]]] = {
+    "+": operator.iadd,
+    "-": operator.isub,
+    "*": operator.imul,
+    "/": operator.itruediv,
+    "@": operator.imatmul,
+}
+# Integer inputs are indices (embeddings, gathers): small, so that any sensible table holds them.
+_INTEGER_HIGH: Final = 8
+
+
+def build_model(case: Case) -> nn.Module:
+    """The case's float model, on the CPU, in training mode, with weights made from its seed.
+
+    The same case gives the same weights to the bit in every process, whatever ran before.
+    Raises what the layers' constructors or the factory raise.
+    """
+    torch.manual_seed(case.seed)
+    if case.pattern.factory is not None:
+        return _from_factory(case.pattern.factory, case.pattern.factory_args)
+    return _build(case.pattern, case.params, case.dim, case.conv_kind)
+
+
+def build_inputs(case: Case) -> tuple[torch.Tensor, ...]:
+    """The case's inputs in the order of the forward's arguments, on the CPU, made from its seed.
+
+    Floating point inputs are drawn from the standard normal distribution, integers from
+    0 to 7, booleans from both values.
+    """
+    generator = torch.Generator().manual_seed(case.seed)
+    scope = {**case.params, "dim": case.dim}
+    return tuple(_draw(spec, scope, generator) for spec in case.pattern.inputs)
+
+
+def _draw(spec: InputSpec, scope: Mapping[str, object], generator: torch.Generator) -> torch.Tensor:
+    shape: list[Any] = [evaluate(size, scope) for size in spec.shape]
+    if spec.spatial is not None:
+        dim = scope["dim"]
+        shape += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    if dtype.is_floating_point:
+        return torch.randn(shape, generator=generator).to(dtype)
+    high = 2 if dtype is torch.bool else _INTEGER_HIGH
+    return torch.randint(0, high, shape, generator=generator).to(dtype)
+
+
+def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
+    """The module that a factory such as "torchvision.models.resnet18" makes."""
+    module_name, _, attribute = path.rpartition(".")
+    model = getattr(importlib.import_module(module_name), attribute)(**args)
+    if not isinstance(model, nn.Module):
+        msg = f"{path} made a {type(model).__name__}, not a torch.nn.Module"
+        raise TypeError(msg)
+    return model.train()
+
+
+def _build(pattern: PatternSpec, params: Mapping[str, Any], dim: int | None, conv_kind: ConvKind | None) -> nn.Module:
+    root = nn.Module()
+    scope = {**params, "dim": dim}
+    for layer in pattern.layers:
+        root.add_module(layer.name, _layer(layer, scope, dim, conv_kind))
+    names = frozenset(layer.name for layer in pattern.layers)
+    graph = _ForwardGraph(names, scope).build(tuple(item.name for item in pattern.inputs), pattern.forward)
+    return fx.GraphModule(root, graph, class_name=pattern.name)
+
+
+def _layer(layer: LayerSpec, scope: Mapping[str, Any], dim: int | None, conv_kind: ConvKind | None) -> nn.Module:
+    call = layer.call
+    args = [evaluate(item, scope) for item in call.args]
+    kwargs = {key: evaluate(item, scope) for key, item in call.kwargs}
+    if layer.pattern is not None:
+        return _build(layer.pattern, {**layer.pattern.params, **kwargs}, dim, conv_kind)
+    if call.function == "conv":
+        if conv_kind is None:
+            msg = f"layer '{layer.name}' is a conv, but the case names no conv kind"
+            raise ValueError(msg)
+        return _convolution(conv_kind, {**dict(zip(_CONV_ARGUMENTS, args)), **kwargs}, dim)
+    return _module_class(call.function, dim)(*args, **kwargs)
+
+
+def _convolution(kind: ConvKind, arguments: Mapping[str, object], dim: int | None) -> nn.Module:
+    """A convolution of the case's kind; what the kind declares wins over the pattern's call."""
+    added = {key: evaluate(item, {**arguments, "dim": dim}) for key, item in kind.args.items()}
+    return _module_class(kind.module, dim)(**{**arguments, **added})
+
+
+def _module_class(name: str, dim: int | None) -> Callable[..., nn.Module]:
+    """The class of torch.nn; the Nd of a name stands for the case's dim."""
+    if name.endswith("Nd"):
+        name = f"{name[:-2]}{dim}d"
+    found: Callable[..., nn.Module] = getattr(nn, name)
+    return found
+
+
+class _ForwardGraph:
+    """Builds the graph of one forward pass; `scope` holds the pattern's parameters."""
+
+    def __init__(self, layers: frozenset[str], scope: Mapping[str, Any]) -> None:
+        self._layers = layers
+        self._graph = fx.Graph()
+        self._values: dict[str, Any] = dict(scope)
+
+    def build(self, inputs: tuple[str, ...], statements: tuple[Statement, ...]) -> fx.Graph:
+        for name in inputs:
+            self._values[name] = self._graph.placeholder(name)
+        for statement in statements:
+            if isinstance(statement, Assign):
+                self._assign(statement)
+            else:
+                self._graph.output(self._value(getattr(statement, "value")))
+        self._graph.lint()
+        return self._graph
+
+    def _assign(self, statement: Assign) -> None:
+        value = self._value(statement.value)
+        if statement.operator is not None:
+            (target,) = statement.targets
+            self._values[target] = self._call(_IN_PLACE[statement.operator], (self._values[target], value))
+        elif len(statement.targets) == 1:
+            self._values[statement.targets[0]] = value
+        else:
+            for position, target in enumerate(statement.targets):
+                self._values[target] = self._call(operator.getitem, (value, position))
+
+    def _call(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+        """A node of the graph, or a plain value where no argument comes from a tensor."""
+        if not _mentions_node((args, kwargs)):
+            return function(*args, **(kwargs or {}))
+        return self._graph.call_function(function, args, kwargs)
+
+    def _value(self, expression: Expression) -> Any:
+        match expression:
+            case Literal(value):
+                return ... if value == "..." else value
+            case Name(id):
+                return self._values[id]
+            case Sequence(kind, items):
+                parts = [self._value(item) for item in items]
+                return tuple(parts) if kind == "tuple" else parts
+            case Dictionary(items):
+                return {key: self._value(item) for key, item in items}
+            case Operation(symbol, operands):
+                table = UNARY if len(operands) == 1 else BINARY
+                return self._call(table[symbol], tuple(map(self._value, operands)))
+            case Index(value, index):
+                return self._call(operator.getitem, (self._value(value), self._value(index)))
+            case Slice(start, stop, step):
+                return slice(*(None if part is None else self._value(part) for part in (start, stop, step)))
+            case Call() | MethodCall():
+                return self._called(expression)
+        msg = f"a forward pass cannot hold {expression}"
+        raise ValueError(msg)
+
+    def _called(self, call: Call | MethodCall) -> Any:
+        args = tuple(map(self._value, call.args))
+        kwargs = {key: self._value(item) for key, item in call.kwargs}
+        if isinstance(call, MethodCall):
+            return self._graph.call_method(call.method, (self._value(call.value), *args), kwargs)
+        if call.function in self._layers:
+            return self._graph.call_module(call.function, args, kwargs)
+        # Not through _call: a function without tensor arguments may still make a tensor.
+        return self._graph.call_function(_function(call.function), args, kwargs)
+
+
+def _function(name: str) -> Callable[..., object]:
+    """The function that the language writes as torch.NAME or F.NAME."""
+    prefix, _, attribute = name.partition(".")
+    found: Callable[..., object] = getattr(nn.functional if prefix == "F" else torch, attribute)
+    return found
+
+
+def _mentions_node(value: object) -> bool:
+    found = False
+
+    def note(node: fx.Node) -> fx.Node:
+        nonlocal found
+        found = True
+        return node
+
+    fx.node.map_arg(value, note)
+    return found

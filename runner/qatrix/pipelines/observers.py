@@ -1,0 +1,60 @@
+"""Declared tensor specs as constructors of observers and fake quantizes.
+
+torch.ao and torchao each have their own classes under the same names; the caller says in
+which of them to look.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+
+from qatrix.declare.spec import Mode, TensorSpec
+
+OBSERVERS: Final = {
+    "min_max": "MinMaxObserver",
+    "moving_average_min_max": "MovingAverageMinMaxObserver",
+    "per_channel_min_max": "PerChannelMinMaxObserver",
+    "moving_average_per_channel_min_max": "MovingAveragePerChannelMinMaxObserver",
+    "histogram": "HistogramObserver",
+    "placeholder": "PlaceholderObserver",
+}
+
+
+def constructor(
+    spec: TensorSpec, mode: Mode, space: Any, *, dtype: torch.dtype | None = None, ranged: bool = False
+) -> Any:
+    """What makes the observer (PTQ, dynamic) or fake quantize (QAT) of a declared tensor.
+
+    `space` is where the classes are looked up by name: a module, or an object with those
+    attributes. PT2E passes dtype, range and scheme on from its own quantization spec; for
+    FX `ranged` puts them into the constructor, with FX's name for the dtype.
+    """
+    arguments: dict[str, Any] = {} if spec.eps is None else {"eps": spec.eps}
+    if spec.ch_axis is not None:
+        arguments["ch_axis"] = spec.ch_axis
+    if ranged:
+        arguments |= {
+            "dtype": dtype,
+            "quant_min": spec.quant_min,
+            "quant_max": spec.quant_max,
+            "qscheme": getattr(torch, spec.qscheme),
+        }
+    if mode != "qat":
+        return getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)]).with_args(**arguments)
+    if spec.fake_quantize == "default" and spec.observer is None:
+        return space.default_fake_quant.with_args(**arguments)
+    fake_quantize = space.FakeQuantize if spec.fake_quantize == "default" else space.FusedMovingAvgObsFakeQuantize
+    observer = getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)])
+    return fake_quantize.with_args(observer=observer, **arguments)
+
+
+def _default_observer(spec: TensorSpec, mode: Mode) -> str:
+    """As torch's own default qconfigs have it: moving averages in QAT, plain min/max otherwise."""
+    if mode == "dynamic":
+        return "placeholder"
+    per_channel = spec.qscheme.startswith("per_channel")
+    if mode == "qat":
+        return "moving_average_per_channel_min_max" if per_channel else "moving_average_min_max"
+    return "per_channel_min_max" if per_channel else "min_max"

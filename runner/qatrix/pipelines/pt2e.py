@@ -1,0 +1,72 @@
+"""The PT2E pipeline: `torch.export`, then `prepare_pt2e` or `prepare_qat_pt2e`, then `convert_pt2e`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
+from qatrix.pipelines import torchenv
+from qatrix.pipelines.annotation import DeclaredAnnotation
+
+
+def missing() -> str | None:
+    """Why this environment lacks PT2E, None where it is there."""
+    try:
+        torchenv.pt2e_api()
+    except torchenv.PackageMissing as error:
+        return str(error)
+    return None
+
+
+def inexpressible(quantizer: QuantizerSpec) -> str | None:
+    """Why PT2E cannot express a quantizer; declared specs it always can."""
+    if quantizer.pt2e is None and not quantizer.annotate and not quantizer.phases:
+        return f"quantizer '{quantizer.name}' declares no pt2e preset"
+    return None
+
+
+def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> nn.Module:
+    """The float model as an exported program's module, in the mode (train or eval) that it is in."""
+    torchenv.reset_compiler()
+    return torchenv.pt2e_api().capture(model, inputs, dynamic_batch)
+
+
+def prepare(
+    captured: nn.Module, inputs: tuple[Tensor, ...], quantizer: QuantizerSpec, *, skip_modules: tuple[str, ...]
+) -> nn.Module:
+    """The program with observers (PTQ) or fake quantizes (QAT) where the quantizer annotates."""
+    del inputs  # the protocol's: an exported program knows its own
+    api = torchenv.pt2e_api()
+    prepare_program = api.prepare_qat if quantizer.mode == "qat" else api.prepare
+    return prepare_program(captured, _quantizer(quantizer, api, skip_modules))
+
+
+def to_eval(prepared: nn.Module) -> None:
+    """Switch batch norm and dropout of a prepared program to evaluation."""
+    torchenv.pt2e_api().to_eval(prepared)
+
+
+def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
+    """The program with quantize and dequantize ops, batch norm folded, weights as integers."""
+    del quantizer  # the program carries its observers
+    return torchenv.pt2e_api().convert(prepared)
+
+
+def reexport(converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    """The quantized program, exported once more."""
+    return capture(converted, inputs, dynamic_batch=False)
+
+
+def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
+    if spec.pt2e is None:
+        return DeclaredAnnotation(spec, api, skip_modules)
+    return _preset(spec.pt2e, api, skip_modules)
+
+
+def _preset(preset: Pt2ePreset, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
+    quantizer = api.find(preset.quantizer)()
+    for name in skip_modules:
+        quantizer.set_module_type(getattr(nn, name), None)
+    return quantizer.set_global(api.find("get_symmetric_quantization_config")(**preset.config))
