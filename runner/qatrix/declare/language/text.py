@@ -1,0 +1,104 @@
+"""A text of the language with its place in the file, and its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from qatrix.errors import Problem, Source
+
+MAX_LENGTH: Final = 1000
+# Python's own parser gives up at 100 levels of brackets; nobody reads half of that.
+MAX_DEPTH: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """One text of the language: what is written, and where.
+
+    `starts` is the column of its first character, None where the text does not stand in
+    the file character by character (several lines, escapes); `at` is the breadcrumb.
+    """
+
+    text: str
+    source: Source
+    starts: int | None = None
+    at: str | None = None
+
+    def place(self, node: ast.AST) -> Source:
+        """The place of a part of the text where it is known, else the place of the text."""
+        if getattr(node, "lineno", 1) != 1:
+            return self.source
+        return self.after(len(self.text.encode()[: getattr(node, "col_offset", 0)].decode(errors="ignore")))
+
+    def after(self, characters: int) -> Source:
+        """The place that many characters into the text."""
+        if self.starts is None:
+            return self.source
+        return Source(file=self.source.file, line=self.source.line, column=self.starts + characters)
+
+    def problem(self, source: Source, message: str, *, expected: str | None = None, hint: str | None = None) -> Problem:
+        """A problem of this text."""
+        return Problem(source=source, message=message, at=self.at, expected=expected, hint=hint)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The hint that names what is spelled most alike, None where nothing is."""
+    candidates = sorted(known)
+    found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    if not found:
+        folded = {candidate.lower(): candidate for candidate in candidates}
+        found = [folded[match] for match in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)]
+    return f"did you mean '{found[0]}'?" if found else None
+
+
+def listed(names: Iterable[str], *, most: int = 12) -> str:
+    """Names as a sentence's part: sorted, "none" where there are none, shortened where there are many."""
+    known = sorted(names)
+    if len(known) > most:
+        return f"{', '.join(known[:most])}, … ({len(known)} in all)"
+    return ", ".join(known) or "none"
+
+
+def syntax_tree(text: Text) -> tuple[ast.stmt | None, tuple[Problem, ...]]:
+    """The one statement of a text as Python's tree, None where it is not one statement of Python's syntax."""
+    if len(text.text) > MAX_LENGTH:
+        message = f"the text has {len(text.text)} characters"
+        return None, (text.problem(text.source, message, expected=f"at most {MAX_LENGTH}"),)
+    if not text.text.strip():
+        return None, (text.problem(text.source, "the text is empty", expected="one line of the language"),)
+    if text.text[0].isspace():
+        message = "the text begins with a space"
+        return None, (text.problem(text.source, message, expected="no space before the first letter"),)
+    return _parsed(text)
+
+
+def _parsed(text: Text) -> tuple[ast.stmt | None, tuple[Problem, ...]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(text.text).body
+    except SyntaxError as error:
+        place = text.source if (error.lineno or 1) > 1 else text.after(max((error.offset or 1) - 1, 0))
+        return None, (text.problem(place, f"this is not valid: {error.msg}", expected="Python's syntax"),)
+    except (ValueError, MemoryError, RecursionError) as error:
+        reason = "it nests too deep" if not isinstance(error, ValueError) else str(error)
+        return None, (text.problem(text.source, f"this cannot be read: {reason}"),)
+    if len(body) != 1:
+        message = f"{len(body)} statements stand here" if body else "nothing but a comment stands here"
+        return None, (text.problem(text.source, message, expected="one statement in a text"),)
+    if _depth(body[0]) > MAX_DEPTH:
+        return None, (text.problem(text.source, f"this nests more than {MAX_DEPTH} levels deep"),)
+    return body[0], ()
+
+
+def _depth(root: ast.AST) -> int:
+    deepest, level = 0, [root]
+    while level:
+        deepest += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return deepest

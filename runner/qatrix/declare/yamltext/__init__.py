@@ -1,0 +1,68 @@
+"""YAML text becomes a tree of nodes that know their places; the only importer of yaml.
+
+Nothing is constructed: the parser's events become scalars, lists and mappings, so no text
+can name a type or run code. What YAML reads in a surprising way is a problem here, with the
+spelling that works.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from qatrix.declare.yamltext.compose import compose
+from qatrix.declare.yamltext.nodes import ListNode, MappingNode, Node, ScalarNode, data
+from qatrix.errors import Problem, Source
+
+__all__ = ["Document", "ListNode", "MappingNode", "Node", "ScalarNode", "data", "parse", "read"]
+
+# A declaration that a person can read is far smaller; the limit keeps checking fast.
+MAX_BYTES = 2_000_000
+
+
+class Document(NamedTuple):
+    """One file: its tree (None where it cannot be read or is empty) and what is wrong with it."""
+
+    root: Node | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def broken(self) -> bool:
+        """Whether declarations may be missing from the tree, because the file could not be read."""
+        return self.root is None and any(problem.severity == "error" for problem in self.problems)
+
+
+def read(path: Path, *, shown: str) -> Document:
+    """The tree of a file; `shown` is the file's name in places and messages. Never raises for bad input."""
+    start = Source(file=shown, line=1, column=1)
+    try:
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
+            return _refused(start, f"{shown} is {kind}", "a YAML file")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return _refused(start, f"{shown} cannot be read: {reason}", "a YAML file that this user may read")
+    return parse(content, shown=shown)
+
+
+def parse(content: bytes, *, shown: str) -> Document:
+    """The tree of a file's bytes, which must be UTF-8."""
+    start = Source(file=shown, line=1, column=1)
+    if len(content) > MAX_BYTES:
+        return _refused(start, f"the file has {len(content)} bytes", f"at most {MAX_BYTES} bytes of YAML")
+    if b"\0" in content:
+        return _refused(start, "the file is binary: it holds zero bytes", "YAML, as UTF-8 text")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before.rpartition(b"\n")[2].decode("utf-8-sig", errors="replace")) + 1
+        place = Source(file=shown, line=line, column=column)
+        return _refused(place, f"byte 0x{content[error.start]:02x} is not UTF-8", "UTF-8 text; save the file as UTF-8")
+    return Document(*compose(text, shown))
+
+
+def _refused(source: Source, message: str, expected: str) -> Document:
+    return Document(None, (Problem(source=source, message=message, expected=expected),))
