@@ -189,30 +189,33 @@ class _Composer:
             value = self._node(value_event)
             if isinstance(key, ScalarNode) and key.plain and key.text == "<<":
                 merged += self._merged(value_event, value)
-            elif self._usable(event, key, keys):
-                keys[key.text], values[key.text] = key, value
+                continue
+            name = self._usable(event, key, keys)
+            if name is not None:
+                keys[name.text], values[name.text] = name, value
         for base in merged:
-            for name, key in base.keys.items():
-                if name not in keys:
-                    keys[name], values[name] = key, base.values[name]
+            for text, inherited in base.keys.items():
+                if text not in keys:
+                    keys[text], values[text] = inherited, base.values[text]
         return MappingNode(keys, values, self._file, start.line + 1, start.column + 1)
 
-    def _usable(self, event: Any, key: Node, keys: dict[str, ScalarNode]) -> bool:
+    def _usable(self, event: Any, key: Node, keys: dict[str, ScalarNode]) -> ScalarNode | None:
+        """The key, None where it is none or stands here already."""
         if not isinstance(key, ScalarNode):
             self._problem(event, "a key is a list or a mapping", "a name as key")
-            return False
+            return None
         if not isinstance(key.value, str):
             read = "nothing (null)" if key.value is None else str(key.value).lower()
             hint = f"write '{key.text}' in quotes, or another name"
             message = f"the key {key.text or 'is empty: it'} is read by YAML as {read}"
             self._problem(event, message, "a name as key", hint)
-            return False
+            return None
         if key.text in keys:
             first = keys[key.text].line
             message = f"the key '{key.text}' stands here twice: in line {first} and in line {key.line}"
             self._problem(event, message, "each key once; YAML would drop the first without a word")
-            return False
-        return True
+            return None
+        return key
 
     def _merged(self, event: Any, value: Node) -> list[MappingNode]:
         bases = value.items if isinstance(value, ListNode) else (value,)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
 from qatrix.expressions import Scalar
 
-_RESOLVER: Final = yaml.resolver.Resolver()
-_CONSTRUCTOR: Final = yaml.constructor.SafeConstructor()
+# types-PyYAML leaves these classes without annotations.
+_RESOLVER: Final[Any] = yaml.resolver.Resolver()
+_CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
 _EXPONENT: Final = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)[eE]([-+]?)(\d+)")
 _OCTAL: Final = re.compile(r"[-+]?0[0-9_]+")
 

@@ -1,0 +1,80 @@
+"""Joins all files into one matrix, resolves the names between them, and returns every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from qatrix.declare.load.checks import read_checks
+from qatrix.declare.load.expectations import read_expectations
+from qatrix.declare.load.files import read_files
+from qatrix.declare.load.patterns import read_patterns
+from qatrix.declare.load.quantizers import read_quantizers
+from qatrix.declare.load.registry import Registry
+from qatrix.declare.load.suites import read_suites
+from qatrix.declare.load.tables import read_conv_kinds, read_devices, read_tolerances
+from qatrix.declare.spec import Matrix
+from qatrix.errors import Problem
+
+__all__ = ["DEFAULT_MODULES", "Loaded", "load"]
+
+DEFAULT_MODULES: Final = ("torch", "torchvision", "torchao")
+
+
+class Loaded(NamedTuple):
+    """The matrix, None where a problem is an error, and all problems in the order of files and lines."""
+
+    matrix: Matrix | None
+    problems: tuple[Problem, ...]
+
+
+def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = DEFAULT_MODULES) -> Loaded:
+    """Read every YAML file under the paths. Never raises for bad input: what is wrong is in the problems.
+
+    `allowed_modules` are the modules that a pattern's factory may come from.
+    """
+    files, faults = read_files(paths)
+    registry = Registry(files)
+    tolerances = read_tolerances(registry)
+    devices = read_devices(registry)
+    conv_kinds = read_conv_kinds(registry)
+    quantizers = read_quantizers(registry)
+    checks = read_checks(registry)
+    patterns = read_patterns(registry, allowed_modules=tuple(allowed_modules))
+    suites = read_suites(registry, patterns=patterns, checks=checks, tolerances=tolerances)
+    expectations = read_expectations(registry)
+    problems = _in_order([*faults, *registry.problems], [file.shown for file in files])
+    if any(problem.severity == "error" for problem in problems):
+        return Loaded(None, problems)
+    matrix = Matrix(
+        patterns=patterns,
+        conv_kinds=conv_kinds,
+        devices=devices,
+        quantizers=quantizers,
+        tolerances=tolerances,
+        checks=checks,
+        suites=suites,
+        expectations=expectations,
+        files=tuple(file.shown for file in files),
+    )
+    return Loaded(matrix, problems)
+
+
+def _in_order(problems: Sequence[Problem], files: Sequence[str]) -> tuple[Problem, ...]:
+    """Sorted by file and line; of several at one place the first, which is what made the others."""
+    position = {shown: number for number, shown in enumerate(files)}
+    unplaced = [problem for problem in problems if problem.source is None]
+    placed: dict[tuple[int, int, int, str], Problem] = {}
+    trapped = set()
+    for problem in problems:
+        if problem.source is None:
+            continue
+        place = (position.get(problem.source.file, -1), problem.source.line, problem.source.column)
+        if problem.at is None and problem.severity == "error":
+            # Found by the YAML reader, before anybody knew what the value is for.
+            trapped.add(place)
+        elif place in trapped:
+            continue
+        placed.setdefault((*place, problem.message), problem)
+    return (*unplaced, *(placed[key] for key in sorted(placed)))

@@ -1,0 +1,85 @@
+"""Axes and their values, in suites, includes, excludes and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from qatrix.declare.language import nearest
+from qatrix.declare.language.text import listed
+from qatrix.declare.load.registry import Registry
+from qatrix.declare.schema import Cursor
+from qatrix.declare.schema.values import value_of
+from qatrix.declare.spec import RESERVED_AXES, PatternSpec
+from qatrix.declare.yamltext import data
+from qatrix.expressions import Value
+
+_DIMS: Final = (1, 2, 3)
+# Axes whose values are names, and the sections that declare them.
+_SECTIONS: Final = {"pattern": "patterns", "conv": "conv_kinds", "quantizer": "quantizers", "device": "devices"}
+_REQUIRED: Final = ("pattern", "quantizer")
+
+
+class AxisReader:
+    """Reads axes and checks them against what is declared."""
+
+    def __init__(self, registry: Registry, patterns: Mapping[str, PatternSpec]) -> None:
+        self._registry = registry
+        self._patterns = patterns
+
+    def read(self, top: Cursor) -> dict[str, tuple[Value, ...]]:
+        """Axis → its values; a single value counts as a list of one. `because` is no axis."""
+        return {name: self._values(name, at) for name, at in top.members() if name != "because"}
+
+    def check_product(self, axes: Mapping[str, tuple[Value, ...]], top: Cursor) -> None:
+        """Note what a product of axes lacks, and axes that none of its patterns takes."""
+        missing = [axis for axis in _REQUIRED if axis not in axes]
+        for axis in missing:
+            self._registry.note(top.problem(f"the axis '{axis}' is missing", expected=f"{axis}: one or more names"))
+        names = axes.get("pattern", ())
+        patterns = [self._patterns[name] for name in names if isinstance(name, str) and name in self._patterns]
+        if not names or len(patterns) < len(names):
+            # What a broken pattern takes is not known.
+            return
+        takes_dim = [pattern.name for pattern in patterns if pattern.takes_dim]
+        if takes_dim and "dim" not in axes:
+            message = f"the axis 'dim' is missing, which pattern '{takes_dim[0]}' takes"
+            self._registry.note(top.problem(message, expected="dim: 1, 2 or 3"))
+        params = {param for pattern in patterns for param in pattern.params}
+        for axis in axes:
+            if axis not in RESERVED_AXES and axis not in params:
+                self._unknown_axis(top.key(axis), axis, patterns=names, params=params)
+
+    def check_known(self, axes: Iterable[str], top: Cursor, known: Collection[str]) -> None:
+        """Note axes that are not among the suite's."""
+        for axis in axes:
+            if axis not in known:
+                message = f"the suite has no axis '{axis}'"
+                self._registry.note(top.key(axis).problem(message, expected=listed(known), hint=nearest(axis, known)))
+
+    def _unknown_axis(self, at: Cursor, axis: str, *, patterns: Iterable[Value], params: Collection[str]) -> None:
+        known = [*RESERVED_AXES, *params]
+        of_them = " or ".join(f"'{name}'" for name in patterns)
+        message = f"no parameter '{axis}' in pattern {of_them}"
+        self._registry.note(at.problem(message, expected=listed(known), hint=nearest(axis, known)))
+
+    def _values(self, axis: str, top: Cursor) -> tuple[Value, ...]:
+        items = top.each()
+        if not items:
+            self._registry.note(top.problem(f"the axis '{axis}' has no values", expected="one value or more"))
+        values = tuple(value_of(data(item.node)) for item in items)
+        seen: set[tuple[type, Value]] = set()
+        for value, item in zip(values, items):
+            # 1 and true are equal in Python and different in a matrix.
+            if (type(value), value) in seen:
+                self._registry.note(item.warning(f"the axis '{axis}' has {item.found()} twice"))
+            seen.add((type(value), value))
+            self._check_value(axis, value, item)
+        return values
+
+    def _check_value(self, axis: str, value: Value, at: Cursor) -> None:
+        if axis == "dim":
+            if type(value) is not int or value not in _DIMS:
+                self._registry.note(at.problem(f"dim is {at.found()}", expected="1, 2 or 3"))
+        elif axis in _SECTIONS:
+            self._registry.knows(_SECTIONS[axis], value, at)

@@ -1,0 +1,46 @@
+"""Graph checks."""
+
+from __future__ import annotations
+
+from qatrix.claims import GraphCheck
+from qatrix.declare.language import parse_graph
+from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
+from qatrix.declare.schema import models
+
+
+def read_checks(registry: Registry) -> dict[str, GraphCheck]:
+    """Checks by name, with their parameters' defaults as scope."""
+    found = {}
+    for declared, model in registry.read("checks", models.Check):
+        check = _check(registry, declared, model)
+        if check is not None:
+            found[declared.name] = check
+    return found
+
+
+def _check(registry: Registry, declared: Declared, model: models.Check) -> GraphCheck | None:
+    cursor = declared.cursor
+    if not (model.graph or model.counts or model.order or model.absent or model.annotations):
+        expected = "at least one of graph, counts, order, absent, annotations"
+        registry.note(cursor.problem("the check claims nothing", expected=expected))
+    for name in filter(unusable_name, model.params):
+        key = cursor.down("params").key(name)
+        registry.note(key.problem(f"'{name}' is a word of Python's syntax", expected="another name"))
+    lines = cursor.items_of("graph")
+    graph, problems = parse_graph([text_at(line) for line in lines])
+    registry.note(*problems)
+    if graph is None:
+        return None
+    return GraphCheck(
+        name=declared.name,
+        about=model.about,
+        at=model.at,
+        pipelines=tuple(model.pipelines),
+        graph=graph,
+        counts=model.counts,
+        order=tuple(model.order),
+        absent=tuple(model.absent),
+        live_annotations=model.annotations == "live",
+        scope=model.params,
+        source=cursor.source,
+    )

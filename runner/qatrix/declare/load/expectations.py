@@ -1,0 +1,37 @@
+"""Expectations: known differences."""
+
+from __future__ import annotations
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from qatrix.claims import Expectation
+from qatrix.declare.load.registry import Registry
+from qatrix.declare.schema import Cursor, models, read
+
+
+def read_expectations(registry: Registry) -> tuple[Expectation, ...]:
+    """Expectations in the order of the files."""
+    found = []
+    for cursor in registry.expectations:
+        model, problems = read(models.Expectation, cursor)
+        registry.note(*problems)
+        if model is not None:
+            _check(registry, cursor, model)
+            values = model.model_dump() | {"checks": tuple(model.checks)}
+            found.append(Expectation(**values, source=cursor.source))
+    return tuple(found)
+
+
+def _check(registry: Registry, cursor: Cursor, model: models.Expectation) -> None:
+    for item, name in zip(cursor.items_of("checks"), model.checks):
+        registry.knows("checks", name, item)
+    if model.device is not None:
+        registry.knows("devices", model.device, cursor.down("device"))
+    for key, specifier in (("torch", model.torch), ("torchao", model.torchao)):
+        if specifier is None:
+            continue
+        try:
+            SpecifierSet(specifier)
+        except InvalidSpecifier:
+            message = f"'{specifier}' is no range of versions"
+            registry.note(cursor.down(key).problem(message, expected="comparisons joined by commas: >=2.5,<2.9"))

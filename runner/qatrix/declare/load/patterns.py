@@ -1,0 +1,219 @@
+"""Patterns: layers and forward passes in the language, or factories; patterns may be layers of others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
+from qatrix.declare.load.inputs import read_inputs
+from qatrix.declare.load.names import names_in
+from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
+from qatrix.declare.schema import models
+from qatrix.declare.schema.cursor import Cursor
+from qatrix.declare.spec import RESERVED_AXES, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
+from qatrix.expressions import Call, Statement
+
+_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+class _Built(NamedTuple):
+    """A pattern, and whether its body, its inputs left aside, depends on the case's dim."""
+
+    spec: PatternSpec
+    body_takes_dim: bool
+
+
+def read_patterns(registry: Registry, *, allowed_modules: tuple[str, ...]) -> dict[str, PatternSpec]:
+    """Patterns by name; those with a problem are left out."""
+    builder = _Builder(registry, allowed_modules)
+    for name in builder.models:
+        builder.build(name, ())
+    return {name: built.spec for name, built in builder.built.items() if built is not None}
+
+
+class _Builder:
+    def __init__(self, registry: Registry, allowed_modules: tuple[str, ...]) -> None:
+        self.models = {
+            declared.name: (declared, model) for declared, model in registry.read("patterns", models.Pattern)
+        }
+        self.built: dict[str, _Built | None] = {}
+        self._registry = registry
+        self._allowed_modules = allowed_modules
+        # The parameters also of patterns that are wrong elsewhere, so that calls of them can be checked.
+        self._params = {
+            declared.name: tuple(name for name, _ in declared.cursor.members_of("params"))
+            for declared in registry.declared("patterns")
+        }
+
+    def build(self, name: str, above: tuple[str, ...]) -> _Built | None:
+        """The pattern of that name; `above` are the patterns it is being built for."""
+        if name not in self.built and name in self.models:
+            declared, model = self.models[name]
+            before = len(self._registry.problems)
+            built = self._pattern(declared, model, (*above, name))
+            new = self._registry.problems[before:]
+            self.built[name] = None if any(problem.severity == "error" for problem in new) else built
+        return self.built.get(name)
+
+    def _pattern(self, declared: Declared, model: models.Pattern, stack: tuple[str, ...]) -> _Built:
+        cursor = declared.cursor
+        self._check_names(declared, model)
+        inputs = read_inputs(self._registry, cursor.down("inputs"), model, names=[*model.params, "dim"])
+        if model.model is not None or not (model.layers or model.forward):
+            self._check_factory(cursor, model)
+            body_takes_dim = takes_conv = False
+            layers: tuple[LayerSpec, ...] = ()
+            forward: tuple[Statement, ...] = ()
+        else:
+            self._check_body(cursor, model)
+            layers = self._layers(cursor, model, stack)
+            forward = self._forward(cursor, model)
+            body_takes_dim, takes_conv = self._takes(layers, forward)
+            self._warn_unused(cursor, model, (layers, forward, inputs))
+        spec = PatternSpec(
+            name=declared.name,
+            about=model.about,
+            params=model.params,
+            layers=layers,
+            forward=forward,
+            factory=model.model,
+            factory_args=model.args,
+            inputs=inputs,
+            takes_conv=takes_conv,
+            takes_dim=body_takes_dim or any(_input_takes_dim(item) for item in inputs),
+            source=cursor.source,
+        )
+        return _Built(spec, body_takes_dim)
+
+    def _check_names(self, declared: Declared, model: models.Pattern) -> None:
+        cursor = declared.cursor
+        if declared.name in LAYERS:
+            message = f"pattern '{declared.name}' has the name of a class of torch.nn"
+            self._registry.note(cursor.problem(message, expected="a name of its own"))
+        taken: dict[str, str] = {}
+        for kind, names in (("a parameter", model.params), ("an input", model.inputs), ("a layer", model.layers)):
+            section = {"a parameter": "params", "an input": "inputs", "a layer": "layers"}[kind]
+            for name in names:
+                reason = _reserved(name, kind)
+                if name in taken:
+                    reason = f"is also {taken[name]}"
+                taken.setdefault(name, kind)
+                if reason:
+                    key = cursor.down(section).key(name)
+                    self._registry.note(key.problem(f"'{name}' {reason}", expected=f"another name for {kind}"))
+
+    def _check_factory(self, cursor: Cursor, model: models.Pattern) -> None:
+        if model.model is None:
+            expected = "layers and forward, or model: the dotted path of a factory"
+            self._registry.note(cursor.problem("the pattern declares no model", expected=expected))
+            return
+        for key in ("layers", "forward", "params"):
+            if cursor.has(key):
+                message = f"'{key}' stands beside 'model'"
+                expected = "args alone: a factory takes no layers, forward or params"
+                self._registry.note(cursor.key(key).problem(message, expected=expected))
+        at = cursor.down("model")
+        if not _PATH.fullmatch(model.model):
+            self._registry.note(
+                at.problem(f"'{model.model}' is no dotted path", expected="torchvision.models.resnet18")
+            )
+        elif not any(model.model.startswith(f"{module}.") for module in self._allowed_modules):
+            self._registry.note(
+                at.problem(
+                    f"the factory '{model.model}' comes from a module that is not allowed",
+                    expected=f"a factory from {', '.join(self._allowed_modules) or 'no module at all'}",
+                    hint=f"allow it with --allow-module {model.model.partition('.')[0]},"
+                    " or with allow-modules under [tool.qatrix] in pyproject.toml",
+                )
+            )
+
+    def _check_body(self, cursor: Cursor, model: models.Pattern) -> None:
+        for key, there in (("layers", model.layers or cursor.has("layers")), ("forward", model.forward)):
+            if not there:
+                message = f"the key '{key}' is missing"
+                self._registry.note(cursor.problem(message, expected="layers and forward, or model"))
+        if model.args:
+            message = "'args' stands without 'model'"
+            self._registry.note(cursor.key("args").problem(message, expected="params, for a pattern of layers"))
+
+    def _layers(self, cursor: Cursor, model: models.Pattern, stack: tuple[str, ...]) -> tuple[LayerSpec, ...]:
+        found = []
+        for name, at in cursor.members_of("layers"):
+            call, problems = parse_layer(text_at(at), names=[*model.params, "dim"], patterns=self._params)
+            self._registry.note(*problems)
+            if call is not None:
+                part = self._part(call, at, stack)
+                found.append(LayerSpec(name=name, call=call, pattern=part, source=at.source))
+        return tuple(found)
+
+    def _part(self, call: Call, at: Cursor, stack: tuple[str, ...]) -> PatternSpec | None:
+        """The pattern that a layer is, None where it is a class of torch.nn or conv, or is wrong."""
+        name = call.function
+        if name in LAYERS or name == "conv":
+            return None
+        if name in stack:
+            way = " → ".join([*stack[stack.index(name) :], name])
+            expected = "patterns without a cycle"
+            self._registry.note(at.problem(f"pattern '{name}' is a layer of itself: {way}", expected=expected))
+            return None
+        built = self.build(name, stack)
+        if built is not None and built.spec.factory is not None:
+            message = f"pattern '{name}' comes from a factory and cannot be a layer"
+            self._registry.note(at.problem(message, expected="a pattern with layers and forward"))
+        return built.spec if built else None
+
+    def _forward(self, cursor: Cursor, model: models.Pattern) -> tuple[Statement, ...]:
+        if not model.forward:
+            return ()
+        layers = cursor.down("layers") if model.layers else None
+        names = [layers.key(name) for name in model.layers] if layers else []
+        scope = ForwardScope(layers=model.layers, inputs=model.inputs, params=[*model.params, "dim"])
+        statements, problems = parse_forward(
+            [text_at(line) for line in cursor.items_of("forward")],
+            scope=scope,
+            layers=[text_at(name) for name in names],
+            whole=text_at(cursor.key("forward")),
+        )
+        self._registry.note(*problems)
+        return statements or ()
+
+    def _takes(self, layers: tuple[LayerSpec, ...], forward: tuple[Statement, ...]) -> tuple[bool, bool]:
+        """Whether a body takes the case's dim, and its conv kind."""
+        parts = [self.built.get(layer.call.function) for layer in layers if layer.pattern is not None]
+        calls = [layer.call for layer in layers if layer.pattern is None]
+        takes_conv = any(call.function == "conv" for call in calls)
+        takes_conv |= any(part is not None and part.spec.takes_conv for part in parts)
+        takes_dim = takes_conv or any(call.function.endswith("Nd") for call in calls)
+        takes_dim |= "dim" in names_in((layers, forward))
+        takes_dim |= any(part is not None and part.body_takes_dim for part in parts)
+        return takes_dim, takes_conv
+
+    def _warn_unused(self, cursor: Cursor, model: models.Pattern, parts: tuple[object, ...]) -> None:
+        if any(problem.severity == "error" for problem in self._registry.problems):
+            return
+        used = names_in(parts)
+        for name in model.params:
+            if name not in used:
+                key = cursor.down("params").key(name)
+                message = f"the parameter '{name}' is never used"
+                self._registry.note(key.warning(message, expected="a use in layers, forward or inputs"))
+
+
+def _reserved(name: str, kind: str) -> str | None:
+    """Why a name cannot be that kind of thing, None where it can."""
+    if unusable_name(name):
+        return "is a word of Python's syntax"
+    if name == "dim" or (kind == "a parameter" and name in RESERVED_AXES):
+        return "is the name of an axis"
+    if kind != "a layer" and name in ("torch", "F"):
+        return "stands for torch's functions"
+    if kind == "a layer" and name in MODULE_ATTRIBUTES:
+        return "is an attribute of every torch.nn.Module"
+    return None
+
+
+def _input_takes_dim(item: InputSpec) -> bool:
+    return item.spatial is not None or "dim" in names_in(item.shape)

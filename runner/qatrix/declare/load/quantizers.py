@@ -1,0 +1,192 @@
+"""Quantizers: presets, declared tensor specs, or phases of other quantizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from qatrix.declare.language import nearest
+from qatrix.declare.language.text import listed
+from qatrix.declare.load.registry import Declared, Registry
+from qatrix.declare.schema import Cursor, models
+from qatrix.declare.spec import DerivedSpec, FxPreset, Mode, PhaseSpec, Pt2ePreset, QuantizerSpec, TensorSpec
+from qatrix.declare.vocabulary import INTEGER_RANGES, LAYERS, QCONFIGS
+
+_SHAPES: Final = "presets (pt2e, fx), or declared specs (annotate, activation, weight), or phases"
+_DECLARED_KEYS: Final = ("annotate", "activation", "weight", "bias", "shared")
+_MODE_FLAGS: Final[Mapping[str, Mode]] = {"is_qat": "qat", "is_dynamic": "dynamic"}
+
+
+def read_quantizers(registry: Registry) -> dict[str, QuantizerSpec]:
+    """Quantizers by name; those with a problem may be left out."""
+    found = list(registry.read("quantizers", models.Quantizer))
+    plain = {declared.name: _plain(registry, declared, model) for declared, model in found if not model.phases}
+    phased = {
+        declared.name: spec
+        for declared, model in found
+        if model.phases and (spec := _phased(registry, declared, model, plain)) is not None
+    }
+    both = plain | phased
+    return {declared.name: both[declared.name] for declared, _ in found if declared.name in both}
+
+
+def _plain(registry: Registry, declared: Declared, model: models.Quantizer) -> QuantizerSpec:
+    cursor = declared.cursor
+    _check_shape(registry, cursor, model)
+    if model.mode is None:
+        registry.note(cursor.problem("the key 'mode' is missing", expected="mode: qat, ptq or dynamic"))
+    mode: Mode = model.mode or "ptq"
+    _check_preset(registry, cursor, model, mode)
+    for key, spec in (("activation", model.activation), ("weight", model.weight), ("bias", model.bias)):
+        if isinstance(spec, (models.TensorSpec, models.DerivedSpec)):
+            _check_range(registry, cursor.down(key), spec)
+    if model.annotate:
+        _check_declared(registry, cursor, model, mode)
+    return _spec(declared, model, mode, ())
+
+
+def _spec(declared: Declared, model: models.Quantizer, mode: Mode, phases: tuple[PhaseSpec, ...]) -> QuantizerSpec:
+    cursor = declared.cursor
+    return QuantizerSpec(
+        name=declared.name,
+        about=model.about,
+        mode=mode,
+        pt2e=_pt2e(model.pt2e),
+        fx=FxPreset(**model.fx.model_dump()) if model.fx else None,
+        annotate=tuple(model.annotate),
+        activation=_tensor(model.activation, cursor.down("activation")),
+        weight=_tensor(model.weight, cursor.down("weight")),
+        bias=_derived(model.bias, cursor.down("bias")),
+        shared=tuple(model.shared),
+        phases=phases,
+        source=cursor.source,
+    )
+
+
+def _pt2e(preset: models.Pt2ePreset | None) -> Pt2ePreset | None:
+    if preset is None:
+        return None
+    return Pt2ePreset(quantizer=preset.quantizer, config=preset.config.model_dump(exclude_none=True))
+
+
+def _tensor(spec: models.TensorSpec | None, cursor: Cursor) -> TensorSpec | None:
+    return None if spec is None else TensorSpec(**spec.model_dump(), source=cursor.source)
+
+
+def _derived(bias: models.DerivedSpec | str, cursor: Cursor) -> DerivedSpec | None:
+    if isinstance(bias, str):
+        return None
+    values = bias.model_dump() | {"derived_from": tuple(bias.derived_from)}
+    return DerivedSpec(**values, source=cursor.source)
+
+
+def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer) -> None:
+    """A quantizer is either a preset or declared."""
+    preset = model.pt2e is not None or model.fx is not None
+    declared = [key for key in _DECLARED_KEYS if cursor.has(key)]
+    if not preset and not declared:
+        registry.note(cursor.problem("the quantizer says nothing about how it quantizes", expected=_SHAPES))
+    elif preset and declared:
+        at = cursor.key(declared[0])
+        registry.note(at.problem(f"'{declared[0]}' stands beside a preset", expected=_SHAPES))
+    elif not preset and not model.annotate:
+        expected = "annotate: the op chains to quantize, such as [conv_bn, linear]"
+        registry.note(cursor.problem("the key 'annotate' is missing", expected=expected))
+
+
+def _check_preset(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
+    if model.fx is not None and model.fx.qconfig not in QCONFIGS:
+        name = model.fx.qconfig
+        at = cursor.down("fx", "qconfig")
+        hint = nearest(name, QCONFIGS)
+        registry.note(at.problem(f"unknown qconfig '{name}'", expected=listed(QCONFIGS), hint=hint))
+    if model.pt2e is None or model.mode is None:
+        return
+    for flag, its_mode in _MODE_FLAGS.items():
+        value = getattr(model.pt2e.config, flag)
+        if bool(value) != (mode == its_mode):
+            at = cursor.down("pt2e", "config", flag)
+            message = f"mode is {mode}, but {flag} is {str(bool(value)).lower()}"
+            expected = f"{flag}: true with mode {its_mode}, and only then"
+            registry.note(at.problem(message, expected=expected))
+
+
+def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
+    if model.activation is None and model.weight is None:
+        expected = "activation, weight, or both"
+        registry.note(cursor.problem("the quantizer quantizes neither activations nor weights", expected=expected))
+    for item, name in zip(cursor.items_of("shared"), model.shared):
+        if name not in model.annotate:
+            registry.note(item.problem(f"'{name}' is shared but not annotated", expected=listed(model.annotate)))
+    for key, spec in (("activation", model.activation), ("weight", model.weight)):
+        if spec is not None and spec.fake_quantize is not None and mode != "qat":
+            at = cursor.down(key).key("fake_quantize")
+            registry.note(at.problem(f"fake_quantize stands in mode {mode}", expected="mode: qat, or no fake_quantize"))
+    if isinstance(model.bias, models.DerivedSpec):
+        for item, source in zip(cursor.down("bias").items_of("derived_from"), model.bias.derived_from):
+            if getattr(model, source) is None:
+                message = f"the bias derives from '{source}', which is not quantized"
+                registry.note(item.problem(message, expected=f"{source}: a tensor spec"))
+
+
+def _check_range(registry: Registry, cursor: Cursor, spec: models.TensorSpec | models.DerivedSpec) -> None:
+    low, high = INTEGER_RANGES[spec.dtype]
+    for key, bound in (("quant_min", spec.quant_min), ("quant_max", spec.quant_max)):
+        if not low <= bound <= high:
+            at = cursor.down(key)
+            registry.note(at.problem(f"{key} {bound} is outside {spec.dtype}", expected=f"{low} to {high}"))
+    if spec.quant_min >= spec.quant_max:
+        message = f"quant_min {spec.quant_min} is not below quant_max {spec.quant_max}"
+        registry.note(cursor.down("quant_min").problem(message, expected="quant_min < quant_max"))
+    per_channel = spec.qscheme.startswith("per_channel")
+    if per_channel and spec.ch_axis is None:
+        expected = "ch_axis: the axis of the channels, 0 for a convolution's weight"
+        registry.note(cursor.problem(f"qscheme {spec.qscheme} lacks ch_axis", expected=expected))
+    elif not per_channel and spec.ch_axis is not None:
+        message = f"ch_axis stands beside qscheme {spec.qscheme}"
+        registry.note(cursor.key("ch_axis").problem(message, expected="ch_axis with per_channel schemes only"))
+
+
+def _phased(
+    registry: Registry, declared: Declared, model: models.Quantizer, plain: Mapping[str, QuantizerSpec]
+) -> QuantizerSpec | None:
+    cursor = declared.cursor
+    for key in ("mode", "pt2e", "fx", *_DECLARED_KEYS):
+        if cursor.has(key):
+            expected = "the phases' quantizers say it"
+            registry.note(cursor.key(key).problem(f"'{key}' stands beside 'phases'", expected=expected))
+    items = zip(cursor.items_of("phases"), model.phases)
+    phases = [_phase(registry, at, phase, plain) for at, phase in items]
+    found = tuple(phase for phase in phases if phase is not None)
+    if len(found) < len(phases):
+        return None
+    return _spec(declared, model, found[-1].quantizer.mode, found)
+
+
+def _phase(
+    registry: Registry, cursor: Cursor, model: models.Phase, plain: Mapping[str, QuantizerSpec]
+) -> PhaseSpec | None:
+    at = cursor.down("quantizer")
+    for item, name in zip(cursor.items_of("skip_modules"), model.skip_modules):
+        if name not in LAYERS or name.endswith("Nd"):
+            hint = nearest(name, LAYERS)
+            expected = "a class of torch.nn, such as Linear or Conv2d"
+            registry.note(item.problem(f"unknown module '{name}'", expected=expected, hint=hint))
+    if not registry.knows("quantizers", model.quantizer, at):
+        return None
+    if model.quantizer not in plain:
+        if _has_phases(registry, model.quantizer):
+            message = f"quantizer '{model.quantizer}' has phases of its own"
+            registry.note(at.problem(message, expected="a quantizer without phases"))
+        return None
+    return PhaseSpec(
+        quantizer=plain[model.quantizer],
+        submodules=tuple(model.submodules),
+        dynamic_batch=model.dynamic_batch,
+        skip_modules=tuple(model.skip_modules),
+        source=cursor.source,
+    )
+
+
+def _has_phases(registry: Registry, name: str) -> bool:
+    return any(declared.cursor.has("phases") for declared in registry.declared("quantizers") if declared.name == name)

@@ -1,0 +1,112 @@
+"""Suites: axes, what is added and left out, and the checks to make."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from qatrix.claims import ComparisonPoint, GraphCheck, PipelineName, Tolerance
+from qatrix.declare.load.axes import AxisReader
+from qatrix.declare.load.registry import Declared, Registry
+from qatrix.declare.load.uses import read_uses
+from qatrix.declare.schema import Cursor, models
+from qatrix.declare.spec import PatternSpec, Rule, SuiteSpec
+from qatrix.expressions import Value
+
+PIPELINES: Final[tuple[PipelineName, ...]] = typing.get_args(PipelineName)
+COMPARISON_POINTS: Final[tuple[ComparisonPoint, ...]] = typing.get_args(ComparisonPoint)
+
+
+def read_suites(
+    registry: Registry,
+    *,
+    patterns: Mapping[str, PatternSpec],
+    checks: Mapping[str, GraphCheck],
+    tolerances: Mapping[str, Tolerance],
+) -> dict[str, SuiteSpec]:
+    """Suites by name; those with a problem may be left out."""
+    parts = _Parts(registry=registry, patterns=patterns, checks=checks, tolerances=tolerances)
+    found = {declared.name: _suite(parts, declared, model) for declared, model in registry.read("suites", models.Suite)}
+    return {name: suite for name, suite in found.items() if suite is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What suites refer to."""
+
+    registry: Registry
+    patterns: Mapping[str, PatternSpec]
+    checks: Mapping[str, GraphCheck]
+    tolerances: Mapping[str, Tolerance]
+
+
+def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec | None:
+    registry, cursor = parts.registry, declared.cursor
+    reader = AxisReader(registry, parts.patterns)
+    axes = reader.read(cursor.down("axes")) if cursor.has("axes") else {}
+    include = _rules(registry, reader, cursor, "include")
+    if axes:
+        reader.check_product(axes, cursor.down("axes"))
+    elif not include:
+        registry.note(cursor.problem("the suite declares no case", expected="axes, or include"))
+    for rule, at in zip(include, cursor.items_of("include")):
+        reader.check_product(rule.values, at)
+    known = dict.fromkeys([*axes, *(axis for rule in include for axis in rule.values), "conv", "device"])
+    exclude = _rules(registry, reader, cursor, "exclude")
+    for rule, at in zip(exclude, cursor.items_of("exclude")):
+        reader.check_known(rule.values, at, known)
+    pipelines = tuple(dict.fromkeys(model.pipelines.only)) if model.pipelines else PIPELINES
+    uses = read_uses(registry, reader, cursor, model, checks=parts.checks, axes=tuple(known), pipelines=pipelines)
+    known_tolerance = not cursor.has("tolerance") or registry.knows(
+        "tolerances", model.tolerance, cursor.down("tolerance")
+    )
+    if not known_tolerance or model.tolerance not in parts.tolerances:
+        return None
+    return SuiteSpec(
+        name=declared.name,
+        about=model.about,
+        axes=axes,
+        include=include,
+        exclude=exclude,
+        pipelines=pipelines,
+        pipelines_because=model.pipelines.because if model.pipelines else None,
+        compare=_compare(registry, cursor, model, pipelines),
+        checks=uses,
+        tolerance=parts.tolerances[model.tolerance],
+        convert_in=model.convert_in,
+        skip=model.skip,
+        source=cursor.source,
+    )
+
+
+def _compare(
+    registry: Registry, cursor: Cursor, model: models.Suite, pipelines: tuple[PipelineName, ...]
+) -> tuple[ComparisonPoint, ...]:
+    if model.compare is None:
+        return COMPARISON_POINTS if len(pipelines) > 1 else ()
+    if model.compare and len(pipelines) == 1:
+        message = f"only {pipelines[0]} runs, so there is nothing to compare"
+        registry.note(cursor.key("compare").problem(message, expected="compare: [], or two pipelines"))
+    return tuple(dict.fromkeys(model.compare))
+
+
+def _rules(registry: Registry, reader: AxisReader, cursor: Cursor, key: str) -> tuple[Rule, ...]:
+    """The entries of `include` or `exclude`, one rule for each."""
+    return tuple(_rule(registry, reader, at, because_due=key == "exclude") for at in cursor.items_of(key))
+
+
+def _rule(registry: Registry, reader: AxisReader, cursor: Cursor, *, because_due: bool) -> Rule:
+    because: Value = ""
+    if cursor.has("because"):
+        because = getattr(cursor.down("because").node, "value", None)
+        if not isinstance(because, str) or not because.strip():
+            at = cursor.down("because")
+            registry.note(at.problem(f"because is {at.found()}", expected="the reason, as text"))
+    elif because_due:
+        registry.note(cursor.problem("the key 'because' is missing", expected="because: why these cases are left out"))
+    values = reader.read(cursor)
+    if not values and because_due:
+        registry.note(cursor.problem("the exclude names no axis", expected="axis: value, and because"))
+    return Rule(values=values, because=str(because or ""), source=cursor.source)

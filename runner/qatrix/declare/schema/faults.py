@@ -1,0 +1,142 @@
+"""Pydantic's errors as problems: where, what was found, what was expected, the nearest name."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from qatrix.declare.language import nearest
+from qatrix.declare.schema.cursor import Cursor, quoting_hint
+from qatrix.declare.schema.models import Declaration
+from qatrix.declare.yamltext import ScalarNode, data
+from qatrix.errors import Problem
+
+_M = TypeVar("_M", bound=Declaration)
+
+_TYPES: Final = {
+    "string_type": "text",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "string_too_short": "text that is not empty",
+    "string_pattern_mismatch": "a name: letters, digits and _, a letter first",
+    "finite_number": "a finite number",
+}
+# Keys that take a mapping besides their closed set of words.
+_OPEN: Final = {"bias": "float, or a mapping: {derived_from: [activation, weight], dtype: …}"}
+
+
+def read(model: type[_M], cursor: Cursor) -> tuple[_M | None, tuple[Problem, ...]]:
+    """The declaration that a node holds, None where it is not one, and its problems."""
+    try:
+        return model.model_validate(data(cursor.node)), ()
+    except ValidationError as error:
+        return None, tuple(_problem(model, cursor, detail) for detail in error.errors(include_url=False))
+
+
+def _problem(model: type[Declaration], top: Cursor, detail: ErrorDetails) -> Problem:
+    # Pydantic puts the tag of a union's branch and the word [key] into the path.
+    path = [step for step in detail["loc"] if not (isinstance(step, str) and step[:1] in "<[" and step[-1:] in ">]")]
+    about_key = detail["loc"][-1:] == ("[key]",)
+    *above, last = path or [""]
+    parent, cursor = top.down(*above), top.down(*path)
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(_model_at(model, above), parent, str(last))
+    if kind == "missing":
+        return _missing(_model_at(model, above), parent, str(last))
+    if about_key:
+        return parent.key(str(last)).problem(f"'{last}' is no name", expected=_TYPES["string_pattern_mismatch"])
+    if kind == "literal_error":
+        return _outside(cursor, str(detail["ctx"]["expected"]))
+    return _wrong_value(cursor, detail)
+
+
+def _unknown_key(model: type[BaseModel] | None, parent: Cursor, key: str) -> Problem:
+    known = _keys(model)
+    return parent.key(key).problem(
+        f"unknown key '{key}'", expected=f"one of {', '.join(known)}", hint=nearest(key, known)
+    )
+
+
+def _missing(model: type[BaseModel] | None, parent: Cursor, key: str) -> Problem:
+    fields = model.model_fields if model else {}
+    description = next((field.description for name, field in fields.items() if (field.alias or name) == key), None)
+    return parent.problem(f"the key '{key}' is missing", expected=f"{key}: {description}" if description else key)
+
+
+def _outside(cursor: Cursor, expected: str) -> Problem:
+    """A value that is none of a closed set."""
+    names = [name.strip().strip("'") for name in expected.replace(" or ", ", ").split(",")]
+    subject = _subject(cursor.path)
+    allowed = _OPEN.get(subject, f"one of {', '.join(names)}")
+    if not isinstance(cursor.node, ScalarNode) or not isinstance(cursor.node.value, str):
+        return cursor.problem(f"{subject} is {cursor.found()}", expected=allowed)
+    word = cursor.node.value
+    return cursor.problem(f"unknown {subject} '{word}'", expected=allowed, hint=nearest(word, names))
+
+
+def _wrong_value(cursor: Cursor, detail: ErrorDetails) -> Problem:
+    context = detail.get("ctx", {})
+    kind = detail["type"]
+    expected = _TYPES.get(kind) or context.get("expected") or detail["msg"]
+    if kind == "greater_than_equal":
+        expected = f"{context['ge']} or more"
+    elif kind == "too_short":
+        expected = f"at least {context['min_length']} item"
+    hint = quoting_hint(cursor.node) if kind in ("string_type", "string_pattern_mismatch") else None
+    return cursor.problem(f"{_subject(cursor.path)} is {cursor.found()}", expected=str(expected), hint=hint)
+
+
+def _subject(path: Iterable[str | int]) -> str:
+    """What is wrong, by the innermost name on the way to it."""
+    names = [step for step in path if isinstance(step, str)]
+    return names[-1] if names else "this"
+
+
+def _keys(model: type[BaseModel] | None) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel] | None:
+    """The model that describes what a path leads to, None where it is no mapping of known keys."""
+    kind: Any = model
+    for step in path:
+        kind = _member(kind, step)
+    return _as_model(kind)
+
+
+def _member(kind: Any, step: str | int) -> Any:
+    model = _as_model(kind)
+    if model is not None:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        return fields[str(step)].annotation if step in fields else None
+    for part in _alternatives(kind):
+        if typing.get_origin(part) in (dict, list):
+            return typing.get_args(part)[-1]
+    return None
+
+
+def _as_model(kind: Any) -> type[BaseModel] | None:
+    for part in _alternatives(kind):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    """The parts of a union, without what is annotated around them."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return _alternatives(typing.get_args(kind)[0])
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return [inner for part in typing.get_args(kind) for inner in _alternatives(part)]
+    return [kind]

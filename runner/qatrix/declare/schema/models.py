@@ -1,0 +1,283 @@
+"""The keys of every declaration, with what they mean; this is the reference of the YAML."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, Tag
+
+from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Verdict
+from qatrix.declare.schema.values import Argument, DeclaredValue, Name, Size, Text, Values
+from qatrix.declare.spec import Mode
+
+Stage = Literal["build", "capture", "prepare", "forward", "convert", "quantized_forward"]
+Dtype = Literal["bfloat16", "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint8"]
+QuantizedDtype = Literal["int8", "uint8", "int16", "int32"]
+QScheme = Literal[
+    "per_tensor_affine",
+    "per_tensor_symmetric",
+    "per_channel_affine",
+    "per_channel_symmetric",
+    "per_channel_affine_float_qparams",
+]
+Observer = Literal[
+    "min_max",
+    "moving_average_min_max",
+    "per_channel_min_max",
+    "moving_average_per_channel_min_max",
+    "histogram",
+    "placeholder",
+]
+Chain = Literal[
+    "conv",
+    "conv_relu",
+    "conv_bn",
+    "conv_bn_relu",
+    "linear",
+    "linear_relu",
+    "linear_bn",
+    "linear_bn_relu",
+    "add",
+    "add_relu",
+    "mul",
+    "mul_relu",
+    "cat",
+]
+Backend = Literal["executorch", "fbgemm", "native", "onednn", "qnnpack", "tensorrt"]
+Op = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
+Count = Annotated[StrictInt, Field(ge=0)]
+Number = Annotated[StrictFloat, Field(ge=0, allow_inf_nan=False)]
+
+
+class Declaration(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Input(Declaration):
+    """One input: batch, channels and spatial, or shape. The values are random, made from the case's seed."""
+
+    batch: Size = Field(default=None, description="length of the first axis: an integer or an expression")
+    channels: Size = Field(default=None, description="length of the second axis")
+    spatial: Size = Field(default=None, description="length of each further axis, of which there are dim")
+    shape: list[Size] | None = Field(default=None, description="all lengths, instead of batch, channels and spatial")
+    dtype: Dtype = Field(default="float32", description="the input's dtype")
+
+
+class Pattern(Declaration):
+    """A model to quantize: layers and forward, or a factory in model."""
+
+    about: Text = Field(default="", description="what it is, in a few words")
+    params: dict[Name, DeclaredValue] = Field(
+        default={}, description="parameters with their defaults; axes may set them"
+    )
+    layers: dict[Name, Text] = Field(default={}, description="name → a call: torch.nn class, conv, or a pattern")
+    forward: list[Text] = Field(default=[], description="the lines of the forward pass, the last one return …")
+    model: Text | None = Field(
+        default=None, description="dotted path of a factory, such as torchvision.models.resnet18"
+    )
+    args: dict[Name, Argument] = Field(default={}, description="the factory's keyword arguments")
+    inputs: dict[Name, Input] = Field(description="the forward's arguments, in order")
+
+
+class ConvKind(Declaration):
+    """What conv(…) stands for in a pattern."""
+
+    about: Text = Field(default="", description="what it is, in a few words")
+    module: Literal["ConvNd", "ConvTransposeNd"] = Field(description="the class of torch.nn; Nd is the case's dim")
+    args: dict[Name, DeclaredValue] = Field(
+        default={}, description="arguments added to every conv(…), as expressions over it"
+    )
+
+
+class Device(Declaration):
+    """A device by name."""
+
+    torch: Text = Field(description="torch's name for it: cpu, cuda, …")
+
+
+class Tolerance(Declaration):
+    """How far two tensors may be apart: |left - right| <= atol + rtol * |right|."""
+
+    about: Text = Field(default="", description="where it comes from")
+    rtol: Number = Field(description="relative tolerance")
+    atol: Number = Field(description="absolute tolerance")
+
+
+class TensorSpec(Declaration):
+    """How one kind of tensor is quantized."""
+
+    dtype: QuantizedDtype = Field(description="the integer type")
+    quant_min: StrictInt = Field(description="the smallest integer that is used")
+    quant_max: StrictInt = Field(description="the greatest integer that is used")
+    qscheme: QScheme = Field(description="one scale or one per channel, with or without a zero point")
+    ch_axis: Count | None = Field(default=None, description="the channels' axis; for per_channel schemes")
+    observer: Observer | None = Field(default=None, description="what finds the range; default: what the mode has")
+    fake_quantize: Literal["default", "fused_moving_average"] | None = Field(default=None, description="for mode qat")
+    eps: Number | None = Field(default=None, description="the smallest scale")
+
+
+class DerivedSpec(Declaration):
+    """A bias whose scale is the product of the scales that it is derived from."""
+
+    derived_from: list[Literal["activation", "weight"]] = Field(min_length=1, description="[activation, weight]")
+    dtype: QuantizedDtype = Field(description="the integer type")
+    quant_min: StrictInt = Field(description="the smallest integer that is used")
+    quant_max: StrictInt = Field(description="the greatest integer that is used")
+    qscheme: QScheme = Field(description="one scale or one per channel")
+    ch_axis: Count | None = Field(default=None, description="the channels' axis; for per_channel schemes")
+
+
+class Pt2eConfig(Declaration):
+    """The arguments of XNNPACK's symmetric quantization config."""
+
+    is_per_channel: StrictBool | None = Field(default=None, description="a weight scale per channel")
+    is_qat: StrictBool | None = Field(default=None, description="true where the mode is qat")
+    is_dynamic: StrictBool | None = Field(default=None, description="true where the mode is dynamic")
+
+
+class Pt2ePreset(Declaration):
+    """A quantizer that PT2E has."""
+
+    quantizer: Literal["XNNPACKQuantizer"] = Field(description="the quantizer's class")
+    config: Pt2eConfig = Field(default=Pt2eConfig(), description="the arguments of its configuration")
+
+
+class FxPreset(Declaration):
+    """A backend config and a qconfig that FX graph mode has."""
+
+    backend_config: Backend = Field(description="the backend config's name")
+    qconfig: Text = Field(description="the qconfig's name, such as default_symmetric_qnnpack_qat_qconfig")
+
+
+class Phase(Declaration):
+    """One round of capture, prepare, forward and convert."""
+
+    quantizer: Name = Field(description="the quantizer of this round, itself without phases")
+    submodules: list[Text] = Field(default=[], description="submodules to quantize; none means the whole model")
+    dynamic_batch: StrictBool = Field(default=False, description="capture with a dynamic first axis")
+    skip_modules: list[Text] = Field(default=[], description="torch.nn classes that this round leaves alone")
+
+
+def _bias_tag(found: object) -> str:
+    return "<derived>" if isinstance(found, dict) else "<float>"
+
+
+class Quantizer(Declaration):
+    """How a model is quantized: presets (pt2e, fx), or declared specs (annotate), or phases."""
+
+    about: Text = Field(default="", description="what it is, in a few words")
+    mode: Mode | None = Field(default=None, description="qat, ptq or dynamic; not with phases, whose last one says it")
+    pt2e: Pt2ePreset | None = Field(default=None, description="the preset of PT2E")
+    fx: FxPreset | None = Field(default=None, description="the preset of FX graph mode")
+    annotate: list[Chain] = Field(default=[], description="the op chains to quantize, for declared specs")
+    activation: TensorSpec | None = Field(default=None, description="how activations are quantized")
+    weight: TensorSpec | None = Field(default=None, description="how weights are quantized")
+    bias: Annotated[
+        Annotated[Literal["float"], Tag("<float>")] | Annotated[DerivedSpec, Tag("<derived>")],
+        Discriminator(_bias_tag),
+    ] = Field(default="float", description="float, or how it derives from activation and weight")
+    shared: list[Chain] = Field(
+        default=[], description="chains out of annotate whose inputs and output share parameters"
+    )
+    phases: list[Phase] = Field(default=[], description="rounds, one after the other")
+
+
+class Check(Declaration):
+    """An assertion on one pipeline's graph."""
+
+    about: Text = Field(default="", description="what it claims, in a few words")
+    at: CheckPoint = Field(description="the graph after prepare, after convert, or exported again")
+    pipelines: list[PipelineName] = Field(default=["pt2e"], min_length=1, description="whose graph")
+    params: dict[Name, DeclaredValue] = Field(default={}, description="values that graph may use, with their defaults")
+    graph: list[Text] = Field(default=[], description="the lines of the expected graph")
+    counts: dict[Op, Count] = Field(default={}, description="op → how often it occurs")
+    order: list[Op] = Field(default=[], description="ops that occur in this order, others may stand between")
+    absent: list[Op] = Field(default=[], description="ops that do not occur")
+    annotations: Literal["live"] | None = Field(
+        default=None, description="live: no annotation refers to a node that is gone"
+    )
+
+
+class CheckUse(Declaration):
+    """A check for some of a suite's cases, or with parameters of its own."""
+
+    check: Name = Field(description="the check's name")
+    where: dict[Name, Values] = Field(default={}, description="axis → the values of the cases that it is made on")
+    with_: dict[Name, DeclaredValue] = Field(default={}, alias="with", description="the check's parameters")
+
+
+class Pipelines(Declaration):
+    """Which pipelines run, and why not all."""
+
+    only: list[PipelineName] = Field(min_length=1, description="the pipelines that run")
+    because: Text = Field(description="why the others do not")
+
+
+def _use_tag(found: object) -> str:
+    return "<use>" if isinstance(found, dict) else "<name>"
+
+
+_Use = Annotated[Annotated[Name, Tag("<name>")] | Annotated[CheckUse, Tag("<use>")], Discriminator(_use_tag)]
+
+
+class Suite(Declaration):
+    """A product of axes, what is added and left out, and the checks to make."""
+
+    about: Text = Field(default="", description="what it covers, in a few words")
+    axes: dict[Name, Values] = Field(
+        default={}, description="axis → its values: pattern, conv, dim, quantizer, device, a param"
+    )
+    include: list[dict[Name, Values]] = Field(
+        default=[], description="cases to add: axis → values; because is optional"
+    )
+    exclude: list[dict[Name, Values]] = Field(default=[], description="cases to leave out: axis → values, and because")
+    compare: list[ComparisonPoint] | None = Field(
+        default=None, description="default: prepare and convert, where two run"
+    )
+    checks: list[_Use] = Field(default=[], description="checks by name, or {check, where, with}")
+    pipelines: Pipelines | None = Field(default=None, description="default: all")
+    tolerance: Name = Field(default="float32", description="the tolerance's name")
+    convert_in: Literal["eval", "train"] = Field(default="eval", description="the mode in which the model is converted")
+    skip: Text | None = Field(default=None, description="a reason not to run these cases")
+
+
+class Expectation(Declaration):
+    """A known difference: the verdict of the cases that a glob names, and why."""
+
+    cases: Text = Field(description="glob over case ids")
+    verdict: Verdict = Field(description="how these cases end")
+    because: Text = Field(description="why; shown wherever the verdict is")
+    pipeline: PipelineName | None = Field(default=None, description="the pipeline that fails")
+    stage: Stage | None = Field(default=None, description="the stage that fails")
+    error: Text | None = Field(default=None, description="the exception's type")
+    message: Text | None = Field(default=None, description="a part of the exception's message")
+    checks: list[Name] = Field(default=[], description="the checks that fail")
+    torch: Text | None = Field(default=None, description="torch versions that it holds for, such as >=2.5,<2.9")
+    torchao: Text | None = Field(default=None, description="torchao versions that it holds for")
+    device: Name | None = Field(default=None, description="the device that it holds for")
+    link: Text | None = Field(default=None, description="where to read on")
+
+
+class File(Declaration):
+    """A file of a matrix; every key may stand in any file."""
+
+    patterns: dict[Name, Pattern] = Field(default={}, description="models to quantize")
+    conv_kinds: dict[Name, ConvKind] = Field(default={}, description="kinds of convolution")
+    devices: dict[Name, Device] = Field(default={}, description="devices")
+    quantizers: dict[Name, Quantizer] = Field(default={}, description="ways to quantize")
+    tolerances: dict[Name, Tolerance] = Field(default={}, description="tolerances of comparisons")
+    checks: dict[Name, Check] = Field(default={}, description="assertions on graphs")
+    suites: dict[Name, Suite] = Field(default={}, description="products of axes")
+    expected: list[Expectation] = Field(default=[], description="known differences")
+
+
+SECTIONS: Final[dict[str, type[Declaration]]] = {
+    "patterns": Pattern,
+    "conv_kinds": ConvKind,
+    "devices": Device,
+    "quantizers": Quantizer,
+    "tolerances": Tolerance,
+    "checks": Check,
+    "suites": Suite,
+    "expected": Expectation,
+}

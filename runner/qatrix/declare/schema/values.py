@@ -1,0 +1,66 @@
+"""The kinds of value that a declaration's keys take, with their JSON Schemas."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, PlainValidator, StrictStr, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from qatrix.expressions import Value
+
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+_SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
+_INTEGERS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
+_VALUE_SCHEMA: dict[str, Any] = {"anyOf": [_SCALAR_SCHEMA, _INTEGERS_SCHEMA]}
+_A_VALUE = "a number, text, true, false, null, or a list of integers"
+
+
+def _error(expected: str) -> PydanticCustomError:
+    # Pydantic reads braces in a message as places to fill in; the context does not.
+    return PydanticCustomError("expected", "{expected}", {"expected": expected})
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def value_of(found: object) -> Value:
+    """A declared value: a scalar as it is, a list of integers as a tuple."""
+    if found is None or isinstance(found, (bool, int, float, str)):
+        return found
+    if isinstance(found, list) and found and all(map(_is_integer, found)):
+        return tuple(found)
+    raise _error(_A_VALUE)
+
+
+def _argument(found: object) -> Value:
+    if isinstance(found, list):
+        return tuple(map(_argument, found))
+    return value_of(found)
+
+
+def _as_list(found: object) -> object:
+    return found if isinstance(found, list) else [found]
+
+
+def _size(found: object) -> int | str:
+    if _is_integer(found) or isinstance(found, str):
+        return found  # type: ignore[return-value]  # _is_integer has narrowed it
+    raise _error("an integer, or an expression over the parameters and dim")
+
+
+Name: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=NAME_PATTERN)]
+Text: TypeAlias = Annotated[StrictStr, StringConstraints(min_length=1)]
+DeclaredValue: TypeAlias = Annotated[Any, PlainValidator(value_of), WithJsonSchema(_VALUE_SCHEMA)]
+# What a factory is called with: lists may nest.
+Argument: TypeAlias = Annotated[
+    Any, PlainValidator(_argument), WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array"}]})
+]
+# A list of values, or one, which counts as a list of one.
+Values: TypeAlias = Annotated[
+    list[DeclaredValue],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _VALUE_SCHEMA}]}),
+]
+Size: TypeAlias = Annotated[Any, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
