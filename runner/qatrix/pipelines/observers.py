@@ -44,7 +44,8 @@ def constructor(
     if mode != "qat":
         return getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)]).with_args(**arguments)
     if spec.fake_quantize == "default" and spec.observer is None:
-        return space.default_fake_quant.with_args(**arguments)
+        # torchao looks into one level of with_args only, so none is added without need.
+        return space.default_fake_quant.with_args(**arguments) if arguments else space.default_fake_quant
     fake_quantize = space.FakeQuantize if spec.fake_quantize == "default" else space.FusedMovingAvgObsFakeQuantize
     observer = getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)])
     return fake_quantize.with_args(observer=observer, **arguments)
