@@ -144,12 +144,12 @@ class _ForwardReader(Reader):
         match node:
             case ast.Return(value=ast.expr() as value):
                 return Return(value=self.read(value), source=source)
-            case ast.Assign(targets=[ast.Name() as target], value=value):
-                return self._assign(node, (target,), value)
             case ast.Assign(targets=[ast.Tuple(elts=targets)], value=value):
                 return self._assign(node, targets, value)
-            case ast.AugAssign(target=ast.Name() as target, op=op, value=value):
-                return self._augmented(node, target, op, value)
+            case ast.Assign(targets=[target], value=value):
+                return self._assign(node, (target,), value)
+            case ast.AugAssign(target=ast.Name() as name, op=op, value=value):
+                return self._augmented(node, name, op, value)
         hint = "write y = … or return …" if isinstance(node, ast.Expr) else None
         if isinstance(node, ast.Return):
             self.note(node, "return stands without a value", expected="return y")

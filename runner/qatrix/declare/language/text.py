@@ -12,6 +12,8 @@ from typing import Final
 from qatrix.errors import Problem, Source
 
 MAX_LENGTH: Final = 1000
+# Below this difflib finds likeness where a person sees none (load, logaddexp).
+_ALIKE: Final = 0.65
 # Python's own parser gives up at 100 levels of brackets; nobody reads half of that.
 MAX_DEPTH: Final = 60
 
@@ -49,10 +51,10 @@ class Text:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The hint that names what is spelled most alike, None where nothing is."""
     candidates = sorted(known)
-    found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name, candidates, n=1, cutoff=_ALIKE)
     if not found:
         folded = {candidate.lower(): candidate for candidate in candidates}
-        found = [folded[match] for match in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)]
+        found = [folded[match] for match in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=_ALIKE)]
     return f"did you mean '{found[0]}'?" if found else None
 
 

@@ -16,6 +16,8 @@ from qatrix.declare.spec import RESERVED_AXES, InputSpec, LayerSpec, PatternSpec
 from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
 from qatrix.expressions import Call, Statement
 
+# Far above what a model needs, far below where Python's stack ends.
+_MAX_NESTING: Final = 30
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -158,6 +160,10 @@ class _Builder:
             way = " → ".join([*stack[stack.index(name) :], name])
             expected = "patterns without a cycle"
             self._registry.note(at.problem(f"pattern '{name}' is a layer of itself: {way}", expected=expected))
+            return None
+        if len(stack) >= _MAX_NESTING:
+            message = f"patterns are layers of patterns more than {_MAX_NESTING} levels deep"
+            self._registry.note(at.problem(message, expected="fewer levels"))
             return None
         built = self.build(name, stack)
         if built is not None and built.spec.factory is not None:

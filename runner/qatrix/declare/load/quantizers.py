@@ -40,7 +40,7 @@ def _plain(registry: Registry, declared: Declared, model: models.Quantizer) -> Q
     for key, spec in (("activation", model.activation), ("weight", model.weight), ("bias", model.bias)):
         if isinstance(spec, (models.TensorSpec, models.DerivedSpec)):
             _check_range(registry, cursor.down(key), spec)
-    if model.annotate:
+    if model.annotate and model.pt2e is None and model.fx is None:
         _check_declared(registry, cursor, model, mode)
     return _spec(declared, model, mode, ())
 

@@ -31,6 +31,15 @@ _TYPES: Final = {
     "string_pattern_mismatch": "a name: letters, digits and _, a letter first",
     "finite_number": "a finite number",
 }
+# Keys whose items have a name of their own.
+_SUBJECTS: Final = {
+    "at": "point",
+    "annotate": "op chain",
+    "shared": "op chain",
+    "compare": "point",
+    "only": "pipeline",
+    "pipelines": "pipeline",
+}
 # Keys that take a mapping besides their closed set of words.
 _OPEN: Final = {"bias": "float, or a mapping: {derived_from: [activation, weight], dtype: …}"}
 
@@ -90,7 +99,7 @@ def _wrong_value(cursor: Cursor, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     expected = _TYPES.get(kind) or context.get("expected") or detail["msg"]
     if kind == "greater_than_equal":
-        expected = f"{context['ge']} or more"
+        expected = f"{context['ge']:g} or more"
     elif kind == "too_short":
         expected = f"at least {context['min_length']} item"
     hint = quoting_hint(cursor.node) if kind in ("string_type", "string_pattern_mismatch") else None
@@ -100,7 +109,7 @@ def _wrong_value(cursor: Cursor, detail: ErrorDetails) -> Problem:
 def _subject(path: Iterable[str | int]) -> str:
     """What is wrong, by the innermost name on the way to it."""
     names = [step for step in path if isinstance(step, str)]
-    return names[-1] if names else "this"
+    return _SUBJECTS.get(names[-1], names[-1]) if names else "this"
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:

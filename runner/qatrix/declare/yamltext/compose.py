@@ -113,7 +113,8 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if event.tag is not None:
-            self._problem(event, f"the tag '{event.tag}' is refused", "plain values: tags are not used here")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._problem(event, f"the tag '{tag}' is refused", "plain values: tags are not used here")
         if event.anchor is None:
             return self._unanchored(event)
         return self._anchor(event)
@@ -158,6 +159,10 @@ class _Composer:
     def _scalar(self, event: Any) -> ScalarNode:
         text, plain = event.value, event.implicit[0] and event.tag is None
         start, end = event.start_mark, event.end_mark
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            self._refuse(
+                event, "the text holds half a character (a surrogate)", "characters as they are, or \\U escapes"
+            )
         value = resolve(text) if plain else text
         content = None
         if start.line == end.line and event.anchor is None:

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from support.problems import as_text
+
+from qatrix.claims import GraphCheck, Tolerance
+from qatrix.declare.load import Loaded, load
+from qatrix.declare.spec import Matrix
+from qatrix.expressions import Literal, Name
+from qatrix.resources import folder
+
+BAD = Path(__file__).parent.parent / "matrix_bad"
+FAULTS = sorted(
+    path for path in BAD.iterdir() if path.suffix == ".yaml" or (path.is_dir() and path.name[0] not in "_.")
+)
+
+PATTERN = """
+patterns:
+  conv_relu:
+    about: convolution, ReLU
+    params: {channels: 3, kernel: [3, 3], bias: true, eps: 1.0e-5}
+    layers:
+      conv: conv(channels, channels, kernel, bias=bias)
+      norm: GroupNorm(1, channels, eps=eps)
+      relu: ReLU()
+    forward:
+      - y = norm(conv(x))
+      - return relu(y)
+    inputs:
+      x: {batch: 2, channels: channels, spatial: 5}
+"""
+QUANTIZER = """
+quantizers:
+  int8:
+    mode: qat
+    pt2e: {quantizer: XNNPACKQuantizer, config: {is_per_channel: true, is_qat: true}}
+    fx: {backend_config: qnnpack, qconfig: default_symmetric_qnnpack_qat_qconfig}
+"""
+TENSOR = "{dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}"
+
+
+def loaded(tmp_path: Path, *texts: str, allowed_modules: tuple[str, ...] = ("torch",)) -> Loaded:
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    return load([tmp_path], allowed_modules=allowed_modules)
+
+
+def matrix_of(tmp_path: Path, *texts: str, allowed_modules: tuple[str, ...] = ("torch",)) -> Matrix:
+    result = loaded(tmp_path, *texts, allowed_modules=allowed_modules)
+    assert as_text(result.problems) == ""
+    assert result.matrix is not None
+    return result.matrix
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[path.stem for path in FAULTS])
+def test_every_fault_has_its_message(fault: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(BAD)
+    found = as_text(load([Path("_good"), Path(fault.name)]).problems)
+    expected = BAD / f"{fault.stem}.expected.txt"
+    actual = tmp_path / expected.name
+    actual.write_text(found)
+    wanted = expected.read_text() if expected.exists() else ""
+    assert found == wanted, f"if the new message is right: cp {actual} {expected}"
+    assert found
+
+
+def test_what_stands_beside_the_faults_is_right() -> None:
+    assert load([BAD / "_good"]).problems == ()
+
+
+def test_the_matrix_of_this_project_is_right() -> None:
+    result = load([folder("matrix")])
+    assert as_text(result.problems) == ""
+    assert result.matrix is not None
+
+
+def test_a_pattern_of_layers_keeps_what_it_declares(tmp_path: Path) -> None:
+    pattern = matrix_of(tmp_path, PATTERN).patterns["conv_relu"]
+    assert dict(pattern.params) == {"channels": 3, "kernel": (3, 3), "bias": True, "eps": 1e-5}
+    assert [layer.name for layer in pattern.layers] == ["conv", "norm", "relu"]
+    assert (pattern.takes_conv, pattern.takes_dim) == (True, True)
+    (item,) = pattern.inputs
+    assert (item.shape, item.spatial) == ((Literal(2), Name("channels")), Literal(5))
+    assert pattern.source.line == 4
+
+
+@pytest.mark.parametrize(
+    ("layers", "forward", "inputs", "takes"),
+    [
+        pytest.param("ReLU()", "return a(x)", "{shape: [1]}", (False, False), id="neither"),
+        pytest.param("BatchNormNd(3)", "return a(x)", "{shape: [1]}", (False, True), id="Nd"),
+        pytest.param("Linear(dim, 3)", "return a(x)", "{shape: [1]}", (False, True), id="dim in a layer"),
+        pytest.param("ReLU()", "return a(x) * dim", "{shape: [1]}", (False, True), id="dim in forward"),
+        pytest.param("ReLU()", "return a(x)", "{shape: [dim]}", (False, True), id="dim in a shape"),
+        pytest.param("ReLU()", "return a(x)", "{batch: 1, channels: 1, spatial: 2}", (False, True), id="spatial"),
+        pytest.param("conv(1, 1, 1)", "return a(x)", "{shape: [1]}", (True, True), id="conv"),
+        pytest.param("conv_relu(bias=False)", "return a(x)", "{shape: [1]}", (True, True), id="composed"),
+        pytest.param("spatial()", "return a(x)", "{shape: [1]}", (False, False), id="composed, inputs aside"),
+    ],
+)
+def test_what_a_pattern_takes_is_found_in_its_parts(
+    tmp_path: Path, layers: str, forward: str, inputs: str, takes: tuple[bool, bool]
+) -> None:
+    spatial = (
+        "  spatial: {layers: {r: ReLU()}, forward: [return r(x)], inputs: {x: {batch: 1, channels: 1, spatial: 2}}}"
+    )
+    text = f"{PATTERN}{spatial}\n  p: {{layers: {{a: '{layers}'}}, forward: ['{forward}'], inputs: {{x: {inputs}}}}}\n"
+    pattern = matrix_of(tmp_path, text).patterns["p"]
+    assert (pattern.takes_conv, pattern.takes_dim) == takes
+
+
+def test_a_pattern_may_be_declared_after_the_one_that_holds_it(tmp_path: Path) -> None:
+    outer = "patterns:\n  a: {layers: {b: conv_relu(channels=4)}, forward: [return b(x)], inputs: {x: {shape: [1]}}}\n"
+    patterns = matrix_of(tmp_path, outer, PATTERN).patterns
+    assert patterns["a"].layers[0].pattern is patterns["conv_relu"]
+
+
+def test_patterns_nested_without_end_are_refused(tmp_path: Path) -> None:
+    chain = "".join(
+        f"  p{n}: {{layers: {{a: p{n + 1}()}}, forward: [return a(x)], inputs: {{x: {{shape: [1]}}}}}}\n"
+        for n in range(900)
+    )
+    last = "  p900: {layers: {a: ReLU()}, forward: [return a(x)], inputs: {x: {shape: [1]}}}\n"
+    result = loaded(tmp_path, f"patterns:\n{chain}{last}")
+    assert "more than 30 levels deep" in as_text(result.problems)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("torchvision.models.resnet18", True),
+        ("torchvisionx.models.resnet18", False),
+        ("os.system", False),
+        ("torchvision", False),
+        ("mine.models.net", True),
+        ("mine.other.net", False),
+        ("torchvision.__init__; x", False),
+    ],
+)
+def test_a_factory_comes_from_an_allowed_module_only(tmp_path: Path, path: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    text = f"patterns:\n  p: {{model: '{path}', args: {{weights: null, sizes: [[1, 2], a]}}, inputs: {{x: {{shape: [1]}}}}}}\n"
+    result = loaded(tmp_path, text, allowed_modules=("torchvision", "mine.models"))
+    assert (result.matrix is not None) == allowed
+    if result.matrix:
+        pattern = result.matrix.patterns["p"]
+        assert (pattern.factory, dict(pattern.factory_args)) == (path, {"weights": None, "sizes": ((1, 2), "a")})
+
+
+def test_plain_convolution_the_cpu_and_float32_need_no_declaration(tmp_path: Path) -> None:
+    matrix = matrix_of(tmp_path, PATTERN)
+    assert matrix.conv_kinds["conv"].module == "ConvNd"
+    assert matrix.devices["cpu"].torch == "cpu"
+    assert matrix.tolerances["float32"] == Tolerance()
+
+
+def test_a_declaration_takes_the_place_of_the_built_in_one(tmp_path: Path) -> None:
+    text = "conv_kinds: {conv: {module: ConvNd, args: {groups: in_channels, bias: false}}}\ntolerances: {float32: {rtol: 1, atol: 0}}\n"
+    matrix = matrix_of(tmp_path, text)
+    assert dict(matrix.conv_kinds["conv"].args) == {"groups": Name("in_channels"), "bias": Literal(False)}  # noqa: FBT003 - a value
+    assert matrix.tolerances["float32"].rtol == 1
+
+
+def test_a_declared_quantizer_keeps_its_specs(tmp_path: Path) -> None:
+    bias = "{derived_from: [activation, weight], dtype: int32, quant_min: -2147483648, quant_max: 2147483647, qscheme: per_tensor_symmetric}"
+    weight = "{dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0, eps: 1.0e-5, observer: min_max}"
+    text = f"quantizers:\n  q: {{mode: ptq, annotate: [conv_bn, cat], shared: [cat], activation: {TENSOR}, weight: {weight}, bias: {bias}}}\n"
+    spec = matrix_of(tmp_path, text).quantizers["q"]
+    assert spec.per_channel
+    assert spec.weight is not None
+    assert (spec.weight.ch_axis, spec.weight.eps, spec.weight.observer) == (0, 1e-5, "min_max")
+    assert spec.bias is not None
+    assert spec.bias.derived_from == ("activation", "weight")
+    assert (spec.annotate, spec.shared) == (("conv_bn", "cat"), ("cat",))
+
+
+def test_the_last_phase_gives_the_mode(tmp_path: Path) -> None:
+    later = f"  ptq: {{mode: ptq, annotate: [linear], activation: {TENSOR}, bias: float}}\n"
+    phases = "  two: {phases: [{quantizer: int8, submodules: [a.b], dynamic_batch: true}, {quantizer: ptq, skip_modules: [Linear]}]}\n"
+    spec = matrix_of(tmp_path, QUANTIZER + phases + later).quantizers["two"]
+    assert spec.mode == "ptq"
+    assert [phase.quantizer.name for phase in spec.phases] == ["int8", "ptq"]
+    assert (spec.phases[0].submodules, spec.phases[0].dynamic_batch) == (("a.b",), True)
+
+
+def test_a_suite_keeps_axes_rules_and_checks(tmp_path: Path) -> None:
+    text = """
+checks:
+  c: {at: prepare, params: {relu: false}, graph: [return relu(x)], counts: {conv: 1}, annotations: live}
+suites:
+  s:
+    axes: {pattern: conv_relu, dim: [1, 2], kernel: [[1, 1], 3], quantizer: int8}
+    include: [{pattern: conv_relu, dim: 3, bias: [true, false], quantizer: int8}]
+    exclude: [{dim: 1, kernel: 3, because: too large}]
+    checks: [c, {check: c, where: {dim: [1, 2]}, with: {relu: true}}]
+    tolerance: float32
+    convert_in: train
+    skip: not now
+"""
+    suite = matrix_of(tmp_path, PATTERN, QUANTIZER, text).suites["s"]
+    assert list(suite.axes) == ["pattern", "dim", "kernel", "quantizer"]
+    assert suite.axes["kernel"] == ((1, 1), 3)
+    assert suite.include[0].values["bias"] == (True, False)
+    assert (suite.exclude[0].because, dict(suite.exclude[0].values)) == ("too large", {"dim": (1,), "kernel": (3,)})
+    assert (suite.pipelines, suite.compare, suite.skip) == (("pt2e", "fx"), ("prepare", "convert"), "not now")
+    first, second = suite.checks
+    assert isinstance(first.check, GraphCheck)
+    assert dict(first.check.scope) == {"relu": False}
+    assert (dict(second.where), dict(second.with_)) == ({"dim": (1, 2)}, {"relu": True})
+
+
+def test_a_suite_of_one_pipeline_compares_nothing(tmp_path: Path) -> None:
+    text = (
+        "suites: {s: {axes: {pattern: conv_relu, dim: 1, quantizer: int8}, pipelines: {only: [pt2e], because: graph}}}"
+    )
+    suite = matrix_of(tmp_path, PATTERN, QUANTIZER, text).suites["s"]
+    assert (suite.compare, suite.pipelines_because) == ((), "graph")
+
+
+def test_an_expectation_keeps_its_conditions(tmp_path: Path) -> None:
+    text = "expected: [{cases: 's/*', verdict: failed, because: why, pipeline: fx, stage: prepare, torch: '>=2.5,<2.9', device: cpu}]"
+    (expectation,) = matrix_of(tmp_path, text).expectations
+    assert (expectation.torch, expectation.stage, expectation.checks) == (">=2.5,<2.9", "prepare", ())
+
+
+def test_an_unused_parameter_is_a_warning(tmp_path: Path) -> None:
+    text = "patterns: {p: {params: {spare: 1}, layers: {a: ReLU()}, forward: [return a(x)], inputs: {x: {shape: [1]}}}}"
+    result = loaded(tmp_path, text)
+    assert result.matrix is not None
+    assert [problem.message for problem in result.problems] == ["the parameter 'spare' is never used"]
+
+
+def test_files_are_shown_as_seen_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a.yml").write_text("devices: {d: {torch: cuda}}")
+    result = load([tmp_path / "m"])
+    assert result.matrix is not None
+    assert result.matrix.files == ("m/a.yml",)
+
+
+def test_a_file_under_two_paths_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("devices: {d: {torch: cuda}}")
+    assert load([tmp_path, tmp_path / "a.yaml"]).problems == ()
+
+
+def test_files_and_folders_with_a_dot_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".tox").mkdir()
+    (tmp_path / ".tox" / "a.yaml").write_text("nonsense: 1")
+    (tmp_path / "a.yaml").write_text("devices: {d: {torch: cuda}}")
+    assert load([tmp_path]).problems == ()
+
+
+def test_a_path_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    result = load([tmp_path / "nowhere"])
+    assert result.matrix is None
+    assert "is not there" in result.problems[0].message
+
+
+def test_a_folder_without_yaml_is_a_problem(tmp_path: Path) -> None:
+    result = load([tmp_path])
+    assert result.matrix is None
+    assert "no YAML file is under" in result.problems[0].message
+
+
+def test_a_loop_of_links_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "b.yaml")
+    (tmp_path / "b.yaml").symlink_to(tmp_path / "a.yaml")
+    assert load([tmp_path]).matrix is None
+
+
+def test_names_that_an_unreadable_file_may_declare_are_not_called_unknown(tmp_path: Path) -> None:
+    result = loaded(tmp_path, "patterns: {", "suites: {s: {axes: {pattern: other, dim: 1, quantizer: q}}}")
+    assert [problem.source.file for problem in result.problems if problem.source] == [str(tmp_path / "0.yaml")]
+
+
+def test_a_large_matrix_is_read_in_no_time(tmp_path: Path) -> None:
+    for number in range(40):
+        bodies = "".join(PATTERN.replace("conv_relu", f"p{number}_{n}").partition("patterns:\n")[2] for n in range(4))
+        (tmp_path / f"{number}.yaml").write_text(f"patterns:\n{bodies}")
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert load([tmp_path]).matrix is not None
+        times.append(time.perf_counter() - started)
+    # The limit is for a slow machine under load; on two idle cores it takes about 0.1 s.
+    assert min(times) < 0.5

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from qatrix.declare.yamltext import Document, ListNode, MappingNode, Node, ScalarNode, data, parse, read
+from qatrix.errors import Problem
+
+
+def tree(text: str) -> Node:
+    document = parse(text.encode(), shown="f.yaml")
+    assert document.problems == ()
+    assert document.root is not None
+    return document.root
+
+
+def only_problem(content: bytes) -> Problem:
+    (problem,) = parse(content, shown="f.yaml").problems
+    return problem
+
+
+def scalar(text: str) -> ScalarNode:
+    root = tree(f"key: {text}")
+    assert isinstance(root, MappingNode)
+    found = root.values["key"]
+    assert isinstance(found, ScalarNode)
+    return found
+
+
+def test_a_tree_keeps_the_order_and_the_values() -> None:
+    assert data(tree("b: [1, 2.5, x, null, true]\na: {c: '1'}")) == {"b": [1, 2.5, "x", None, True], "a": {"c": "1"}}
+
+
+def test_places_count_from_one() -> None:
+    root = tree("a:\n  - x\n  - {b: y}\n")
+    assert isinstance(root, MappingNode)
+    items = root.values["a"]
+    assert isinstance(items, ListNode)
+    assert str(root.keys["a"].source) == "f.yaml:1:1"
+    assert [str(item.source) for item in items.items] == ["f.yaml:2:5", "f.yaml:3:5"]
+
+
+@pytest.mark.parametrize(
+    ("written", "content"),
+    [
+        pytest.param("conv(x)", 6, id="plain"),
+        pytest.param("'conv(x)'", 7, id="single quotes"),
+        pytest.param('"conv(x)"', 7, id="double quotes"),
+        pytest.param('"a\\tb"', None, id="an escape"),
+        pytest.param("'it''s'", None, id="a doubled quote"),
+        pytest.param("|\n  conv(x)", None, id="a block"),
+        pytest.param("conv(x,\n  y)", None, id="two lines"),
+        pytest.param("é + y", 6, id="letters beyond ASCII"),
+    ],
+)
+def test_the_column_of_the_text_is_known_where_it_stands_as_it_is(written: str, content: int | None) -> None:
+    assert scalar(written).content == content
+
+
+def test_plain_text_is_kept_beside_what_yaml_makes_of_it() -> None:
+    node = scalar("off")
+    assert (node.value, node.text, node.plain) == (False, "off", True)
+
+
+def test_quoted_text_is_text() -> None:
+    assert scalar("'off'").value == "off"
+
+
+def test_anchors_aliases_and_merge_keys_are_followed() -> None:
+    text = "base: &b {x: 1, y: 2}\nmore: {<<: *b, y: 3}\nlist: {<<: [{z: 1}, *b]}\nsame: *b\n"
+    assert data(tree(text)) == {
+        "base": {"x": 1, "y": 2},
+        "more": {"x": 1, "y": 3},
+        "list": {"z": 1, "x": 1, "y": 2},
+        "same": {"x": 1, "y": 2},
+    }
+
+
+def test_a_quoted_merge_key_is_a_key() -> None:
+    assert data(tree("'<<': 1")) == {"<<": 1}
+
+
+def test_dates_stay_text() -> None:
+    assert scalar("2024-01-01").value == "2024-01-01"
+
+
+@pytest.mark.parametrize(
+    ("written", "spelling"),
+    [("1e-3", "1.0e-3"), ("1.0e5", "1.0e+5"), (".5e3", "0.5e+3"), ("-2.e3", "-2.0e+3")],
+    ids=["no point", "no sign", "no digit before the point", "no digit after it"],
+)
+def test_an_exponent_that_yaml_reads_as_text_gets_the_spelling_that_works(written: str, spelling: str) -> None:
+    problem = only_problem(f"a: {written}".encode())
+    assert problem.hint == f"write {spelling}"
+    assert scalar(spelling).value == pytest.approx(float(written))
+
+
+@pytest.mark.parametrize("written", ["'1e-3'", "1.0e-3", "0", "0x10", "-7", "0.5", "10:x"])
+def test_what_is_no_trap_is_left_alone(written: str) -> None:
+    scalar(written)
+
+
+def test_a_duplicate_key_names_both_lines() -> None:
+    problem = only_problem(b"a: 1\nb: 2\na: 3\n")
+    assert problem.message == "the key 'a' stands here twice: in line 1 and in line 3"
+    assert problem.source is not None
+    assert problem.source.line == 3
+
+
+@pytest.mark.parametrize("key", ["on", "1", "~", "1.5", "no"])
+def test_a_key_that_yaml_reads_as_no_text_is_a_problem(key: str) -> None:
+    assert f"the key {key} is read by YAML as" in only_problem(f"{key}: x".encode()).message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!python/object/apply:os.system [ls]", "!foo 1", "!!str 1", "! x", "!!python/name:os.system"],
+)
+def test_tags_are_refused(text: str) -> None:
+    assert "is refused" in only_problem(f"a: {text}".encode()).message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"a: \xff", "byte 0xff is not UTF-8", id="not UTF-8"),
+        pytest.param(b"a\0b", "the file is binary: it holds zero bytes", id="binary"),
+        pytest.param(b"\xff\xfea\0", "the file is binary: it holds zero bytes", id="UTF-16"),
+        pytest.param(b"a: *b", "the alias *b has no anchor", id="alias without anchor"),
+        pytest.param(b"a: &a [*a]", "the alias *a stands inside its own anchor", id="alias of itself"),
+        pytest.param(b"? [a]\n: 1", "a key is a list or a mapping", id="list as key"),
+        pytest.param(b"<<: 1", "'<<' merges what is not a mapping", id="merge of a number"),
+        pytest.param(b"a: 1\n---\nb: 1", "a second document begins here", id="two documents"),
+    ],
+)
+def test_what_is_no_plain_tree_is_refused(content: bytes, message: str) -> None:
+    assert only_problem(content).message == message
+
+
+def test_the_place_of_a_wrong_byte_is_its_line_and_column() -> None:
+    assert str(only_problem("a: é\nb: é".encode() + b"\xff").source) == "f.yaml:2:5"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert data(parse(b"\xef\xbb\xbfa: 1", shown="f").root or tree("")) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"---\n"[:0]], ids=["empty", "comment", "nothing"])
+def test_an_empty_file_is_a_warning(content: bytes) -> None:
+    problem = only_problem(content)
+    assert (problem.message, problem.severity) == ("the file is empty: it declares nothing", "warning")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        pytest.param(
+            "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)),
+            id="wide",
+        ),
+        pytest.param("a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 300)), id="deep"),
+        pytest.param(
+            "a0: &a0 {x: 1}\n"
+            + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}, k: *a{i - 1}, l: *a{i - 1}}}\n" for i in range(1, 40)),
+            id="merged",
+        ),
+        pytest.param("[" * 100_000, id="brackets"),
+        pytest.param("{a: " * 100_000, id="braces"),
+        pytest.param("- " * 5_000 + "x", id="dashes"),
+    ],
+)
+def test_bombs_are_refused_at_once(bomb: str) -> None:
+    started = time.perf_counter()
+    document = parse(bomb.encode(), shown="f.yaml")
+    assert document.root is None
+    assert len(document.problems) == 1
+    assert time.perf_counter() - started < 5
+
+
+def test_a_file_that_is_too_large_is_refused() -> None:
+    assert "bytes" in only_problem(b"#" * 2_000_001).message
+
+
+def test_a_syntax_error_says_where_and_what_helps() -> None:
+    problem = only_problem(b"a: b: c")
+    assert str(problem.source) == "f.yaml:1:5"
+    assert "mapping values are not allowed here" in problem.message
+    assert problem.hint is not None
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert "is a folder" in read(tmp_path, shown="x").problems[0].message
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    document = read(tmp_path / "x.yaml", shown="x.yaml")
+    assert document.problems[0].message == "x.yaml is not there"
+    assert document.broken
+
+
+def test_an_empty_document_is_not_broken() -> None:
+    assert not Document(None, ()).broken
+
+
+def test_reading_gives_what_parsing_gives(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"a: [1]\n")
+    assert read(path, shown="f.yaml") == parse(b"a: [1]\n", shown="f.yaml")
