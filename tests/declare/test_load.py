@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.problems import as_text
 
 from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.load import Loaded, load
 from qatrix.declare.spec import Matrix
 from qatrix.expressions import Literal, Name
 from qatrix.resources import folder
+from support.problems import as_text
 
 BAD = Path(__file__).parent.parent / "matrix_bad"
 FAULTS = sorted(
@@ -141,7 +141,8 @@ def test_patterns_nested_without_end_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_factory_comes_from_an_allowed_module_only(tmp_path: Path, path: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    text = f"patterns:\n  p: {{model: '{path}', args: {{weights: null, sizes: [[1, 2], a]}}, inputs: {{x: {{shape: [1]}}}}}}\n"
+    args = "{weights: null, sizes: [[1, 2], a]}"
+    text = f"patterns:\n  p: {{model: '{path}', args: {args}, inputs: {{x: {{shape: [1]}}}}}}\n"
     result = loaded(tmp_path, text, allowed_modules=("torchvision", "mine.models"))
     assert (result.matrix is not None) == allowed
     if result.matrix:
@@ -157,20 +158,27 @@ def test_plain_convolution_the_cpu_and_float32_need_no_declaration(tmp_path: Pat
 
 
 def test_a_declaration_takes_the_place_of_the_built_in_one(tmp_path: Path) -> None:
-    text = "conv_kinds: {conv: {module: ConvNd, args: {groups: in_channels, bias: false}}}\ntolerances: {float32: {rtol: 1, atol: 0}}\n"
-    matrix = matrix_of(tmp_path, text)
+    conv = "conv_kinds: {conv: {module: ConvNd, args: {groups: in_channels, bias: false}}}"
+    matrix = matrix_of(tmp_path, conv, "tolerances: {float32: {rtol: 1, atol: 0}}")
     assert dict(matrix.conv_kinds["conv"].args) == {"groups": Name("in_channels"), "bias": Literal(False)}  # noqa: FBT003 - a value
     assert matrix.tolerances["float32"].rtol == 1
 
 
 def test_a_declared_quantizer_keeps_its_specs(tmp_path: Path) -> None:
-    bias = "{derived_from: [activation, weight], dtype: int32, quant_min: -2147483648, quant_max: 2147483647, qscheme: per_tensor_symmetric}"
-    weight = "{dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0, eps: 1.0e-5, observer: min_max}"
-    text = f"quantizers:\n  q: {{mode: ptq, annotate: [conv_bn, cat], shared: [cat], activation: {TENSOR}, weight: {weight}, bias: {bias}}}\n"
+    text = f"""
+quantizers:
+  q:
+    mode: ptq
+    annotate: [conv_bn, cat]
+    shared: [cat]
+    activation: {TENSOR}
+    weight: {{dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0, eps: 1.0e-5}}
+    bias: {{derived_from: [activation, weight], dtype: int32, quant_min: -9, quant_max: 9, qscheme: per_tensor_affine}}
+"""
     spec = matrix_of(tmp_path, text).quantizers["q"]
     assert spec.per_channel
     assert spec.weight is not None
-    assert (spec.weight.ch_axis, spec.weight.eps, spec.weight.observer) == (0, 1e-5, "min_max")
+    assert (spec.weight.ch_axis, spec.weight.eps, spec.weight.observer) == (0, 1e-5, None)
     assert spec.bias is not None
     assert spec.bias.derived_from == ("activation", "weight")
     assert (spec.annotate, spec.shared) == (("conv_bn", "cat"), ("cat",))
@@ -178,7 +186,12 @@ def test_a_declared_quantizer_keeps_its_specs(tmp_path: Path) -> None:
 
 def test_the_last_phase_gives_the_mode(tmp_path: Path) -> None:
     later = f"  ptq: {{mode: ptq, annotate: [linear], activation: {TENSOR}, bias: float}}\n"
-    phases = "  two: {phases: [{quantizer: int8, submodules: [a.b], dynamic_batch: true}, {quantizer: ptq, skip_modules: [Linear]}]}\n"
+    phases = """
+  two:
+    phases:
+      - {quantizer: int8, submodules: [a.b], dynamic_batch: true}
+      - {quantizer: ptq, skip_modules: [Linear]}
+"""
     spec = matrix_of(tmp_path, QUANTIZER + phases + later).quantizers["two"]
     assert spec.mode == "ptq"
     assert [phase.quantizer.name for phase in spec.phases] == ["int8", "ptq"]
@@ -220,7 +233,10 @@ def test_a_suite_of_one_pipeline_compares_nothing(tmp_path: Path) -> None:
 
 
 def test_an_expectation_keeps_its_conditions(tmp_path: Path) -> None:
-    text = "expected: [{cases: 's/*', verdict: failed, because: why, pipeline: fx, stage: prepare, torch: '>=2.5,<2.9', device: cpu}]"
+    text = """
+expected:
+  - {cases: 's/*', verdict: failed, because: why, pipeline: fx, stage: prepare, torch: '>=2.5,<2.9', device: cpu}
+"""
     (expectation,) = matrix_of(tmp_path, text).expectations
     assert (expectation.torch, expectation.stage, expectation.checks) == (">=2.5,<2.9", "prepare", ())
 

@@ -100,7 +100,7 @@ def test_stages_are_those_of_the_record() -> None:
 
 
 def test_every_key_has_a_description() -> None:
-    kinds = [
+    kinds: list[type[models.Declaration]] = [
         File,
         *SECTIONS.values(),
         models.Input,

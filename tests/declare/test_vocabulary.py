@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pkgutil
 import typing
 
 import pytest
@@ -8,7 +9,8 @@ from qatrix.declare import vocabulary
 from qatrix.declare.schema import models
 
 SUSPICIOUS = (
-    "load save open file exec eval compile hook apply map numpy storage set_ share pin data_ptr seed generator backward "
+    "load save open file exec eval compile hook apply map numpy storage set_ share pin data_ptr seed generator "
+    "backward "
     "register parse import from_ vmap cond while jit script grad thread profiler dlpack typename"
 ).split()
 CALLABLE = ("Dynamic", "Module", "Sequential", "Parallel", "Loss", "Transformer", "Lazy", "ParameterList")
@@ -50,8 +52,6 @@ def test_integer_ranges_are_those_of_the_schema() -> None:
 )
 def test_every_name_exists_in_the_installed_torch(module: str, names: frozenset[str]) -> None:
     pytest.importorskip("torch")
-    import pkgutil
-
     found = pkgutil.resolve_name(module.replace("torch.Tensor", "torch:Tensor"))
     assert sorted(name for name in names if not hasattr(found, name)) == []
 

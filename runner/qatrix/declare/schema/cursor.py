@@ -24,6 +24,8 @@ _MEMBERS: Final = {
     "inputs": "input",
     "axes": "axis",
 }
+# Characters of a value in a message.
+_MOST_SHOWN: Final = 60
 # What an item of a list is called, counted from 1.
 _ITEMS: Final = {
     "expected": "expectation",
@@ -159,4 +161,4 @@ def _below(node: Node, step: str | int) -> Node | None:
 
 def _shortened(text: str) -> str:
     flat = " ".join(text.split())
-    return flat if len(flat) <= 60 else f"{flat[:57]}…"
+    return flat if len(flat) <= _MOST_SHOWN else f"{flat[: _MOST_SHOWN - 1]}…"

@@ -13,6 +13,7 @@ NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 _INTEGERS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
 _VALUE_SCHEMA: dict[str, Any] = {"anyOf": [_SCALAR_SCHEMA, _INTEGERS_SCHEMA]}
+_A_SIZE = "an integer, or an expression over the parameters and dim"
 _A_VALUE = "a number, text, true, false, null, or a list of integers"
 
 
@@ -47,7 +48,7 @@ def _as_list(found: object) -> object:
 def _size(found: object) -> int | str:
     if _is_integer(found) or isinstance(found, str):
         return found  # type: ignore[return-value]  # _is_integer has narrowed it
-    raise _error("an integer, or an expression over the parameters and dim")
+    raise _error(_A_SIZE)
 
 
 Name: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=NAME_PATTERN)]
