@@ -1,0 +1,98 @@
+"""What a quantized program holds: fake quantizes, quantize and dequantize ops, batch norms, output steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import fx, nn
+from torch.utils import _pytree as pytree
+
+from qatrix.judge.graphs.ops import argument, called_module, is_observing, op_name
+
+# Ops that pass values on unchanged, so that their output has their input's quantization step.
+_TRANSPARENT: Final = frozenset(
+    {"reshape", "permute", "transpose", "flatten", "squeeze", "unsqueeze", "clone", "contiguous", "getitem", "slice"}
+)
+_BATCH_NORMS: Final = tuple(
+    getattr(nn, name) for name in ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpCounts:
+    """How often a converted program quantizes, dequantizes and normalizes."""
+
+    quantize: int
+    dequantize: int
+    batch_norms: int
+
+
+def count_fake_quantizes(module: nn.Module) -> int:
+    """The fake quantizes and observers anywhere in a module; one inside another counts once."""
+    inside = {
+        id(inner)
+        for outer in module.modules()
+        if is_observing(outer)
+        for inner in outer.modules()
+        if inner is not outer
+    }
+    return sum(is_observing(part) and id(part) not in inside for part in module.modules())
+
+
+def count_ops(module: nn.Module) -> OpCounts:
+    """The quantize, dequantize and batch norm ops of all graphs in a module; batch norm modules too.
+
+    A reference module of FX quantizes and dequantizes its own weight inside; that is not a
+    node of a graph and is not counted.
+    """
+    names = [op_name(node) for graph in _graphs(module) for node in graph.nodes]
+    fused = [part for part in module.modules() if isinstance(part, _BATCH_NORMS)]
+    called = sum("batchnorm" in name for name in names)
+    return OpCounts(
+        quantize=sum(name.startswith("quantize_per") for name in names),
+        dequantize=sum(name.startswith("dequantize") for name in names),
+        batch_norms=names.count("batch_norm") + max(called, _live(module, fused)),
+    )
+
+
+def _live(module: nn.Module, parts: list[nn.Module]) -> int:
+    """How many of the parts sit inside a module that a graph calls whole; an exported program keeps dead ones."""
+    called = [inner for graph in _graphs(module) for node in graph.nodes if (inner := called_module(node)) is not None]
+    reached = {id(part) for owner in called for part in owner.modules()}
+    return sum(id(part) in reached for part in parts)
+
+
+def _graphs(module: nn.Module) -> Iterator[fx.Graph]:
+    for part in module.modules():
+        if isinstance(part, fx.GraphModule):
+            yield part.graph
+
+
+def output_steps(module: nn.Module) -> list[float | None]:
+    """The quantization step (scale) of each output tensor, None where it is not quantized per tensor."""
+    if not isinstance(module, fx.GraphModule):
+        return []
+    output = next(node for node in reversed(module.graph.nodes) if node.op == "output")
+    return [_step(leaf) for leaf in pytree.tree_leaves(output.args[0])]
+
+
+def _step(node: object) -> float | None:
+    while isinstance(node, fx.Node):
+        name = op_name(node)
+        if name == "dequantize_per_tensor":
+            return _number(argument(node, "scale"))
+        if name == "fake_quantize":
+            return _number(getattr(called_module(node), "scale", None))
+        if name not in _TRANSPARENT:
+            return None
+        node = node.args[0]
+    return None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, torch.Tensor):
+        return float(value) if value.numel() == 1 else None
+    return float(value) if isinstance(value, (int, float)) else None

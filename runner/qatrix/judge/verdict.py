@@ -1,0 +1,241 @@
+"""The verdict of a case, in one word and in one sentence, and whether it was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from qatrix.claims import Expectation, Verdict
+from qatrix.outcomes import (
+    PRECEDENCE,
+    UNREMARKABLE,
+    CheckOutcome,
+    Comparison,
+    ErrorReport,
+    PipelineOutcome,
+    Record,
+)
+
+# Below this many decibels apart, neither pipeline is called nearer to the float model.
+_NEARER_DB: Final = 1.0
+# Verdicts that say nothing about a known difference: the case did not get as far.
+_UNTRIED: Final[frozenset[Verdict]] = frozenset({"skipped", "unavailable"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """A case's verdict, the same in words, and why it did not run, where it did not."""
+
+    verdict: Verdict
+    summary: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    pipelines: Mapping[str, PipelineOutcome]
+    comparisons: Sequence[Comparison]
+    checks: Sequence[CheckOutcome]
+
+    def having(self, status: str) -> list[PipelineOutcome]:
+        return [outcome for outcome in self.pipelines.values() if outcome.status == status]
+
+
+def conclude(
+    *,
+    pipelines: Mapping[str, PipelineOutcome],
+    comparisons: Sequence[Comparison],
+    checks: Sequence[CheckOutcome],
+    skipped: str | None = None,
+    invalid: ErrorReport | None = None,
+    crashed: ErrorReport | None = None,
+) -> Conclusion:
+    """The first verdict, in outcomes.PRECEDENCE, that the facts bear out."""
+    if invalid is not None:
+        return Conclusion(verdict="invalid", summary=f"the float model itself does not run: {_said(invalid)}")
+    if skipped is not None:
+        return Conclusion(verdict="skipped", summary=f"skipped: {skipped}", reason=skipped)
+    if crashed is not None:
+        return Conclusion(verdict="crashed", summary=f"qatrix failed on this case: {_said(crashed)}")
+    facts = _Facts(pipelines=pipelines, comparisons=comparisons, checks=checks)
+    found = {conclusion.verdict: conclusion for conclusion in _borne_out(facts)}
+    return next(found[verdict] for verdict in PRECEDENCE if verdict in found)
+
+
+def with_expectation(record: Record, expectation: Expectation | None) -> Record:
+    """The record with its expectation applied: strict both ways."""
+    because = _unexpected_because(record, expectation)
+    return replace(record, expected=expectation, unexpected=because is not None, unexpected_because=because)
+
+
+def _borne_out(facts: _Facts) -> Iterator[Conclusion]:
+    """Every verdict that the facts bear out, in no particular order; there is always one."""
+    yield from _unavailable(facts)
+    yield from _failed(facts)
+    yield from _unquantized(facts)
+    yield from _diverged(facts)
+    yield from _check_failed(facts)
+    if not any(outcome.status in {"failed", "unavailable"} for outcome in facts.pipelines.values()):
+        yield _agreeing(facts)
+
+
+def _unavailable(facts: _Facts) -> Iterator[Conclusion]:
+    absent = facts.having("unavailable")
+    if absent:
+        reason = "; ".join(f"{outcome.pipeline}: {outcome.reason}" for outcome in absent)
+        yield Conclusion(verdict="unavailable", summary=f"not available here: {reason}", reason=reason)
+
+
+def _failed(facts: _Facts) -> Iterator[Conclusion]:
+    failed = facts.having("failed")
+    if failed:
+        yield Conclusion(verdict="failed", summary="; ".join(map(_failure, failed)))
+
+
+def _failure(outcome: PipelineOutcome) -> str:
+    told = f": {_said(outcome.error)}" if outcome.error else ""
+    return f"{outcome.pipeline} failed at {outcome.failed_stage}{told}"
+
+
+def _unquantized(facts: _Facts) -> Iterator[Conclusion]:
+    told = [text for outcome in facts.having("ok") if (text := _left_in_float(outcome))]
+    if told:
+        yield Conclusion(verdict="unquantized", summary="; ".join(told))
+
+
+def _left_in_float(outcome: PipelineOutcome) -> str | None:
+    if outcome.fake_quantizes == 0:
+        return f"{outcome.pipeline} quantized nothing, silently: no fake quantize or observer after prepare"
+    if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0:
+        return f"{outcome.pipeline} quantized nothing, silently: no quantize or dequantize op after convert"
+    return None
+
+
+def _diverged(facts: _Facts) -> Iterator[Conclusion]:
+    apart = [item for item in facts.comparisons if item.status in {"diverged", "mismatched"}]
+    if apart:
+        told = "; ".join(map(_apart, apart))
+        yield Conclusion(verdict="diverged", summary=told + _nearer(facts))
+
+
+def _apart(item: Comparison) -> str:
+    if item.status == "mismatched" or item.max_abs is None:
+        return f"{item.left} and {item.right} cannot be compared after {item.at}: {item.message}"
+    steps = "" if item.max_steps is None else f", {item.max_steps:.3g} quantization steps"
+    return f"{item.left} and {item.right} are {item.max_abs:.3g} apart after {item.at}{steps}"
+
+
+def _nearer(facts: _Facts) -> str:
+    """Who is nearer to the float model, where their SQNR tells."""
+    known = [(outcome.sqnr_db, outcome.pipeline) for outcome in facts.having("ok") if outcome.sqnr_db is not None]
+    if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
+        return ""
+    (worst, _), *_, (best, name) = sorted(known)
+    if best - worst < _NEARER_DB:
+        return f"; both are as near to the float model ({best:.1f} and {worst:.1f} dB)"
+    return f"; {name} is {best - worst:.1f} dB nearer to the float model"
+
+
+def _check_failed(facts: _Facts) -> Iterator[Conclusion]:
+    ran = {outcome.pipeline for outcome in facts.having("ok")}
+    failed = [check for check in facts.checks if _fails(check, ran)]
+    if failed:
+        told = "; ".join(f"check {check.name} fails on {check.pipeline}: {check.message}" for check in failed)
+        yield Conclusion(verdict="check_failed", summary=told)
+
+
+def _fails(check: CheckOutcome, ran: set[str]) -> bool:
+    """A check that was not made on a pipeline that ran has failed: nothing vouches for it."""
+    return check.status == "failed" or (check.status == "not_run" and check.pipeline in ran)
+
+
+def _agreeing(facts: _Facts) -> Conclusion:
+    if not facts.comparisons:
+        names = ", ".join(outcome.pipeline for outcome in facts.having("ok"))
+        absent = [f"{item.pipeline} is not there: {item.reason}" for item in _left_out(facts)]
+        return Conclusion(verdict="checked", summary="; ".join([f"every check holds on {names}", *absent]))
+    if all(item.status == "exact" for item in facts.comparisons):
+        return Conclusion(verdict="exact", summary="equal to the bit, every check holds")
+    largest = max((item.max_abs or 0.0 for item in facts.comparisons), default=0.0)
+    return Conclusion(verdict="close", summary=f"within tolerance, at most {largest:.3g} apart, every check holds")
+
+
+def _left_out(facts: _Facts) -> list[PipelineOutcome]:
+    return [item for item in facts.pipelines.values() if item.status in {"not_declared", "inexpressible"}]
+
+
+def _said(error: ErrorReport) -> str:
+    """An error's type and the first line of its message."""
+    first = error.message.strip().splitlines()[0] if error.message.strip() else "no message"
+    return f"{error.type.rpartition('.')[2]}: {first}"
+
+
+def _unexpected_because(record: Record, expectation: Expectation | None) -> str | None:
+    if expectation is None:
+        if record.verdict in UNREMARKABLE:
+            return None
+        return f"no expectation covers a case that is {record.verdict}"
+    if record.verdict in _UNTRIED:
+        return None
+    if record.verdict != expectation.verdict:
+        news = "; if it stays so, remove the expectation" if record.verdict in UNREMARKABLE else ""
+        return f"expected {expectation.verdict} ({expectation.source}), but it is {record.verdict}{news}"
+    return _other_failure(record, expectation) or _other_checks(record, expectation)
+
+
+def _other_failure(record: Record, expectation: Expectation) -> str | None:
+    """How a failure differs from the one that was expected."""
+    if all(part is None for part in (expectation.pipeline, expectation.stage, expectation.error, expectation.message)):
+        return None
+    culprits = [item for item in record.pipelines.values() if _is_culprit(record, item)]
+    if expectation.pipeline is not None:
+        others = [item.pipeline for item in culprits if item.pipeline != expectation.pipeline]
+        culprits = [item for item in culprits if item.pipeline == expectation.pipeline]
+        if not culprits:
+            return f"expected it of {expectation.pipeline}, but {expectation.pipeline} did not"
+        if others:
+            return f"expected it of {expectation.pipeline} alone, but {', '.join(others)} did too"
+    if any(_fits(item, expectation) for item in culprits):
+        return None
+    wanted = [
+        f"{name} {value!r}"
+        for name, value in (
+            ("stage", expectation.stage),
+            ("error", expectation.error),
+            ("message", expectation.message),
+        )
+        if value is not None
+    ]
+    return f"expected {', '.join(wanted)} ({expectation.source}), but {record.summary}"
+
+
+def _is_culprit(record: Record, outcome: PipelineOutcome) -> bool:
+    if record.verdict == "unquantized":
+        return outcome.status == "ok" and _left_in_float(outcome) is not None
+    if record.verdict == "check_failed":
+        return any(check.pipeline == outcome.pipeline and check.status != "passed" for check in record.checks)
+    return outcome.status == "failed"
+
+
+def _fits(outcome: PipelineOutcome, expectation: Expectation) -> bool:
+    error = outcome.error or ErrorReport(type="", message="", traceback="")
+    return (
+        expectation.stage in {None, outcome.failed_stage}
+        and expectation.error in {None, error.type, error.type.rpartition(".")[2]}
+        and (expectation.message is None or expectation.message in error.message)
+    )
+
+
+def _other_checks(record: Record, expectation: Expectation) -> str | None:
+    """An expected difference must not hide a failed check, nor name one that holds."""
+    ran = {item.pipeline for item in record.pipelines.values() if item.status == "ok"}
+    failed = {check.name for check in record.checks if _fails(check, ran)}
+    named = set(expectation.checks)
+    if record.verdict == "check_failed" and not named:
+        return None
+    if failed - named:
+        return f"as expected it is {record.verdict}, but these checks fail too: {', '.join(sorted(failed - named))}"
+    if named - failed and record.verdict != "failed":
+        return f"these checks were expected to fail and hold: {', '.join(sorted(named - failed))}"
+    return None
