@@ -1,0 +1,244 @@
+"""The run store: one SQLite file that is the truth about a run, committed case by case."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from qatrix.errors import OutputError, StoreError
+from qatrix.outcomes import Record, Run
+from qatrix.report import codec
+
+# History, newest first. A store of another version is refused, never guessed at.
+# 1: the tables run and cases.
+SCHEMA_VERSION: Final = 1
+# "QTRX": tells a run store from any other SQLite file.
+APPLICATION_ID: Final = 0x51545258
+
+SCHEMA: Final = """
+-- The run itself; exactly one row.
+CREATE TABLE run (
+    id       TEXT PRIMARY KEY,    -- the run's name, also its folder's
+    started  TEXT NOT NULL,       -- ISO 8601, UTC
+    finished INTEGER NOT NULL,    -- 1 once every planned case has a verdict
+    run      TEXT NOT NULL        -- outcomes.Run as JSON: environment, command, dropped points, warnings
+);
+
+-- One row per selected case, from before the first case starts.
+CREATE TABLE cases (
+    case_id    TEXT PRIMARY KEY,  -- the only name that a case has anywhere
+    ordinal    INTEGER NOT NULL,  -- its place in the declared order, from 0
+    state      TEXT NOT NULL      -- planned; started: committed before it runs, so that a dead process
+               CHECK (state IN ('planned', 'started', 'finished')),              -- names its case
+    suite      TEXT,              -- from here on NULL until the case has finished
+    verdict    TEXT,              -- one of the verdicts of qatrix.claims
+    unexpected INTEGER,           -- 1 where verdict and expectation do not fit
+    seconds    REAL,              -- wall time of the whole case
+    record     TEXT               -- outcomes.Record as JSON: every fact; the columns above repeat some
+);
+CREATE INDEX cases_in_order ON cases (ordinal);
+"""
+
+
+class Store:
+    """A run store, open. Use it as a context manager, in one thread and one process."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, run: Run) -> Store:
+        """A new store for the run. Raises OutputError where it exists or cannot be written."""
+        if path.exists():
+            msg = f"{path} exists already; resume that run, or name another folder with --out"
+            raise OutputError(msg)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{path.parent} cannot be made: {error.strerror}; name another folder with --out"
+            raise OutputError(msg) from error
+        with _writing(path):
+            connection = sqlite3.connect(path, isolation_level=None)
+        store = cls(path, connection)
+        try:
+            store._lay_out(run)
+        except OutputError:
+            connection.close()
+            raise
+        return store
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """The store at `path`. Raises StoreError where it is missing, damaged, or no store of this version."""
+        _require_sqlite(path)
+        connection = None
+        try:
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
+            _require_version(path, connection)
+            (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            state = str(error)
+        except StoreError:
+            if connection is not None:
+                connection.close()
+            raise
+        if state != "ok" or connection is None:
+            if connection is not None:
+                connection.close()
+            raise StoreError(_damaged(path, state))
+        return cls(path, connection)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._connection.close()
+
+    def plan(self, case_ids: Iterable[str]) -> None:
+        """Note all selected cases, in order, as planned; those that are noted already stay as they are."""
+        rows = [(case_id, ordinal) for ordinal, case_id in enumerate(case_ids)]
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO cases (case_id, ordinal, state) VALUES (?, ?, 'planned') ON CONFLICT DO NOTHING", rows
+            )
+
+    def start(self, case_id: str) -> None:
+        """Note, and commit, that the case is about to run."""
+        self._update("UPDATE cases SET state = 'started' WHERE case_id = ?", (case_id,), case_id)
+
+    def finish(self, record: Record) -> None:
+        """Keep, and commit, what became of a case."""
+        values = (record.suite, record.verdict, record.unexpected, record.seconds, codec.dumps(record), record.case_id)
+        self._update(
+            "UPDATE cases SET state = 'finished', suite = ?, verdict = ?, unexpected = ?, seconds = ?, record = ?"
+            " WHERE case_id = ?",
+            values,
+            record.case_id,
+        )
+
+    def end(self, run: Run) -> None:
+        """Keep how the run ended. A finished run's file then needs no other file beside it."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE run SET id = ?, started = ?, finished = ?, run = ?",
+                (run.id, run.started, run.finished, codec.dumps(run)),
+            )
+        if run.finished:
+            # Refused while someone else reads; then the next writer tidies up.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+
+    def run(self) -> Run:
+        """The run, as last kept. Raises StoreError where the store holds none."""
+        rows = self._read("SELECT run FROM run")
+        if not rows:
+            raise StoreError(_damaged(self.path, "it names no run"))
+        return self._decoded(Run, str(rows[0][0]))
+
+    def records(self) -> tuple[Record, ...]:
+        """The records of all finished cases, in planned order. Raises StoreError for a damaged one."""
+        rows = self._read("SELECT record FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid")
+        return tuple(self._decoded(Record, str(text)) for (text,) in rows)
+
+    def unfinished(self) -> tuple[str, ...]:
+        """The ids of the cases without a verdict, planned or started, in planned order."""
+        rows = self._read("SELECT case_id FROM cases WHERE state <> 'finished' ORDER BY ordinal, rowid")
+        return tuple(str(case_id) for (case_id,) in rows)
+
+    def started(self) -> tuple[str, ...]:
+        """The ids of the cases that were started and never finished, in planned order."""
+        rows = self._read("SELECT case_id FROM cases WHERE state = 'started' ORDER BY ordinal, rowid")
+        return tuple(str(case_id) for (case_id,) in rows)
+
+    def _lay_out(self, run: Run) -> None:
+        with _writing(self.path):
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction() as connection:
+            for statement in SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(
+                "INSERT INTO run VALUES (?, ?, ?, ?)", (run.id, run.started, run.finished, codec.dumps(run))
+            )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _writing(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                yield self._connection
+
+    def _update(self, statement: str, values: tuple[object, ...], case_id: str) -> None:
+        with self._transaction() as connection:
+            changed = connection.execute(statement, values).rowcount
+        if changed != 1:
+            msg = f"{self.path} holds no case '{case_id}'; only planned cases can be kept"
+            raise OutputError(msg)
+
+    def _read(self, statement: str) -> list[tuple[object, ...]]:
+        try:
+            return self._connection.execute(statement).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(_damaged(self.path, str(error))) from error
+
+    def _decoded(self, kind: type[codec.T], text: str) -> codec.T:
+        try:
+            return codec.loads(kind, text)
+        except codec.CodecError as error:
+            raise StoreError(_damaged(self.path, str(error))) from error
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into a sentence that says what to check."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeEncodeError) as error:
+        msg = f"{path} cannot be written ({error}); check that the disk has room and the folder is writable"
+        raise OutputError(msg) from error
+
+
+def _damaged(path: Path, detail: str) -> str:
+    return f"{path} is damaged or cut short ({detail}); run again, or restore the file from a copy"
+
+
+def _require_sqlite(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(16)
+    except FileNotFoundError as error:
+        msg = f"there is no run store at {path}; name a folder that `qatrix run` wrote"
+        raise StoreError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise StoreError(msg) from error
+    if header != b"SQLite format 3\0":
+        msg = f"{path} is not a run store: it is not an SQLite file; name a run.sqlite that `qatrix run` wrote"
+        raise StoreError(msg)
+
+
+def _require_version(path: Path, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        msg = f"{path} is not a run store: it is an SQLite file of another program"
+        raise StoreError(msg)
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found != SCHEMA_VERSION:
+        msg = (
+            f"{path} has schema version {found}, and this qatrix reads version {SCHEMA_VERSION};"
+            f" read it with the {'newer' if found > SCHEMA_VERSION else 'older'} qatrix that wrote it, or run again"
+        )
+        raise StoreError(msg)
