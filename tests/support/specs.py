@@ -107,7 +107,8 @@ def rule(values: Mapping[str, Sequence[Value]], *, because: str = "", line: int 
 
 def suite(name: str = "fusion", axes: Mapping[str, Sequence[Value]] | None = None, **fields: Any) -> SuiteSpec:
     """A suite over the given axes; without any it is one case, `fusion/conv_bn/dim=2,quantizer=int8,device=cpu`."""
-    given = {"pattern": ("conv_bn",), "dim": (2,), "quantizer": ("int8",)} if axes is None else axes
+    usual: Mapping[str, Sequence[Value]] = {"pattern": ("conv_bn",), "dim": (2,), "quantizer": ("int8",)}
+    given = usual if axes is None else axes
     default = SuiteSpec(
         name=name,
         about="",
