@@ -16,7 +16,7 @@ from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.pipelines.observers import constructor
 
 # FX knows integers by the dtypes of quantized tensors; int16 has none.
-DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int32": torch.qint32}
+DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int16": torch.int16, "int32": torch.int32}
 _FAMILIES: Final[dict[str, Callable[[list[DTypeConfig]], Sequence[BackendPatternConfig]]]] = {
     "conv": operators._get_conv_configs,
     "linear": operators._get_linear_configs,

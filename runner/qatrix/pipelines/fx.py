@@ -23,7 +23,8 @@ def missing() -> str | None:
 def inexpressible(quantizer: QuantizerSpec) -> str | None:
     """Why FX cannot express a quantizer, None where it can."""
     if quantizer.phases:
-        return "FX graph mode cannot trace a model that holds converted submodules, so phases are PT2E's alone"
+        reasons = (inexpressible(phase.quantizer) for phase in quantizer.phases)
+        return next((reason for reason in reasons if reason is not None), None)
     if quantizer.fx is not None:
         return None
     if not quantizer.annotate:

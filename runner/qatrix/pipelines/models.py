@@ -170,7 +170,8 @@ class _ForwardGraph:
             case Literal(value):
                 return ... if value == "..." else value
             case Name(id):
-                return self._values[id]
+                # A dtype is written torch.NAME; everything else is a plain name.
+                return getattr(torch, id.removeprefix("torch.")) if "." in id else self._values[id]
             case Sequence(kind, items):
                 parts = [self._value(item) for item in items]
                 return tuple(parts) if kind == "tuple" else parts
