@@ -15,8 +15,8 @@ from torch.ao.quantization.backend_config import _common_operator_config_utils a
 from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.pipelines.observers import constructor
 
-# FX knows integers by the dtypes of quantized tensors; int16 has none.
-DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int16": torch.int16, "int32": torch.int32}
+# FX knows integers by the dtypes of quantized tensors, and its reference modules by no others; int16 has none.
+DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int32": torch.qint32}
 _FAMILIES: Final[dict[str, Callable[[list[DTypeConfig]], Sequence[BackendPatternConfig]]]] = {
     "conv": operators._get_conv_configs,
     "linear": operators._get_linear_configs,
@@ -53,11 +53,12 @@ def backend_config(quantizer: QuantizerSpec) -> BackendConfig:
         make: Callable[[], BackendConfig] = getattr(backends, f"get_{quantizer.fx.backend_config}_backend_config")
         return make()
     dtypes = [_dtype_config(quantizer)]
+    shapes = {shape for name in quantizer.annotate for shape in _shapes(name)}
     configs = [
         config
         for family in sorted({name.partition("_")[0] for name in quantizer.annotate})
         for config in _FAMILIES[family](dtypes)
-        if _shape(config) in {_declared_shape(name) for name in quantizer.annotate}
+        if _shape(config) in shapes
     ]
     return BackendConfig(quantizer.name).set_backend_pattern_configs(configs)
 
@@ -83,6 +84,13 @@ def _shape(config: BackendPatternConfig) -> tuple[bool, bool]:
     return "bn" in text or "batchnorm" in text, "relu" in text
 
 
-def _declared_shape(name: str) -> tuple[bool, bool]:
+def _shapes(name: str) -> set[tuple[bool, bool]]:
+    """The shapes that FX needs for a declared chain: its own, and what is left once batch norm is folded.
+
+    convert_weighted_module looks a trained conv-bn up as the float convolution that it
+    becomes, and leaves the weight in float where the backend config does not list that. So
+    FX quantizes plain convolutions too where only conv-bn is declared.
+    """
     parts = name.split("_")
-    return "bn" in parts, "relu" in parts
+    relu = "relu" in parts
+    return {("bn" in parts, relu), (False, relu), (False, False)}
