@@ -1,0 +1,158 @@
+"""Points become cases."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from qatrix.claims import GraphCheck
+from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text
+from qatrix.declare.expand.points import Block
+from qatrix.declare.spec import RESERVED_AXES, Case, CheckUse, ConvKind, Matrix, PatternSpec, QuantizerSpec, SuiteSpec
+from qatrix.expressions import Value
+
+
+class CaseMaker:
+    """Makes the cases of one pattern in one block; whatever no axis changes is worked out once.
+
+    Adds to `used` the numbers of those of the suite's checks that a case gets.
+    """
+
+    def __init__(self, matrix: Matrix, suite: SuiteSpec, *, block: Block, pattern: PatternSpec, used: set[int]) -> None:
+        self._matrix = matrix
+        self._suite = suite
+        self._pattern = pattern
+        self._source = block.source
+        self._prefix = f"{suite.name}/{pattern.name}/"
+        names = block.names
+        self._position = {name: position for position, name in enumerate(names) if takes(pattern, name)}
+        self._taken = tuple(name in self._position for name in names)
+        self._shown = tuple(name in self._position and name != "pattern" for name in names)
+        self._params = tuple((name, at) for name, at in self._position.items() if name not in RESERVED_AXES)
+        # A device stands in every id, named by the suite or not.
+        self._rest = () if "device" in names else (f"device={DEFAULTS['device']}",)
+        self._compare = suite.compare if len(suite.pipelines) > 1 else ()
+        self._key = _ModelKey(pattern, self._position)
+        self._uses = tuple(
+            use for number, item in enumerate(suite.checks) if (use := self._use(number, item)) is not None
+        )
+        self.left_out = tuple(
+            name for name, values in zip(names, block.values) if name not in self._position and len(values) > 1
+        )
+        self._used = used
+
+    @property
+    def merge_reason(self) -> str:
+        """Why points became equal."""
+        return f"pattern {self._pattern.name} does not take {' or '.join(self.left_out)}"
+
+    def case_id(self, texts: tuple[str, ...]) -> str:
+        """The id of the case at a point; equal for all points that this pattern cannot tell apart."""
+        return self._prefix + ",".join((*itertools.compress(texts, self._shown), *self._rest))
+
+    def case(self, case_id: str, texts: tuple[str, ...], values: tuple[Value, ...]) -> Case:
+        """The case at a point."""
+        suite, matrix, position = self._suite, self._matrix, self._position
+        axes = dict(zip(position, itertools.compress(values, self._taken)))
+        device = axes.setdefault("device", DEFAULTS["device"])
+        params = {**self._pattern.params}
+        for name, at in self._params:
+            params[name] = values[at]
+        dim = axes.get("dim")
+        quantizer = matrix.quantizers[str(values[position["quantizer"]])]
+        return Case(
+            case_id=case_id,
+            suite=suite.name,
+            axes=axes,
+            pattern=self._pattern,
+            params=params,
+            conv_kind=self._conv_kind(axes),
+            dim=dim if isinstance(dim, int) else None,
+            quantizer=quantizer,
+            device=matrix.devices[str(device)],
+            pipelines=suite.pipelines,
+            pipelines_because=suite.pipelines_because,
+            compare=self._compare,
+            tolerance=suite.tolerance,
+            checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),
+            convert_in=suite.convert_in,
+            skip=suite.skip,
+            seed=seed_of(self._key.at(texts)),
+            source=self._source,
+        )
+
+    def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
+        if not self._pattern.takes_conv:
+            return None
+        return self._matrix.conv_kinds[str(axes.get("conv", DEFAULTS["conv"]))]
+
+    def _checks(
+        self,
+        texts: tuple[str, ...],
+        axes: Mapping[str, Value],
+        *,
+        params: Mapping[str, Value],
+        quantizer: QuantizerSpec,
+    ) -> tuple[GraphCheck, ...]:
+        known: dict[str, Value] = {
+            **params,
+            "dim": axes.get("dim"),
+            "per_channel": quantizer.per_channel,
+            "device": axes["device"],
+        }
+        holding = [use for use in self._uses if use.holds(texts)]
+        self._used.update(use.number for use in holding)
+        return tuple(_bound(use.use, known) for use in holding)
+
+    def _use(self, number: int, use: CheckUse) -> _Use | None:
+        """A use of a check with the conditions that depend on the point, None where no case can fit it."""
+        conditions = []
+        for axis, values in use.where.items():
+            allowed = frozenset(f"{axis}={value_text(value)}" for value in values)
+            if axis in self._position:
+                conditions.append((self._position[axis], allowed))
+            elif self._default(axis) not in allowed:
+                return None
+        return _Use(number=number, use=use, conditions=tuple(conditions))
+
+    def _default(self, axis: str) -> str | None:
+        """What an axis that the block does not have is for this pattern, None for one that it does not take."""
+        if not takes(self._pattern, axis):
+            return None
+        if axis in self._pattern.params and axis not in RESERVED_AXES:
+            return f"{axis}={value_text(self._pattern.params[axis])}"
+        return f"{axis}={DEFAULTS.get(axis)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Use:
+    """A suite's use of a check; the conditions are places in a point and the texts allowed there."""
+
+    number: int
+    use: CheckUse
+    conditions: tuple[tuple[int, frozenset[str]], ...]
+
+    def holds(self, texts: tuple[str, ...]) -> bool:
+        return all(texts[at] in allowed for at, allowed in self.conditions)
+
+
+def _bound(use: CheckUse, known: Mapping[str, Value]) -> GraphCheck:
+    """A check for one case: its defaults, then the case's values, then what the suite's `with` says."""
+    return replace(use.check, scope={**use.check.scope, **known, **use.with_})
+
+
+class _ModelKey:
+    """`model_key` of a pattern's cases, without the cases: fixed parts, and places of a point to fill in."""
+
+    def __init__(self, pattern: PatternSpec, position: Mapping[str, int]) -> None:
+        fixed = {axis: f"{axis}={DEFAULTS.get(axis)}" for axis in ("conv", "dim") if takes(pattern, axis)}
+        fixed |= {name: f"{name}={value_text(pattern.params[name])}" for name in sorted(pattern.params)}
+        self._parts = [pattern.name, *fixed.values()]
+        self._slots = tuple((slot, position[name]) for slot, name in enumerate(fixed, start=1) if name in position)
+
+    def at(self, texts: tuple[str, ...]) -> str:
+        parts = self._parts.copy()
+        for slot, position in self._slots:
+            parts[slot] = texts[position]
+        return ",".join(parts)
