@@ -6,9 +6,9 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -62,10 +62,13 @@ def from_jsonable(kind: type[T], data: object) -> T:
         raise CodecError(str(error)) from error
 
 
-@cache
-def _fields(kind: type) -> dict[str, Any]:
+def _read_fields(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
+
+
+# Resolving hints is slow, and every record asks for the same few.
+_fields: Final[Callable[[type], dict[str, Any]]] = cache(_read_fields)
 
 
 def _alternatives(hint: object) -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ _TABLE: Final[tuple[tuple[Verdict, str, str, Tone, str], ...]] = (
     ("exact", "✓", "exact", "good", "Every comparison is equal to the bit, and every check holds."),
 )
 
-VERDICTS: Final[Mapping[Verdict, VerdictWords]] = {
+VERDICTS: Final[dict[Verdict, VerdictWords]] = {
     verdict: VerdictWords(verdict=verdict, glyph=glyph, word=word, tone=tone, meaning=meaning)
     for verdict, glyph, word, tone, meaning in _TABLE
 }

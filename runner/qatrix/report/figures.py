@@ -1,0 +1,104 @@
+"""How numbers, values and places are written for people; rounding happens here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from qatrix.expressions import Value
+
+NOT_MEASURED = "–"
+_ANCHOR_LENGTH = 300
+# Controls except tab and newline, directional marks, line separators, lone surrogates.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; "–" where nothing was measured."""
+    if value is None:
+        return NOT_MEASURED
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.3g}"
+
+
+def decibels(value: float | None) -> str:
+    """One digit after the point, without the unit; "–" where nothing was measured."""
+    return number(value) if value is None or not math.isfinite(value) else f"{value:.1f}"
+
+
+def seconds(value: float | None) -> str:
+    """Two digits after the point, without the unit."""
+    return number(value) if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
+def duration(value: float) -> str:
+    """Seconds, minutes or hours in words: "4.2 s", "12 min 5 s", "2 h 10 min"."""
+    if not math.isfinite(value) or value < 60:
+        return f"{seconds(value) if value < 1 else decibels(value)} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def axis_value(value: Value) -> str:
+    """An axis value as YAML spells it; "–" for an axis that the case does not have."""
+    match value:
+        case None:
+            return NOT_MEASURED
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return f"[{', '.join(map(axis_value, value))}]"
+        case _:
+            return str(value)
+
+
+def anchor(case_id: str) -> str:
+    """The case's id attribute in the report: the case id itself, unless HTML cannot hold it."""
+    plain = "".join(character if character.isprintable() and character != " " else "_" for character in case_id)
+    if plain == case_id and len(plain) <= _ANCHOR_LENGTH:
+        return case_id
+    digest = hashlib.sha256(case_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{plain[: _ANCHOR_LENGTH - 13]}-{digest}"
+
+
+def href(case_id: str) -> str:
+    """A link to the case within the report."""
+    return "#" + quote(anchor(case_id), safe="/=,.:@+_-~", errors="replace")
+
+
+def visible(text: str) -> str:
+    """The text with what cannot be seen, or would reorder what follows, spelled out ("\\u202e")."""
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """ "1 case", "2 cases"."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *head, last = items or ("nothing",)
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def clipped(text: str, limit: int) -> str:
+    """The text, or its beginning and how many characters were left out."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]} … ({len(text) - limit} more characters in results.json)"
+
+
+def clipped_head(text: str, limit: int) -> str:
+    """The text, or its end: of a traceback the last lines matter most."""
+    if len(text) <= limit:
+        return text
+    return f"({len(text) - limit} more characters in results.json) …\n{text[-limit:]}"

@@ -1,0 +1,176 @@
+"""Everything a report shows, counted and grouped once, so that renderers only loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from qatrix.claims import Verdict
+from qatrix.outcomes import Record, Run
+from qatrix.report.frames.flat import pipeline_names
+from qatrix.report.frames.headline import Headline, headline
+from qatrix.report.frames.matrix import CompatibilityMatrix, compatibility_matrix
+from qatrix.report.store import Store
+from qatrix.report.vocabulary import SEVERITY, VERDICTS, VerdictWords
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictCount:
+    """How many cases ended in a verdict, and how many of them were expected to or should not have."""
+
+    words: VerdictWords
+    count: int
+    expected: int
+    unexpected: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteCount:
+    """How many cases of a suite ended in which verdict; `counts` has every verdict of the run."""
+
+    suite: str
+    total: int
+    unexpected: int
+    counts: Mapping[Verdict, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownDifference:
+    """The cases that differ as one expectation's reason says."""
+
+    because: str
+    link: str | None
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotRun:
+    """The cases that did not run for one reason."""
+
+    verdict: Verdict
+    reason: str
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conservation:
+    """Whether every declared case is accounted for: declared = verdicts + unfinished."""
+
+    declared: int
+    verdicts: int
+    unfinished: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether no case got lost or came from nowhere."""
+        return self.declared == self.verdicts + self.unfinished
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """A run, its records in planned order, and what follows from them."""
+
+    run: Run
+    records: tuple[Record, ...]
+    unfinished: tuple[str, ...]
+    in_flight: tuple[str, ...]
+    headline: Headline
+    counts: tuple[VerdictCount, ...]
+    suites: tuple[SuiteCount, ...]
+    matrix: CompatibilityMatrix
+    pipelines: tuple[str, ...]
+    points: tuple[str, ...]
+    unexpected: tuple[Record, ...]
+    known: tuple[KnownDifference, ...]
+    not_run: tuple[NotRun, ...]
+    conservation: Conservation
+
+
+def read_store(path: Path) -> ReportData:
+    """The data of the run in the store at `path`. Raises StoreError where it cannot be read."""
+    with Store.open(path) as store:
+        return report_data(store.run(), store.records(), unfinished=store.unfinished(), in_flight=store.started())
+
+
+def report_data(
+    run: Run, records: Sequence[Record], *, unfinished: Sequence[str] = (), in_flight: Sequence[str] = ()
+) -> ReportData:
+    """The data of a run; `unfinished` are the ids of cases without a verdict, `in_flight` those that had started."""
+    columns = ["suite", "verdict", "unexpected", "expected"]
+    rows = [(item.suite, item.verdict, item.unexpected, item.expected is not None) for item in records]
+    frame = pd.DataFrame(rows, columns=columns)
+    unexpected = sorted((item for item in records if item.unexpected), key=lambda item: SEVERITY[item.verdict])
+    return ReportData(
+        run=run,
+        records=tuple(records),
+        unfinished=tuple(unfinished),
+        in_flight=tuple(in_flight),
+        headline=headline(run, records, len(unfinished)),
+        counts=_verdict_counts(frame),
+        suites=_suite_counts(frame),
+        matrix=compatibility_matrix(records),
+        pipelines=pipeline_names(records),
+        points=tuple(dict.fromkeys(item.at for record in records for item in record.comparisons)),
+        unexpected=tuple(unexpected),
+        known=_known(records),
+        not_run=_not_run(records),
+        conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
+    )
+
+
+def _verdict_counts(frame: pd.DataFrame) -> tuple[VerdictCount, ...]:
+    """The verdicts that occur, the best first."""
+    counts = frame["verdict"].value_counts()
+    unexpected = frame.loc[frame["unexpected"].astype(bool), "verdict"].value_counts()
+    as_expected = frame["expected"].astype(bool) & ~frame["unexpected"].astype(bool)
+    expected = frame.loc[as_expected, "verdict"].value_counts()
+    return tuple(
+        VerdictCount(
+            words=words,
+            count=int(counts[verdict]),
+            expected=int(expected.get(verdict, 0)),
+            unexpected=int(unexpected.get(verdict, 0)),
+        )
+        for verdict, words in reversed(VERDICTS.items())
+        if verdict in counts.index
+    )
+
+
+def _suite_counts(frame: pd.DataFrame) -> tuple[SuiteCount, ...]:
+    if frame.empty:
+        return ()
+    table = pd.crosstab(frame["suite"], frame["verdict"])
+    unexpected = frame.groupby("suite")["unexpected"].sum()
+    present = [verdict for verdict in reversed(VERDICTS) if verdict in table.columns]
+    return tuple(
+        SuiteCount(
+            suite=str(suite),
+            total=int(table.loc[suite].sum()),
+            unexpected=int(unexpected[suite]),
+            counts={verdict: int(table.loc[suite, verdict]) for verdict in present},
+        )
+        for suite in frame["suite"].unique()
+    )
+
+
+def _known(records: Sequence[Record]) -> tuple[KnownDifference, ...]:
+    groups: dict[tuple[str, str | None], list[Record]] = {}
+    for record in records:
+        if record.expected is not None and not record.unexpected:
+            groups.setdefault((record.expected.because, record.expected.link), []).append(record)
+    return tuple(
+        KnownDifference(because=because, link=link, records=tuple(group)) for (because, link), group in groups.items()
+    )
+
+
+def _not_run(records: Sequence[Record]) -> tuple[NotRun, ...]:
+    groups: dict[tuple[Verdict, str], list[Record]] = {}
+    for record in records:
+        if record.verdict in ("skipped", "unavailable"):
+            groups.setdefault((record.verdict, record.reason or record.summary), []).append(record)
+    return tuple(
+        NotRun(verdict=verdict, reason=reason, records=tuple(group)) for (verdict, reason), group in groups.items()
+    )

@@ -1,0 +1,120 @@
+"""The report page: one self-contained HTML file, rendered from templates that escape everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+import jinja2
+from markupsafe import Markup, escape
+
+from qatrix import __version__
+from qatrix.outcomes import Comparison, PipelineOutcome, Record
+from qatrix.report import figures
+from qatrix.report.frames import ReportData
+from qatrix.report.sentences import check_line, comparison_line, pipeline_line
+from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
+from qatrix.resources import folder
+
+# A page of a thousand cases stays small: what is cut off is whole in results.json.
+MESSAGE_LENGTH: Final = 2000
+TRACEBACK_LENGTH: Final = 4000
+
+
+def index_html(data: ReportData) -> str:
+    """The page as text; it needs no network, no script and no other file."""
+    return _environment().get_template("report.html.j2").render(data=data, run=data.run, version=__version__)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": figures.number,
+        "decibels": figures.decibels,
+        "seconds": figures.seconds,
+        "duration": figures.duration,
+        "axis": figures.axis_value,
+        "counted": figures.counted,
+        "anchor": figures.anchor,
+        "href": figures.href,
+        "clip": lambda text: figures.clipped(text, MESSAGE_LENGTH),
+        "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
+        "web_link": _web_link,
+        "breakable": _breakable,
+        "groupby_order": _groupby_order,
+    }
+    environment.globals |= {
+        "verdicts": VERDICTS,
+        "status_words": status_words,
+        "tone_of": tone_of,
+        "comparisons_at": comparisons_at,
+        "main_figures": main_figures,
+        "inline": _inline,
+        "pipeline_facts": PIPELINE_FACTS,
+    }
+    return environment
+
+
+PIPELINE_FACTS: Final = (
+    ("sqnr_db", "SQNR against the float model, dB"),
+    ("fake_quantizes", "fake quantizes after prepare"),
+    ("quantize_ops", "quantize ops after convert"),
+    ("dequantize_ops", "dequantize ops after convert"),
+    ("batch_norms_left", "batch norms left after convert"),
+)
+
+
+def comparisons_at(record: Record, point: str) -> Comparison | None:
+    """The comparison at the point that says most: of several pairs, the one furthest apart."""
+    found = [item for item in record.comparisons if item.at == point]
+    return max(found, key=lambda item: float("inf") if item.max_abs is None else item.max_abs, default=None)
+
+
+def main_figures(record: Record) -> tuple[str, ...]:
+    """The lines that explain a case which is not as it should be: errors, then differences, then checks."""
+    stopped = [pipeline_line(item) for item in record.pipelines.values() if item.status != "ok"]
+    apart = [comparison_line(item) for item in record.comparisons if item.status != "exact"]
+    checks = [check_line(item) for item in record.checks if item.status == "failed"]
+    sqnr = [_sqnr(item) for item in record.pipelines.values() if item.sqnr_db is not None]
+    return (*stopped, *apart, *checks, *([f"SQNR against the float model: {figures.listed(sqnr)}"] if sqnr else []))
+
+
+def _sqnr(outcome: PipelineOutcome) -> str:
+    return f"{outcome.pipeline} {figures.decibels(outcome.sqnr_db)} dB"
+
+
+def _finalize(value: object) -> object:
+    """Every printed text with its invisible characters spelled out; markup is ours and stays."""
+    return figures.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _web_link(link: str | None) -> str | None:
+    """The link where it leads to the web; anything else (`javascript:`) is no link."""
+    return link if link is not None and link.startswith(("https://", "http://")) else None
+
+
+def _breakable(name: str) -> Markup:
+    """The name, which a narrow column may break after an underscore."""
+    return Markup(str(escape(figures.visible(name))).replace("_", "_<wbr>"))  # noqa: S704  # escaped just here
+
+
+def _groupby_order(rows: Sequence[object], attribute: str) -> list[tuple[object, list[object]]]:
+    """Neighbours with the same attribute together, in the order they have: Jinja's groupby would sort."""
+    return [(key, list(group)) for key, group in groupby(rows, key=attrgetter(attribute))]
+
+
+@cache
+def _inline(name: str) -> Markup:
+    """A stylesheet or script of ours, to be put into the page as it is."""
+    return Markup((folder("templates") / name).read_text(encoding="utf-8"))  # noqa: S704  # our own file

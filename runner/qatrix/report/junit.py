@@ -1,0 +1,113 @@
+"""The run as JUnit XML, in the dialect that CI systems read."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from itertools import groupby
+
+from qatrix.outcomes import Record
+from qatrix.report.figures import axis_value, clipped, clipped_head
+from qatrix.report.frames import ReportData
+from qatrix.report.sentences import case_lines
+from qatrix.report.vocabulary import VERDICTS
+
+# XML 1.0 allows nothing else, not even escaped. https://www.w3.org/TR/xml/#charsets
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Nothing was compared in these, so they are errors rather than failures.
+_ERRORS = frozenset({"failed", "crashed", "timed_out", "invalid"})
+_NOT_RUN = frozenset({"skipped", "unavailable"})
+_LIMIT = 4000
+
+
+def junit_xml(data: ReportData) -> str:
+    """The run as text, one test suite per suite and one test case per case.
+
+    What is unexpected is a failure, or an error where nothing could be compared; what was
+    expected to differ passes, and its output says so. A case without a verdict is an error.
+    """
+    root = ET.Element("testsuites", name="qatrix")
+    ordered = sorted(data.records, key=lambda record: [item.suite for item in data.suites].index(record.suite))
+    for suite, group in groupby(ordered, key=lambda record: record.suite):
+        _add_suite(root, data, suite, list(group))
+    if data.unfinished:
+        _add_unfinished(root, data)
+    for name in ("tests", "failures", "errors", "skipped"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    root.set("time", _seconds(data.run.seconds))
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _add_suite(root: ET.Element, data: ReportData, suite: str, records: Sequence[Record]) -> None:
+    element = ET.SubElement(root, "testsuite", name=_legal(suite), tests=str(len(records)))
+    properties = ET.SubElement(element, "properties")
+    for name, value in _environment(data):
+        ET.SubElement(properties, "property", name=_legal(name), value=_legal(value))
+    for record in records:
+        _add_case(element, record)
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(name, str(len(element.findall(f"testcase/{tag}"))))
+    element.set("time", _seconds(sum(record.seconds for record in records)))
+    element.set("timestamp", _legal(data.run.started[:19]))
+
+
+def _environment(data: ReportData) -> list[tuple[str, str]]:
+    environment = data.run.environment
+    packages = [(name, version or "not installed") for name, version in environment.packages.items()]
+    return [("python", environment.python), ("platform", environment.platform), *packages]
+
+
+def _add_case(suite: ET.Element, record: Record) -> None:
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        classname=_legal(record.suite),
+        name=_legal(record.case_id),
+        time=_seconds(record.seconds),
+    )
+    properties = ET.SubElement(case, "properties")
+    for name, value in {**record.axes, "verdict": record.verdict, "source": str(record.source)}.items():
+        ET.SubElement(properties, "property", name=_legal(name), value=_legal(axis_value(value)))
+    text = "\n".join(case_lines(record))
+    if record.unexpected:
+        message = clipped(record.unexpected_because or record.summary, _LIMIT)
+        tag = "error" if record.verdict in _ERRORS else "failure"
+        fault = ET.SubElement(case, tag, type=record.verdict, message=_legal(f"{record.summary}: {message}"))
+        fault.text = _legal(f"{text}\n{_tracebacks(record)}".strip())
+    elif record.verdict in _NOT_RUN:
+        ET.SubElement(case, "skipped", message=_legal(record.reason or record.summary))
+    elif record.expected is not None:
+        word = VERDICTS[record.verdict].word
+        output = ET.SubElement(case, "system-out")
+        output.text = _legal(f"{word} as expected: {record.expected.because}\n{text}")
+
+
+def _tracebacks(record: Record) -> str:
+    outcomes = (outcome.error for outcome in record.pipelines.values())
+    errors = [error for error in (record.error, *outcomes) if error is not None]
+    return "\n".join(clipped_head(error.traceback, _LIMIT) for error in errors)
+
+
+def _add_unfinished(root: ET.Element, data: ReportData) -> None:
+    count = str(len(data.unfinished))
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {"name": "unfinished", "tests": count, "failures": "0", "errors": count, "skipped": "0", "time": "0.000"},
+        timestamp=_legal(data.run.started[:19]),
+    )
+    for case_id in data.unfinished:
+        case = ET.SubElement(suite, "testcase", classname="unfinished", name=_legal(case_id), time="0.000")
+        word = "it was running" if case_id in data.in_flight else "it had not started"
+        ET.SubElement(case, "error", type="unfinished", message=f"no verdict: the run was interrupted, {word}")
+
+
+def _legal(text: str) -> str:
+    return _ILLEGAL.sub("", text)
+
+
+def _seconds(value: float) -> str:
+    return f"{value if math.isfinite(value) else 0.0:.3f}"

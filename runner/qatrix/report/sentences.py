@@ -1,0 +1,61 @@
+"""What there is to say about one case, as plain lines: for every display that is only text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
+from qatrix.report.figures import clipped, decibels, number
+from qatrix.report.vocabulary import status_words
+
+_LIMIT = 1000
+
+
+def case_lines(record: Record) -> tuple[str, ...]:
+    """The verdict in words, why it was or was not expected, then the facts behind it."""
+    return tuple(_lines(record))
+
+
+def comparison_line(comparison: Comparison) -> str:
+    """ "convert: diverged, at most 0.083 apart (3 quantization steps), 412 of 1000 values out of tolerance"."""
+    words = [status_words(comparison.status)[1]]
+    if comparison.max_abs is not None:
+        steps = "" if comparison.max_steps is None else f" ({number(comparison.max_steps)} quantization steps)"
+        words.append(f"at most {number(comparison.max_abs)} apart{steps}")
+    if comparison.mismatched:
+        words.append(f"{comparison.mismatched} of {comparison.total} values out of tolerance")
+    if comparison.message:
+        words.append(clipped(comparison.message, _LIMIT))
+    return f"{comparison.left} and {comparison.right} after {comparison.at}: {', '.join(words)}"
+
+
+def check_line(check: CheckOutcome) -> str:
+    """ "check fused_qat_graph on pt2e: failed, …"."""
+    message = f", {clipped(check.message, _LIMIT)}" if check.message else ""
+    return f"check {check.name} on {check.pipeline}: {status_words(check.status)[1]}{message}"
+
+
+def pipeline_line(outcome: PipelineOutcome) -> str:
+    """ "fx: failed at prepare, NotImplementedError: …"; a pipeline that ran says its SQNR."""
+    words = [status_words(outcome.status)[1] + (f" at {outcome.failed_stage}" if outcome.failed_stage else "")]
+    if outcome.error is not None:
+        words.append(f"{outcome.error.type.rpartition('.')[2]}: {clipped(outcome.error.message, _LIMIT)}")
+    if outcome.reason:
+        words.append(clipped(outcome.reason, _LIMIT))
+    if outcome.sqnr_db is not None:
+        words.append(f"SQNR {decibels(outcome.sqnr_db)} dB")
+    return f"{outcome.pipeline}: {', '.join(words)}"
+
+
+def _lines(record: Record) -> Iterator[str]:
+    yield record.summary
+    if record.unexpected_because:
+        yield f"unexpected: {clipped(record.unexpected_because, _LIMIT)}"
+    if record.reason:
+        yield clipped(record.reason, _LIMIT)
+    if record.error is not None:
+        yield f"{record.error.type}: {clipped(record.error.message, _LIMIT)}"
+    yield from map(pipeline_line, record.pipelines.values())
+    yield from map(comparison_line, record.comparisons)
+    yield from (check_line(check) for check in record.checks if check.status != "passed")
+    yield f"declared at {record.source.file}:{record.source.line}"

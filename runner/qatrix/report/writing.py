@@ -1,0 +1,62 @@
+"""The derived files of a run, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from qatrix.errors import OutputError
+from qatrix.report.frames import ReportData, read_store
+from qatrix.report.html import index_html
+from qatrix.report.junit import junit_xml
+from qatrix.report.markdown import summary_md
+from qatrix.report.tables import results_csv, results_json
+
+RENDERERS: Final[Mapping[str, Callable[[ReportData], str]]] = {
+    "index.html": index_html,
+    "results.json": results_json,
+    "results.csv": results_csv,
+    "junit.xml": junit_xml,
+    "summary.md": summary_md,
+}
+
+
+def write_reports(store_path: Path, out: Path) -> tuple[Path, ...]:
+    """Write every report of the run in the store into the folder `out`; returns their paths.
+
+    A run that was interrupted is reported as far as it got. Raises StoreError where the
+    store cannot be read and OutputError where a file cannot be written; a file is then
+    either the old one or the new one, never a half.
+    """
+    data = read_store(store_path)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{out} cannot be made: {error.strerror}; name another folder with --out"
+        raise OutputError(msg) from error
+    return tuple(_write(out / name, render(data)) for name, render in RENDERERS.items())
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = None
+    try:
+        # In JSON and in text alike, backslashes keep what UTF-8 cannot hold: lone surrogates.
+        content = text.encode("utf-8", "backslashreplace")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes files for their owner only; a report is for everyone.
+        os.chmod(temporary, 0o644)  # noqa: PTH101  # a path from mkstemp is text
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}; check that the disk has room and the folder is writable"
+        raise OutputError(msg) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)  # noqa: PTH108
+    return path
