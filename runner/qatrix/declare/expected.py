@@ -2,54 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from qatrix.claims import Expectation
-from qatrix.declare.globs import matcher
+from qatrix.declare.globs import GlobIndex
 from qatrix.errors import Problem
+
+_DEVICE: Final = re.compile(r"[/,]device=([^,]*)")
 
 
 class ExpectationTable:
     """Expectations in file order, for one environment's package versions (None: not installed)."""
 
     def __init__(self, expectations: Sequence[Expectation], versions: Mapping[str, str | None]) -> None:
-        self._expectations = tuple(expectations)
-        self._active = tuple(item for item in expectations if _holds(item, versions))
+        self._all = tuple(expectations)
+        self._index = GlobIndex([item.cases for item in self._all])
+        self._holding = frozenset(number for number, item in enumerate(self._all) if _holds(item, versions))
 
     def for_case(self, case_id: str, device: str) -> Expectation | None:
         """The first expectation whose glob, versions and device all fit, None where there is none."""
-        for item in self._active:
-            if (item.device is None or item.device == device) and matcher(item.cases)(case_id):
+        for number in self._index.fitting(case_id):
+            item = self._all[number]
+            if number in self._holding and item.device in (None, device):
                 return item
         return None
 
     def stale(self, case_ids: Iterable[str]) -> tuple[Problem, ...]:
-        """A warning for each expectation that no declared case fits."""
-        idle = list(self._expectations)
+        """A warning for each expectation that no declared case fits, or that an earlier one always hides.
+
+        `case_ids` are all declared cases. Versions do not count here: what waits for another
+        release is not stale.
+        """
+        reached: set[int] = set()
+        hidden: dict[int, int] = {}
         for case_id in case_ids:
-            if not idle:
+            if len(reached) == len(self._all):
                 break
-            idle = [item for item in idle if not matcher(item.cases)(case_id)]
-        return tuple(
-            Problem(
-                source=item.source,
-                message=f"the expectation for {item.cases} fits no declared case: it is stale, or misspelt",
-                severity="warning",
-            )
-            for item in idle
-        )
+            self._note(case_id, reached=reached, hidden=hidden)
+        return tuple(self._warnings(reached, hidden))
+
+    def _note(self, case_id: str, *, reached: set[int], hidden: dict[int, int]) -> None:
+        """Note the expectations that a case reaches, and by which earlier one others are hidden from it."""
+        fitting = [number for number in self._index.fitting(case_id) if _on_device(self._all[number], case_id)]
+        for place, number in enumerate(fitting):
+            if number in reached:
+                continue
+            earlier = (other for other in fitting[:place] if _covers(self._all[other], self._all[number]))
+            hiding = next(earlier, None)
+            if hiding is None:
+                reached.add(number)
+            else:
+                hidden.setdefault(number, hiding)
+
+    def _warnings(self, reached: set[int], hidden: Mapping[int, int]) -> Iterator[Problem]:
+        for number, item in enumerate(self._all):
+            if number in reached:
+                continue
+            if number in hidden:
+                other = self._all[hidden[number]]
+                message = f"stale expectation: the one at {other.source} comes first for every case of {item.cases}"
+                expected = "a case that no earlier expectation covers"
+            else:
+                on = f" on device {item.device}" if item.device else ""
+                message = f"stale expectation: no declared case fits {item.cases}{on}"
+                expected = "a glob over case ids; `qatrix list` prints them"
+            yield Problem(source=item.source, message=message, at="expected", expected=expected, severity="warning")
 
 
 def _holds(item: Expectation, versions: Mapping[str, str | None]) -> bool:
-    return all(
-        _within(versions.get(package), specifier)
-        for package, specifier in (("torch", item.torch), ("torchao", item.torchao))
-        if specifier is not None
-    )
+    conditions = (("torch", item.torch), ("torchao", item.torchao))
+    return all(_within(versions.get(package), text) for package, text in conditions if text is not None)
 
 
 def _within(version: str | None, specifier: str) -> bool:
-    """Whether a version fits; local versions (2.13.0+cpu) and pre-releases count as their release."""
-    return version is not None and SpecifierSet(specifier).contains(version.partition("+")[0], prereleases=True)
+    """Whether a version fits; one that is missing, or no version by PEP 440, fits nothing.
+
+    Local parts do not count (2.13.0+cpu), and a nightly counts as the release it leads to,
+    unless the specifier names a pre-release itself: by PEP 440 alone a nightly of 2.16 is
+    neither ">=2.16" nor "<2.16", so that an expectation of either would not hold on it.
+    """
+    if version is None:
+        return False
+    try:
+        found = Version(version)
+    except InvalidVersion:
+        return False
+    wanted = SpecifierSet(specifier)
+    return wanted.contains(found.public if wanted.prereleases else found.base_version, prereleases=True)
+
+
+def _on_device(item: Expectation, case_id: str) -> bool:
+    """Whether an expectation's device is the case's, as its id names it."""
+    if item.device is None:
+        return True
+    found = _DEVICE.search(case_id)
+    return found is None or found.group(1) == item.device
+
+
+def _covers(earlier: Expectation, later: Expectation) -> bool:
+    """Whether the earlier one holds wherever the later one does, so far as conditions go."""
+    return all(
+        condition is None or condition == other
+        for condition, other in (
+            (earlier.torch, later.torch),
+            (earlier.torchao, later.torchao),
+            (earlier.device, later.device),
+        )
+    )

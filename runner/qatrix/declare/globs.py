@@ -5,30 +5,94 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_WILD = frozenset("*?[{")
+from qatrix.errors import UsageError
+
+_BRACES: Final = re.compile(r"\{([^{}]*)\}")
+_WILD: Final = re.compile(r"[*?\[]")
+_SPECIAL: Final = re.compile(r"[*?\[{]")
+# More come from nested or repeated braces by accident only.
+_MOST_ALTERNATIVES: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Glob:
+    """A glob, compiled: `head` is what every id that fits begins with."""
+
+    head: str
+    pattern: re.Pattern[str]
+
+    def fits(self, case_id: str) -> bool:
+        """Whether a case id fits."""
+        return self.pattern.match(case_id) is not None
 
 
 @functools.lru_cache(maxsize=4096)
-def matcher(glob: str) -> Callable[[str], bool]:
-    """Whether a case id fits a glob.
+def compiled(glob: str) -> Glob:
+    """The glob for a text.
 
-    A glob without a wildcard and without "=" is the name of a suite, or of a pattern in a
-    suite (`conv_bn_fusion/conv_bn`), and fits everything below it.
+    A text (or one alternative of its braces) without a wildcard and without "=" names a
+    suite, or a pattern in a suite (`conv_bn_fusion/conv_bn`), and fits everything below it.
+    Raises UsageError where braces stand for more than 10,000 globs.
     """
-    if not _WILD & set(glob):
-        prefix = f"{glob.rstrip('/')}/"
-        return lambda case_id: case_id == glob or ("=" not in glob and case_id.startswith(prefix))
-    pattern = re.compile("|".join(fnmatch.translate(one) for one in alternatives(glob)))
-    return lambda case_id: pattern.match(case_id) is not None
+    one_of = [_whole(one) for one in alternatives(glob)]
+    return Glob(_SPECIAL.split(glob)[0].rstrip("/"), re.compile("|".join(map(fnmatch.translate, one_of))))
 
 
 def alternatives(glob: str) -> tuple[str, ...]:
     """The globs that a glob with braces stands for, innermost braces first."""
-    found = _BRACES.search(glob)
-    if found is None:
-        return (glob,)
-    head, tail = glob[: found.start()], glob[found.end() :]
-    return tuple(one for choice in found.group(1).split(",") for one in alternatives(f"{head}{choice}{tail}"))
+    done: list[str] = []
+    left = [glob]
+    while left:
+        text = left.pop()
+        found = _BRACES.search(text)
+        if found is None:
+            done.append(text)
+        else:
+            head, tail = text[: found.start()], text[found.end() :]
+            left += [f"{head}{choice}{tail}" for choice in reversed(found.group(1).split(","))]
+        if len(done) + len(left) > _MOST_ALTERNATIVES:
+            msg = f"the glob {glob} stands for more than {_MOST_ALTERNATIVES:,} globs: write fewer braces"
+            raise UsageError(msg)
+    return tuple(dict.fromkeys(done))
+
+
+class GlobIndex:
+    """Many globs at once; looks only at those whose beginning the id has."""
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        self._globs = tuple(compiled(glob) for glob in globs)
+        self._exact: defaultdict[str, list[int]] = defaultdict(list)
+        for number, glob in enumerate(globs):
+            if "=" in glob and not _SPECIAL.search(glob):
+                self._exact[glob].append(number)
+        whole = {number for numbers in self._exact.values() for number in numbers}
+        self._others = tuple(number for number in range(len(globs)) if number not in whole)
+        # "suite/pattern/" → the globs that may fit ids below it.
+        self._near: dict[str, tuple[int, ...]] = {}
+
+    def fitting(self, case_id: str) -> list[int]:
+        """The numbers of the globs that a case id fits, ascending."""
+        found = [number for number in self._nearby(case_id) if self._globs[number].fits(case_id)]
+        return sorted([*found, *self._exact[case_id]]) if case_id in self._exact else found
+
+    def any(self, case_id: str) -> bool:
+        """Whether a case id fits any of the globs."""
+        return case_id in self._exact or any(self._globs[number].fits(case_id) for number in self._nearby(case_id))
+
+    def _nearby(self, case_id: str) -> tuple[int, ...]:
+        folder = case_id[: case_id.rfind("/") + 1]
+        near = self._near.get(folder)
+        if near is None:
+            heads = ((number, self._globs[number].head) for number in self._others)
+            near = tuple(number for number, head in heads if head.startswith(folder) or folder.startswith(head))
+            self._near[folder] = near
+        return near
+
+
+def _whole(glob: str) -> str:
+    return glob if "=" in glob or _WILD.search(glob) else f"{glob.rstrip('/')}/*"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from qatrix.declare.expand import expand, value_text
-from qatrix.declare.globs import matcher
+from qatrix.declare.globs import GlobIndex
 from qatrix.declare.spec import Case, Matrix
+from qatrix.declare.survey import Survey
 from qatrix.errors import Problem, UsageError
 from qatrix.outcomes import Dropped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Selectors of cases; a case is taken that fits one of `cases` and, for every axis of `only`, one value."""
+    """Selectors of cases; a case is taken that fits one of `cases` and, for every axis of `only`, one value.
+
+    No `cases` means all. Values are texts as they stand in case ids.
+    """
 
     cases: tuple[str, ...] = ()
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -26,25 +31,31 @@ class Selection:
         """Read `--case GLOB` and `--only AXIS=VALUE[,VALUE]`; raises UsageError for anything else."""
         values: dict[str, tuple[str, ...]] = {}
         for text in only:
-            axis, equals, value = text.partition("=")
-            if not (axis and equals and value):
+            axis, _, accepted = text.partition("=")
+            parts = accepted.split(",")
+            if not (axis.isidentifier() and all(parts)):
                 msg = f"--only {text}: expected AXIS=VALUE, for instance --only dim=2 or --only dim=1,2"
                 raise UsageError(msg)
-            values[axis] = (*values.get(axis, ()), *value.split(","))
-        return cls(cases=tuple(cases), only=values)
+            values[axis] = tuple(dict.fromkeys([*values.get(axis, ()), *parts]))
+        if not all(cases):
+            msg = (
+                "--case: expected a glob over case ids, for instance --case 'conv_bn/*' (`qatrix list` prints the ids)"
+            )
+            raise UsageError(msg)
+        return cls(cases=tuple(dict.fromkeys(cases)), only=values)
 
     def matches(self, case: Case) -> bool:
         """Whether a case is selected."""
-        return self._named(case.case_id) and all(
-            _text(case, axis) in values for axis, values in self.only.items()
+        return (not self.cases or _index(self.cases).any(case.case_id)) and all(
+            axis_text(case, axis) in values for axis, values in self.only.items()
         )
-
-    def _named(self, case_id: str) -> bool:
-        return not self.cases or any(matcher(glob)(case_id) for glob in self.cases)
 
 
 class Selected(NamedTuple):
-    """The selected cases, what their suites dropped, and everything that is wrong with the matrix."""
+    """The selected cases, what their suites dropped, and everything that is wrong with the matrix.
+
+    `declared` holds the ids of all cases of the matrix, selected or not.
+    """
 
     cases: tuple[Case, ...]
     dropped: tuple[Dropped, ...]
@@ -55,73 +66,108 @@ class Selected(NamedTuple):
 def select(matrix: Matrix, selection: Selection) -> Selected:
     """Expand a matrix and take what is selected.
 
-    `declared` holds the ids of all cases of the matrix, selected or not. Raises UsageError
-    where a selector matches nothing: it is misspelt, and a run that silently leaves it out
-    would prove nothing.
+    Raises UsageError where a selector matches nothing: it is misspelt, and a run that
+    silently leaves it out would prove nothing.
     """
     cases: list[Case] = []
     dropped: list[Dropped] = []
     problems: list[Problem] = []
     declared: list[str] = []
-    unmatched = _Unmatched(selection)
-    for item in expand(matrix):
-        if isinstance(item, Problem):
-            problems.append(item)
+    for item in iter_selected(matrix, selection, see=lambda case: declared.append(case.case_id)):
+        if isinstance(item, Case):
+            cases.append(item)
         elif isinstance(item, Dropped):
             dropped.append(item)
         else:
-            declared.append(item.case_id)
-            unmatched.see(item)
-            if selection.matches(item):
-                cases.append(item)
-    if not any(problem.severity == "error" for problem in problems):
-        unmatched.raise_for(matrix, taken=len(cases))
-    suites = {case.suite for case in cases}
-    kept = tuple(item for item in dropped if item.suite in suites)
-    return Selected(tuple(cases), kept, tuple(problems), tuple(declared))
+            problems.append(item)
+    return Selected(tuple(cases), tuple(dropped), tuple(problems), tuple(declared))
 
 
-class _Unmatched:
-    """Selectors that no case has fitted yet."""
+def iter_selected(
+    matrix: Matrix, selection: Selection, *, see: Callable[[Case], object] | None = None
+) -> Iterator[Case | Dropped | Problem]:
+    """The same as `select`, one by one: nothing is kept.
+
+    `see` is called with every declared case, selected or not. The UsageError about selectors
+    that match nothing comes last, and not at all where the matrix itself is wrong.
+    """
+    tracker = SelectionTracker(selection)
+    suites: set[str] = set()
+    broken = False
+    for item in expand(matrix):
+        if isinstance(item, Case):
+            if see is not None:
+                see(item)
+            if tracker.takes(item):
+                suites.add(item.suite)
+                yield item
+        elif isinstance(item, Problem):
+            broken = broken or item.severity == "error"
+            yield item
+        elif item.suite in suites:
+            yield item
+    if not broken:
+        tracker.demand_matches(matrix)
+
+
+class SelectionTracker:
+    """A selection at work; counts what each of its selectors matches."""
 
     def __init__(self, selection: Selection) -> None:
-        self._globs = set(selection.cases)
-        self._values = {(axis, value) for axis, values in selection.only.items() for value in values}
-        self._known: dict[str, set[str]] = {}
+        self._selection = selection
+        self._index = _index(selection.cases)
+        self._fitted: Counter[str] = Counter()
+        self._taken = 0
 
-    def see(self, case: Case) -> None:
-        self._globs -= {glob for glob in self._globs if matcher(glob)(case.case_id)}
-        for axis in case.axes:
-            self._known.setdefault(axis, set()).add(_text(case, axis))
-        self._values -= {(axis, value) for axis, value in self._values if _text(case, axis) == value}
-
-    def raise_for(self, matrix: Matrix, *, taken: int) -> None:
-        """Raises UsageError with one line for every selector that matched nothing."""
-        lines = [*self._lines_for_globs(matrix), *self._lines_for_values()]
-        if not lines and not taken:
-            lines = ["no case fits all the selectors at once; each of them alone fits some"]
-        if lines:
-            raise UsageError("\n".join(lines))
-
-    def _lines_for_globs(self, matrix: Matrix) -> Iterator[str]:
-        for glob in sorted(self._globs):
-            suite = glob.partition("/")[0]
-            hint = _nearest(suite, matrix.suites) if suite not in matrix.suites else ""
-            yield f"--case {glob}: no case has such an id{hint}; `qatrix list` prints them all"
-
-    def _lines_for_values(self) -> Iterator[str]:
-        for axis, value in sorted(self._values):
-            if axis not in self._known:
-                yield f"--only {axis}={value}: no case has an axis '{axis}'{_nearest(axis, self._known)}"
+    def takes(self, case: Case) -> bool:
+        """Whether a case is selected."""
+        selection = self._selection
+        fitting = self._index.fitting(case.case_id) if selection.cases else ()
+        for number in fitting:
+            self._fitted[f"--case {selection.cases[number]}"] += 1
+        taken = bool(fitting) or not selection.cases
+        for axis, values in selection.only.items():
+            text = axis_text(case, axis)
+            if text in values:
+                self._fitted[f"--only {axis}={text}"] += 1
             else:
-                known = sorted(self._known[axis])
-                yield f"--only {axis}={value}: no case has that value; there are {', '.join(known)}"
+                taken = False
+        self._taken += taken
+        return taken
+
+    def demand_matches(self, matrix: Matrix) -> None:
+        """Raise a UsageError with a line for every selector that has matched no case, once all were seen."""
+        selection = self._selection
+        globs = [glob for glob in selection.cases if not self._fitted[f"--case {glob}"]]
+        values = [
+            (axis, value)
+            for axis, accepted in selection.only.items()
+            for value in accepted
+            if not self._fitted[f"--only {axis}={value}"]
+        ]
+        if globs or values:
+            raise UsageError(explain_empty(matrix, globs=globs, values=values))
+        if not self._taken:
+            counts = ", ".join(f"{selector} fits {count:,}" for selector, count in self._fitted.items())
+            msg = f"no case fits all selectors at once: {counts}" if counts else "the matrix declares no case"
+            raise UsageError(msg)
 
 
-def _text(case: Case, axis: str) -> str:
-    return value_text(case.axes[axis]) if axis in case.axes else ""
+def explain_empty(matrix: Matrix, *, globs: Sequence[str] = (), values: Sequence[tuple[str, str]] = ()) -> str:
+    """Why selectors match nothing, a line each: what does not exist, and what is nearest to it."""
+    survey = Survey(matrix)
+    lines = [f"--case {glob}: {survey.about_glob(glob)}" for glob in globs]
+    lines += [f"--only {axis}={value}: {survey.about_value(axis, value)}" for axis, value in values]
+    return "\n".join(lines)
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def axis_text(case: Case, axis: str) -> str | None:
+    """A case's value of an axis as text; None where it has none. A suite may leave `conv` out, its cases have one."""
+    if axis in case.axes:
+        return value_text(case.axes[axis])
+    return case.conv_kind.name if axis == "conv" and case.conv_kind is not None else None
+
+
+@functools.lru_cache(maxsize=16)
+def _index(globs: tuple[str, ...]) -> GlobIndex:
+    return GlobIndex(globs)
