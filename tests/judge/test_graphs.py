@@ -1,0 +1,256 @@
+"""Graph checks: expected graphs are matched from the output backwards, and a miss says where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import fx, nn
+
+from qatrix.claims import GraphCheck
+from qatrix.judge.graphs import count_fake_quantizes, count_ops, output_steps, run_check
+from support.graphs import aten, graph_check, graph_module
+
+torch.ao.quantization  # noqa: B018 - registers the quantized_decomposed ops
+import torch.ao.quantization.fx._decomposed  # noqa: E402 - after torch itself
+
+decomposed = torch.ops.quantized_decomposed
+
+
+def conv_bn_relu(graph: fx.Graph) -> fx.Node:
+    """conv2d -> batch_norm -> relu, all parameters as constants."""
+    x, weight = graph.placeholder("x"), graph.get_attr("weight")
+    bn = [graph.get_attr(name) for name in ("gamma", "beta", "mean", "var")]
+    y = graph.call_function(aten.conv2d.default, (x, weight, None, [2, 2], [1, 1]))
+    y = graph.call_function(aten.batch_norm.default, (y, *bn, True, 0.1, 1e-5, True))
+    return graph.call_function(aten.relu_.default, (y,))
+
+
+def conv_module() -> fx.GraphModule:
+    vectors = {name: torch.ones(3) for name in ("gamma", "beta", "mean", "var")}
+    return graph_module(conv_bn_relu, weight=torch.ones(3, 3, 3, 3), **vectors)
+
+
+def quantized(graph: fx.Graph) -> fx.Node:
+    """Quantize, dequantize; the weight's scale is a constant."""
+    q = graph.call_function(decomposed.quantize_per_tensor.default, (graph.placeholder("x"), 0.5, 0, -128, 127, torch.int8))
+    x = graph.call_function(decomposed.dequantize_per_tensor.default, (q, 0.5, 0, -128, 127, torch.int8))
+    w = graph.call_function(
+        decomposed.dequantize_per_tensor.default, (graph.get_attr("codes"), 0.25, 0, -127, 127, torch.int8)
+    )
+    b = graph.call_function(
+        decomposed.dequantize_per_tensor.default, (graph.get_attr("bias"), 0.125, 0, -(2**31), 2**31 - 1, torch.int32)
+    )
+    return graph.call_function(aten.linear.default, (x, w, b))
+
+
+def quantized_module() -> fx.GraphModule:
+    return graph_module(quantized, codes=torch.ones(2, 2), bias=torch.ones(2))
+
+
+def message(check: GraphCheck, module: nn.Module) -> str | None:
+    outcome = run_check(check, module, "pt2e")
+    assert (outcome.status == "passed") == (outcome.message is None)
+    return outcome.message
+
+
+def test_a_chain_from_the_output_matches() -> None:
+    check = graph_check("y = conv(_, weight, None)", "y = batch_norm(y, gamma)", "return relu(y)")
+
+    assert message(check, conv_module()) is None
+
+
+def test_without_a_return_the_last_assignment_is_looked_for_anywhere() -> None:
+    assert message(graph_check("y = conv2d(_, constant())"), conv_module()) is None
+    assert message(graph_check("y = add(_, _)"), conv_module()) == "expected add(…), found input (node x)"
+
+
+def test_a_miss_says_where_as_a_path_from_the_output() -> None:
+    check = graph_check("return relu(batch_norm(conv_transpose(_)))")
+
+    assert (
+        message(check, conv_module())
+        == "output ← relu ← batch_norm: expected conv_transpose(…), found conv (node conv2d_default)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        pytest.param("stride=2", None, id="a number stands for a list of it"),
+        pytest.param("padding=[1, 1]", None, id="a list"),
+        pytest.param("dilation=1", None, id="the schema's default"),
+        pytest.param("groups=1", None, id="a default number"),
+        pytest.param("transposed=False", None, id="what the op implies"),
+        pytest.param("output_padding=0", None, id="what a plain convolution has not"),
+        pytest.param("stride=1", "conv ← stride: expected 1, found [2, 2]", id="another value"),
+        pytest.param("stretch=1", "conv ← stretch: conv (node conv2d_default) has no such argument or attribute", id="unknown"),
+    ],
+)
+def test_arguments_are_matched_by_their_names_in_the_schema(argument: str, expected: str | None) -> None:
+    assert message(graph_check(f"y = conv(_, _, _, {argument})"), conv_module()) == expected
+
+
+def test_one_name_is_one_node() -> None:
+    def twice(graph: fx.Graph) -> fx.Node:
+        x, y = graph.placeholder("x"), graph.placeholder("y")
+        return graph.call_function(aten.add.Tensor, (x, y))
+
+    assert message(graph_check("return add(a, b)"), graph_module(twice)) is None
+    assert message(graph_check("return add(a, a)"), graph_module(twice)) == (
+        "output ← add: expected 'a', which is input (node x), found input (node y)"
+    )
+
+
+def test_an_assigned_name_used_twice_is_one_node() -> None:
+    def shared(graph: fx.Graph) -> fx.Node:
+        y = graph.call_function(aten.relu.default, (graph.placeholder("x"),))
+        return graph.call_function(aten.add.Tensor, (y, y))
+
+    def apart(graph: fx.Graph) -> fx.Node:
+        x = graph.placeholder("x")
+        left, right = (graph.call_function(aten.relu.default, (x,)) for _ in range(2))
+        return graph.call_function(aten.add.Tensor, (left, right))
+
+    check = graph_check("y = relu(x)", "return add(y, y)")
+
+    assert message(check, graph_module(shared)) is None
+    assert "expected 'y'" in str(message(check, graph_module(apart)))
+
+
+def test_conditions_are_decided_by_the_scope() -> None:
+    check = graph_check("y = batch_norm(conv(_))", "return relu(y) if has_relu else y")
+
+    assert message(replace(check, scope={"has_relu": True}), conv_module()) is None
+    assert "expected batch_norm" in str(message(replace(check, scope={"has_relu": False}), conv_module()))
+
+
+def test_literals_are_captured_and_compared() -> None:
+    lines = (
+        "x = dequantize_per_tensor(_, scale=input_scale)",
+        "w = dequantize_per_tensor(constant(), scale=weight_scale)",
+        "b = dequantize_per_tensor(constant(), scale=bias_scale, dtype='int32')",
+        "return linear(x, w, b)",
+    )
+
+    assert message(graph_check(*lines, "assert isclose(bias_scale, input_scale * weight_scale)"), quantized_module()) is None
+    assert message(graph_check(*lines, "assert bias_scale == input_scale"), quantized_module()) == (
+        "assert: bias_scale == input_scale does not hold: bias_scale is 0.125, input_scale is 0.5"
+    )
+
+
+def test_source_functions_are_compared() -> None:
+    module = quantized_module()
+    for node in module.graph.nodes:
+        node.meta["source_fn_stack"] = [("linear" if node.op != "placeholder" else "x", nn.Linear)]
+    check = graph_check("y = linear(dequantize_per_tensor(quantize_per_tensor(x)), w)", "assert source_fn(y) == source_fn(w)")
+
+    assert message(check, module) is None
+    assert message(
+        graph_check("y = linear(dequantize_per_tensor(quantize_per_tensor(x)))", "assert source_fn(y) == source_fn(x)"), module
+    ) == ("assert: source_fn(y) == source_fn(x) does not hold: x is input (node x), y is linear (node linear_default)")
+
+
+def test_an_assert_that_cannot_be_told_fails_in_words() -> None:
+    told = message(graph_check("y = linear(_)", "assert source_fn(y) == 1"), quantized_module())
+
+    assert told == "assert: source_fn(y) == 1 cannot be told: linear (node linear_default) has no source_fn_stack"
+
+
+def test_counts_order_and_absence_each_say_what_they_miss() -> None:
+    check = replace(
+        graph_check(),
+        counts={"quantize_per_tensor": 2, "dequantize_per_tensor": 3},
+        order=("quantize_per_tensor", "linear", "dequantize_per_tensor"),
+        absent=("linear", "batch_norm"),
+    )
+
+    assert message(check, quantized_module()) == (
+        "expected 2 quantize_per_tensor, found 1; "
+        "expected no linear, found 1 (node linear_default); "
+        "expected the order quantize_per_tensor, linear, dequantize_per_tensor; "
+        "no dequantize_per_tensor comes after linear (node linear_default)"
+    )
+
+
+def test_other_ops_may_stand_between_the_ops_of_an_order() -> None:
+    check = replace(graph_check(), order=("conv", "relu"))
+
+    assert message(check, conv_module()) is None
+
+
+def test_an_annotation_may_not_name_a_removed_node() -> None:
+    class Annotation:
+        def __init__(self, node: fx.Node, shared: object) -> None:
+            self.input_qspec_map = {node: None}
+            self.output_qspec = shared
+
+    class Shared:
+        def __init__(self, edge: tuple[fx.Node, fx.Node]) -> None:
+            self.edge_or_node = edge
+
+    module, other = quantized_module(), quantized_module()
+    first, gone = next(iter(module.graph.nodes)), next(iter(other.graph.nodes))
+    check = replace(graph_check(), live_annotations=True)
+    first.meta["quantization_annotation"] = Annotation(first, Shared((first, first)))
+    assert message(check, module) is None
+
+    first.meta["quantization_annotation"] = Annotation(first, Shared((gone, first)))
+    assert message(check, module) == (
+        "the annotation of x names x as its shared quantization spec, which is not in the graph"
+    )
+
+
+def test_a_module_without_a_graph_fails_in_words() -> None:
+    assert message(graph_check("return relu(_)"), nn.Linear(1, 1)) == "the program is a Linear and has no graph to check"
+
+
+def test_ops_are_counted_and_an_output_step_is_its_dequantize_scale() -> None:
+    def requantized(graph: fx.Graph) -> fx.Node:
+        y = quantized(graph)
+        q = graph.call_function(decomposed.quantize_per_tensor.default, (y, 0.75, 0, -128, 127, torch.int8))
+        dq = graph.call_function(decomposed.dequantize_per_tensor.default, (q, 0.75, 0, -128, 127, torch.int8))
+        return graph.call_function(aten.view.default, (dq, [4]))
+
+    module = graph_module(requantized, codes=torch.ones(2, 2), bias=torch.ones(2))
+    counts = count_ops(module)
+
+    assert (counts.quantize, counts.dequantize, counts.batch_norms) == (2, 4, 0)
+    assert output_steps(module) == [0.75]
+    assert output_steps(conv_module()) == [None]
+    assert count_ops(conv_module()).batch_norms == 1
+
+
+def test_batch_norm_modules_that_a_graph_calls_are_counted_and_dead_ones_are_not() -> None:
+    def called(graph: fx.Graph) -> fx.Node:
+        return graph.call_module("bn", (graph.placeholder("x"),))
+
+    module = graph_module(called, bn=nn.BatchNorm1d(3), dead=nn.BatchNorm1d(3))
+
+    assert count_ops(module).batch_norms == 1
+
+
+def test_an_observer_inside_a_fake_quantize_does_not_count_twice() -> None:
+    from torch.ao.quantization import default_fake_quant
+
+    module = nn.Sequential(nn.Linear(1, 1), default_fake_quant())
+
+    assert count_fake_quantizes(module) == 1
+
+
+def test_fake_quantizes_are_matched_by_their_attributes() -> None:
+    from torch.ao.quantization import default_fake_quant
+
+    def build(graph: fx.Graph) -> fx.Node:
+        return graph.call_module("fq", (graph.placeholder("x"),))
+
+    module = graph_module(build, fq=default_fake_quant())
+
+    assert message(
+        graph_check('return fake_quantize(_, dtype="uint8", quant_min=0, observer="MovingAverageMinMaxObserver")'), module
+    ) is None
+    assert message(graph_check("return fake_quantize(_, quant_min=-127)"), module) == (
+        "output ← fake_quantize ← quant_min: expected -127, found 0"
+    )
+    assert output_steps(module) == [1.0]

@@ -1,0 +1,216 @@
+"""Verdicts: the first that the facts bear out, in words; expectations are strict both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qatrix.claims import Expectation
+from qatrix.errors import Source
+from qatrix.judge.verdict import Conclusion, conclude, with_expectation
+from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
+
+SOURCE = Source(file="matrix/expected/x.yaml", line=3, column=5)
+BOOM = ErrorReport(type="builtins.TypeError", message="no such thing\nand more", traceback="…")
+
+
+def ran(name: str, **facts: Any) -> PipelineOutcome:
+    counts = {"fake_quantizes": 3, "quantize_ops": 2, "dequantize_ops": 3}
+    return PipelineOutcome(pipeline=name, status="ok", **{**counts, **facts})
+
+
+def failed(name: str, stage: str = "prepare") -> PipelineOutcome:
+    return PipelineOutcome(pipeline=name, status="failed", failed_stage=stage, error=BOOM)
+
+
+def compared(status: Any = "exact", at: str = "convert", **facts: Any) -> Comparison:
+    return Comparison(at=at, left="pt2e", right="fx", status=status, rtol=1.3e-6, atol=1e-5, **facts)
+
+
+def concluded(
+    *outcomes: PipelineOutcome, comparisons: tuple[Comparison, ...] = (), checks: tuple[CheckOutcome, ...] = (), **more: Any
+) -> Conclusion:
+    return conclude(
+        pipelines={item.pipeline: item for item in outcomes}, comparisons=comparisons, checks=checks, **more
+    )
+
+
+MISSED = CheckOutcome(name="fused", pipeline="pt2e", status="failed", message="expected conv")
+APART = compared("diverged", max_abs=0.016, max_steps=3.2)
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "verdict", "summary"),
+    [
+        pytest.param(
+            concluded(ran("pt2e"), ran("fx"), comparisons=(compared(), compared(at="prepare"))),
+            "exact",
+            "equal to the bit, every check holds",
+            id="exact",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), ran("fx"), comparisons=(compared(), compared("close", max_abs=2e-6))),
+            "close",
+            "within tolerance, at most 2e-06 apart, every check holds",
+            id="close",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), PipelineOutcome(pipeline="fx", status="inexpressible", reason="biases stay float")),
+            "checked",
+            "every check holds on pt2e; fx is not there: biases stay float",
+            id="one-sided",
+        ),
+        pytest.param(
+            concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=8.6), comparisons=(APART,)),
+            "diverged",
+            "pt2e and fx are 0.016 apart after convert, 3.2 quantization steps; pt2e is 21.4 dB nearer to the float model",
+            id="diverged",
+        ),
+        pytest.param(
+            concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=30.2), comparisons=(APART,)),
+            "diverged",
+            "pt2e and fx are 0.016 apart after convert, 3.2 quantization steps; "
+            "both are as near to the float model (30.2 and 30.0 dB)",
+            id="diverged, undecided",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), ran("fx"), comparisons=(compared("mismatched", message="the structures differ"),)),
+            "diverged",
+            "pt2e and fx cannot be compared after convert: the structures differ",
+            id="mismatched",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), ran("fx"), comparisons=(compared(),), checks=(MISSED,)),
+            "check_failed",
+            "check fused fails on pt2e: expected conv",
+            id="check failed",
+        ),
+        pytest.param(
+            concluded(ran("pt2e", fake_quantizes=0), ran("fx"), comparisons=(compared(),)),
+            "unquantized",
+            "pt2e quantized nothing, silently: no fake quantize or observer after prepare",
+            id="nothing prepared",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), ran("fx", quantize_ops=0, dequantize_ops=0), comparisons=(APART,), checks=(MISSED,)),
+            "unquantized",
+            "fx quantized nothing, silently: no quantize or dequantize op after convert",
+            id="nothing converted outranks diverged",
+        ),
+        pytest.param(
+            concluded(failed("pt2e", "capture"), failed("fx")),
+            "failed",
+            "pt2e failed at capture: TypeError: no such thing; fx failed at prepare: TypeError: no such thing",
+            id="both failed",
+        ),
+        pytest.param(
+            concluded(failed("fx"), PipelineOutcome(pipeline="pt2e", status="unavailable", reason="no torchao")),
+            "unavailable",
+            "not available here: pt2e: no torchao",
+            id="unavailable outranks failed",
+        ),
+        pytest.param(concluded(skipped="no CUDA"), "skipped", "skipped: no CUDA", id="skipped"),
+        pytest.param(
+            concluded(invalid=BOOM), "invalid", "the float model itself does not run: TypeError: no such thing", id="invalid"
+        ),
+        pytest.param(
+            concluded(crashed=BOOM), "crashed", "qatrix failed on this case: TypeError: no such thing", id="crashed"
+        ),
+    ],
+)
+def test_the_verdict_is_the_first_that_the_facts_bear_out(conclusion: Conclusion, verdict: str, summary: str) -> None:
+    assert (conclusion.verdict, conclusion.summary) == (verdict, summary)
+
+
+def test_a_check_that_was_not_made_on_a_pipeline_that_ran_fails() -> None:
+    late = CheckOutcome(name="mixed", pipeline="pt2e", status="not_run", message="no reexport")
+
+    assert concluded(ran("pt2e"), checks=(late,)).verdict == "check_failed"
+    assert concluded(failed("pt2e"), checks=(late,)).verdict == "failed"
+
+
+def record(verdict: Any = "exact", **facts: Any) -> Record:
+    return Record(case_id="s/p/dim=1", suite="s", axes={}, verdict=verdict, summary=f"it is {verdict}", source=SOURCE, **facts)
+
+
+def expectation(verdict: Any = "diverged", **facts: Any) -> Expectation:
+    return Expectation(cases="s/*", verdict=verdict, because="known", source=SOURCE, **facts)
+
+
+FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")})
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "because"),
+    [
+        pytest.param(record("exact"), None, None, id="exact needs none"),
+        pytest.param(record("skipped"), None, None, id="skipped needs none"),
+        pytest.param(record("diverged"), None, "no expectation covers a case that is diverged", id="diverged needs one"),
+        pytest.param(record("diverged"), expectation(), None, id="as expected"),
+        pytest.param(record("skipped"), expectation(), None, id="not tried"),
+        pytest.param(
+            record("exact"),
+            expectation(),
+            "expected diverged (matrix/expected/x.yaml:3:5), but it is exact; if it stays so, remove the expectation",
+            id="better is news",
+        ),
+        pytest.param(
+            record("failed"), expectation(), "expected diverged (matrix/expected/x.yaml:3:5), but it is failed", id="worse"
+        ),
+        pytest.param(
+            FX_FAILED, expectation("failed", pipeline="fx", stage="prepare", error="TypeError", message="such"), None, id="all parts fit"
+        ),
+        pytest.param(
+            FX_FAILED, expectation("failed", pipeline="pt2e"), "expected it of pt2e, but pt2e did not", id="other pipeline"
+        ),
+        pytest.param(
+            record("failed", pipelines={"pt2e": failed("pt2e"), "fx": failed("fx")}),
+            expectation("failed", pipeline="fx"),
+            "expected it of fx alone, but pt2e did too",
+            id="one more pipeline",
+        ),
+        pytest.param(
+            FX_FAILED,
+            expectation("failed", stage="convert"),
+            "expected stage 'convert' (matrix/expected/x.yaml:3:5), but it is failed",
+            id="other stage",
+        ),
+        pytest.param(
+            FX_FAILED,
+            expectation("failed", message="out of memory"),
+            "expected message 'out of memory' (matrix/expected/x.yaml:3:5), but it is failed",
+            id="other message",
+        ),
+        pytest.param(
+            record("diverged", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)),
+            expectation(),
+            "as expected it is diverged, but these checks fail too: fused",
+            id="a difference does not hide a check",
+        ),
+        pytest.param(
+            record("diverged", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)), expectation(checks=("fused",)), None, id="named check"
+        ),
+        pytest.param(
+            record("diverged"),
+            expectation(checks=("fused",)),
+            "these checks were expected to fail and hold: fused",
+            id="named check holds",
+        ),
+        pytest.param(
+            record("check_failed", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)), expectation("check_failed"), None, id="any check"
+        ),
+        pytest.param(
+            record("unquantized", pipelines={"pt2e": ran("pt2e", fake_quantizes=0), "fx": ran("fx")}),
+            expectation("unquantized", pipeline="fx"),
+            "expected it of fx, but fx did not",
+            id="unquantized by the other",
+        ),
+    ],
+)
+def test_an_expectation_is_strict_both_ways(seen: Record, expected: Expectation | None, because: str | None) -> None:
+    judged = with_expectation(seen, expected)
+
+    assert judged.unexpected_because == because
+    assert judged.unexpected == (because is not None)
+    assert judged.expected == expected

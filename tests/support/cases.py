@@ -1,0 +1,30 @@
+"""Cases for tests: from the shipped matrix, or from a few lines of YAML beside its patterns and quantizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qatrix.declare.load import load
+from qatrix.declare.selection import Selection, select
+from qatrix.declare.spec import Case
+from qatrix.resources import folder
+
+
+def shipped_cases(*globs: str) -> tuple[Case, ...]:
+    """Cases of the shipped matrix."""
+    return _cases([folder("matrix")], globs)
+
+
+def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
+    """Cases of the suites in `text`, which may use the shipped patterns, quantizers, checks and conv kinds."""
+    path = tmp_path / "written.yaml"
+    path.write_text(text)
+    shipped = folder("matrix")
+    names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "checks.yaml", "devices.yaml")
+    return _cases([*(shipped / name for name in names), path], globs)
+
+
+def _cases(paths: list[Path], globs: tuple[str, ...]) -> tuple[Case, ...]:
+    loaded = load(paths)
+    assert loaded.matrix is not None, loaded.problems
+    return select(loaded.matrix, Selection(cases=globs)).cases
