@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
@@ -66,6 +67,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+# A case id breaks between its axes, a plain name between its words.
+_BREAKS: Final = re.compile(r"(,|/|_(?=[^,/]*$))")
 PIPELINE_FACTS: Final = (
     ("sqnr_db", "SQNR against the float model, dB"),
     ("fake_quantizes", "fake quantizes after prepare"),
@@ -105,8 +108,8 @@ def _web_link(link: str | None) -> str | None:
 
 
 def _breakable(name: str) -> Markup:
-    """The name, which a narrow column may break after an underscore."""
-    return Markup(str(escape(figures.visible(name))).replace("_", "_<wbr>"))  # noqa: S704  # escaped just here
+    """The name, which a narrow column may break where a word of it ends."""
+    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(figures.visible(name)))))  # noqa: S704  # escaped just here
 
 
 def _groupby_order(rows: Sequence[object], attribute: str) -> list[tuple[object, list[object]]]:
