@@ -139,16 +139,12 @@ class SelectionTracker:
         """Raise a UsageError with a line for every selector that has matched no case, once all were seen."""
         selection = self._selection
         globs = [glob for glob in selection.cases if not self._fitted[f"--case {glob}"]]
-        values = [
-            (axis, value)
-            for axis, accepted in selection.only.items()
-            for value in accepted
-            if not self._fitted[f"--only {axis}={value}"]
-        ]
+        pairs = [(axis, value) for axis, accepted in selection.only.items() for value in accepted]
+        values = [(axis, value) for axis, value in pairs if not self._fitted[f"--only {axis}={value}"]]
         if globs or values:
             raise UsageError(explain_empty(matrix, globs=globs, values=values))
         if not self._taken:
-            counts = ", ".join(f"{selector} fits {count:,}" for selector, count in self._fitted.items())
+            counts = ", ".join(f"{selector} fits {count:,}" for selector, count in sorted(self._fitted.items()))
             msg = f"no case fits all selectors at once: {counts}" if counts else "the matrix declares no case"
             raise UsageError(msg)
 
