@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from qatrix.claims import Expectation, GraphCheck, Tolerance
 from qatrix.declare.spec import (
@@ -22,6 +22,8 @@ from qatrix.declare.spec import (
 )
 from qatrix.errors import Source
 from qatrix.expressions import Value
+
+Axes: TypeAlias = Mapping[str, Sequence[Value]]
 
 
 def source(line: int = 1, *, file: str = "matrix/test.yaml", column: int = 1) -> Source:
@@ -91,7 +93,7 @@ def check(name: str = "fused", **fields: Any) -> GraphCheck:
 def use(
     of: GraphCheck | None = None,
     *,
-    where: Mapping[str, Sequence[Value]] | None = None,
+    where: Axes | None = None,
     with_: Mapping[str, Value] | None = None,
     line: int = 1,
 ) -> CheckUse:
@@ -100,14 +102,14 @@ def use(
     return CheckUse(check=of or check(), where=values, with_=with_ or {}, source=source(line))
 
 
-def rule(values: Mapping[str, Sequence[Value]], *, because: str = "", line: int = 1) -> Rule:
+def rule(values: Axes, *, because: str = "", line: int = 1) -> Rule:
     """An `include` or `exclude` entry; every axis has a list of values."""
     return Rule(values={axis: tuple(items) for axis, items in values.items()}, because=because, source=source(line))
 
 
-def suite(name: str = "fusion", axes: Mapping[str, Sequence[Value]] | None = None, **fields: Any) -> SuiteSpec:
+def suite(name: str = "fusion", axes: Axes | None = None, **fields: Any) -> SuiteSpec:
     """A suite over the given axes; without any it is one case, `fusion/conv_bn/dim=2,quantizer=int8,device=cpu`."""
-    usual: Mapping[str, Sequence[Value]] = {"pattern": ("conv_bn",), "dim": (2,), "quantizer": ("int8",)}
+    usual: Axes = {"pattern": ("conv_bn",), "dim": (2,), "quantizer": ("int8",)}
     given = usual if axes is None else axes
     default = SuiteSpec(
         name=name,
@@ -146,6 +148,17 @@ def matrix(
         files=("matrix/test.yaml",),
     )
     return replace(default, **fields)
+
+
+def two_patterns(**fields: Any) -> Matrix:
+    """A matrix of one suite, `s`, over two patterns, of which resnet18 takes neither its conv nor its dim axis."""
+    axes: Axes = {
+        "pattern": ["conv_bn", "resnet18"],
+        "conv": ["conv", "conv_transpose"],
+        "dim": [1, 2],
+        "quantizer": ["int8"],
+    }
+    return matrix(suite("s", axes, **fields), patterns=[pattern(), factory()])
 
 
 def case(case_id: str = "fusion/conv_bn/dim=2,quantizer=int8,device=cpu", **fields: Any) -> Case:

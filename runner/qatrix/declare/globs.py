@@ -65,13 +65,13 @@ class GlobIndex:
     """Many globs at once; looks only at those whose beginning the id has."""
 
     def __init__(self, globs: Sequence[str]) -> None:
-        self._globs = tuple(compiled(glob) for glob in globs)
         self._exact: defaultdict[str, list[int]] = defaultdict(list)
+        self._globs: dict[int, Glob] = {}
         for number, glob in enumerate(globs):
             if "=" in glob and not _SPECIAL.search(glob):
                 self._exact[glob].append(number)
-        whole = {number for numbers in self._exact.values() for number in numbers}
-        self._others = tuple(number for number in range(len(globs)) if number not in whole)
+            else:
+                self._globs[number] = compiled(glob)
         # "suite/pattern/" → the globs that may fit ids below it.
         self._near: dict[str, tuple[int, ...]] = {}
 
@@ -88,7 +88,7 @@ class GlobIndex:
         folder = case_id[: case_id.rfind("/") + 1]
         near = self._near.get(folder)
         if near is None:
-            heads = ((number, self._globs[number].head) for number in self._others)
+            heads = ((number, glob.head) for number, glob in self._globs.items())
             near = tuple(number for number, head in heads if head.startswith(folder) or folder.startswith(head))
             self._near[folder] = near
         return near
