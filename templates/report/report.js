@@ -8,7 +8,7 @@
     if (target instanceof HTMLDetailsElement) {
       target.hidden = false;
       target.open = true;
-      target.scrollIntoView();
+      target.scrollIntoView({ behavior: "instant" });
       target.querySelector("summary").focus({ preventScroll: true });
     }
   };

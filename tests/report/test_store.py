@@ -103,7 +103,7 @@ def test_a_file_that_is_not_sqlite_is_refused(tmp_path: Path, content: bytes) ->
 def test_a_store_cut_short_is_refused(path: Path, kept: int) -> None:
     whole = _written(path).read_bytes()
     path.write_bytes(whole[:kept])
-    with pytest.raises(StoreError, match="run.sqlite is "):
+    with pytest.raises(StoreError, match=r"run\.sqlite is "):
         Store.open(path)
 
 

@@ -187,3 +187,35 @@ def make_dropped(**changes: Any) -> Dropped:
         "source": SUITE,
     }
     return Dropped(**{**fields, **changes})
+
+
+# Everything that must not break a report, in one text.
+HOSTILE = (
+    "<script>alert('\"')</script> & ]]> </pre></details> `ticks` ``` | *bold* [x](javascript:alert(1)) @all #1\n"
+    "\u202ereversed\u202c \x00\x07\x1b[31m \ud800 \ufffe 🙂 é " + "long " * 2000
+)
+
+
+def make_hostile() -> Record:
+    """A failed, unexpected case in which every text is hostile and every number is not one."""
+    nan, inf = float("nan"), float("inf")
+    error = make_error(HOSTILE, type=HOSTILE, traceback=HOSTILE)
+    outcome = make_outcome(
+        "pt2e", status="failed", failed_stage=HOSTILE, error=error, sqnr_db=-inf, reason=HOSTILE, notes=(HOSTILE,)
+    )
+    comparison = make_comparison("convert", status="diverged", max_abs=nan, max_rel=inf, max_steps=nan, message=HOSTILE)
+    return make_record(
+        HOSTILE.replace("\ud800", ""),
+        suite="<b>suite</b>",
+        axes={"pattern": HOSTILE, "eps": inf, "list": (1, "<i>", None)},
+        verdict="failed",
+        summary=HOSTILE,
+        unexpected=True,
+        unexpected_because=HOSTILE,
+        reason=HOSTILE,
+        error=error,
+        comparisons=(comparison,),
+        checks=(CheckOutcome(name=HOSTILE, pipeline=HOSTILE, status="failed", message=HOSTILE),),
+        pipelines={"pt2e": outcome, "third": make_outcome("third", sqnr_db=nan)},
+        seconds=nan,
+    )

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from urllib.parse import quote
 
 from qatrix.expressions import Value
@@ -45,6 +46,15 @@ def duration(value: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(started: str) -> str:
+    """An ISO 8601 time to the minute, in UTC; text that is none stays as it is."""
+    try:
+        time = datetime.fromisoformat(started)
+    except ValueError:
+        return started
+    return f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def axis_value(value: Value) -> str:

@@ -45,6 +45,7 @@ def _environment() -> jinja2.Environment:
         "decibels": figures.decibels,
         "seconds": figures.seconds,
         "duration": figures.duration,
+        "moment": figures.moment,
         "axis": figures.axis_value,
         "counted": figures.counted,
         "anchor": figures.anchor,

@@ -8,15 +8,17 @@ from typing import Final, TypeVar
 
 from qatrix.outcomes import Record
 from qatrix.report.figures import clipped, counted, duration, visible
-from qatrix.report.frames import ReportData
+from qatrix.report.frames import KnownDifference, ReportData
 from qatrix.report.sentences import case_lines
 from qatrix.report.vocabulary import VERDICTS
 
 T = TypeVar("T")
 # GitHub drops a summary over 1 MiB; five sections of this many bytes stay well under it.
 _SECTION_BYTES: Final = 120_000
+_GROUP_BYTES: Final = 20_000
 _NAME, _TEXT = 500, 600
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:])")
+# What begins a list, a heading or a quote means nothing elsewhere, and stays readable there.
+_MARKUP = re.compile(r"([\\`*_{}\[\]|~$]|^[-+#=:!]|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
 
 
 def summary_md(data: ReportData) -> str:
@@ -59,15 +61,22 @@ def _unexpected_case(record: Record) -> str:
 
 
 def _known(data: ReportData) -> Iterator[str]:
-    if not data.known:
-        return
-    yield "### Differences that were expected\n"
-    for group in data.known:
-        link = f" ([more]({_url(group.link)}))" if group.link else ""
-        yield f"<details><summary>{_html(group.because)}: {counted(len(group.records), 'case')}</summary>\n"
-        yield f"{_text(group.because)}{link}\n"
-        yield from _within(group.records, _case, _SECTION_BYTES // len(data.known))
-        yield "\n</details>\n"
+    if data.known:
+        yield "### Differences that were expected\n"
+        yield from _within(data.known, _known_group)
+        yield ""
+
+
+def _known_group(group: KnownDifference) -> str:
+    link = f" ([more]({_url(group.link)}))" if group.link else ""
+    count = counted(len(group.records), "case")
+    lines = [
+        f"<details><summary>{_html(group.because)}: {count}</summary>\n",
+        f"{_text(group.because)}{link}\n",
+        *_within(group.records, _case, _GROUP_BYTES),
+        "\n</details>",
+    ]
+    return "\n".join(lines)
 
 
 def _not_run(data: ReportData) -> Iterator[str]:

@@ -19,7 +19,7 @@ def case_lines(record: Record) -> tuple[str, ...]:
 def comparison_line(comparison: Comparison) -> str:
     """ "convert: diverged, at most 0.083 apart (3 quantization steps), 412 of 1000 values out of tolerance"."""
     words = [status_words(comparison.status)[1]]
-    if comparison.max_abs is not None:
+    if comparison.max_abs is not None and comparison.status != "exact":
         steps = "" if comparison.max_steps is None else f" ({number(comparison.max_steps)} quantization steps)"
         words.append(f"at most {number(comparison.max_abs)} apart{steps}")
     if comparison.mismatched:

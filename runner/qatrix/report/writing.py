@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -50,13 +49,12 @@ def _write(path: Path, text: str) -> Path:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         # mkstemp makes files for their owner only; a report is for everyone.
-        os.chmod(temporary, 0o644)  # noqa: PTH101  # a path from mkstemp is text
-        os.replace(temporary, path)  # noqa: PTH105
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror}; check that the disk has room and the folder is writable"
         raise OutputError(msg) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)  # noqa: PTH108
+            Path(temporary).unlink(missing_ok=True)
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from qatrix.claims import Verdict
 from qatrix.outcomes import Record, Run
-from qatrix.report.figures import clipped, counted, listed
+from qatrix.report.figures import clipped, counted
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
 
 _QUIET = frozenset({"skipped", "unavailable"})

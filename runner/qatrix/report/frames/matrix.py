@@ -112,7 +112,7 @@ def _keys(record: Record) -> dict[str, str]:
 
 
 def _in_order(frame: pd.DataFrame, names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The distinct keys; outer values in the order of their first case, and the last, where all are numbers, by size."""
+    """The distinct keys: each level in the order of its first case, or by size where all its values are numbers."""
     distinct = frame[list(names)].drop_duplicates()
     keys = [tuple(map(str, row)) for row in distinct.itertuples(index=False, name=None)]
     first: list[dict[str, int]] = [{} for _ in names]

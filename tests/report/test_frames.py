@@ -1,0 +1,166 @@
+"""Tests of report.frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from qatrix.claims import Verdict
+from qatrix.outcomes import PRECEDENCE, Record
+from qatrix.report.frames import ReportData, report_data
+from qatrix.report.frames.flat import flat_frame
+from qatrix.report.frames.matrix import compatibility_matrix
+from qatrix.report.vocabulary import VERDICTS
+from support.records import (
+    make_comparison,
+    make_diverged,
+    make_failed,
+    make_outcome,
+    make_record,
+    make_run,
+    make_skipped,
+)
+
+
+def _headline(*records: Record) -> str:
+    return report_data(make_run(declared=len(records)), records).headline.text
+
+
+def test_every_verdict_has_words() -> None:
+    assert set(VERDICTS) == set(PRECEDENCE)
+
+
+def test_every_verdict_has_a_glyph_and_a_word_of_its_own() -> None:
+    assert len({(words.glyph) for words in VERDICTS.values()}) == len({words.word for words in VERDICTS.values()}) == 12
+
+
+@pytest.mark.parametrize(
+    ("records", "text"),
+    [
+        pytest.param([], "No case has a verdict, so nothing is known.", id="none"),
+        pytest.param([make_record()], "Nothing unexpected: 1 of 1 case is exact.", id="one exact"),
+        pytest.param(
+            [make_record("a"), make_record("b"), make_skipped(), make_failed()],
+            "Nothing unexpected: 2 of 4 cases are exact, 1 skipped (no CUDA device), 1 differs as expected.",
+            id="as usual",
+        ),
+        pytest.param(
+            [make_skipped("a"), make_skipped("b", reason="other")],
+            "Nothing unexpected, but nothing was compared either: 2 skipped.",
+            id="only skipped",
+        ),
+        pytest.param(
+            [make_failed()], "Nothing unexpected: of 1 case none is exact, 1 differs as expected.", id="known"
+        ),
+        pytest.param([make_record(), make_diverged()], "1 of 2 cases is unexpected: 1 diverged.", id="one unexpected"),
+    ],
+)
+def test_the_headline_says_the_verdict_in_words(records: list[Record], text: str) -> None:
+    assert _headline(*records) == text
+
+
+def test_the_headline_of_an_interrupted_run_counts_what_is_missing(interrupted: ReportData) -> None:
+    head = interrupted.headline
+    assert head.interruption == (
+        "The run was interrupted: 2 of 3 cases have no verdict. Finish it with qatrix run --resume."
+    )
+    assert head.tone == "known"
+
+
+def test_a_run_that_finished_all_cases_and_did_not_end_says_so() -> None:
+    head = report_data(make_run(declared=1, finished=False), [make_record()]).headline
+    assert head.interruption is not None
+    assert "its end was not recorded" in head.interruption
+
+
+@pytest.mark.parametrize(("declared", "holds"), [(3, True), (2, False), (4, False)])
+def test_every_declared_case_must_be_accounted_for(declared: int, holds: bool) -> None:
+    data = report_data(make_run(declared=declared), [make_record("a"), make_failed()], unfinished=("c",))
+    assert data.conservation.holds is holds
+
+
+def test_counts_tell_expected_from_unexpected() -> None:
+    data = report_data(make_run(), [make_failed("a"), make_failed("b", expected=None, unexpected=True), make_record()])
+    counts = {row.words.verdict: (row.count, row.expected, row.unexpected) for row in data.counts}
+    assert counts == {"exact": (1, 0, 0), "failed": (2, 1, 1)}
+
+
+def test_counts_by_suite_keep_the_declared_order() -> None:
+    data = report_data(make_run(), [make_record("a", suite="z"), make_record("b", suite="a"), make_diverged()])
+    assert [(row.suite, row.total, row.unexpected) for row in data.suites] == [
+        ("z", 1, 0),
+        ("a", 1, 0),
+        ("models", 1, 1),
+    ]
+
+
+def test_the_worst_unexpected_cases_come_first() -> None:
+    crashed = make_record("crash", verdict="crashed", summary="crashed", unexpected=True)
+    data = report_data(make_run(), [make_diverged(), crashed])
+    assert [record.verdict for record in data.unexpected] == ["crashed", "diverged"]
+
+
+def test_known_differences_are_grouped_by_their_reason() -> None:
+    data = report_data(make_run(), [make_failed("a"), make_failed("b"), make_failed("c", unexpected=True)])
+    assert [(group.because, len(group.records)) for group in data.known] == [
+        ("FX graph mode has no QAT module for ConvTranspose + BatchNorm", 2)
+    ]
+
+
+def _cell_record(case_id: str, verdict: Verdict, *, unexpected: bool = False) -> Record:
+    return make_record(case_id, verdict=verdict, summary=verdict, unexpected=unexpected)
+
+
+def test_a_cell_shows_its_worst_verdict_and_links_to_that_case() -> None:
+    matrix = compatibility_matrix(
+        [_cell_record("a", "exact"), _cell_record("b", "diverged"), _cell_record("c", "exact")]
+    )
+    ((cell,),) = (row.cells for row in matrix.rows)
+    assert cell is not None
+    assert (cell.worst, cell.case_id, cell.text, cell.total) == ("diverged", "b", "1 diverged, 2 exact", 3)
+
+
+def test_a_cell_shows_what_is_unexpected_before_what_is_worse() -> None:
+    matrix = compatibility_matrix([_cell_record("a", "crashed"), _cell_record("b", "exact", unexpected=True)])
+    ((cell,),) = (row.cells for row in matrix.rows)
+    assert cell is not None
+    assert (cell.worst, cell.tone, cell.unexpected) == ("exact", "bad", 1)
+
+
+def test_columns_of_one_quantizer_stand_together_with_dims_by_size() -> None:
+    axes = [("q1", "cpu", 10), ("q2", "cpu", 1), ("q1", "cuda", 2), ("q1", "cpu", 2), ("q1", "cpu", None)]
+    records = [
+        make_record(str(place), axes={"pattern": "p", "quantizer": quantizer, "device": device, "dim": dim})
+        for place, (quantizer, device, dim) in enumerate(axes)
+    ]
+    matrix = compatibility_matrix(records)
+    assert [(item.quantizer, item.device, item.dim) for item in matrix.columns] == [
+        ("q1", "cpu", "2"),
+        ("q1", "cpu", "10"),
+        ("q1", "cpu", "–"),
+        ("q1", "cuda", "2"),
+        ("q2", "cpu", "1"),
+    ]
+    assert matrix.spans("quantizer") == (("q1", 4), ("q2", 1))
+    assert matrix.spans("quantizer", "device") == (("cpu", 3), ("cuda", 1), ("cpu", 1))
+
+
+def test_a_missing_axis_is_a_dash_and_a_point_without_case_is_empty() -> None:
+    matrix = compatibility_matrix([make_record("a"), make_record("b", axes={"pattern": "resnet18"})])
+    assert [(row.pattern, row.conv) for row in matrix.rows] == [("conv_bn", "conv"), ("resnet18", "–")]
+    assert [[cell is not None for cell in row.cells] for row in matrix.rows] == [[True, False], [False, True]]
+
+
+def test_the_matrix_counts_every_case_once(demo: ReportData) -> None:
+    cells = [cell for row in demo.matrix.rows for cell in row.cells if cell is not None]
+    assert sum(cell.total for cell in cells) == len(demo.records)
+
+
+def test_comparisons_of_several_pairs_get_columns_of_their_own() -> None:
+    third = make_comparison("convert", right="third", max_abs=0.5)
+    columns = flat_frame([make_record(comparisons=(make_comparison("convert"), third))]).columns
+    assert {"convert_pt2e_fx_max_abs", "convert_pt2e_third_max_abs"} <= set(columns)
+
+
+def test_any_number_of_pipelines_is_reported() -> None:
+    pipelines = {name: make_outcome(name) for name in ("one", "two", "three")}
+    assert report_data(make_run(), [make_record(pipelines=pipelines)]).pipelines == ("one", "two", "three")

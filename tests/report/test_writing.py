@@ -1,0 +1,75 @@
+"""Tests of report.writing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from qatrix.errors import OutputError, StoreError
+from qatrix.report import writing
+from qatrix.report.frames import ReportData
+from support.demo_run import demo_records, many_records, write_store
+from support.records import make_hostile
+
+NAMES = ["index.html", "results.json", "results.csv", "junit.xml", "summary.md"]
+
+
+def test_all_reports_are_written_beside_the_store(tmp_path: Path) -> None:
+    paths = writing.write_reports(write_store(tmp_path / "run.sqlite", demo_records()), tmp_path)
+    assert [path.name for path in paths] == NAMES
+    assert {item.name for item in tmp_path.iterdir()} == {*NAMES, "run.sqlite"}
+
+
+def test_hostile_text_can_be_written(tmp_path: Path) -> None:
+    paths = writing.write_reports(write_store(tmp_path / "run.sqlite", [make_hostile()]), tmp_path / "new" / "folder")
+    assert all(path.read_text(encoding="utf-8") for path in paths)
+
+
+def test_an_interrupted_run_is_reported(tmp_path: Path) -> None:
+    writing.write_reports(write_store(tmp_path / "run.sqlite", demo_records(), unfinished=3), tmp_path)
+    assert "3 of 61 cases have no verdict" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_a_missing_store_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        writing.write_reports(tmp_path / "run.sqlite", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_a_file_is_an_output_error(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "run.sqlite", [])
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        writing.write_reports(store, tmp_path / "out")
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_half_behind(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "run.sqlite", [])
+    (tmp_path / "out" / "index.html").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"index\.html cannot be written"):
+        writing.write_reports(store, tmp_path / "out")
+    assert [item.name for item in (tmp_path / "out").iterdir()] == ["index.html"]
+
+
+def test_a_renderer_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = write_store(tmp_path / "run.sqlite", [])
+    (tmp_path / "index.html").write_text("old")
+
+    def broken(data: ReportData) -> str:
+        raise RuntimeError(data.run.id)
+
+    monkeypatch.setattr(writing, "RENDERERS", {"index.html": broken})
+    with pytest.raises(RuntimeError):
+        writing.write_reports(store, tmp_path)
+    assert (tmp_path / "index.html").read_text() == "old"
+
+
+def test_a_thousand_cases_stay_small_and_fast(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "run.sqlite", many_records(1000))
+    start = time.perf_counter()
+    writing.write_reports(store, tmp_path)
+    # Measured: 0.9 s and 2.6 MB; the limit leaves room for a busy machine.
+    assert time.perf_counter() - start < 10
+    assert (tmp_path / "index.html").stat().st_size < 3_000_000
