@@ -34,7 +34,9 @@ def conv_module() -> fx.GraphModule:
 
 def quantized(graph: fx.Graph) -> fx.Node:
     """Quantize, dequantize; the weight's scale is a constant."""
-    q = graph.call_function(decomposed.quantize_per_tensor.default, (graph.placeholder("x"), 0.5, 0, -128, 127, torch.int8))
+    q = graph.call_function(
+        decomposed.quantize_per_tensor.default, (graph.placeholder("x"), 0.5, 0, -128, 127, torch.int8)
+    )
     x = graph.call_function(decomposed.dequantize_per_tensor.default, (q, 0.5, 0, -128, 127, torch.int8))
     w = graph.call_function(
         decomposed.dequantize_per_tensor.default, (graph.get_attr("codes"), 0.25, 0, -127, 127, torch.int8)
@@ -85,7 +87,9 @@ def test_a_miss_says_where_as_a_path_from_the_output() -> None:
         pytest.param("transposed=False", None, id="what the op implies"),
         pytest.param("output_padding=0", None, id="what a plain convolution has not"),
         pytest.param("stride=1", "conv ← stride: expected 1, found [2, 2]", id="another value"),
-        pytest.param("stretch=1", "conv ← stretch: conv (node conv2d_default) has no such argument or attribute", id="unknown"),
+        pytest.param(
+            "stretch=1", "conv ← stretch: conv (node conv2d_default) has no such argument or attribute", id="unknown"
+        ),
     ],
 )
 def test_arguments_are_matched_by_their_names_in_the_schema(argument: str, expected: str | None) -> None:
@@ -134,7 +138,10 @@ def test_literals_are_captured_and_compared() -> None:
         "return linear(x, w, b)",
     )
 
-    assert message(graph_check(*lines, "assert isclose(bias_scale, input_scale * weight_scale)"), quantized_module()) is None
+    assert (
+        message(graph_check(*lines, "assert isclose(bias_scale, input_scale * weight_scale)"), quantized_module())
+        is None
+    )
     assert message(graph_check(*lines, "assert bias_scale == input_scale"), quantized_module()) == (
         "assert: bias_scale == input_scale does not hold: bias_scale is 0.125, input_scale is 0.5"
     )
@@ -144,11 +151,14 @@ def test_source_functions_are_compared() -> None:
     module = quantized_module()
     for node in module.graph.nodes:
         node.meta["source_fn_stack"] = [("linear" if node.op != "placeholder" else "x", nn.Linear)]
-    check = graph_check("y = linear(dequantize_per_tensor(quantize_per_tensor(x)), w)", "assert source_fn(y) == source_fn(w)")
+    check = graph_check(
+        "y = linear(dequantize_per_tensor(quantize_per_tensor(x)), w)", "assert source_fn(y) == source_fn(w)"
+    )
 
     assert message(check, module) is None
     assert message(
-        graph_check("y = linear(dequantize_per_tensor(quantize_per_tensor(x)))", "assert source_fn(y) == source_fn(x)"), module
+        graph_check("y = linear(dequantize_per_tensor(quantize_per_tensor(x)))", "assert source_fn(y) == source_fn(x)"),
+        module,
     ) == ("assert: source_fn(y) == source_fn(x) does not hold: x is input (node x), y is linear (node linear_default)")
 
 
@@ -203,7 +213,9 @@ def test_an_annotation_may_not_name_a_removed_node() -> None:
 
 
 def test_a_module_without_a_graph_fails_in_words() -> None:
-    assert message(graph_check("return relu(_)"), nn.Linear(1, 1)) == "the program is a Linear and has no graph to check"
+    assert (
+        message(graph_check("return relu(_)"), nn.Linear(1, 1)) == "the program is a Linear and has no graph to check"
+    )
 
 
 def test_ops_are_counted_and_an_output_step_is_its_dequantize_scale() -> None:
@@ -247,9 +259,13 @@ def test_fake_quantizes_are_matched_by_their_attributes() -> None:
 
     module = graph_module(build, fq=default_fake_quant())
 
-    assert message(
-        graph_check('return fake_quantize(_, dtype="uint8", quant_min=0, observer="MovingAverageMinMaxObserver")'), module
-    ) is None
+    assert (
+        message(
+            graph_check('return fake_quantize(_, dtype="uint8", quant_min=0, observer="MovingAverageMinMaxObserver")'),
+            module,
+        )
+        is None
+    )
     assert message(graph_check("return fake_quantize(_, quant_min=-127)"), module) == (
         "output ← fake_quantize ← quant_min: expected -127, found 0"
     )

@@ -75,10 +75,16 @@ def test_nested_outputs_are_compared_leaf_by_leaf() -> None:
     ("left", "right", "message"),
     [
         pytest.param(
-            torch.zeros(2), torch.zeros(3), "at the output: pt2e gives float32 of shape [2], fx float32 of shape [3]", id="shape"
+            torch.zeros(2),
+            torch.zeros(3),
+            "at the output: pt2e gives float32 of shape [2], fx float32 of shape [3]",
+            id="shape",
         ),
         pytest.param(
-            torch.zeros(2), torch.zeros(2).double(), "at the output: pt2e gives float32 of shape [2], fx float64 of shape [2]", id="dtype"
+            torch.zeros(2),
+            torch.zeros(2).double(),
+            "at the output: pt2e gives float32 of shape [2], fx float64 of shape [2]",
+            id="dtype",
         ),
         pytest.param(
             (torch.zeros(1),), torch.zeros(1), "the structures differ: pt2e gives (tensor), fx tensor", id="structure"

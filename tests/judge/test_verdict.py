@@ -29,7 +29,10 @@ def compared(status: Any = "exact", at: str = "convert", **facts: Any) -> Compar
 
 
 def concluded(
-    *outcomes: PipelineOutcome, comparisons: tuple[Comparison, ...] = (), checks: tuple[CheckOutcome, ...] = (), **more: Any
+    *outcomes: PipelineOutcome,
+    comparisons: tuple[Comparison, ...] = (),
+    checks: tuple[CheckOutcome, ...] = (),
+    **more: Any,
 ) -> Conclusion:
     return conclude(
         pipelines={item.pipeline: item for item in outcomes}, comparisons=comparisons, checks=checks, **more
@@ -112,7 +115,10 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
         ),
         pytest.param(concluded(skipped="no CUDA"), "skipped", "skipped: no CUDA", id="skipped"),
         pytest.param(
-            concluded(invalid=BOOM), "invalid", "the float model itself does not run: TypeError: no such thing", id="invalid"
+            concluded(invalid=BOOM),
+            "invalid",
+            "the float model itself does not run: TypeError: no such thing",
+            id="invalid",
         ),
         pytest.param(
             concluded(crashed=BOOM), "crashed", "qatrix failed on this case: TypeError: no such thing", id="crashed"
@@ -131,7 +137,9 @@ def test_a_check_that_was_not_made_on_a_pipeline_that_ran_fails() -> None:
 
 
 def record(verdict: Any = "exact", **facts: Any) -> Record:
-    return Record(case_id="s/p/dim=1", suite="s", axes={}, verdict=verdict, summary=f"it is {verdict}", source=SOURCE, **facts)
+    return Record(
+        case_id="s/p/dim=1", suite="s", axes={}, verdict=verdict, summary=f"it is {verdict}", source=SOURCE, **facts
+    )
 
 
 def expectation(verdict: Any = "diverged", **facts: Any) -> Expectation:
@@ -146,7 +154,9 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
     [
         pytest.param(record("exact"), None, None, id="exact needs none"),
         pytest.param(record("skipped"), None, None, id="skipped needs none"),
-        pytest.param(record("diverged"), None, "no expectation covers a case that is diverged", id="diverged needs one"),
+        pytest.param(
+            record("diverged"), None, "no expectation covers a case that is diverged", id="diverged needs one"
+        ),
         pytest.param(record("diverged"), expectation(), None, id="as expected"),
         pytest.param(record("skipped"), expectation(), None, id="not tried"),
         pytest.param(
@@ -156,13 +166,22 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
             id="better is news",
         ),
         pytest.param(
-            record("failed"), expectation(), "expected diverged (matrix/expected/x.yaml:3:5), but it is failed", id="worse"
+            record("failed"),
+            expectation(),
+            "expected diverged (matrix/expected/x.yaml:3:5), but it is failed",
+            id="worse",
         ),
         pytest.param(
-            FX_FAILED, expectation("failed", pipeline="fx", stage="prepare", error="TypeError", message="such"), None, id="all parts fit"
+            FX_FAILED,
+            expectation("failed", pipeline="fx", stage="prepare", error="TypeError", message="such"),
+            None,
+            id="all parts fit",
         ),
         pytest.param(
-            FX_FAILED, expectation("failed", pipeline="pt2e"), "expected it of pt2e, but pt2e did not", id="other pipeline"
+            FX_FAILED,
+            expectation("failed", pipeline="pt2e"),
+            "expected it of pt2e, but pt2e did not",
+            id="other pipeline",
         ),
         pytest.param(
             record("failed", pipelines={"pt2e": failed("pt2e"), "fx": failed("fx")}),
@@ -189,7 +208,10 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
             id="a difference does not hide a check",
         ),
         pytest.param(
-            record("diverged", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)), expectation(checks=("fused",)), None, id="named check"
+            record("diverged", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)),
+            expectation(checks=("fused",)),
+            None,
+            id="named check",
         ),
         pytest.param(
             record("diverged"),
@@ -198,7 +220,10 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
             id="named check holds",
         ),
         pytest.param(
-            record("check_failed", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)), expectation("check_failed"), None, id="any check"
+            record("check_failed", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)),
+            expectation("check_failed"),
+            None,
+            id="any check",
         ),
         pytest.param(
             record("unquantized", pipelines={"pt2e": ran("pt2e", fake_quantizes=0), "fx": ran("fx")}),

@@ -51,7 +51,12 @@ def test_every_conv_kind_builds_and_runs_at_every_dim(tmp_path: Path, kind: str,
 
 @pytest.mark.parametrize(
     ("kind", "attribute", "value"),
-    [("grouped", "groups", 3), ("depthwise", "groups", 3), ("dilated", "dilation", (2, 2)), ("strided", "stride", (2, 2))],
+    [
+        ("grouped", "groups", 3),
+        ("depthwise", "groups", 3),
+        ("dilated", "dilation", (2, 2)),
+        ("strided", "stride", (2, 2)),
+    ],
 )
 def test_a_conv_kind_is_what_its_declaration_says(tmp_path: Path, kind: str, attribute: str, value: object) -> None:
     axes = f"      conv: {kind}\n      dim: 2\n"
@@ -68,7 +73,9 @@ def test_weights_and_inputs_do_not_depend_on_quantizer_order_or_random_state() -
     again, inputs_again = build_model(second), build_inputs(second)
 
     assert first.quantizer != second.quantizer
-    assert all(torch.equal(left, right) for left, right in zip(model.state_dict().values(), again.state_dict().values()))
+    assert all(
+        torch.equal(left, right) for left, right in zip(model.state_dict().values(), again.state_dict().values())
+    )
     assert torch.equal(inputs[0], inputs_again[0])
 
 

@@ -22,7 +22,9 @@ class Exports:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, pattern: Any, example_inputs: tuple[Any, ...], is_cuda: bool = False, **kwargs: Any) -> fx.GraphModule:  # noqa: FBT001, FBT002 - torchao's signature
+    def __call__(
+        self, pattern: Any, example_inputs: tuple[Any, ...], is_cuda: bool = False, **kwargs: Any
+    ) -> fx.GraphModule:  # noqa: FBT001, FBT002 - torchao's signature
         self.count += 1
         return fx.symbolic_trace(torch.nn.Identity())
 
@@ -79,7 +81,8 @@ def test_the_values_of_example_inputs_are_not_in_the_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "held", [pytest.param(object(), id="an unknown object"), pytest.param(torch.nn.Linear(1, 1), id="a module with weights")]
+    "held",
+    [pytest.param(object(), id="an unknown object"), pytest.param(torch.nn.Linear(1, 1), id="a module with weights")],
 )
 def test_a_pattern_whose_value_cannot_be_told_is_exported_every_time(held: Any) -> None:
     exports = Exports()

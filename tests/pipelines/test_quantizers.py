@@ -62,7 +62,9 @@ def annotated(spec: QuantizerSpec, module: fx.GraphModule) -> dict[str, tuple[in
     DeclaredAnnotation(spec, torchenv.pt2e_api()).annotate(module)
     found = {node.name: node.meta.get("quantization_annotation") for node in module.graph.nodes}
     return {
-        name: (len(item.input_qspec_map), item.output_qspec is not None) for name, item in found.items() if item is not None
+        name: (len(item.input_qspec_map), item.output_qspec is not None)
+        for name, item in found.items()
+        if item is not None
     }
 
 
@@ -81,7 +83,10 @@ def test_the_dict_names_the_pipelines_of_the_language() -> None:
         pytest.param("qat", INT8, "FusedMovingAvgObsFakeQuantize", id="qat"),
         pytest.param("qat", replace(INT8, fake_quantize="default"), "FakeQuantize", id="qat default"),
         pytest.param(
-            "qat", replace(INT8, fake_quantize="default", observer="min_max"), "FakeQuantize", id="qat default, named observer"
+            "qat",
+            replace(INT8, fake_quantize="default", observer="min_max"),
+            "FakeQuantize",
+            id="qat default, named observer",
         ),
     ],
 )
@@ -170,7 +175,9 @@ suites: {written: {axes: {pattern: two_linear, quantizer: written}}}
     ("spec", "reason"),
     [
         pytest.param(shipped_cases("conv_bn_bias_derived_qspec/*")[0].quantizer, "leaves biases in float", id="bias"),
-        pytest.param(declared("linear", weight=replace(INT8, dtype="int16")), "no quantized tensor of dtype int16", id="int16"),
+        pytest.param(
+            declared("linear", weight=replace(INT8, dtype="int16")), "no quantized tensor of dtype int16", id="int16"
+        ),
         pytest.param(declared("sub"), "no backend pattern here for sub", id="op"),
         pytest.param(declared(), "declares no fx preset", id="nothing for fx"),
     ],

@@ -17,7 +17,9 @@ def test_the_environment_names_versions_and_devices() -> None:
 
 
 def test_a_missing_package_is_told_with_the_command_that_brings_it() -> None:
-    with pytest.raises(torchenv.PackageMissing, match=r"no_such_package\.inside cannot be imported .* pip install no_such_package"):
+    with pytest.raises(
+        torchenv.PackageMissing, match=r"no_such_package\.inside cannot be imported .* pip install no_such_package"
+    ):
         torchenv._import("no_such_package.inside")
 
 

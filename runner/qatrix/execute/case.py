@@ -72,9 +72,7 @@ def _facts(case: Case, known: Mapping[str, Pipeline], inputs: tuple[Tensor, ...]
     sights: dict[str, _Sight] = {}
     for name, pipeline in known.items():
         if name not in case.pipelines:
-            facts.pipelines[name] = PipelineOutcome(
-                pipeline=name, status="not_declared", reason=case.pipelines_because
-            )
+            facts.pipelines[name] = PipelineOutcome(pipeline=name, status="not_declared", reason=case.pipelines_because)
             continue
         sights[name] = sight = _Sight()
         outcome = run_stages(case, name, pipeline, inputs, _Onlooker(case, name, inputs, sight))

@@ -109,9 +109,7 @@ def report_error(error: BaseException | None) -> ErrorReport:
     )
 
 
-def _quantize(
-    case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock: StageClock, observe: Observer
-) -> None:
+def _quantize(case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock: StageClock, observe: Observer) -> None:
     with clock("build"):
         model = build_model(case).to(case.device.torch)
     phases = case.quantizer.phases or (_whole(case.quantizer),)
@@ -189,9 +187,7 @@ def _targets(model: nn.Module, phase: PhaseSpec, inputs: tuple[Tensor, ...]) -> 
     if not phase.submodules:
         return (Target(path="", module=model, inputs=inputs),)
     seen = _inputs_of(copy.deepcopy(model), phase.submodules, inputs)
-    return tuple(
-        Target(path=path, module=model.get_submodule(path), inputs=seen[path]) for path in phase.submodules
-    )
+    return tuple(Target(path=path, module=model.get_submodule(path), inputs=seen[path]) for path in phase.submodules)
 
 
 def _inputs_of(

@@ -82,11 +82,7 @@ class DeclaredAnnotation:
         if op not in _WEIGHTED:
             return dict.fromkeys(_tensor_inputs(anchor), self._activation)
         specs = [self._activation, self._weight, self._bias(anchor)]
-        return {
-            node: spec
-            for node, spec in zip(anchor.args, specs)
-            if isinstance(node, fx.Node) and spec is not None
-        }
+        return {node: spec for node, spec in zip(anchor.args, specs) if isinstance(node, fx.Node) and spec is not None}
 
     def _tensor(self, spec: TensorSpec | None) -> Any:
         if spec is None:

@@ -73,7 +73,10 @@ def _dtype_config(quantizer: QuantizerSpec) -> DTypeConfig:
     activation = DTYPES[quantizer.activation.dtype] if quantizer.activation else torch.float
     weight = DTYPES[quantizer.weight.dtype] if quantizer.weight else torch.float
     return DTypeConfig(
-        input_dtype=activation, output_dtype=activation, weight_dtype=weight, bias_dtype=torch.float,
+        input_dtype=activation,
+        output_dtype=activation,
+        weight_dtype=weight,
+        bias_dtype=torch.float,
         is_dynamic=quantizer.mode == "dynamic",
     )
 

@@ -159,7 +159,9 @@ class _ForwardGraph:
             for position, target in enumerate(statement.targets):
                 self._values[target] = self._call(operator.getitem, (value, position))
 
-    def _call(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+    def _call(
+        self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """A node of the graph, or a plain value where no argument comes from a tensor."""
         if not _mentions_node((args, kwargs)):
             return function(*args, **(kwargs or {}))

@@ -49,9 +49,7 @@ class Mismatch:
         return f"{' ← '.join(self.path)}: {self.message}" if self.path else self.message
 
 
-def match_graph(
-    statements: tuple[Statement, ...], graph: fx.Graph, scope: Mapping[str, object]
-) -> Mismatch | None:
+def match_graph(statements: tuple[Statement, ...], graph: fx.Graph, scope: Mapping[str, object]) -> Mismatch | None:
     """None where the graph is the expected one, else the mismatch that came nearest.
 
     With a `return` the match starts at the graph's output, otherwise the last assignment is

@@ -1,0 +1,128 @@
+"""The command line: one function per verb, joined from the wings; the only place that exits."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from qatrix import __version__
+from qatrix.cli.collaborators import Collaborators
+from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, QatrixError
+
+_ABOUT = """
+A declarative test matrix for PyTorch's two quantization pipelines, PT2E and FX graph mode.
+
+YAML files declare model patterns, conv kinds, dims, devices and quantizers; `qatrix run`
+executes every combination through both pipelines and writes a compatibility report.
+
+\b
+  qatrix run                            run the matrix, report in reports/latest/
+  qatrix run --case 'conv_bn_fusion/*'  one suite of it
+  qatrix list --only dim=2              what would run
+  qatrix check                          every fault of every YAML file
+
+Exit codes: 0 nothing unexpected, 1 something unexpected, 2 the declarations or the
+arguments are wrong, 3 this environment cannot run the matrix, 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="qatrix",
+    help=_ABOUT,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if wanted:
+        typer.echo(f"qatrix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options that come before a verb."""
+
+
+def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv, collaborators or Collaborators()))
+
+
+def run(argv: Sequence[str], collaborators: Collaborators) -> int:
+    """Run one command; its exit code. Known errors are printed in words, never as a traceback."""
+    from qatrix.cli import documents, environments, matrices, runs  # noqa: F401 - each registers its verbs
+
+    try:
+        code = app(list(argv), standalone_mode=False, obj=collaborators)
+    except QatrixError as error:
+        return _refused(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        from qatrix.console import silence_broken_pipe
+
+        silence_broken_pipe()
+        return 0
+    except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and is told as one
+        return _bug(error)
+    return code if isinstance(code, int) else 0
+
+
+def _refused(error: QatrixError) -> int:
+    from qatrix.console import Console
+
+    console = Console()
+    if isinstance(error, DeclarationError):
+        for problem in error.problems:
+            console.problem(problem)
+        console.note(matrices_summary(error.problems), style="bold")
+    else:
+        console.error(error)
+    return error.exit_code
+
+
+def matrices_summary(problems: Sequence[object]) -> str:
+    """ "3 errors, 1 warning"."""
+    errors = sum(getattr(problem, "severity", "error") == "error" for problem in problems)
+    warnings = len(problems) - errors
+    told = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((errors, "error"), (warnings, "warning"))]
+    return ", ".join(text for text, count in zip(told, (errors, warnings)) if count) or "no problems"
+
+
+def _bug(error: Exception) -> int:
+    """Say that it is a bug in the tool, with what a report of it needs."""
+    text = "".join(traceback.format_exception(error))
+    with tempfile.NamedTemporaryFile("w", prefix="qatrix-bug-", suffix=".txt", delete=False) as file:
+        file.write(text)
+    lines = [
+        f"this is a bug in qatrix: {type(error).__name__}: {error}",
+        f"    qatrix {__version__}, Python {sys.version.split()[0]} on {sys.platform}",
+        f"    the traceback is in {Path(file.name)}; please send it along with the command",
+    ]
+    typer.echo("\n".join(lines), err=True)
+    return EXIT_UNEXPECTED
+
+
+Verb = Callable[..., int]

@@ -1,0 +1,53 @@
+"""What the commands work with, so that a test can put something else in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Protocol
+
+from qatrix.errors import EnvironmentUnusable
+from qatrix.outcomes import Environment, Record
+
+if TYPE_CHECKING:
+    from qatrix.declare.spec import Case
+
+INSTALL = "pip install torch torchvision torchao"
+
+
+class Execute(Protocol):
+    """Runs cases and yields their records, without expectations, in any order."""
+
+    def __call__(
+        self, cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]
+    ) -> Iterator[Record]:
+        """The records, as the cases end."""
+
+
+def _execute(cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]) -> Iterator[Record]:
+    from qatrix.execute.workers import execute
+
+    return execute(cases, pattern_cache=pattern_cache, on_start=on_start)
+
+
+def _environment() -> Environment:
+    try:
+        from qatrix.pipelines.torchenv import environment
+    except ImportError as error:
+        msg = f"torch cannot be imported: {error}\nthe pipelines need it; install it with: {INSTALL}"
+        raise EnvironmentUnusable(msg) from error
+    return environment()
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collaborators:
+    """The effects that commands have on the world; the defaults are the real ones."""
+
+    execute: Execute = _execute
+    environment: Callable[[], Environment] = _environment
+    now: Callable[[], datetime] = _now

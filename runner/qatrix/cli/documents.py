@@ -1,0 +1,103 @@
+"""The verbs about runs that are done: show, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qatrix.cli import app
+from qatrix.cli.runs import STORE
+from qatrix.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from qatrix.outcomes import Record
+
+RunFolder = Annotated[
+    Path, typer.Option("--run", metavar="RUN", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
+]
+LATEST = Path("reports/latest")
+
+
+@app.command()
+def show(
+    case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
+    run: RunFolder = LATEST,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
+) -> int:
+    """Print all that a run knows of one case.
+
+    \b
+      qatrix show 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'
+      qatrix show --json CASE | jq .comparisons
+    """
+    from qatrix.console import Console
+    from qatrix.report import codec
+    from qatrix.report.sentences import case_lines
+
+    record = _the_record(case, run)
+    if as_json:
+        typer.echo(json.dumps(codec.to_jsonable(record), indent=2))
+        return EXIT_OK
+    console = Console()
+    console.record(record)
+    for line in case_lines(record):
+        console.line(f"  {line}")
+    for outcome in record.pipelines.values():
+        for stage in outcome.stages:
+            console.line(f"  {outcome.pipeline:>8} {stage.name:<18} {stage.seconds:8.3f} s", style="dim")
+        if outcome.error is not None:
+            console.line(outcome.error.traceback, style="dim")
+    if record.expected is not None:
+        console.line(f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})")
+    return EXIT_OK
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Path, typer.Argument(metavar="[RUN]", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
+    ] = LATEST,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write. Default: beside the store.")] = None,
+) -> int:
+    """Write the report files of a run once more, from its run.sqlite.
+
+    \b
+      qatrix report
+      qatrix report reports/20260827-101500 --out public
+    """
+    from qatrix.console import Console
+    from qatrix.report.writing import write_reports
+
+    store = _store_path(run)
+    for path in write_reports(store, out or store.parent):
+        Console().line(str(path))
+    return EXIT_OK
+
+
+def _store_path(run: Path) -> Path:
+    """The store of a run that is named by its folder or by the store itself."""
+    return run / STORE if run.is_dir() or run == LATEST else run
+
+
+def _the_record(selector: str, run: Path) -> Record:
+    """The one record that a selector fits; raises UsageError for none or several."""
+    import difflib
+    from fnmatch import fnmatchcase
+
+    from qatrix.report.store import Store
+
+    with Store.open(_store_path(run)) as store:
+        records = store.records()
+    found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
+    if len(found) == 1:
+        return found[0]
+    ids = [record.case_id for record in found or records]
+    if found:
+        msg = f"{selector} fits {len(found)} cases; name one of them:\n" + "\n".join(ids[:20])
+    else:
+        close = difflib.get_close_matches(selector, ids, n=3, cutoff=0.3)
+        msg = f"no case of {run} is {selector}; nearest are:\n" + "\n".join(close or ids[:3])
+    raise UsageError(msg)

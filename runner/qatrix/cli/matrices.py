@@ -1,0 +1,236 @@
+"""The verbs about declarations: check, list, schema, init. None of them imports torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from qatrix.cli import app, matrices_summary
+from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
+from qatrix.resources import folder
+
+if TYPE_CHECKING:
+    from qatrix.declare.selection import Selected
+    from qatrix.declare.spec import Case, Matrix
+
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PATH]...", help="YAML files or folders of them. Default: matrix/, else the matrix that comes with qatrix."
+    ),
+]
+CaseGlobs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--case",
+        metavar="GLOB",
+        help="Take only the cases whose id fits, e.g. 'conv_bn_fusion/*'. A suite's name takes the suite. Repeatable.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="AXIS=VALUE", help="Take only the cases with this value, e.g. dim=2. Repeatable."),
+]
+AllowModules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-module",
+        metavar="PREFIX",
+        help="Also allow model factories from modules below this one. Repeatable; "
+        "[tool.qatrix] allow-modules in pyproject.toml does the same.",
+    ),
+]
+
+
+@app.command()
+def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
+    """Print every problem of every YAML file: place, what was found, what was expected.
+
+    Finds unknown names and keys, wrong types, duplicate cases, excludes and expectations
+    that fit nothing. Exit code 2 when there is an error, 0 when there are warnings at most.
+
+    \b
+      qatrix check
+      qatrix check matrix/suites/conv_bn.yaml matrix/patterns
+    """
+    from qatrix.console import Console
+    from qatrix.declare.load import load
+    from qatrix.declare.selection import Selection, select
+
+    console = Console()
+    chosen = matrix_paths(paths)
+    loaded = load(chosen, allowed_modules=allowed_modules(allow_module))
+    problems = list(loaded.problems)
+    cases = 0
+    if loaded.matrix is not None:
+        selected = select(loaded.matrix, Selection())
+        problems += [*selected.problems, *stale_expectations(loaded.matrix, selected.declared, {})]
+        cases = len(selected.cases)
+    if any(problem.severity == "error" for problem in problems):
+        raise DeclarationError(tuple(problems))
+    for problem in problems:
+        console.problem(problem)
+    console.line(f"{_shown(chosen)}: {matrices_summary(problems)}, {cases} cases")
+    return EXIT_OK
+
+
+@app.command("list")
+def list_cases(
+    paths: Paths = None,
+    case: CaseGlobs = None,
+    only: Only = None,
+    output: Annotated[
+        Literal["plain", "json"], typer.Option("--format", help="One id per line, or a JSON array with the axes.")
+    ] = "plain",
+    allow_module: AllowModules = None,
+) -> int:
+    """Print the ids of the cases, one per line; what was dropped is counted on standard error.
+
+    \b
+      qatrix list --case 'conv_bn*' --only dim=2
+      qatrix list --format json | jq '.[].axes'
+    """
+    from qatrix.console import Console
+
+    console = Console()
+    selected = selected_cases(load_matrix(paths, allow_module), case, only)
+    if output == "json":
+        typer.echo(json.dumps([_as_json(item) for item in selected.cases], indent=1))
+    else:
+        typer.echo("\n".join(item.case_id for item in selected.cases))
+    dropped = sum(item.count for item in selected.dropped)
+    reasons = sorted({item.because for item in selected.dropped})
+    told = f", {dropped} points dropped: {'; '.join(reasons)}" if dropped else ""
+    console.note(f"{len(selected.cases)} of {len(selected.declared)} cases{told}")
+    return EXIT_OK
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the YAML files, so that editors complete and check them.
+
+    \b
+      qatrix schema > matrix.schema.json
+      # yaml-language-server: $schema=matrix.schema.json   (first line of a YAML file)
+    """
+    from qatrix.declare.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+    return EXIT_OK
+
+
+@app.command()
+def init(
+    target: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write matrix/.")] = Path(),
+    small: Annotated[
+        bool, typer.Option("--small", help="One commented file that runs in seconds, instead of the whole matrix.")
+    ] = False,
+) -> int:
+    """Write a matrix/ to start from: the one that comes with qatrix, ready to be edited.
+
+    \b
+      qatrix init && qatrix run
+      qatrix init --small my_project
+    """
+    from qatrix.console import Console
+
+    written = target / "matrix"
+    if written.exists():
+        msg = f"{written} is there already, and nothing was written; name another folder: qatrix init DIR"
+        raise UsageError(msg)
+    try:
+        if small:
+            written.mkdir(parents=True)
+            shutil.copyfile(folder("templates") / "starter.yaml", written / "starter.yaml")
+        else:
+            shutil.copytree(folder("matrix"), written)
+    except OSError as error:
+        msg = f"cannot write {written}: {error.strerror or error}"
+        raise OutputError(msg) from error
+    files = sum(1 for path in written.rglob("*.yaml"))
+    Console().line(f"wrote {written}: {files} file{'' if files == 1 else 's'}; next: qatrix run {written}")
+    return EXIT_OK
+
+
+def load_matrix(paths: Sequence[Path] | None, allow_module: Sequence[str] | None) -> Matrix:
+    """The matrix of the given paths; raises DeclarationError with every problem where one is an error."""
+    from qatrix.declare.load import load
+
+    loaded = load(matrix_paths(paths), allowed_modules=allowed_modules(allow_module))
+    if loaded.matrix is None:
+        raise DeclarationError(loaded.problems)
+    return loaded.matrix
+
+
+def selected_cases(matrix: Matrix, cases: Sequence[str] | None, only: Sequence[str] | None) -> Selected:
+    """The selected cases; raises DeclarationError where the expansion found an error, UsageError where nothing fits."""
+    from qatrix.declare.selection import Selection, select
+
+    selected = select(matrix, Selection.parse(cases or (), only or ()))
+    if any(problem.severity == "error" for problem in selected.problems):
+        raise DeclarationError(selected.problems)
+    return selected
+
+
+def stale_expectations(
+    matrix: Matrix, declared: Sequence[str], versions: dict[str, str | None]
+) -> tuple[Problem, ...]:
+    """A warning for each expectation that fits no declared case."""
+    from qatrix.declare.expected import ExpectationTable
+
+    return ExpectationTable(matrix.expectations, versions).stale(declared)
+
+
+def matrix_paths(paths: Sequence[Path] | None) -> list[Path]:
+    """The given paths, else ./matrix, else the packaged matrix."""
+    if paths:
+        return list(paths)
+    return [Path("matrix") if Path("matrix").is_dir() else folder("matrix")]
+
+
+def allowed_modules(more: Sequence[str] | None) -> tuple[str, ...]:
+    """The module prefixes that factories may come from: the default ones, pyproject.toml's, the option's."""
+    from qatrix.declare.load import DEFAULT_MODULES
+
+    return (*DEFAULT_MODULES, *_configured_modules(Path("pyproject.toml")), *(more or ()))
+
+
+def _configured_modules(path: Path) -> tuple[str, ...]:
+    """`allow-modules` of the `[tool.qatrix]` table of ./pyproject.toml."""
+    if not path.is_file():
+        return ()
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as tomllib
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("qatrix", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise UsageError(msg) from error
+    modules = table.get("allow-modules", [])
+    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
+        msg = f"{path}: [tool.qatrix] allow-modules is {modules!r}; expected a list of module names"
+        raise UsageError(msg)
+    return tuple(modules)
+
+
+def _as_json(case: Case) -> dict[str, object]:
+    return {
+        "case_id": case.case_id,
+        "suite": case.suite,
+        "axes": dict(case.axes),
+        "pipelines": list(case.pipelines),
+        "checks": [check.name for check in case.checks],
+        "seed": case.seed,
+        "source": str(case.source),
+    }
+
+
+def _shown(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))

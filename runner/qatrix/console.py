@@ -1,0 +1,173 @@
+"""Every printed line: rich on a terminal, plain text in a pipe, in CI and under NO_COLOR."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console as RichConsole
+from rich.text import Text
+
+from qatrix.errors import Problem, QatrixError
+from qatrix.outcomes import Record
+from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
+
+_STYLES: Mapping[Tone, str] = {"good": "green", "fair": "green", "quiet": "dim", "known": "cyan", "bad": "bold red"}
+_SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+class Progress(Protocol):
+    """What a run tells while it goes."""
+
+    def started(self, case_id: str) -> None:
+        """A case begins."""
+
+    def finished(self, record: Record) -> None:
+        """A case has its record."""
+
+
+class Console:
+    """Standard output for results, standard error for everything about them."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._out = RichConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._err = RichConsole(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
+        self._quiet = quiet
+        self._verbose = verbose
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """A line of the result."""
+        self._out.print(Text(text, style=style))
+
+    def note(self, text: str, style: str = "") -> None:
+        """A line about the result; silent under --quiet."""
+        if not self._quiet:
+            self._err.print(Text(text, style=style))
+
+    def problem(self, problem: Problem) -> None:
+        """A fault of a declaration: place and message, then where in the file, what was expected, a hint."""
+        place = f"{problem.source}: " if problem.source else ""
+        head = Text(place, style="bold").append(f"{problem.severity}: ", _SEVERITY_STYLES[problem.severity])
+        self._err.print(head.append(problem.message, "default"))
+        for label, text in (("at", problem.at), ("expected", problem.expected), (None, problem.hint)):
+            if text:
+                self._err.print(Text(f"    {label} {text}" if label else f"    {text}", style="dim"))
+
+    def error(self, error: QatrixError) -> None:
+        """An error that ends the command; several lines of it are indented below the first."""
+        first, *rest = str(error).splitlines() or [type(error).__name__]
+        self._err.print(Text("error: ", style="bold red").append(first, "default"))
+        for text in rest:
+            self._err.print(Text(f"    {text}"))
+
+    def record(self, record: Record, *, count: str = "", stream: str = "out") -> None:
+        """One case in one line, and what is unexpected about it in a second."""
+        words = VERDICTS[record.verdict]
+        style = _STYLES[tone_of(record.verdict, unexpected=record.unexpected)]
+        target = self._out if stream == "out" else self._err
+        head = Text(count).append(f"{words.glyph} {words.word:<12}", style)
+        target.print(head.append(f" {record.seconds:7.2f} s  {record.case_id}"))
+        if record.unexpected:
+            for text in (record.summary, record.unexpected_because):
+                target.print(Text(f"    {text}", style="red" if text == record.unexpected_because else ""))
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Progress]:
+        """A bar on a terminal, a line per case elsewhere, nothing under --quiet."""
+        if self._quiet:
+            yield _Silent()
+        elif self._err.is_terminal and "CI" not in os.environ:
+            with _Bar(self, self._err, total, each=self._verbose) as bar:
+                yield bar
+        else:
+            yield _Lines(self, total)
+
+
+class _Silent:
+    def started(self, case_id: str) -> None:
+        pass
+
+    def finished(self, record: Record) -> None:
+        pass
+
+
+class _Lines:
+    """One plain line per finished case, numbered."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._done = 0
+
+    def started(self, case_id: str) -> None:
+        pass
+
+    def finished(self, record: Record) -> None:
+        self._done += 1
+        width = len(str(self._total))
+        self._console.record(record, count=f"[{self._done:{width}}/{self._total}] ", stream="err")
+
+
+class _Bar:
+    """A bar with the counts by verdict, the rate, the time left, and the case that is running."""
+
+    def __init__(self, console: Console, rich_console: RichConsole, total: int, *, each: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._console = console
+        self._each = each
+        self._counts: Counter[str] = Counter()
+        self._began = time.monotonic()
+        columns = (
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[rate]}", style="dim"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[current]}", style="dim"),
+        )
+        self._progress = RichProgress(*columns, console=rich_console, transient=True)
+        self._task = self._progress.add_task("", total=total, counts="", rate="", current="")
+
+    def __enter__(self) -> _Bar:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.__exit__(*exception)
+
+    def started(self, case_id: str) -> None:
+        self._progress.update(self._task, current=_shortened(case_id, 48))
+
+    def finished(self, record: Record) -> None:
+        self._counts[record.verdict] += 1
+        rate = sum(self._counts.values()) / max(time.monotonic() - self._began, 1e-9)
+        told = " ".join(f"{VERDICTS[verdict].glyph}{count}" for verdict, count in _by_severity(self._counts))
+        self._progress.update(self._task, advance=1, counts=told, rate=f"{rate:.1f}/s")
+        if record.unexpected or self._each:
+            self._console.record(record, stream="err")
+
+
+def counts_line(records: Sequence[Record]) -> str:
+    """ "70 exact, 4 skipped, 2 diverged", the worst last."""
+    counts = Counter(record.verdict for record in records)
+    return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in _by_severity(counts)) or "nothing"
+
+
+def _by_severity(counts: Mapping[Any, int]) -> list[tuple[Any, int]]:
+    return [(verdict, counts[verdict]) for verdict in reversed(VERDICTS) if counts.get(verdict)]
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def silence_broken_pipe() -> None:
+    """The reader went away (`qatrix list | head`): leave without a word, as other tools do."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
