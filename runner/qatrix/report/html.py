@@ -21,6 +21,7 @@ from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
 
 # A page of a thousand cases stays small: what is cut off is whole in results.json.
+NAME_LENGTH: Final = 300
 MESSAGE_LENGTH: Final = 2000
 TRACEBACK_LENGTH: Final = 4000
 
@@ -50,6 +51,7 @@ def _environment() -> jinja2.Environment:
         "counted": figures.counted,
         "anchor": figures.anchor,
         "href": figures.href,
+        "clip_name": lambda text: figures.clipped(text, NAME_LENGTH),
         "clip": lambda text: figures.clipped(text, MESSAGE_LENGTH),
         "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
         "web_link": _web_link,

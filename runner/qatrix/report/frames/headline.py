@@ -85,7 +85,7 @@ def _by_verdict(records: Iterable[Record]) -> str:
 
 def _shared_reason(records: Sequence[Record]) -> str:
     reasons = {record.reason for record in records}
-    if len(reasons) != 1 or None in reasons:
+    if len(reasons) != 1 or None in reasons or records[0].verdict not in _QUIET:
         return ""
     return f" ({clipped(str(reasons.pop()).split(':')[0], _REASON_LENGTH)})"
 
