@@ -51,7 +51,7 @@ def duration(value: float) -> str:
 def moment(started: str) -> str:
     """An ISO 8601 time to the minute, in UTC; text that is none stays as it is."""
     try:
-        time = datetime.fromisoformat(started)
+        time = datetime.fromisoformat(started.replace("Z", "+00:00"))
     except ValueError:
         return started
     return f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
@@ -90,12 +90,12 @@ def visible(text: str) -> str:
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """ "1 case", "2 cases"."""
+    """For instance "1 case", "2 cases"."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(items: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """For instance "a", "a and b", "a, b and c"."""
     *head, last = items or ("nothing",)
     return f"{', '.join(head)} and {last}" if head else last
 

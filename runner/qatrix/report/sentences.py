@@ -17,7 +17,7 @@ def case_lines(record: Record) -> tuple[str, ...]:
 
 
 def comparison_line(comparison: Comparison) -> str:
-    """ "convert: diverged, at most 0.083 apart (3 quantization steps), 412 of 1000 values out of tolerance"."""
+    """For instance "convert: diverged, at most 0.083 apart (3 quantization steps), 412 of 900 values out"."""
     words = [status_words(comparison.status)[1]]
     if comparison.max_abs is not None and comparison.status != "exact":
         steps = "" if comparison.max_steps is None else f" ({number(comparison.max_steps)} quantization steps)"
@@ -30,13 +30,13 @@ def comparison_line(comparison: Comparison) -> str:
 
 
 def check_line(check: CheckOutcome) -> str:
-    """ "check fused_qat_graph on pt2e: failed, …"."""
+    """For instance "check fused_qat_graph on pt2e: failed, …"."""
     message = f", {clipped(check.message, _LIMIT)}" if check.message else ""
     return f"check {check.name} on {check.pipeline}: {status_words(check.status)[1]}{message}"
 
 
 def pipeline_line(outcome: PipelineOutcome) -> str:
-    """ "fx: failed at prepare, NotImplementedError: …"; a pipeline that ran says its SQNR."""
+    """For instance "fx: failed at prepare, NotImplementedError: …"; a pipeline that ran says its SQNR."""
     words = [status_words(outcome.status)[1] + (f" at {outcome.failed_stage}" if outcome.failed_stage else "")]
     if outcome.error is not None:
         words.append(f"{outcome.error.type.rpartition('.')[2]}: {clipped(outcome.error.message, _LIMIT)}")

@@ -60,7 +60,7 @@ def _nothing_unexpected(records: Sequence[Record]) -> str:
 
 
 def _agreement(total: int, agreeing: Counter[Verdict]) -> list[str]:
-    """ "70 of 76 cases are exact", "3 close"."""
+    """For instance "70 of 76 cases are exact", "3 close"."""
     ordered = sorted(agreeing.items(), key=_best_first)
     if not ordered:
         return [f"of {counted(total, 'case')} none is exact"]
@@ -75,7 +75,7 @@ def _best_first(item: tuple[Verdict, int]) -> int:
 
 
 def _by_verdict(records: Iterable[Record]) -> str:
-    """ "2 failed, 4 skipped (no CUDA)": the reason where it is one and short."""
+    """For instance "2 failed, 4 skipped (no CUDA)": the reason where it is one and short."""
     groups: dict[Verdict, list[Record]] = {}
     for record in records:
         groups.setdefault(record.verdict, []).append(record)
