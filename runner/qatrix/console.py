@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
-
-from rich.console import Console as RichConsole
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from qatrix.errors import Problem, QatrixError
 from qatrix.outcomes import Record
 from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
 
 _STYLES: Mapping[Tone, str] = {"good": "green", "fair": "green", "quiet": "dim", "known": "cyan", "bad": "bold red"}
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
@@ -31,58 +32,86 @@ class Progress(Protocol):
         """A case has its record."""
 
 
+# A piece of a line and its style.
+Piece = tuple[str, str]
+
+
+class _Printer:
+    """One stream: styled by rich on a terminal, plain elsewhere, where importing rich would only cost time."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.on_terminal = stream.isatty() and "NO_COLOR" not in os.environ
+
+    def print(self, *pieces: Piece) -> None:
+        """One line made of styled pieces."""
+        if self.on_terminal:
+            from rich.text import Text
+
+            self.rich.print(Text.assemble(*pieces))
+        else:
+            print("".join(text for text, _ in pieces), file=self._stream)  # noqa: T201 - the one place that prints
+
+    @functools.cached_property
+    def rich(self) -> RichConsole:
+        """The terminal."""
+        from rich.console import Console as RichConsole
+
+        return RichConsole(file=self._stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 class Console:
     """Standard output for results, standard error for everything about them."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
-        self._out = RichConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._err = RichConsole(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
+        self._out = _Printer(sys.stdout)
+        self._err = _Printer(sys.stderr)
         self._quiet = quiet
         self._verbose = verbose
 
     def line(self, text: str = "", style: str = "") -> None:
         """A line of the result."""
-        self._out.print(Text(text, style=style))
+        self._out.print((text, style))
 
     def note(self, text: str, style: str = "") -> None:
         """A line about the result; silent under --quiet."""
         if not self._quiet:
-            self._err.print(Text(text, style=style))
+            self._err.print((text, style))
 
     def problem(self, problem: Problem) -> None:
         """A fault of a declaration: place and message, then where in the file, what was expected, a hint."""
         place = f"{problem.source}: " if problem.source else ""
-        head = Text(place, style="bold").append(f"{problem.severity}: ", _SEVERITY_STYLES[problem.severity])
-        self._err.print(head.append(problem.message, "default"))
+        style = _SEVERITY_STYLES[problem.severity]
+        self._err.print((place, "bold"), (f"{problem.severity}: ", style), (problem.message, ""))
         for label, text in (("at", problem.at), ("expected", problem.expected), (None, problem.hint)):
             if text:
-                self._err.print(Text(f"    {label} {text}" if label else f"    {text}", style="dim"))
+                self._err.print((f"    {label} {text}" if label else f"    {text}", "dim"))
 
     def error(self, error: QatrixError) -> None:
         """An error that ends the command; several lines of it are indented below the first."""
         first, *rest = str(error).splitlines() or [type(error).__name__]
-        self._err.print(Text("error: ", style="bold red").append(first, "default"))
+        self._err.print(("error: ", "bold red"), (first, ""))
         for text in rest:
-            self._err.print(Text(f"    {text}"))
+            self._err.print((f"    {text}", ""))
 
-    def record(self, record: Record, *, count: str = "", stream: str = "out") -> None:
+    def record(self, record: Record, *, count: str = "", stderr: bool = False) -> None:
         """One case in one line, and what is unexpected about it in a second."""
         words = VERDICTS[record.verdict]
         style = _STYLES[tone_of(record.verdict, unexpected=record.unexpected)]
-        target = self._out if stream == "out" else self._err
-        head = Text(count).append(f"{words.glyph} {words.word:<12}", style)
-        target.print(head.append(f" {record.seconds:7.2f} s  {record.case_id}"))
+        printer = self._err if stderr else self._out
+        verdict = f"{words.glyph} {words.word:<12}"
+        printer.print((count, ""), (verdict, style), (f" {record.seconds:7.2f} s  {record.case_id}", ""))
         if record.unexpected:
-            for text in (record.summary, record.unexpected_because):
-                target.print(Text(f"    {text}", style="red" if text == record.unexpected_because else ""))
+            printer.print((f"    {record.summary}", ""))
+            printer.print((f"    {record.unexpected_because}", "red"))
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Progress]:
         """A bar on a terminal, a line per case elsewhere, nothing under --quiet."""
         if self._quiet:
             yield _Silent()
-        elif self._err.is_terminal and "CI" not in os.environ:
-            with _Bar(self, self._err, total, each=self._verbose) as bar:
+        elif self._err.on_terminal and "CI" not in os.environ:
+            with _Bar(self, self._err.rich, total, each=self._verbose) as bar:
                 yield bar
         else:
             yield _Lines(self, total)
@@ -110,7 +139,7 @@ class _Lines:
     def finished(self, record: Record) -> None:
         self._done += 1
         width = len(str(self._total))
-        self._console.record(record, count=f"[{self._done:{width}}/{self._total}] ", stream="err")
+        self._console.record(record, count=f"[{self._done:{width}}/{self._total}] ", stderr=True)
 
 
 class _Bar:
@@ -151,7 +180,7 @@ class _Bar:
         told = " ".join(f"{VERDICTS[verdict].glyph}{count}" for verdict, count in _by_severity(self._counts))
         self._progress.update(self._task, advance=1, counts=told, rate=f"{rate:.1f}/s")
         if record.unexpected or self._each:
-            self._console.record(record, stream="err")
+            self._console.record(record, stderr=True)
 
 
 def counts_line(records: Sequence[Record]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from qatrix import __version__
@@ -31,6 +30,9 @@ executes every combination through both pipelines and writes a compatibility rep
 Exit codes: 0 nothing unexpected, 1 something unexpected, 2 the declarations or the
 arguments are wrong, 3 this environment cannot run the matrix, 130 interrupted.
 """
+
+# click's base of all errors about arguments; newer releases of typer carry click inside.
+_WrongArguments: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="qatrix",
@@ -71,13 +73,10 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         code = app(list(argv), standalone_mode=False, obj=collaborators)
     except QatrixError as error:
         return _refused(error)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+    except _WrongArguments as error:
+        error.show()  # type: ignore[attr-defined]  # click's, found by name
         return 2
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
