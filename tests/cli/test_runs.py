@@ -1,0 +1,241 @@
+"""run, show and report, with pipelines that do nothing: what is kept, what is printed, how it ends."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from qatrix.cli import run as run_command
+from qatrix.cli.collaborators import Collaborators
+from qatrix.declare.spec import Case
+from qatrix.errors import EnvironmentUnusable
+from qatrix.outcomes import Environment, Record
+from support.project import Project, ended_with, exact
+
+REPORTS = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md", "run.sqlite"}
+
+
+def diverging_on_cuda(case: Case) -> Record:
+    if case.device.name == "cuda":
+        return ended_with(case, "diverged", "pt2e and fx are 0.5 apart after convert")
+    return exact(case)
+
+
+def test_a_run_writes_its_reports_and_says_where(project: Project) -> None:
+    ended = project.run("run")
+    folder = project.path / "reports/20261123-120000"
+
+    assert ended.code == 0, ended
+    assert {path.name for path in folder.iterdir()} == REPORTS
+    assert (project.path / "reports/latest").resolve() == folder
+    assert ended.out == (
+        "declared 4 = 4 exact\nnothing unexpected\nreport: reports/20261123-120000/index.html\n"
+    )
+
+
+def test_a_run_tells_each_case_as_it_ends(project: Project) -> None:
+    lines = project.run("run", "--case", "first").err.splitlines()
+
+    assert lines[0].endswith(": 2 cases; torch 2.15.0, torchao 0.18.0")
+    assert lines[1] == "[1/2] ✓ exact           0.25 s  first/linear/bias=true,quantizer=int8,device=cpu"
+
+
+def test_quiet_prints_the_result_alone(project: Project) -> None:
+    ended = project.run("run", "--quiet")
+
+    assert ended.err == ""
+    assert ended.out.startswith("declared 4 = 4 exact\n")
+
+
+def test_something_unexpected_gives_exit_code_1_and_is_told(project: Project) -> None:
+    project.execution.records = diverging_on_cuda
+    ended = project.run("run")
+
+    assert ended.code == 1
+    assert "1 unexpected:\n≠ diverged" in ended.out
+    assert "    no expectation covers a case that is diverged\n" in ended.out
+    assert "declared 4 = 3 exact + 1 diverged\n" in ended.out
+
+
+EXPECTED = 'expected: [{cases: "second/*cuda", verdict: diverged, because: "known"}]\n'
+
+
+def test_a_difference_that_is_expected_gives_exit_code_0(project: Project) -> None:
+    project.write({"matrix/expected.yaml": EXPECTED})
+    project.execution.records = diverging_on_cuda
+    ended = project.run("run")
+
+    assert ended.code == 0
+    assert "nothing unexpected; 1 differ as expected, with their reasons in the report\n" in ended.out
+
+
+def test_a_wrong_expectation_gives_exit_code_1(project: Project) -> None:
+    project.write({"matrix/expected.yaml": EXPECTED})
+    ended = project.run("run")
+
+    assert ended.code == 1
+    assert "expected diverged (matrix/expected.yaml:1:12), but it is exact" in ended.out
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [("unexpected", 0), ("diverged", 1), ("never", 0)])
+def test_fail_on_decides_what_gives_exit_code_1(project: Project, fail_on: str, code: int) -> None:
+    project.write({"matrix/expected.yaml": EXPECTED})
+    project.execution.records = diverging_on_cuda
+
+    assert project.run("run", "--fail-on", fail_on).code == code
+
+
+def test_fail_on_never_forgives_even_the_unexpected(project: Project) -> None:
+    project.execution.records = diverging_on_cuda
+
+    assert project.run("run", "--fail-on", "never").code == 0
+
+
+def test_a_stale_expectation_is_told_and_kept(project: Project) -> None:
+    project.write({"matrix/expected.yaml": EXPECTED.replace("second", "zeroth")})
+    ended = project.run("run")
+
+    assert "warning: matrix/expected.yaml:1:12: " in ended.err
+    assert "zeroth" in (project.path / "reports/latest/index.html").read_text()
+
+
+def test_an_interrupted_run_keeps_what_is_done(project: Project) -> None:
+    project.execution.interrupted_after = 3
+    ended = project.run("run")
+    cases = json.loads((project.path / "reports/latest/results.json").read_text())["cases"]
+
+    assert ended.code == 130
+    assert "declared 4 = 3 exact + 1 not run\n" in ended.out
+    assert "interrupted: 3 of 4 cases are done and kept\n" in ended.out
+    assert len(cases) == 3
+
+
+def test_two_runs_of_one_second_do_not_mix(project: Project) -> None:
+    project.run("run", "--case", "first")
+    project.run("run", "--case", "second")
+
+    assert (project.path / "reports/latest").readlink() == Path("20261123-120000-2")
+
+
+def test_the_same_run_twice_gives_the_same_results_but_for_times_and_ids(project: Project) -> None:
+    project.run("run")
+    project.run("run")
+    first, second = (
+        json.loads((project.path / f"reports/20261123-120000{suffix}/results.json").read_text()) for suffix in ("", "-2")
+    )
+
+    assert first["cases"] == second["cases"]
+
+
+def test_an_output_folder_that_cannot_be_made_is_told_before_anything_runs(project: Project) -> None:
+    project.write({"taken": "a file"})
+    ended = project.run("run", "--out", "taken")
+
+    assert (ended.code, project.execution.ran) == (2, [])
+    assert ended.err.startswith("error: cannot write to taken: ")
+    assert "--out" in ended.err
+
+
+def test_the_pattern_cache_can_be_turned_off(project: Project) -> None:
+    project.run("run", "--no-pattern-cache")
+    assert project.execution.pattern_cache is False
+
+    project.run("run")
+    assert project.execution.pattern_cache is True
+
+
+def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> Environment:
+        msg = "torch cannot be imported\nthe pipelines need it; install it with: pip install torch"
+        raise EnvironmentUnusable(msg)
+
+    code = run_command(["run"], Collaborators(execute=project.execution, environment=missing))
+
+    assert code == 3
+    assert capsys.readouterr().err == (
+        "error: torch cannot be imported\n    the pipelines need it; install it with: pip install torch\n"
+    )
+
+
+def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Environment:
+        msg = "oh no"
+        raise ZeroDivisionError(msg)
+
+    code = run_command(["run"], Collaborators(execute=project.execution, environment=broken))
+    err = capsys.readouterr().err
+
+    assert code == 1
+    assert err.startswith("this is a bug in qatrix: ZeroDivisionError: oh no\n")
+    named = Path(err.split("the traceback is in ")[1].split(";")[0])
+    assert "ZeroDivisionError" in named.read_text()
+    named.unlink()
+
+
+@pytest.mark.parametrize("argv", [("no-such-verb",), ("run", "--no-such-option"), ("run", "--fail-on", "maybe")], ids=str)
+def test_wrong_arguments_give_exit_code_2(project: Project, argv: tuple[str, ...]) -> None:
+    ended = project.run(*argv)
+
+    assert ended.code == 2
+    assert "Error: " in ended.err
+
+
+def test_show_prints_one_case(project: Project) -> None:
+    project.run("run")
+    ended = project.run("show", "first/*bias=true*")
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[0].endswith("first/linear/bias=true,quantizer=int8,device=cpu")
+    assert "declared at matrix/small.yaml:12" in ended.out
+
+
+def test_show_as_json_is_the_whole_record(project: Project) -> None:
+    project.run("run")
+
+    assert json.loads(project.run("show", "--json", "second/*cpu").out)["verdict"] == "exact"
+
+
+@pytest.mark.parametrize(("selector", "told"), [("first/*", "fits 2 cases"), ("frist", "nearest are")])
+def test_show_needs_exactly_one_case(project: Project, selector: str, told: str) -> None:
+    project.run("run")
+    ended = project.run("show", selector)
+
+    assert ended.code == 2
+    assert told in ended.err
+
+
+def test_show_without_a_run_says_what_is_missing(project: Project) -> None:
+    ended = project.run("show", "first")
+
+    assert ended.code == 2
+    assert "reports/latest/run.sqlite" in ended.err
+
+
+def test_report_writes_the_files_once_more(project: Project) -> None:
+    project.run("run")
+    ended = project.run("report", "--out", "public")
+
+    assert ended.code == 0
+    assert {path.name for path in (project.path / "public").iterdir()} == REPORTS - {"run.sqlite"}
+
+
+def test_a_store_of_another_schema_version_is_refused(project: Project) -> None:
+    project.run("run")
+    store = project.path / "reports/latest/run.sqlite"
+    connection = sqlite3.connect(store)
+    connection.execute("PRAGMA user_version = 99")
+    with connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall():
+            connection.execute(f"UPDATE {table} SET value = '99' WHERE key = 'schema_version'")
+    connection.close()
+    ended = project.run("report")
+
+    assert ended.code == 2
+    assert "99" in ended.err

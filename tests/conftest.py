@@ -1,0 +1,39 @@
+"""Fixtures for all tests, and guards against tests that change the world around them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.project import MATRIX, Project
+
+REPORTS = Path(__file__).parents[1] / "reports"
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No colour; and no test may leave another environment, another folder or a run in reports/ behind."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    environment, folder, runs = dict(os.environ), Path.cwd(), set(REPORTS.iterdir())
+    yield
+    monkeypatch.undo()
+    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR"}
+    before = {key: value for key, value in environment.items() if key not in ours}
+    after = {key: value for key, value in os.environ.items() if key not in ours}
+    # torch's exporter and its imports set variables of their own.
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    assert not {key for key in changed if not key.startswith(("TORCH", "KMP", "OMP", "PYTORCH", "TRITON", "KINETO"))}
+    assert Path.cwd() == folder
+    assert set(REPORTS.iterdir()) == runs
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Project:
+    """An empty folder with a small matrix/ in it, which is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    made = Project(path=tmp_path, capture=capsys)
+    made.write({"matrix/small.yaml": MATRIX})
+    return made

@@ -1,0 +1,121 @@
+"""A folder with some files in it, and the command line run there: what it printed, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qatrix.cli import run
+from qatrix.cli.collaborators import Collaborators
+from qatrix.outcomes import Environment, Record
+
+if TYPE_CHECKING:
+    from qatrix.declare.spec import Case
+
+ENVIRONMENT = Environment(
+    python="3.11.7",
+    platform="TestOS",
+    processor="two cores",
+    packages={"torch": "2.15.0", "torchao": "0.18.0"},
+    devices={"cpu": "two cores"},
+    threads=1,
+)
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=timezone.utc)
+
+MATRIX = """
+patterns:
+  linear:
+    layers: {a: "Linear(3, 3, bias=bias)"}
+    params: {bias: true}
+    forward: ["return a(x)"]
+    inputs: {x: {shape: [2, 3]}}
+quantizers:
+  int8: {mode: qat, fx: {backend_config: qnnpack, qconfig: default_symmetric_qnnpack_qat_qconfig}}
+devices: {cuda: {torch: cuda}}
+suites:
+  first: {axes: {pattern: linear, bias: [true, false], quantizer: int8}}
+  second: {axes: {pattern: linear, quantizer: int8, device: [cpu, cuda]}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended; its repr shows everything, so that a failed assert does too."""
+
+    code: int
+    out: str
+    err: str
+    argv: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"$ qatrix {' '.join(self.argv)}\n-> {self.code}\n--- out\n{self.out}\n--- err\n{self.err}"
+
+
+@dataclass
+class FakeExecution:
+    """Stands in for the pipelines: an exact record for every case, or what `records` makes of it."""
+
+    records: Callable[[Case], Record] | None = None
+    interrupted_after: int | None = None
+    ran: list[str] = field(default_factory=list)
+    pattern_cache: bool | None = None
+
+    def __call__(
+        self, cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]
+    ) -> Iterator[Record]:
+        self.pattern_cache = pattern_cache
+        for case in cases:
+            if self.interrupted_after == len(self.ran):
+                raise KeyboardInterrupt
+            on_start(case)
+            self.ran.append(case.case_id)
+            yield (self.records or exact)(case)
+
+
+def exact(case: Case) -> Record:
+    """An exact record of a case."""
+    return ended_with(case, "exact", "equal to the bit, every check holds")
+
+
+def ended_with(case: Case, verdict: str, summary: str) -> Record:
+    """A record of a case with a verdict."""
+    return Record(
+        case_id=case.case_id,
+        suite=case.suite,
+        axes=dict(case.axes),
+        verdict=verdict,  # type: ignore[arg-type]  # one of the literals
+        summary=summary,
+        seed=case.seed,
+        seconds=0.25,
+        source=case.source,
+    )
+
+
+@dataclass
+class Project:
+    """A folder in which commands run."""
+
+    path: Path
+    capture: pytest.CaptureFixture[str]
+    execution: FakeExecution = field(default_factory=FakeExecution)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files by their relative paths."""
+        for name, text in files.items():
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(dedent(text), encoding="utf-8")
+
+    def run(self, *argv: str) -> Ended:
+        """Run one command with pipelines that do nothing."""
+        self.capture.readouterr()
+        tools = Collaborators(execute=self.execution, environment=lambda: ENVIRONMENT, now=lambda: NOW)
+        code = run(argv, tools)
+        captured = self.capture.readouterr()
+        return Ended(code=code, out=captured.out, err=captured.err, argv=argv)

@@ -1,0 +1,57 @@
+"""Packaging: the wheel carries matrix and templates, and works in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel's content, as an installation puts it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def qatrix(installed: Path, folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(installed), "NO_COLOR": "1"}
+    command = [sys.executable, "-c", "import sys, qatrix.cli; sys.path.pop(0); qatrix.cli.main()", *argv]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_holds_the_matrix_and_the_templates_and_no_tests(installed: Path) -> None:
+    packaged = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
+    shipped = {f"qatrix/matrix/{path.relative_to(ROOT / 'matrix')}" for path in (ROOT / "matrix").rglob("*.yaml")}
+
+    assert shipped <= packaged
+    assert "qatrix/templates/report.html.j2" in packaged
+    assert not any(name.startswith(("tests/", "docs/")) for name in packaged)
+
+
+def test_the_packaged_matrix_is_used_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    done = qatrix(installed, tmp_path, "check")
+
+    assert done.returncode == 0, done.stderr
+    assert f"{installed}/qatrix/matrix: no problems" in done.stdout
+
+
+@pytest.mark.torch
+def test_init_then_run_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    init = qatrix(installed, tmp_path, "init")
+    run = qatrix(installed, tmp_path, "run", "--case", "conv_no_bias/conv/*dim=1*")
+
+    assert init.returncode == 0, init.stderr
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("declared 2 = 2 exact\nnothing unexpected\n")
+    assert (tmp_path / "reports/latest/index.html").is_file()
