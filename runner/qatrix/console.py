@@ -50,7 +50,7 @@ class _Printer:
 
             self.rich.print(Text.assemble(*pieces))
         else:
-            print("".join(text for text, _ in pieces), file=self._stream)  # noqa: T201 - the one place that prints
+            print("".join(text for text, _ in pieces), file=self._stream)
 
     @functools.cached_property
     def rich(self) -> RichConsole:
@@ -165,11 +165,11 @@ class _Bar:
         self._task = self._progress.add_task("", total=total, counts="", rate="", current="")
 
     def __enter__(self) -> _Bar:
-        self._progress.__enter__()
+        self._progress.start()
         return self
 
-    def __exit__(self, *exception: Any) -> None:
-        self._progress.__exit__(*exception)
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
 
     def started(self, case_id: str) -> None:
         self._progress.update(self._task, current=_shortened(case_id, 48))
@@ -184,7 +184,7 @@ class _Bar:
 
 
 def counts_line(records: Sequence[Record]) -> str:
-    """ "70 exact, 4 skipped, 2 diverged", the worst last."""
+    """The numbers in words, the worst last: "70 exact, 4 skipped, 2 diverged"."""
     counts = Counter(record.verdict for record in records)
     return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in _by_severity(counts)) or "nothing"
 

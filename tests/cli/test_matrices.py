@@ -62,10 +62,17 @@ def test_a_stale_expectation_is_a_warning(project: Project) -> None:
 
 
 def test_two_cases_with_one_id_are_an_error_that_names_both_places(project: Project) -> None:
-    project.write({"matrix/small.yaml": (project.path / "matrix/small.yaml").read_text().replace(
-        "  second:", "    include: [{pattern: linear, bias: true, quantizer: int8}]\n  second:"
-    ).replace("first: {axes: {pattern: linear, bias: [true, false], quantizer: int8}}",
-              "first:\n    axes: {pattern: linear, bias: [true, false], quantizer: int8}")})
+    project.write(
+        {
+            "matrix/small.yaml": (project.path / "matrix/small.yaml")
+            .read_text()
+            .replace("  second:", "    include: [{pattern: linear, bias: true, quantizer: int8}]\n  second:")
+            .replace(
+                "first: {axes: {pattern: linear, bias: [true, false], quantizer: int8}}",
+                "first:\n    axes: {pattern: linear, bias: [true, false], quantizer: int8}",
+            )
+        }
+    )
     ended = project.run("list")
 
     assert ended.code == 2, ended
@@ -226,7 +233,12 @@ def test_verbs_about_declarations_import_no_torch(verb: str, project: Project) -
 def test_a_reader_that_goes_away_is_no_error(project: Project) -> None:
     command = f"{sys.executable} -m qatrix list | head -n 1"
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], cwd=project.path, capture_output=True, text=True, check=False, env=_environment()
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
     )
 
     assert done.stdout.splitlines() == ["first/linear/bias=true,quantizer=int8,device=cpu"]

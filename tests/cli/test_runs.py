@@ -31,9 +31,7 @@ def test_a_run_writes_its_reports_and_says_where(project: Project) -> None:
     assert ended.code == 0, ended
     assert {path.name for path in folder.iterdir()} == REPORTS
     assert (project.path / "reports/latest").resolve() == folder
-    assert ended.out == (
-        "declared 4 = 4 exact\nnothing unexpected\nreport: reports/20261123-120000/index.html\n"
-    )
+    assert ended.out == ("declared 4 = 4 exact\nnothing unexpected\nreport: reports/20261123-120000/index.html\n")
 
 
 def test_a_run_tells_each_case_as_it_ends(project: Project) -> None:
@@ -124,7 +122,8 @@ def test_the_same_run_twice_gives_the_same_results_but_for_times_and_ids(project
     project.run("run")
     project.run("run")
     first, second = (
-        json.loads((project.path / f"reports/20261123-120000{suffix}/results.json").read_text()) for suffix in ("", "-2")
+        json.loads((project.path / f"reports/20261123-120000{suffix}/results.json").read_text())
+        for suffix in ("", "-2")
     )
 
     assert first["cases"] == second["cases"]
@@ -179,7 +178,9 @@ def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(
     named.unlink()
 
 
-@pytest.mark.parametrize("argv", [("no-such-verb",), ("run", "--no-such-option"), ("run", "--fail-on", "maybe")], ids=str)
+@pytest.mark.parametrize(
+    "argv", [("no-such-verb",), ("run", "--no-such-option"), ("run", "--fail-on", "maybe")], ids=str
+)
 def test_wrong_arguments_give_exit_code_2(project: Project, argv: tuple[str, ...]) -> None:
     ended = project.run(*argv)
 

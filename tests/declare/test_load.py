@@ -140,7 +140,7 @@ def test_patterns_nested_without_end_are_refused(tmp_path: Path) -> None:
         ("torchvision.__init__; x", False),
     ],
 )
-def test_a_factory_comes_from_an_allowed_module_only(tmp_path: Path, path: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_factory_comes_from_an_allowed_module_only(tmp_path: Path, path: str, allowed: bool) -> None:
     args = "{weights: null, sizes: [[1, 2], a]}"
     text = f"patterns:\n  p: {{model: '{path}', args: {args}, inputs: {{x: {{shape: [1]}}}}}}\n"
     result = loaded(tmp_path, text, allowed_modules=("torchvision", "mine.models"))
@@ -160,7 +160,7 @@ def test_plain_convolution_the_cpu_and_float32_need_no_declaration(tmp_path: Pat
 def test_a_declaration_takes_the_place_of_the_built_in_one(tmp_path: Path) -> None:
     conv = "conv_kinds: {conv: {module: ConvNd, args: {groups: in_channels, bias: false}}}"
     matrix = matrix_of(tmp_path, conv, "tolerances: {float32: {rtol: 1, atol: 0}}")
-    assert dict(matrix.conv_kinds["conv"].args) == {"groups": Name("in_channels"), "bias": Literal(False)}  # noqa: FBT003 - a value
+    assert dict(matrix.conv_kinds["conv"].args) == {"groups": Name("in_channels"), "bias": Literal(False)}
     assert matrix.tolerances["float32"].rtol == 1
 
 

@@ -26,7 +26,7 @@ class Altered:
     """A real pipeline, one of whose stages does something else afterwards."""
 
     def __init__(self, name: str, **after: Callable[..., Any]) -> None:
-        self._pipeline = PIPELINES[name]  # type: ignore[index]  # one of the literals
+        self._pipeline = PIPELINES[name]
         self._after = after
 
     def __getattr__(self, stage: str) -> Any:

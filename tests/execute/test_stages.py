@@ -73,10 +73,10 @@ def test_an_exported_program_inside_a_model_keeps_its_mode() -> None:
             self.train = None  # type: ignore[assignment]  # as convert_pt2e overrides it on the instance
 
     model = nn.Sequential(nn.Dropout(), Exported())
-    set_training(model, False)  # noqa: FBT003 - as nn.Module.train
+    set_training(model, False)
 
-    assert not model[0].training
-    assert model[1].dropout.training
+    assert not model.get_submodule("0").training
+    assert model.get_submodule("1.dropout").training
 
 
 def test_cases_run_in_order_on_one_thread_and_announce_themselves() -> None:

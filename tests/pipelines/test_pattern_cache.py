@@ -24,7 +24,7 @@ class Exports:
 
     def __call__(
         self, pattern: Any, example_inputs: tuple[Any, ...], is_cuda: bool = False, **kwargs: Any
-    ) -> fx.GraphModule:  # noqa: FBT001, FBT002 - torchao's signature
+    ) -> fx.GraphModule:
         self.count += 1
         return fx.symbolic_trace(torch.nn.Identity())
 
@@ -62,7 +62,7 @@ def test_a_pattern_is_exported_once_and_every_caller_gets_a_copy() -> None:
         pytest.param(2.0, (torch.zeros(3),), False, {"scale": torch.ones(1)}, id="keyword arguments"),
     ],
 )
-def test_what_a_graph_depends_on_is_in_the_key(closure: Any, inputs: Any, cuda: bool, kwargs: Any) -> None:  # noqa: FBT001 - a parameter of the test
+def test_what_a_graph_depends_on_is_in_the_key(closure: Any, inputs: Any, cuda: bool, kwargs: Any) -> None:
     exports = Exports()
     lookup = pattern_cache.memoised(exports)
     lookup(pattern(2.0), (torch.zeros(3),))

@@ -52,7 +52,7 @@ def declared(*annotate: str, **fields: object) -> QuantizerSpec:
 
 
 def exported(model: nn.Module, *inputs: torch.Tensor) -> fx.GraphModule:
-    captured = torchenv.pt2e_api().capture(model.eval(), inputs, False)  # noqa: FBT003 - one signature for all captures
+    captured = torchenv.pt2e_api().capture(model.eval(), inputs, False)
     assert isinstance(captured, fx.GraphModule)
     return captured
 
@@ -91,7 +91,7 @@ def test_the_dict_names_the_pipelines_of_the_language() -> None:
     ],
 )
 @pytest.mark.parametrize("ranged", [False, True], ids=["for pt2e", "for fx"])
-def test_a_tensor_spec_makes_the_observer_that_it_names(mode: str, spec: TensorSpec, made: str, ranged: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_tensor_spec_makes_the_observer_that_it_names(mode: str, spec: TensorSpec, made: str, ranged: bool) -> None:
     make = constructor(spec, mode, torch.ao.quantization, dtype=torch.qint8, ranged=ranged)  # type: ignore[arg-type]  # mode is one of the literals
 
     assert type(make()).__name__ == made
@@ -121,7 +121,8 @@ def test_a_chain_that_branches_is_left_alone() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = self.linear(x)
-            return torch.relu(y) + y
+            out: torch.Tensor = torch.relu(y) + y
+            return out
 
     module = exported(Branching(), torch.randn(2, 3))
 

@@ -32,7 +32,9 @@ arguments are wrong, 3 this environment cannot run the matrix, 130 interrupted.
 """
 
 # click's base of all errors about arguments; newer releases of typer carry click inside.
-_WrongArguments: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_WrongArguments: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="qatrix",
@@ -53,7 +55,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a cal
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
@@ -103,7 +105,7 @@ def _refused(error: QatrixError) -> int:
 
 
 def matrices_summary(problems: Sequence[object]) -> str:
-    """ "3 errors, 1 warning"."""
+    """The numbers in words: "3 errors, 1 warning"."""
     errors = sum(getattr(problem, "severity", "error") == "error" for problem in problems)
     warnings = len(problems) - errors
     told = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((errors, "error"), (warnings, "warning"))]

@@ -51,7 +51,9 @@ def show(
         if outcome.error is not None:
             console.line(outcome.error.traceback, style="dim")
     if record.expected is not None:
-        console.line(f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})")
+        console.line(
+            f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
+        )
     return EXIT_OK
 
 
@@ -60,7 +62,9 @@ def report(
     run: Annotated[
         Path, typer.Argument(metavar="[RUN]", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
     ] = LATEST,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write. Default: beside the store.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to write. Default: beside the store.")
+    ] = None,
 ) -> int:
     """Write the report files of a run once more, from its run.sqlite.
 

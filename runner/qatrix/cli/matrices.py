@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PATH]...", help="YAML files or folders of them. Default: matrix/, else the matrix that comes with qatrix."
+        metavar="[PATH]...",
+        help="YAML files or folders of them. Default: matrix/, else the matrix that comes with qatrix.",
     ),
 ]
 CaseGlobs = Annotated[
@@ -177,9 +179,7 @@ def selected_cases(matrix: Matrix, cases: Sequence[str] | None, only: Sequence[s
     return selected
 
 
-def stale_expectations(
-    matrix: Matrix, declared: Sequence[str], versions: dict[str, str | None]
-) -> tuple[Problem, ...]:
+def stale_expectations(matrix: Matrix, declared: Sequence[str], versions: dict[str, str | None]) -> tuple[Problem, ...]:
     """A warning for each expectation that fits no declared case."""
     from qatrix.declare.expected import ExpectationTable
 
@@ -204,9 +204,9 @@ def _configured_modules(path: Path) -> tuple[str, ...]:
     """`allow-modules` of the `[tool.qatrix]` table of ./pyproject.toml."""
     if not path.is_file():
         return ()
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
+    else:
         import tomli as tomllib
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("qatrix", {})

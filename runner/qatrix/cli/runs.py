@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.declare.expected import ExpectationTable
     from qatrix.declare.spec import Case
-    from qatrix.report.store import Store
 
 FailOn = Literal["unexpected", "diverged", "never"]
 STORE = "run.sqlite"
@@ -42,7 +41,8 @@ def run(
     fail_on: Annotated[
         FailOn,
         typer.Option(
-            "--fail-on", help="What gives exit code 1: anything unexpected, any difference even if expected, or nothing."
+            "--fail-on",
+            help="What gives exit code 1: anything unexpected, any difference even if expected, or nothing.",
         ),
     ] = "unexpected",
     pattern_cache: Annotated[

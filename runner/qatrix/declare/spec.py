@@ -33,7 +33,8 @@ class InputSpec:
 @dataclass(frozen=True, kw_only=True)
 class LayerSpec:
     """One layer: a call of a `torch.nn` class ("BatchNormNd" takes the case's dim), of `conv`
-    (the case's conv kind), or of another pattern, which is then in `pattern`."""
+    (the case's conv kind), or of another pattern, which is then in `pattern`.
+    """
 
     name: str
     call: Call
@@ -67,7 +68,8 @@ class PatternSpec:
 class ConvKind:
     """A kind of convolution: the `torch.nn` class ("ConvNd", "ConvTransposeNd") and the
     arguments it adds to every `conv(…)` call, expressions over that call's own arguments
-    (`groups: in_channels`)."""
+    (`groups: in_channels`).
+    """
 
     name: str
     about: str
@@ -182,7 +184,8 @@ class QuantizerSpec:
 @dataclass(frozen=True, kw_only=True)
 class CheckUse:
     """A suite's use of a named check: for the cases that have all values of `where`, with
-    the parameters of `with_`."""
+    the parameters of `with_`.
+    """
 
     check: GraphCheck
     where: Mapping[str, tuple[Value, ...]]

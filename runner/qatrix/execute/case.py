@@ -30,9 +30,8 @@ def run_case(case: Case, pipelines: Mapping[str, Pipeline] | None = None) -> Rec
     Torch's global random state is changed; everything else is left as it was.
     """
     started = time.perf_counter()
-    known = PIPELINES if pipelines is None else pipelines
     try:
-        record = _run(case, known)  # type: ignore[arg-type]  # a Mapping is invariant in its key type
+        record = _run(case, PIPELINES if pipelines is None else pipelines)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         record = _record(case, facts=_Facts(), error=report_error(error))
     return replace(record, seconds=time.perf_counter() - started)
@@ -45,7 +44,8 @@ class _Sight:
     outputs: dict[str, object] = field(default_factory=dict)
     steps: dict[str, list[float | None]] = field(default_factory=dict)
     checks: list[CheckOutcome] = field(default_factory=list)
-    counted: dict[str, int] = field(default_factory=dict)
+    fake_quantizes: int | None = None
+    ops: graphs.OpCounts | None = None
 
 
 @dataclass
@@ -99,15 +99,10 @@ class _Onlooker:
         sight.checks += [graphs.run_check(check, program, self.pipeline) for check in self._due(point)]
         if point == "prepare":
             sight.steps[point] = graphs.output_steps(program)
-            sight.counted["fake_quantizes"] = graphs.count_fake_quantizes(program)
+            sight.fake_quantizes = graphs.count_fake_quantizes(program)
         elif point == "convert":
             sight.steps[point] = graphs.output_steps(program)
-            ops = graphs.count_ops(program)
-            sight.counted |= {
-                "quantize_ops": ops.quantize,
-                "dequantize_ops": ops.dequantize,
-                "batch_norms_left": ops.batch_norms,
-            }
+            sight.ops = graphs.count_ops(program)
             sight.checks.append(self._deterministic(program, outputs))
 
     def _due(self, point: str) -> list[GraphCheck]:
@@ -131,11 +126,18 @@ class _Onlooker:
 
 
 def _with_counts(outcome: PipelineOutcome, sight: _Sight, reference: object) -> PipelineOutcome:
-    outcome = replace(outcome, **sight.counted)
-    if "convert" not in sight.outputs:
+    outcome = replace(outcome, fake_quantizes=sight.fake_quantizes)
+    if sight.ops is None:
         return outcome
     sqnr, note = numerics.sqnr_db(reference, sight.outputs["convert"])
-    return replace(outcome, sqnr_db=sqnr, notes=outcome.notes if note is None else (*outcome.notes, note))
+    return replace(
+        outcome,
+        quantize_ops=sight.ops.quantize,
+        dequantize_ops=sight.ops.dequantize,
+        batch_norms_left=sight.ops.batch_norms,
+        sqnr_db=sqnr,
+        notes=outcome.notes if note is None else (*outcome.notes, note),
+    )
 
 
 def _comparisons(case: Case, sights: Mapping[str, _Sight]) -> tuple[Comparison, ...]:

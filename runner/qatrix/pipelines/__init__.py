@@ -13,7 +13,6 @@ from typing import Final, Protocol
 
 from torch import Tensor, nn
 
-from qatrix.claims import PipelineName
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.pipelines import fx, pt2e
 
@@ -50,4 +49,5 @@ class Pipeline(Protocol):
         """The quantized program captured once more, as a deployment would."""
 
 
-PIPELINES: Final[Mapping[PipelineName, Pipeline]] = {"pt2e": pt2e, "fx": fx}
+# In the order in which they run and are shown; the names are those of claims.PipelineName.
+PIPELINES: Final[Mapping[str, Pipeline]] = {"pt2e": pt2e, "fx": fx}

@@ -165,7 +165,7 @@ def _is_op(node: fx.Node, part: str) -> bool:
 def _tensor_inputs(node: fx.Node) -> list[fx.Node]:
     """The nodes that an op takes, also those inside a list, each once, in order."""
     found: dict[fx.Node, None] = {}
-    fx.node.map_arg(node.args, lambda arg: found.setdefault(arg))
+    fx.node.map_arg(node.args, found.setdefault)
     return list(found)
 
 

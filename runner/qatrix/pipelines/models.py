@@ -28,6 +28,7 @@ from qatrix.expressions import (
     MethodCall,
     Name,
     Operation,
+    Return,
     Sequence,
     Slice,
     Statement,
@@ -143,8 +144,8 @@ class _ForwardGraph:
         for statement in statements:
             if isinstance(statement, Assign):
                 self._assign(statement)
-            else:
-                self._graph.output(self._value(getattr(statement, "value")))
+            elif isinstance(statement, Return):
+                self._graph.output(self._value(statement.value))
         self._graph.lint()
         return self._graph
 
@@ -209,7 +210,7 @@ def _function(name: str) -> Callable[..., object]:
     return found
 
 
-def _mentions_node(value: object) -> bool:
+def _mentions_node(value: Any) -> bool:
     found = False
 
     def note(node: fx.Node) -> fx.Node:

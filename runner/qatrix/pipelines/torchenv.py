@@ -148,7 +148,7 @@ def _import(name: str) -> types.ModuleType:
         with warnings.catch_warnings(), _quiet_pytree():
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - a broken install raises anything while it is imported
+    except Exception as error:
         package = name.partition(".")[0]
         msg = f"{name} cannot be imported ({type(error).__name__}: {error}); try: pip install {package}"
         raise PackageMissing(msg) from error

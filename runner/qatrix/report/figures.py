@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from typing import Final
 from urllib.parse import quote
 
 from qatrix.expressions import Value
@@ -15,6 +16,9 @@ NOT_MEASURED = "–"
 _ANCHOR_LENGTH = 300
 # Controls except tab and newline, directional marks, line separators, lone surrogates.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+# Whole numbers below this are written out.
+_EXACT_BELOW: Final = 1e6
+_MINUTE: Final = 60
 
 
 def number(value: float | None) -> str:
@@ -23,7 +27,7 @@ def number(value: float | None) -> str:
         return NOT_MEASURED
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
-    if value == int(value) and abs(value) < 1e6:
+    if value == int(value) and abs(value) < _EXACT_BELOW:
         return str(int(value))
     return f"{value:.3g}"
 
@@ -40,10 +44,10 @@ def seconds(value: float | None) -> str:
 
 def duration(value: float) -> str:
     """Seconds, minutes or hours in words: "4.2 s", "12 min 5 s", "2 h 10 min"."""
-    if not math.isfinite(value) or value < 60:
+    if not math.isfinite(value) or value < _MINUTE:
         return f"{seconds(value) if value < 1 else decibels(value)} s"
     minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
+    if minutes < _MINUTE:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
 
@@ -85,7 +89,7 @@ def href(case_id: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with what cannot be seen, or would reorder what follows, spelled out ("\\u202e")."""
+    r"""The text with what cannot be seen, or would reorder what follows, spelled out ("\u202e")."""
     return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

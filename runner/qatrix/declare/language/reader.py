@@ -15,7 +15,6 @@ from qatrix.expressions import (
     Expression,
     Index,
     Literal,
-    Name,
     Operation,
     Sequence,
     Slice,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer

@@ -74,10 +74,10 @@ def match_graph(statements: tuple[Statement, ...], graph: fx.Graph, scope: Mappi
     return nearest or Mismatch(path, "the graph is empty")
 
 
-def _root(statements: tuple[Statement, ...], scope: Mapping[str, object]) -> tuple[Expression, bool]:
+def _root(statements: tuple[Statement, ...], scope: Mapping[str, object]) -> tuple[Any, bool]:
     """The expression to match, with every assigned name replaced by what it stands for; and whether it is returned."""
-    assigned: dict[str, Expression] = {}
-    root: Expression = Name(ANYTHING)
+    assigned: dict[str, Any] = {}
+    root: Any = Name(ANYTHING)
     for statement in statements:
         if isinstance(statement, Assign):
             root = _Named(statement.targets[0], _resolved(statement.value, assigned, scope))

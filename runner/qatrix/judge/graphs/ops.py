@@ -65,7 +65,7 @@ def called_module(node: fx.Node) -> nn.Module | None:
 
 
 def module_name(module: nn.Module | None) -> str:
-    """ "fake_quantize", "observer", or the class's name in lower case."""
+    """What a module is called: "fake_quantize", "observer", or its class's name in lower case."""
     classes = {kind.__name__ for kind in type(module).__mro__}
     # By name, because torch.ao and torchao each have their own classes, and not every release has both.
     if "FakeQuantizeBase" in classes:
