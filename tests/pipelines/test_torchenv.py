@@ -12,7 +12,7 @@ def test_the_environment_names_versions_and_devices() -> None:
     environment = torchenv.environment()
 
     assert environment.packages["torch"] == torch.__version__.partition("+")[0]
-    assert set(environment.packages) == set(torchenv.PACKAGES)
+    assert set(environment.packages) == {*torchenv.PACKAGES, "qatrix"}
     assert "cpu" in environment.devices
 
 

@@ -21,10 +21,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from qatrix import __version__
 from qatrix.outcomes import Environment
 
 # What the report names; None where a package is not installed.
-PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "qatrix")
+PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy")
+# Cases run on one thread, so that sums are added up in one order whatever the machine.
+THREADS: Final = 1
 
 
 class PackageMissing(Exception):
@@ -125,9 +128,9 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
-        packages={name: _version(name) for name in PACKAGES},
+        packages={name: _version(name) for name in PACKAGES} | {"qatrix": __version__},
         devices=devices,
-        threads=torch.get_num_threads(),
+        threads=THREADS,
     )
 
 
