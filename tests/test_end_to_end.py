@@ -58,9 +58,7 @@ def test_two_runs_of_the_shipped_matrix_have_nothing_unexpected_and_the_same_num
     assert not any(case["unexpected"] for case in first)
 
 
-def test_the_readme_s_example_is_all_that_new_coverage_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_readme_s_example_is_all_that_new_coverage_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder("matrix"), "matrix")
     (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.DOTALL)
