@@ -12,8 +12,8 @@ import typer
 from pydantic import BaseModel
 
 from qatrix import outcomes
-from qatrix.cli import app, documents, environments, matrices, runs
 from qatrix.claims import Expectation
+from qatrix.cli import app, documents, environments, matrices, runs
 from qatrix.declare.load import load
 from qatrix.declare.schema import models
 from qatrix.resources import folder

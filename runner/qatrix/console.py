@@ -63,9 +63,11 @@ class _Printer:
 class Console:
     """Standard output for results, standard error for everything about them."""
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
-        self._out = _Printer(sys.stdout)
-        self._err = _Printer(sys.stderr)
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, out: TextIO | None = None, err: TextIO | None = None
+    ) -> None:
+        self._out = _Printer(out or sys.stdout)
+        self._err = _Printer(err or sys.stderr)
         self._quiet = quiet
         self._verbose = verbose
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,18 +47,25 @@ def test_the_store_names_what_was_started_and_what_was_not(path: Path) -> None:
         assert store.started() == ("s/b",)
 
 
-def _die_after_start(path: Path) -> None:
-    store = Store.create(path, make_run(finished=False))
-    store.plan(["s/a", "s/b"])
-    store.finish(FIRST)
-    store.start("s/b")
-    os._exit(9)
+DIES_AFTER_START = """
+import os, sys
+from pathlib import Path
+from qatrix.report.store import Store
+from support.records import make_record, make_run
+
+store = Store.create(Path(sys.argv[1]), make_run(finished=False))
+store.plan(["s/a", "s/b"])
+store.finish(make_record("s/a"))
+store.start("s/b")
+os._exit(9)
+"""
 
 
 def test_a_killed_process_leaves_the_name_of_its_case_and_all_finished_records(path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_die_after_start, args=(path,))
-    process.start()
-    process.join()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", DIES_AFTER_START, str(path)], env=environment, check=False)
+
+    assert done.returncode == 9
     with Store.open(path) as store:
         assert store.started() == ("s/b",)
         assert store.records() == (FIRST,)

@@ -1,0 +1,49 @@
+"""doctor: what this environment has, and what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from qatrix.cli import run
+from qatrix.cli.collaborators import Collaborators, _environment
+from qatrix.errors import EnvironmentUnusable
+from qatrix.pipelines import fx, pt2e
+from support.project import Project
+
+pytestmark = pytest.mark.torch
+
+
+def test_doctor_tells_versions_engines_and_pipelines(project: Project) -> None:
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    assert "torch 2.15.0\n" in ended.out
+    assert "pipeline pt2e: ready\npipeline fx: ready\npattern cache: applies\n" in ended.out
+
+
+def test_doctor_names_a_missing_pipeline(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pt2e, "missing", lambda: "torchao cannot be imported; try: pip install torchao")
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    assert "pipeline pt2e: torchao cannot be imported; try: pip install torchao\n" in ended.out
+
+
+def test_where_no_pipeline_is_ready_the_exit_code_is_3(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (pt2e, fx):
+        monkeypatch.setattr(module, "missing", lambda: "gone")
+    ended = project.run("doctor")
+
+    assert ended.code == 3
+    assert "error: no pipeline can run here" in ended.err
+
+
+def test_the_real_environment_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor"], Collaborators()) == 0
+    assert "device cpu: " in capsys.readouterr().out
+
+
+def test_torch_that_cannot_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "qatrix.pipelines.torchenv", None)
+    with pytest.raises(EnvironmentUnusable, match="pip install torch torchvision torchao"):
+        _environment()

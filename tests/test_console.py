@@ -1,0 +1,97 @@
+"""The console: plain lines in a pipe, colour and a bar on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from qatrix.console import Console, counts_line
+from qatrix.errors import Problem, Source, UsageError
+from support.records import make_diverged, make_record, make_skipped
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal with colour."""
+    for name in ("NO_COLOR", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return Terminal()
+
+
+PROBLEM = Problem(
+    source=Source(file="m.yaml", line=3, column=5),
+    message="unknown conv kind 'convv'",
+    at="suite 'conv', axis 'conv', item 2",
+    expected="conv or conv_transpose",
+    hint="did you mean 'conv'?",
+)
+
+
+def test_a_problem_is_told_in_four_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().problem(PROBLEM)
+
+    assert capsys.readouterr().err == (
+        "m.yaml:3:5: error: unknown conv kind 'convv'\n"
+        "    at suite 'conv', axis 'conv', item 2\n"
+        "    expected conv or conv_transpose\n"
+        "    did you mean 'conv'?\n"
+    )
+
+
+def test_an_error_of_several_lines_is_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().error(UsageError("one\ntwo"))
+
+    assert capsys.readouterr().err == "error: one\n    two\n"
+
+
+def test_text_that_looks_like_markup_is_printed_as_it_is(terminal: Terminal) -> None:
+    Console(err=terminal).note("[bold]x[/bold] :smile:", style="yellow")
+
+    assert "[bold]x[/bold] :smile:" in terminal.getvalue()
+    assert "\x1b[33m" in terminal.getvalue()
+
+
+def test_counts_name_the_worst_last() -> None:
+    records = [make_diverged("s/a"), make_record("s/b"), make_record("s/c"), make_skipped("s/d")]
+
+    assert counts_line(records) == "2 exact, 1 skipped, 1 diverged"
+    assert counts_line([]) == "nothing"
+
+
+def test_a_terminal_has_a_bar_and_lines_for_what_is_unexpected(terminal: Terminal) -> None:
+    with Console(err=terminal).progress(2) as progress:
+        for record in (make_record("s/fine"), make_diverged("s/apart", unexpected=True, unexpected_because="news")):
+            progress.started(record.case_id)
+            progress.finished(record)
+    text = terminal.getvalue()
+
+    assert "s/apart" in text
+    assert "news" in text
+    assert "2/2" in text
+
+
+def test_verbose_tells_every_case_beside_the_bar(terminal: Terminal) -> None:
+    with Console(verbose=True, err=terminal).progress(1) as progress:
+        progress.started("s/" + "long" * 30)
+        progress.finished(make_record("s/fine"))
+
+    assert "s/fine" in terminal.getvalue()
+
+
+def test_quiet_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(quiet=True)
+    console.note("hush")
+    with console.progress(1) as progress:
+        progress.started("s/a")
+        progress.finished(make_record("s/a"))
+
+    assert capsys.readouterr().err == ""
