@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from qatrix.cli import run as run_command
 from qatrix.cli.collaborators import Collaborators
 from qatrix.declare.spec import Case
 from qatrix.errors import EnvironmentUnusable
+from qatrix.execute.options import Execution, default_workers
 from qatrix.outcomes import Environment, Record
-from support.project import Project, ended_with, exact
+from support.project import ENVIRONMENT, Project, ended_with, exact
 
 REPORTS = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md", "run.sqlite"}
 
@@ -37,7 +39,8 @@ def test_a_run_writes_its_reports_and_says_where(project: Project) -> None:
 def test_a_run_tells_each_case_as_it_ends(project: Project) -> None:
     lines = project.run("run", "--case", "first").err.splitlines()
 
-    assert lines[0].endswith(": 2 cases; torch 2.15.0, torchao 0.18.0")
+    assert lines[0].endswith("; torch 2.15.0, torchao 0.18.0")
+    assert ": 2 cases, " in lines[0]
     assert lines[1] == "[1/2] ✓ exact           0.25 s  first/linear/bias=true,quantizer=int8,device=cpu"
 
 
@@ -107,7 +110,7 @@ def test_an_interrupted_run_keeps_what_is_done(project: Project) -> None:
 
     assert ended.code == 130
     assert "declared 4 = 3 exact + 1 not run\n" in ended.out
-    assert "interrupted: 3 of 4 cases are done and kept\n" in ended.out
+    assert "interrupted: 3 of 4 cases are done and kept\ngo on with: qatrix run --resume\n" in ended.out
     assert len(cases) == 3
 
 
@@ -140,10 +143,10 @@ def test_an_output_folder_that_cannot_be_made_is_told_before_anything_runs(proje
 
 def test_the_pattern_cache_can_be_turned_off(project: Project) -> None:
     project.run("run", "--no-pattern-cache")
-    assert project.execution.pattern_cache is False
+    assert project.execution.options == Execution(workers=default_workers(), timeout=600.0, pattern_cache=False)
 
     project.run("run")
-    assert project.execution.pattern_cache is True
+    assert project.execution.options == Execution(workers=default_workers(), timeout=600.0)
 
 
 def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(
@@ -240,3 +243,69 @@ def test_a_store_of_another_schema_version_is_refused(project: Project) -> None:
 
     assert ended.code == 2
     assert "99" in ended.err
+
+
+def test_limits_go_to_the_workers(project: Project) -> None:
+    project.run("run", "--workers", "3", "--timeout", "7.5", "--memory-limit", "512")
+
+    assert project.execution.options == Execution(workers=3, timeout=7.5, memory_limit=512 * 2**20)
+
+
+def test_a_run_says_the_command_that_made_it(project: Project) -> None:
+    project.run("run", "matrix/small.yaml", "--case", "first/*")
+    run = json.loads((project.path / "reports/latest/results.json").read_text())["run"]
+
+    assert run["command"] == ["qatrix", "run", "matrix/small.yaml", "--case", "first/*"]
+
+
+def cases_of(folder: Path) -> list[dict[str, object]]:
+    cases: list[dict[str, object]] = json.loads((folder / "results.json").read_text())["cases"]
+    return cases
+
+
+def test_resume_runs_what_is_left_and_equals_an_uninterrupted_run(project: Project) -> None:
+    project.run("run")
+    whole = cases_of(project.path / "reports/latest")
+    project.execution.ran, project.execution.interrupted_after = [], 3
+    project.run("run")
+    project.execution.ran, project.execution.interrupted_after = [], None
+    ended = project.run("run", "--resume")
+
+    assert ended.code == 0, ended
+    assert project.execution.ran == ["second/linear/quantizer=int8,device=cuda"]
+    assert ": 1 of 4 cases left, " in ended.err
+    assert "declared 4 = 4 exact\n" in ended.out
+    assert (project.path / "reports/latest").readlink() == Path("20261123-120000-2")
+    assert cases_of(project.path / "reports/latest") == whole
+
+
+def test_resume_of_a_finished_run_runs_nothing(project: Project) -> None:
+    project.run("run")
+    project.execution.ran = []
+    ended = project.run("run", "--resume")
+
+    assert (ended.code, project.execution.ran) == (0, [])
+
+
+def test_resume_of_another_selection_is_refused(project: Project) -> None:
+    project.run("run", "--case", "first")
+    ended = project.run("run", "--resume")
+
+    assert ended.code == 2
+    assert "cannot be resumed: it has 2 cases, 2 of which are among the 4 selected now" in ended.err
+
+
+def test_resume_in_another_environment_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.run("run")
+    other = replace(ENVIRONMENT, python="3.14.0")
+    code = run_command(["run", "--resume"], Collaborators(execute=project.execution, environment=lambda: other))
+
+    assert code == 2
+    assert "it was made in another environment" in capsys.readouterr().err
+
+
+def test_resume_without_a_run_says_what_is_missing(project: Project) -> None:
+    ended = project.run("run", "--resume")
+
+    assert ended.code == 2
+    assert "there is no run store at" in ended.err

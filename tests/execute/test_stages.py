@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from qatrix.execute.case import run_case
+from qatrix.execute.options import Execution
 from qatrix.execute.stages import StageClock, StageFailed, set_training
 from qatrix.execute.workers import execute
 from qatrix.outcomes import STAGES
@@ -84,7 +85,9 @@ def test_cases_run_in_order_on_one_thread_and_announce_themselves() -> None:
     started: list[str] = []
     threads = torch.get_num_threads()
     try:
-        records = list(execute(cases, pattern_cache=False, on_start=lambda case: started.append(case.case_id)))
+        records = list(
+            execute(cases, options=Execution(pattern_cache=False), on_start=lambda case: started.append(case.case_id))
+        )
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)

@@ -13,6 +13,7 @@ import pytest
 
 from qatrix.cli import run
 from qatrix.cli.collaborators import Collaborators
+from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ class FakeExecution:
     records: Callable[[Case], Record] | None = None
     interrupted_after: int | None = None
     ran: list[str] = field(default_factory=list)
-    pattern_cache: bool | None = None
+    options: Execution | None = None
 
     def __call__(
-        self, cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]
+        self, cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]
     ) -> Iterator[Record]:
-        self.pattern_cache = pattern_cache
+        self.options = options
         for case in cases:
             if self.interrupted_after == len(self.ran):
                 raise KeyboardInterrupt

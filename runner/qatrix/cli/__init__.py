@@ -6,6 +6,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -72,7 +73,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     from qatrix.cli import documents, environments, matrices, runs  # noqa: F401 - each registers its verbs
 
     try:
-        code = app(list(argv), standalone_mode=False, obj=collaborators)
+        code = app(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv)))
     except QatrixError as error:
         return _refused(error)
     except _WrongArguments as error:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from qatrix.errors import EnvironmentUnusable
+from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ class Execute(Protocol):
     """Runs cases and yields their records, without expectations, in any order."""
 
     def __call__(
-        self, cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]
+        self, cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]
     ) -> Iterator[Record]:
         """The records, as the cases end."""
 
 
-def _execute(cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]) -> Iterator[Record]:
+def _execute(cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]) -> Iterator[Record]:
     from qatrix.execute.workers import execute
 
-    return execute(cases, pattern_cache=pattern_cache, on_start=on_start)
+    return execute(cases, options=options, on_start=on_start)
 
 
 def _environment() -> Environment:
@@ -46,8 +47,9 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Collaborators:
-    """The effects that commands have on the world; the defaults are the real ones."""
+    """The effects that commands have on the world, the defaults being the real ones; `argv` is the command's."""
 
     execute: Execute = _execute
     environment: Callable[[], Environment] = _environment
     now: Callable[[], datetime] = _now
+    argv: tuple[str, ...] = ()

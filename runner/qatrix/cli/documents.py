@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
-from qatrix.cli.runs import STORE
+from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:

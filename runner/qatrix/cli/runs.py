@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,16 +16,16 @@ from qatrix import __version__
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.matrices import AllowModules, CaseGlobs, Only, Paths, load_matrix, selected_cases
-from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, OutputError, Problem
-from qatrix.outcomes import UNREMARKABLE, Record, Run
+from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
+from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED
+from qatrix.execute.options import Execution, default_workers
+from qatrix.outcomes import UNREMARKABLE, Record
 
 if TYPE_CHECKING:
     from qatrix.console import Console
-    from qatrix.declare.expected import ExpectationTable
     from qatrix.declare.spec import Case
 
 FailOn = Literal["unexpected", "diverged", "never"]
-STORE = "run.sqlite"
 
 
 @app.command()
@@ -52,15 +51,35 @@ def run(
             help="Export each conv-bn pattern of PT2E once, or on every call as torchao does: slower, the same bits.",
         ),
     ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            metavar="N",
+            help="Worker processes; 0 runs in this process, for debugging. Default: by cores and free memory.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Stop a case that takes longer.")
+    ] = 600.0,
+    memory_limit: Annotated[
+        int | None,
+        typer.Option("--memory-limit", min=1, metavar="MIB", help="Stop a worker whose resident memory outgrows this."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with DIR/latest, which was interrupted or killed: run what is left.")
+    ] = False,
     allow_module: AllowModules = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")] = False,
 ) -> int:
     """Run the cases through every pipeline and write the report.
 
-    A record is kept as each case ends. The report is in DIR/latest: index.html,
-    results.json, results.csv, junit.xml, summary.md, and run.sqlite, which they are made of.
-    Ctrl-C keeps what is done and reports it.
+    Cases run in worker processes; one that hangs, crashes or eats memory becomes a record,
+    and the rest goes on. A record is kept as each case ends. The report is in DIR/latest:
+    index.html, results.json, results.csv, junit.xml, summary.md, and run.sqlite, which they
+    are made of. Ctrl-C keeps what is done and reports it; --resume goes on from there.
 
     \b
       qatrix run
@@ -72,81 +91,50 @@ def run(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
-    plan = _plan(tools, load_matrix(paths, allow_module), case, only, out)
-    _announce(console, plan)
+    selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only)
+    plan = resumed_plan(tools, matrix, selected, out) if resume else new_plan(tools, matrix, selected, out)
+    options = Execution(
+        workers=default_workers() if workers is None else workers,
+        timeout=timeout,
+        memory_limit=None if memory_limit is None else memory_limit * 2**20,
+        pattern_cache=pattern_cache,
+    )
+    _announce(console, plan, options)
     began = time.monotonic()
-    finished = _execute(tools, console, plan, pattern_cache=pattern_cache)
+    finished = _execute(tools, console, plan, options)
     records = _close(plan, seconds=time.monotonic() - began, finished=finished)
     write_reports(plan.folder / STORE, plan.folder)
-    _point_latest(out, plan.folder)
     _conclude(console, plan, records)
     if not finished:
-        console.line(f"interrupted: {len(records)} of {len(plan.cases)} cases are done and kept", style="bold")
+        console.line(f"interrupted: {len(records)} of {plan.run.declared} cases are done and kept", style="bold")
+        console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED
     return EXIT_UNEXPECTED if any(_counts_as_failure(record, fail_on) for record in records) else EXIT_OK
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """All that is settled before the first case runs."""
-
-    cases: tuple[Case, ...]
-    expectations: ExpectationTable
-    run: Run
-    folder: Path
-
-
-def _plan(
-    tools: Collaborators, matrix: object, case: Sequence[str] | None, only: Sequence[str] | None, out: Path
-) -> _Plan:
-    from qatrix.declare.expected import ExpectationTable
-    from qatrix.declare.spec import Matrix
-
-    assert isinstance(matrix, Matrix)
-    selected = selected_cases(matrix, case, only)
-    started = tools.now()
-    run_folder = _new_folder(out, f"{started:%Y%m%d-%H%M%S}")
-    environment = tools.environment()
-    table = ExpectationTable(matrix.expectations, environment.packages)
-    warnings = (*selected.problems, *table.stale(selected.declared))
-    return _Plan(
-        cases=selected.cases,
-        expectations=table,
-        folder=run_folder,
-        run=Run(
-            id=run_folder.name,
-            started=started.isoformat(timespec="seconds"),
-            seconds=0.0,
-            command=_command(case, only),
-            environment=environment,
-            declared=len(selected.cases),
-            dropped=selected.dropped,
-            warnings=tuple(map(_sentence, warnings)),
-        ),
-    )
-
-
-def _announce(console: Console, plan: _Plan) -> None:
-    packages = plan.run.environment.packages
+def _announce(console: Console, plan: Plan, options: Execution) -> None:
+    packages = {name: version for name, version in plan.run.environment.packages.items() if name != "qatrix"}
     versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
-    console.note(f"qatrix {__version__}: {len(plan.cases)} cases; {versions}")
+    done = plan.run.declared - len(plan.cases)
+    left = f"{len(plan.cases)} of {plan.run.declared} cases left" if done else f"{len(plan.cases)} cases"
+    where = f"{options.workers} worker{'' if options.workers == 1 else 's'}" if options.workers else "in this process"
+    console.note(f"qatrix {__version__}: {left}, {where}; {versions}")
 
 
-def _execute(tools: Collaborators, console: Console, plan: _Plan, *, pattern_cache: bool) -> bool:
+def _execute(tools: Collaborators, console: Console, plan: Plan, options: Execution) -> bool:
     """Run all cases and keep each record as it comes; whether the run came to its end."""
     from qatrix.judge.verdict import with_expectation
     from qatrix.report.store import Store
 
     devices = {case.case_id: case.device.name for case in plan.cases}
-    with Store.create(plan.folder / STORE, plan.run) as store, console.progress(len(plan.cases)) as progress:
-        store.plan(devices)
+    with Store.open(plan.folder / STORE) as store, console.progress(len(plan.cases)) as progress:
 
         def on_start(case: Case) -> None:
             store.start(case.case_id)
             progress.started(case.case_id)
 
         try:
-            for record in tools.execute(plan.cases, pattern_cache=pattern_cache, on_start=on_start):
+            for record in tools.execute(plan.cases, options=options, on_start=on_start):
                 expectation = plan.expectations.for_case(record.case_id, devices[record.case_id])
                 judged = with_expectation(record, expectation)
                 store.finish(judged)
@@ -156,12 +144,12 @@ def _execute(tools: Collaborators, console: Console, plan: _Plan, *, pattern_cac
     return True
 
 
-def _close(plan: _Plan, *, seconds: float, finished: bool) -> tuple[Record, ...]:
+def _close(plan: Plan, *, seconds: float, finished: bool) -> tuple[Record, ...]:
     """End the run in its store; its records. Every declared case must have ended in exactly one verdict."""
     from qatrix.report.store import Store
 
     with Store.open(plan.folder / STORE) as store:
-        store.end(replace(plan.run, seconds=seconds, finished=finished))
+        store.end(replace(plan.run, seconds=plan.run.seconds + seconds, finished=finished))
         records = store.records()
         unfinished = len(store.unfinished())
     if len(records) + unfinished != plan.run.declared or (finished and unfinished):
@@ -170,7 +158,7 @@ def _close(plan: _Plan, *, seconds: float, finished: bool) -> tuple[Record, ...]
     return records
 
 
-def _conclude(console: Console, plan: _Plan, records: Sequence[Record]) -> None:
+def _conclude(console: Console, plan: Plan, records: Sequence[Record]) -> None:
     """Warnings, what is unexpected, and the sum of all verdicts, each with its number."""
     from qatrix.console import counts_line
 
@@ -196,42 +184,3 @@ def _counts_as_failure(record: Record, fail_on: FailOn) -> bool:
     if fail_on == "never":
         return False
     return record.unexpected or (fail_on == "diverged" and record.verdict not in UNREMARKABLE)
-
-
-def _new_folder(out: Path, name: str) -> Path:
-    """A folder for this run that nothing else has; made before anything runs, so that a full disk costs no work."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1000):
-            made = out / (name if number == 1 else f"{name}-{number}")
-            try:
-                made.mkdir()
-            except FileExistsError:
-                continue
-            return made
-    except OSError as error:
-        msg = f"cannot write to {out}: {error.strerror or error}; name another folder with --out"
-        raise OutputError(msg) from error
-    msg = f"{out} holds a thousand runs of this second; name another folder with --out"
-    raise OutputError(msg)
-
-
-def _point_latest(out: Path, run_folder: Path) -> None:
-    """Make out/latest point at the run: a link, or where links cannot be made a file that names it."""
-    latest, fresh = out / "latest", out / f".latest-{os.getpid()}"
-    try:
-        fresh.symlink_to(run_folder.name, target_is_directory=True)
-        fresh.replace(latest)
-    except OSError:
-        (out / "latest.txt").write_text(f"{run_folder.name}\n", encoding="utf-8")
-
-
-def _command(case: Sequence[str] | None, only: Sequence[str] | None) -> tuple[str, ...]:
-    """The command line that makes the same selection."""
-    selectors = [text for glob in case or () for text in ("--case", shlex.quote(glob))]
-    selectors += [text for value in only or () for text in ("--only", shlex.quote(value))]
-    return ("qatrix", "run", *selectors)
-
-
-def _sentence(problem: Problem) -> str:
-    return f"{problem.source}: {problem.message}" if problem.source else problem.message

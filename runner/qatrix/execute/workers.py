@@ -1,25 +1,173 @@
-"""Where cases run: one after the other, in this process."""
+"""Where cases run: in forked workers that a bad case cannot hurt, or in this process.
+
+Workers are forked from one process that has imported torch and torchao (a forkserver), so
+that the driver never touches a GPU and a new worker costs milliseconds. The pool is
+pebble's: it tells which task a dead worker had, and stops a task that hangs.
+"""
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
+import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import TimeoutError as TaskTimeout
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
 
-import torch
+from pebble import ProcessExpired, ProcessPool
 
+from qatrix.claims import Verdict
 from qatrix.declare.spec import Case
-from qatrix.execute.case import run_case
-from qatrix.outcomes import Record
-from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
-from qatrix.pipelines.torchenv import THREADS
+from qatrix.execute import isolation
+from qatrix.execute.options import Execution
+from qatrix.outcomes import ErrorReport, Record
+
+RunCase = Callable[[Case], Record]
+PRELOAD: Final = ("qatrix.execute.preload",)
 
 
-def execute(cases: Sequence[Case], *, pattern_cache: bool, on_start: Callable[[Case], None]) -> Iterator[Record]:
-    """The cases' records in order; `on_start` is called before a case runs."""
-    torch.set_num_threads(THREADS)
-    with ExitStack() as stack:
-        if pattern_cache:
-            stack.enter_context(memoised_patterns())
+def execute(
+    cases: Sequence[Case],
+    *,
+    options: Execution,
+    on_start: Callable[[Case], None],
+    run: RunCase | None = None,
+    preload: Sequence[str] = PRELOAD,
+) -> Iterator[Record]:
+    """The cases' records as they end; `on_start` is called when a case is given to a worker.
+
+    Every case ends in exactly one record: a worker that dies makes a `crashed` one, a case
+    that runs longer than `options.timeout` a `timed_out` one, and the rest goes on.
+    """
+    if options.workers == 0:
+        return _in_this_process(cases, options, on_start, run)
+    return _in_workers(cases, options, on_start, run, preload)
+
+
+def _in_this_process(
+    cases: Sequence[Case], options: Execution, on_start: Callable[[Case], None], run: RunCase | None
+) -> Iterator[Record]:
+    with _torch_ready(pattern_cache=options.pattern_cache) if run is None else nullcontext(run) as ready:
         for case in cases:
             on_start(case)
-            yield run_case(case)
+            yield ready(case)
+
+
+def _in_workers(
+    cases: Sequence[Case],
+    options: Execution,
+    on_start: Callable[[Case], None],
+    run: RunCase | None,
+    preload: Sequence[str],
+) -> Iterator[Record]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    with tempfile.TemporaryDirectory(prefix="qatrix-") as folder:
+        pool = ProcessPool(
+            max_workers=min(options.workers, max(1, len(cases))),
+            initializer=isolation.enter,
+            initargs=(folder, options.memory_limit),
+            context=context,
+        )
+        try:
+            yield from _scheduled(pool, cases, options, on_start, run, folder)
+            pool.close()
+        finally:
+            pool.stop()
+            pool.join()
+
+
+def _scheduled(
+    pool: ProcessPool,
+    cases: Sequence[Case],
+    options: Execution,
+    on_start: Callable[[Case], None],
+    run: RunCase | None,
+    folder: str,
+) -> Iterator[Record]:
+    """Give every worker one case at a time, so that `on_start` names exactly what is in flight."""
+    waiting = iter(cases)
+    flying: dict[Any, tuple[Case, float]] = {}
+    while True:
+        for case in waiting:
+            on_start(case)
+            arguments = (case, options.pattern_cache, run)
+            future = pool.schedule(_one_case, args=arguments, timeout=options.timeout)
+            flying[future] = (case, time.perf_counter())
+            if len(flying) >= options.workers:
+                break
+        if not flying:
+            return
+        done, _ = wait(flying, return_when=FIRST_COMPLETED)
+        for landed in done:
+            case, started = flying.pop(landed)
+            yield _landed(landed, case, time.perf_counter() - started, options, folder)
+
+
+def _landed(future: Any, case: Case, seconds: float, options: Execution, folder: str) -> Record:
+    """The record of a case that came back, or of one that did not."""
+    try:
+        record: Record = future.result()
+    except ProcessExpired as death:
+        told = _manner(death.exitcode, options)
+        return lost_case(case, "crashed", told, seconds, isolation.output_tail(folder, death.pid))
+    except TaskTimeout:
+        return lost_case(case, "timed_out", f"stopped after {options.timeout:g} seconds", seconds, None)
+    except Exception as error:  # noqa: BLE001 - a record that cannot travel is a case lost, not a run
+        return lost_case(case, "crashed", f"no record came back: {type(error).__name__}: {error}", seconds, None)
+    return record
+
+
+def lost_case(case: Case, verdict: Verdict, reason: str, seconds: float, output: str | None) -> Record:
+    """The record of a case whose process did not live to tell."""
+    return Record(
+        case_id=case.case_id,
+        suite=case.suite,
+        axes=dict(case.axes),
+        verdict=verdict,
+        summary=reason,
+        seed=case.seed,
+        seconds=seconds,
+        reason=reason,
+        error=ErrorReport(type=verdict, message=reason, traceback=output) if output else None,
+        source=case.source,
+    )
+
+
+def _manner(code: int | None, options: Execution) -> str:
+    """How a process died, in words."""
+    if code == isolation.MEMORY_EXIT and options.memory_limit is not None:
+        return f"the case's process outgrew its memory limit of {options.memory_limit / 2**20:.0f} MiB"
+    if code is not None and code < 0:
+        return f"the case's process died by signal {signal.Signals(-code).name}"
+    return f"the case's process left with exit code {code}"
+
+
+def _one_case(case: Case, pattern_cache: bool, run: RunCase | None) -> Record:  # noqa: FBT001 - called through the pool
+    """Runs in a worker."""
+    isolation.begin_case()
+    return (run or _worker_ready(pattern_cache))(case)
+
+
+@functools.cache
+def _worker_ready(pattern_cache: bool) -> RunCase:  # noqa: FBT001 - a key of the cache
+    """Get a worker ready for its first case; it stays so for as long as it lives."""
+    return isolation.KEPT.enter_context(_torch_ready(pattern_cache=pattern_cache))
+
+
+@contextmanager
+def _torch_ready(*, pattern_cache: bool) -> Iterator[RunCase]:
+    """What runs a case, with torch as cases need it: one thread, and the patterns memoised."""
+    import torch
+
+    from qatrix.execute.case import run_case
+    from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
+    from qatrix.pipelines.torchenv import THREADS
+
+    torch.set_num_threads(THREADS)
+    with memoised_patterns() if pattern_cache else nullcontext():
+        yield run_case

@@ -1,0 +1,125 @@
+"""What is settled before the first case runs: the cases, the run's folder and its store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qatrix.cli.collaborators import Collaborators
+from qatrix.errors import OutputError, Problem, UsageError
+from qatrix.outcomes import Run
+
+if TYPE_CHECKING:
+    from qatrix.declare.expected import ExpectationTable
+    from qatrix.declare.selection import Selected
+    from qatrix.declare.spec import Case, Matrix
+
+STORE: Final = "run.sqlite"
+LATEST: Final = "latest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The cases that are to be run now, and the run that they belong to, whose store is open to them."""
+
+    cases: tuple[Case, ...]
+    expectations: ExpectationTable
+    run: Run
+    folder: Path
+
+
+def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
+    """A run of all selected cases in a folder of its own; `latest` points at it from now on."""
+    from qatrix.declare.expected import ExpectationTable
+    from qatrix.report.store import Store
+
+    started = tools.now()
+    folder = _new_folder(out, f"{started:%Y%m%d-%H%M%S}")
+    environment = tools.environment()
+    table = ExpectationTable(matrix.expectations, environment.packages)
+    run = Run(
+        id=folder.name,
+        started=started.isoformat(timespec="seconds"),
+        seconds=0.0,
+        command=("qatrix", *tools.argv),
+        environment=environment,
+        declared=len(selected.cases),
+        dropped=selected.dropped,
+        warnings=tuple(map(_sentence, (*selected.problems, *table.stale(selected.declared)))),
+    )
+    with Store.create(folder / STORE, run) as store:
+        store.plan(case.case_id for case in selected.cases)
+    _point_latest(out, folder)
+    return Plan(cases=selected.cases, expectations=table, run=run, folder=folder)
+
+
+def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
+    """What is left of the newest run; raises UsageError where that was a run of something else."""
+    from qatrix.declare.expected import ExpectationTable
+    from qatrix.report.store import Store
+
+    folder = _latest_folder(out)
+    with Store.open(folder / STORE) as store:
+        run, left = store.run(), frozenset(store.unfinished())
+        planned = left | {record.case_id for record in store.records()}
+    environment = tools.environment()
+    ids = {case.case_id for case in selected.cases}
+    if ids != planned:
+        _refuse(
+            folder, f"it has {len(planned)} cases, {len(planned & ids)} of which are among the {len(ids)} selected now"
+        )
+    if environment != run.environment:
+        _refuse(folder, "it was made in another environment")
+    return Plan(
+        cases=tuple(case for case in selected.cases if case.case_id in left),
+        expectations=ExpectationTable(matrix.expectations, environment.packages),
+        run=run,
+        folder=folder,
+    )
+
+
+def _refuse(folder: Path, reason: str) -> None:
+    msg = f"{folder} cannot be resumed: {reason}\nresume with the command that began it, or leave out --resume"
+    raise UsageError(msg)
+
+
+def _latest_folder(out: Path) -> Path:
+    """The folder that `latest`, or latest.txt where links cannot be made, points at."""
+    named = out / f"{LATEST}.txt"
+    if not (out / LATEST).is_dir() and named.is_file():
+        return out / named.read_text(encoding="utf-8").strip()
+    return (out / LATEST).resolve()
+
+
+def _new_folder(out: Path, name: str) -> Path:
+    """A folder for this run that nothing else has; made before anything runs, so that a full disk costs no work."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            made = out / (name if number == 1 else f"{name}-{number}")
+            try:
+                made.mkdir()
+            except FileExistsError:
+                continue
+            return made
+    except OSError as error:
+        msg = f"cannot write to {out}: {error.strerror or error}; name another folder with --out"
+        raise OutputError(msg) from error
+    msg = f"{out} holds a thousand runs of this second; name another folder with --out"
+    raise OutputError(msg)
+
+
+def _point_latest(out: Path, run_folder: Path) -> None:
+    """Make out/latest point at the run: a link, or where links cannot be made a file that names it."""
+    latest, fresh = out / LATEST, out / f".latest-{os.getpid()}"
+    try:
+        fresh.symlink_to(run_folder.name, target_is_directory=True)
+        fresh.replace(latest)
+    except OSError:
+        (out / f"{LATEST}.txt").write_text(f"{run_folder.name}\n", encoding="utf-8")
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.source}: {problem.message}" if problem.source else problem.message

@@ -1,0 +1,76 @@
+"""What a worker process does around its cases: limits, and what they print."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+# A worker that outgrows its memory limit leaves with this code, so that the driver can name the reason.
+MEMORY_EXIT: Final = 77
+_OUTPUT_BYTES: Final = 16 * 2**20
+_TAIL_BYTES: Final = 4000
+_POLL_SECONDS: Final = 0.05
+
+
+def enter(folder: str, memory_limit: int | None) -> None:
+    """Set up a worker: its output goes to a bounded file, Ctrl-C is the driver's, memory is watched.
+
+    Must not fail and imports nothing heavy: a worker that dies here takes its task with it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Writing past the bound raises OSError in the case that prints too much.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_OUTPUT_BYTES, resource.RLIM_INFINITY))
+    # A crash is a record; a core file of a process that holds torch is gigabytes.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    descriptor = os.open(output_path(folder, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+    if memory_limit is not None:
+        threading.Thread(target=_watch_memory, args=(memory_limit,), daemon=True).start()
+
+
+def begin_case() -> None:
+    """Forget what the case before printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    with contextlib.suppress(OSError):
+        os.ftruncate(1, 0)
+
+
+def output_path(folder: str, pid: int) -> Path:
+    """The file that holds what a worker prints."""
+    return Path(folder) / f"{pid}.txt"
+
+
+def output_tail(folder: str, pid: int) -> str | None:
+    """The end of what a worker printed, None where it printed nothing."""
+    try:
+        with output_path(folder, pid).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            return file.read().decode(errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _watch_memory(limit: int) -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    with Path("/proc/self/statm").open(encoding="ascii") as file:
+        while True:
+            file.seek(0)
+            if int(file.read().split()[1]) * page > limit:
+                os._exit(MEMORY_EXIT)
+            time.sleep(_POLL_SECONDS)
+
+
+# The contexts that stay entered for as long as a worker lives.
+KEPT: Final = ExitStack()

@@ -1,0 +1,40 @@
+"""How cases are executed: in how many processes, and within which limits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+_GIB: Final = 2**30
+# A worker that holds torch, torchao and the patterns of PT2E stays below this on resnet18
+# (1.1 GB resident, `/usr/bin/time -v qatrix run --case resnet18 --workers 0`).
+_WORKER_BYTES: Final = 1.5 * _GIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """`workers` 0 runs every case in this process, without limits; `timeout` is in seconds per
+    case, `memory_limit` in bytes of resident memory per worker, None for no limit.
+    """
+
+    workers: int = 0
+    timeout: float | None = None
+    memory_limit: int | None = None
+    pattern_cache: bool = True
+
+
+def default_workers() -> int:
+    """As many workers as there are cores, fewer where the memory that is free does not hold them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(_available_bytes() // _WORKER_BYTES)))
+
+
+def _available_bytes() -> float:
+    """Memory that could be used without swapping; plenty where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+            fields = dict(line.split(":", 1) for line in file)
+        return float(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return float("inf")
