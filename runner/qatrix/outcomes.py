@@ -173,6 +173,11 @@ class Run:
     `declared` is the number of selected cases; `dropped` what the expansion left out;
     `warnings` are stale expectations and excludes, as sentences; `command` the arguments
     that made the run; `started` is ISO 8601 in UTC.
+
+    `shard` is the slice that was run ("3/8"), None for all; `matrix_digest` names what the
+    matrix declares and `selectors` what of it was selected ("--only dim=2"), sorted: shards
+    of one run have both in common. A merged run has the ids of its shards in `merged_from`,
+    and in `missing_shards` those that it was made without.
     """
 
     id: str
@@ -184,3 +189,8 @@ class Run:
     dropped: tuple[Dropped, ...] = ()
     warnings: tuple[str, ...] = ()
     finished: bool = False
+    shard: str | None = None
+    matrix_digest: str | None = None
+    selectors: tuple[str, ...] = ()
+    merged_from: tuple[str, ...] = ()
+    missing_shards: tuple[str, ...] = ()

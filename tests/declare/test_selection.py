@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from qatrix.declare.selection import Selection, iter_selected, select
+from qatrix.declare.sharding import Shard
 from qatrix.declare.spec import Case, Matrix
 from qatrix.errors import UsageError
 from qatrix.expressions import Value
@@ -196,3 +197,31 @@ def test_a_wrong_matrix_is_not_blamed_on_the_selection() -> None:
     wrong = specs.matrix(specs.suite("s", {"pattern": ["conv_bn"], "quantizer": ["int8"]}))
     found = select(wrong, Selection.parse(["s"]))
     assert [problem.severity for problem in found.problems] == ["error"]
+
+
+def test_shards_share_a_selection_and_keep_its_order() -> None:
+    selection = Selection.parse(only=["conv=conv,conv_transpose"])
+    whole = select(matrix(), selection)
+    shards = [select(matrix(), selection, Shard(index, 3)) for index in (1, 2, 3)]
+    placed = {place: case for shard in shards for place, case in zip(shard.ordinals, shard.cases)}
+
+    assert sum(len(shard.cases) for shard in shards) == len(whole.cases) == len(placed)
+    assert tuple(placed[place] for place in whole.ordinals) == whole.cases
+
+
+def test_a_shard_may_be_empty_and_has_what_the_selection_dropped() -> None:
+    whole = select(matrix(), Selection.parse(["models"]))
+    sizes = []
+    for index in (1, 2):
+        shard = select(matrix(), Selection.parse(["models"]), Shard(index, 2))
+        sizes.append(len(shard.cases))
+        assert (shard.dropped, shard.problems, shard.declared) == (whole.dropped, whole.problems, whole.declared)
+
+    assert sorted(sizes) == [0, 1]
+
+
+def test_selectors_that_select_the_same_read_the_same() -> None:
+    first = Selection.parse(["b", "a"], ["quantizer=int8", "dim=2,1"])
+    second = Selection.parse(["a", "b", "a"], ["dim=1", "quantizer=int8", "dim=2"])
+
+    assert first.selectors == second.selectors == ("--case a", "--case b", "--only dim=1,2", "--only quantizer=int8")

@@ -78,6 +78,15 @@ def test_planning_again_keeps_what_is_known(path: Path) -> None:
         assert store.unfinished() == ("s/c",)
 
 
+def test_a_shard_keeps_the_places_of_its_cases_in_the_whole_selection(path: Path) -> None:
+    with Store.create(path, make_run(declared=2)) as store:
+        store.plan_at({"s/b": 7, "s/a": 3})
+        store.finish(SECOND)
+        store.finish(FIRST)
+        assert store.ordinals() == {"s/a": 3, "s/b": 7}
+        assert store.records() == (FIRST, SECOND)
+
+
 def test_a_finished_run_is_one_file(path: Path) -> None:
     assert [item.name for item in _written(path).parent.iterdir()] == ["run.sqlite"]
 

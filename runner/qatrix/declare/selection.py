@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from qatrix.declare.expand import expand, value_text
 from qatrix.declare.globs import GlobIndex
+from qatrix.declare.sharding import Shard
 from qatrix.declare.spec import Case, Matrix
 from qatrix.declare.survey import Survey
 from qatrix.errors import Problem, UsageError
@@ -44,6 +45,12 @@ class Selection:
             raise UsageError(msg)
         return cls(cases=tuple(dict.fromkeys(cases)), only=values)
 
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """The selectors as they are written, sorted: equal texts select the same."""
+        axes = (f"--only {axis}={','.join(sorted(values))}" for axis, values in self.only.items())
+        return (*sorted(f"--case {glob}" for glob in self.cases), *sorted(axes))
+
     def matches(self, case: Case) -> bool:
         """Whether a case is selected."""
         return (not self.cases or _index(self.cases).any(case.case_id)) and all(
@@ -54,17 +61,19 @@ class Selection:
 class Selected(NamedTuple):
     """The selected cases, what their suites dropped, and everything that is wrong with the matrix.
 
-    `declared` holds the ids of all cases of the matrix, selected or not.
+    `declared` holds the ids of all cases of the matrix, selected or not. Of a shard only
+    `cases` are a part: `ordinals` are their places, from 0, among all that the selectors fit.
     """
 
     cases: tuple[Case, ...]
     dropped: tuple[Dropped, ...]
     problems: tuple[Problem, ...]
     declared: tuple[str, ...]
+    ordinals: tuple[int, ...]
 
 
-def select(matrix: Matrix, selection: Selection) -> Selected:
-    """Expand a matrix and take what is selected.
+def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> Selected:
+    """Expand a matrix and take what is selected, or one slice of that, which may be empty.
 
     Raises UsageError where a selector matches nothing: it is misspelt, and a run that
     silently leaves it out would prove nothing.
@@ -80,7 +89,10 @@ def select(matrix: Matrix, selection: Selection) -> Selected:
             dropped.append(item)
         else:
             problems.append(item)
-    return Selected(tuple(cases), tuple(dropped), tuple(problems), tuple(declared))
+    held = [place for place, case in enumerate(cases) if shard is None or shard.holds(case.case_id)]
+    return Selected(
+        tuple(cases[place] for place in held), tuple(dropped), tuple(problems), tuple(declared), tuple(held)
+    )
 
 
 def iter_selected(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -31,7 +31,7 @@ CREATE TABLE run (
 -- One row per selected case, from before the first case starts.
 CREATE TABLE cases (
     case_id    TEXT PRIMARY KEY,  -- the only name that a case has anywhere
-    ordinal    INTEGER NOT NULL,  -- its place in the declared order, from 0
+    ordinal    INTEGER NOT NULL,  -- its place in the declared order, from 0; a shard has gaps
     state      TEXT NOT NULL      -- planned; started: committed before it runs, so that a dead process
                CHECK (state IN ('planned', 'started', 'finished')),              -- names its case
     suite      TEXT,              -- from here on NULL until the case has finished
@@ -107,7 +107,11 @@ class Store:
 
     def plan(self, case_ids: Iterable[str]) -> None:
         """Note all selected cases, in order, as planned; those that are noted already stay as they are."""
-        rows = [(case_id, ordinal) for ordinal, case_id in enumerate(case_ids)]
+        self.plan_at({case_id: ordinal for ordinal, case_id in enumerate(case_ids)})
+
+    def plan_at(self, ordinals: Mapping[str, int]) -> None:
+        """Note cases as planned, each at its place among all that were selected, which a shard has a part of."""
+        rows = list(ordinals.items())
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO cases (case_id, ordinal, state) VALUES (?, ?, 'planned') ON CONFLICT DO NOTHING", rows
@@ -150,6 +154,11 @@ class Store:
         """The records of all finished cases, in planned order. Raises StoreError for a damaged one."""
         rows = self._read("SELECT record FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid")
         return tuple(self._decoded(Record, str(text)) for (text,) in rows)
+
+    def ordinals(self) -> dict[str, int]:
+        """The place of every planned case, by its id, in planned order."""
+        rows = self._read("SELECT case_id, ordinal FROM cases ORDER BY ordinal, rowid")
+        return {str(case_id): int(str(ordinal)) for case_id, ordinal in rows}
 
     def unfinished(self) -> tuple[str, ...]:
         """The ids of the cases without a verdict, planned or started, in planned order."""

@@ -1,0 +1,50 @@
+"""A name for what a matrix declares, by which two machines know that they run the same one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from qatrix.claims import Expectation
+from qatrix.declare.expand import expand
+from qatrix.declare.spec import Case, ConvKind, Matrix, PatternSpec, QuantizerSpec
+from qatrix.errors import Source
+
+# Many cases share one of these, and they are most of the text; each is written once.
+_SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind)
+
+
+def matrix_digest(matrix: Matrix) -> str:
+    """The SHA-256, in hex, of all cases and expectations in their order; places in files do not count.
+
+    So a comment more or another folder is the same matrix; one case, one tolerance or one
+    line of a forward pass more is another one.
+    """
+    digest = hashlib.sha256()
+    known: dict[int, tuple[object, str]] = {}
+    for item in (*expand(matrix), *matrix.expectations):
+        if isinstance(item, (Case, Expectation)):
+            digest.update(f"{_text(item, known)}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
+    """A value as text, equal for equal values; `known` holds, beside its text, what is not to be written again."""
+    if isinstance(value, _SHARED):
+        if id(value) not in known:
+            known[id(value)] = (value, _fields_text(value, known))
+        return known[id(value)][1]
+    if dataclasses.is_dataclass(value):
+        return _fields_text(value, known)
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key!r}:{_text(item, known)}' for key, item in value.items())}}}"
+    if isinstance(value, (tuple, list)):
+        return f"({','.join(_text(item, known) for item in value)})"
+    return repr(value)
+
+
+def _fields_text(value: object, known: dict[int, tuple[object, str]]) -> str:
+    fields = ((name, item) for name, item in vars(value).items() if not isinstance(item, Source))
+    return f"{type(value).__name__}({','.join(f'{name}={_text(item, known)}' for name, item in fields)})"

@@ -1,0 +1,45 @@
+"""Tests of declare.digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qatrix.declare.digest import matrix_digest
+from qatrix.declare.load import load
+from support.project import MATRIX
+
+EXPECTED = 'expected: [{cases: "second/*", verdict: diverged, because: "known"}]\n'
+
+
+def digest(folder: Path, text: str = MATRIX) -> str:
+    folder.mkdir(exist_ok=True)
+    file = folder / "small.yaml"
+    file.write_text(text, encoding="utf-8")
+    matrix = load([file]).matrix
+    assert matrix is not None
+    return matrix_digest(matrix)
+
+
+def test_the_same_declarations_have_the_same_digest_wherever_they_lie(tmp_path: Path) -> None:
+    assert digest(tmp_path / "a") == digest(tmp_path / "b", f"# a comment moves every line\n{MATRIX}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("bias: [true, false]", "bias: [true]"),
+        ("bias: [true, false]", "bias: [false, true]"),
+        ("Linear(3, 3, bias=bias)", "Linear(3, 3, True)"),
+        ("return a(x)", "return a(x) + 1"),
+        ("shape: [2, 3]", "shape: [4, 3]"),
+        ("default_symmetric_qnnpack_qat_qconfig", "default_per_channel_symmetric_qnnpack_qat_qconfig"),
+        ("torch: cuda", "torch: 'cuda:1'"),
+        ("suites:", f"{EXPECTED}suites:"),
+    ],
+    ids=["axis", "order", "layer", "forward", "input", "quantizer", "device", "expectation"],
+)
+def test_another_declaration_has_another_digest(tmp_path: Path, old: str, new: str) -> None:
+    assert old in MATRIX
+    assert digest(tmp_path, MATRIX.replace(old, new)) != digest(tmp_path)
