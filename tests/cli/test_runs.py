@@ -156,7 +156,7 @@ def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(
         msg = "torch cannot be imported\nthe pipelines need it; install it with: pip install torch"
         raise EnvironmentUnusable(msg)
 
-    code = run_command(["run"], Collaborators(execute=project.execution, environment=missing))
+    code = run_command(["run"], Collaborators(execute=project.execution, warm_up=lambda _: None, environment=missing))
 
     assert code == 3
     assert capsys.readouterr().err == (
@@ -171,7 +171,7 @@ def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(
         msg = "oh no"
         raise ZeroDivisionError(msg)
 
-    code = run_command(["run"], Collaborators(execute=project.execution, environment=broken))
+    code = run_command(["run"], Collaborators(execute=project.execution, warm_up=lambda _: None, environment=broken))
     err = capsys.readouterr().err
 
     assert code == 1
@@ -298,7 +298,9 @@ def test_resume_of_another_selection_is_refused(project: Project) -> None:
 def test_resume_in_another_environment_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.run("run")
     other = replace(ENVIRONMENT, python="3.14.0")
-    code = run_command(["run", "--resume"], Collaborators(execute=project.execution, environment=lambda: other))
+    code = run_command(
+        ["run", "--resume"], Collaborators(execute=project.execution, warm_up=lambda _: None, environment=lambda: other)
+    )
 
     assert code == 2
     assert "it was made in another environment" in capsys.readouterr().err

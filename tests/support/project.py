@@ -116,7 +116,9 @@ class Project:
     def run(self, *argv: str) -> Ended:
         """Run one command with pipelines that do nothing."""
         self.capture.readouterr()
-        tools = Collaborators(execute=self.execution, environment=lambda: ENVIRONMENT, now=lambda: NOW)
+        tools = Collaborators(
+            execute=self.execution, warm_up=lambda _: None, environment=lambda: ENVIRONMENT, now=lambda: NOW
+        )
         code = run(argv, tools)
         captured = self.capture.readouterr()
         return Ended(code=code, out=captured.out, err=captured.err, argv=argv)

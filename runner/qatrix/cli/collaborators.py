@@ -32,6 +32,12 @@ def _execute(cases: Sequence[Case], *, options: Execution, on_start: Callable[[C
     return execute(cases, options=options, on_start=on_start)
 
 
+def _warm_up(options: Execution) -> None:
+    from qatrix.execute.workers import warm_up
+
+    warm_up(options)
+
+
 def _environment() -> Environment:
     try:
         from qatrix.pipelines.torchenv import environment
@@ -50,6 +56,7 @@ class Collaborators:
     """The effects that commands have on the world, the defaults being the real ones; `argv` is the command's."""
 
     execute: Execute = _execute
+    warm_up: Callable[[Execution], None] = _warm_up
     environment: Callable[[], Environment] = _environment
     now: Callable[[], datetime] = _now
     argv: tuple[str, ...] = ()

@@ -92,13 +92,14 @@ def run(
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
     selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only)
-    plan = resumed_plan(tools, matrix, selected, out) if resume else new_plan(tools, matrix, selected, out)
     options = Execution(
         workers=default_workers() if workers is None else workers,
         timeout=timeout,
         memory_limit=None if memory_limit is None else memory_limit * 2**20,
         pattern_cache=pattern_cache,
     )
+    tools.warm_up(options)
+    plan = resumed_plan(tools, matrix, selected, out) if resume else new_plan(tools, matrix, selected, out)
     _announce(console, plan, options)
     began = time.monotonic()
     finished = _execute(tools, console, plan, options)

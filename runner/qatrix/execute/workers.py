@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
 from contextlib import contextmanager, nullcontext
+from multiprocessing import forkserver
 from typing import Any, Final
 
 from pebble import ProcessExpired, ProcessPool
@@ -46,6 +47,13 @@ def execute(
     if options.workers == 0:
         return _in_this_process(cases, options, on_start, run)
     return _in_workers(cases, options, on_start, run, preload)
+
+
+def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
+    """Start the process that workers are forked from, which imports torch while the driver goes on."""
+    if options.workers:
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
+        forkserver.ensure_running()
 
 
 def _in_this_process(
