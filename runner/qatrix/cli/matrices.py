@@ -38,6 +38,10 @@ Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="AXIS=VALUE", help="Take only the cases with this value, e.g. dim=2. Repeatable."),
 ]
+ShardText = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Take the I-th of N slices of these cases; `qatrix merge` joins them."),
+]
 AllowModules = Annotated[
     list[str] | None,
     typer.Option(
@@ -86,6 +90,7 @@ def list_cases(
     paths: Paths = None,
     case: CaseGlobs = None,
     only: Only = None,
+    shard: ShardText = None,
     output: Annotated[
         Literal["plain", "json"], typer.Option("--format", help="One id per line, or a JSON array with the axes.")
     ] = "plain",
@@ -100,11 +105,12 @@ def list_cases(
     from qatrix.console import Console
 
     console = Console()
-    selected = selected_cases(load_matrix(paths, allow_module), case, only)
+    selected = selected_cases(load_matrix(paths, allow_module), case, only, shard)
     if output == "json":
         typer.echo(json.dumps([_as_json(item) for item in selected.cases], indent=1))
     else:
-        typer.echo("\n".join(item.case_id for item in selected.cases))
+        for item in selected.cases:
+            typer.echo(item.case_id)
     dropped = sum(item.count for item in selected.dropped)
     reasons = sorted({item.because for item in selected.dropped})
     told = f", {dropped} points dropped: {'; '.join(reasons)}" if dropped else ""
@@ -169,11 +175,15 @@ def load_matrix(paths: Sequence[Path] | None, allow_module: Sequence[str] | None
     return loaded.matrix
 
 
-def selected_cases(matrix: Matrix, cases: Sequence[str] | None, only: Sequence[str] | None) -> Selected:
+def selected_cases(
+    matrix: Matrix, cases: Sequence[str] | None, only: Sequence[str] | None, shard: str | None = None
+) -> Selected:
     """The selected cases; raises DeclarationError where the expansion found an error, UsageError where nothing fits."""
     from qatrix.declare.selection import Selection, select
+    from qatrix.declare.sharding import Shard
 
-    selected = select(matrix, Selection.parse(cases or (), only or ()))
+    selection = Selection.parse(cases or (), only or ())
+    selected = select(matrix, selection, None if shard is None else Shard.parse(shard))
     if any(problem.severity == "error" for problem in selected.problems):
         raise DeclarationError(selected.problems)
     return selected

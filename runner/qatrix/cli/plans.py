@@ -32,6 +32,7 @@ class Plan:
 
 def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
     """A run of all selected cases in a folder of its own; `latest` points at it from now on."""
+    from qatrix.declare.digest import matrix_digest
     from qatrix.declare.expected import ExpectationTable
     from qatrix.report.store import Store
 
@@ -48,9 +49,12 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
         declared=len(selected.cases),
         dropped=selected.dropped,
         warnings=tuple(map(_sentence, (*selected.problems, *table.stale(selected.declared)))),
+        shard=None if selected.shard is None else str(selected.shard),
+        matrix_digest=matrix_digest(matrix),
+        selectors=selected.selectors,
     )
     with Store.create(folder / STORE, run) as store:
-        store.plan(case.case_id for case in selected.cases)
+        store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
     _point_latest(out, folder)
     return Plan(cases=selected.cases, expectations=table, run=run, folder=folder)
 

@@ -15,7 +15,7 @@ import typer
 from qatrix import __version__
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
-from qatrix.cli.matrices import AllowModules, CaseGlobs, Only, Paths, load_matrix, selected_cases
+from qatrix.cli.matrices import AllowModules, CaseGlobs, Only, Paths, ShardText, load_matrix, selected_cases
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED
 from qatrix.execute.options import Execution, default_workers
@@ -34,6 +34,7 @@ def run(
     paths: Paths = None,
     case: CaseGlobs = None,
     only: Only = None,
+    shard: ShardText = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept, each in a folder.")] = Path(
         "reports"
     ),
@@ -91,7 +92,7 @@ def run(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
-    selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only)
+    selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only, shard)
     options = Execution(
         workers=default_workers() if workers is None else workers,
         timeout=timeout,

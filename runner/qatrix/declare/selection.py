@@ -62,7 +62,7 @@ class Selected(NamedTuple):
     """The selected cases, what their suites dropped, and everything that is wrong with the matrix.
 
     `declared` holds the ids of all cases of the matrix, selected or not. Of a shard only
-    `cases` are a part: `ordinals` are their places, from 0, among all that the selectors fit.
+    `cases` are a part: `ordinals` are their places, from 0, among all that `selectors` fit.
     """
 
     cases: tuple[Case, ...]
@@ -70,6 +70,8 @@ class Selected(NamedTuple):
     problems: tuple[Problem, ...]
     declared: tuple[str, ...]
     ordinals: tuple[int, ...]
+    selectors: tuple[str, ...]
+    shard: Shard | None
 
 
 def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> Selected:
@@ -91,7 +93,13 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
             problems.append(item)
     held = [place for place, case in enumerate(cases) if shard is None or shard.holds(case.case_id)]
     return Selected(
-        tuple(cases[place] for place in held), tuple(dropped), tuple(problems), tuple(declared), tuple(held)
+        cases=tuple(cases[place] for place in held),
+        dropped=tuple(dropped),
+        problems=tuple(problems),
+        declared=tuple(declared),
+        ordinals=tuple(held),
+        selectors=selection.selectors,
+        shard=shard,
     )
 
 

@@ -1,0 +1,61 @@
+"""Shards of a run, with pipelines that do nothing: what each takes, and what it keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.project import Project
+
+
+def results(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_the_shards_of_a_list_are_the_list(project: Project) -> None:
+    whole = project.run("list").out.splitlines()
+    shards = [project.run("list", "--shard", f"{index}/3").out.splitlines() for index in (1, 2, 3)]
+
+    assert sorted(line for shard in shards for line in shard) == sorted(whole)
+    assert [line for line in whole if line in shards[0]] == shards[0]
+
+
+def test_a_shard_runs_its_cases_and_says_which_it_was(project: Project) -> None:
+    listed = project.run("list", "--case", "first", "--shard", "2/2").out.splitlines()
+    ended = project.run("run", "--case", "first", "--shard", "2/2")
+    run = results(project.path / "reports/latest")["run"]
+
+    assert ended.code == 0, ended
+    assert project.execution.ran == listed
+    assert (run["shard"], run["selectors"], run["declared"]) == ("2/2", ["--case first"], len(listed))
+    assert len(run["matrix_digest"]) == 64
+
+
+def test_a_whole_run_is_no_shard(project: Project) -> None:
+    project.run("run")
+    run = results(project.path / "reports/latest")["run"]
+
+    assert (run["shard"], run["selectors"], run["merged_from"]) == (None, [], [])
+
+
+def test_an_empty_shard_is_a_run_of_nothing(project: Project) -> None:
+    empty = next(
+        f"{index}/40" for index in range(1, 41) if not project.run("list", "--shard", f"{index}/40").out.strip()
+    )
+    ended = project.run("run", "--shard", empty)
+
+    assert (ended.code, project.execution.ran) == (0, []), ended
+    assert ended.out.startswith("declared 0 = nothing\nnothing unexpected\n")
+    assert project.run("list", "--shard", empty).out == ""
+
+
+@pytest.mark.parametrize("verb", ["run", "list"])
+def test_a_shard_that_cannot_be_is_refused(project: Project, verb: str) -> None:
+    ended = project.run(verb, "--shard", "4/3")
+
+    assert (ended.code, project.execution.ran) == (2, [])
+    assert ended.err.startswith("error: --shard 4/3: expected I/N with 1 <= I <= N")
