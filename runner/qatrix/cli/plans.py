@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qatrix.cli.collaborators import Collaborators
-from qatrix.errors import OutputError, Problem, UsageError
+from qatrix.errors import OutputError, Problem, QatrixError, UsageError
+from qatrix.execute.order import longest_first
 from qatrix.outcomes import Run
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     from qatrix.report.store import Store
 
     started = tools.now()
+    durations = _durations(out)
     folder = _new_folder(out, f"{started:%Y%m%d-%H%M%S}")
     environment = tools.environment()
     table = ExpectationTable(matrix.expectations, environment.packages)
@@ -56,7 +58,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
     _point_latest(out, folder)
-    return Plan(cases=selected.cases, expectations=table, run=run, folder=folder)
+    return Plan(cases=longest_first(selected.cases, durations), expectations=table, run=run, folder=folder)
 
 
 def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
@@ -82,6 +84,17 @@ def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: 
         run=run,
         folder=folder,
     )
+
+
+def _durations(out: Path) -> dict[str, float]:
+    """How long each case of the newest run took, in seconds; empty where there is none that can be read."""
+    from qatrix.report.store import Store
+
+    try:
+        with Store.open(_latest_folder(out) / STORE) as store:
+            return {record.case_id: record.seconds for record in store.records()}
+    except QatrixError:
+        return {}
 
 
 def _refuse(folder: Path, reason: str) -> None:
