@@ -119,7 +119,7 @@ class Record:
 
     `summary` is the verdict in words ("fx failed at prepare"), `reason` why a case did not
     run, `expected` the expectation that applied and `unexpected_because` what did not fit.
-    `output` is the tail of what the case printed, where it was captured.
+    `error` is that of an invalid model; of a crashed case its traceback is the end of what it printed.
     """
 
     case_id: str

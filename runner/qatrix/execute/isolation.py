@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import sys
 import threading
@@ -25,6 +24,8 @@ def enter(folder: str, memory_limit: int | None) -> None:
 
     Must not fail and imports nothing heavy: a worker that dies here takes its task with it.
     """
+    import resource  # not on Windows, where there are no workers to isolate
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Writing past the bound raises OSError in the case that prints too much.
     resource.setrlimit(resource.RLIMIT_FSIZE, (_OUTPUT_BYTES, resource.RLIM_INFINITY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +26,12 @@ class Execution:
 
 
 def default_workers() -> int:
-    """As many workers as there are cores, fewer where the memory that is free does not hold them."""
+    """As many workers as there are cores, fewer where the memory that is free does not hold them.
+
+    None, and so this process, where the system cannot fork from a prepared process (Windows).
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, int(_available_bytes() // _WORKER_BYTES)))
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
 from contextlib import contextmanager, nullcontext
-from multiprocessing import forkserver
 from typing import Any, Final
 
 from pebble import ProcessExpired, ProcessPool
@@ -52,6 +51,8 @@ def execute(
 def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
     """Start the process that workers are forked from, which imports torch while the driver goes on."""
     if options.workers:
+        from multiprocessing import forkserver  # not on Windows
+
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
         forkserver.ensure_running()
 

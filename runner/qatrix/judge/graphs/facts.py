@@ -52,7 +52,7 @@ def count_ops(module: nn.Module) -> OpCounts:
     fused = [part for part in module.modules() if isinstance(part, _BATCH_NORMS)]
     called = sum("batchnorm" in name for name in names)
     return OpCounts(
-        quantize=sum(name.startswith("quantize_per") for name in names),
+        quantize=sum(name.startswith("quantize_") for name in names),
         dequantize=sum(name.startswith("dequantize") for name in names),
         batch_norms=names.count("batch_norm") + max(called, _live(module, fused)),
     )
