@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from qatrix import outcomes
 from qatrix.claims import Expectation
-from qatrix.cli import app, documents, environments, matrices, runs
+from qatrix.cli import app, documents, environments, matrices, merging, runs
 from qatrix.declare.load import load
 from qatrix.declare.schema import models
 from qatrix.resources import folder
@@ -21,7 +21,7 @@ from qatrix.resources import folder
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-VERB_MODULES = (documents, environments, matrices, runs)
+VERB_MODULES = (documents, environments, matrices, merging, runs)
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
 MODELS = [kind for kind in vars(models).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]

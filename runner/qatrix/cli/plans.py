@@ -39,7 +39,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
 
     started = tools.now()
     durations = _durations(out)
-    folder = _new_folder(out, f"{started:%Y%m%d-%H%M%S}")
+    folder = new_folder(out, f"{started:%Y%m%d-%H%M%S}")
     environment = tools.environment()
     table = ExpectationTable(matrix.expectations, environment.packages)
     run = Run(
@@ -57,7 +57,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     )
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
-    _point_latest(out, folder)
+    point_latest(out, folder)
     return Plan(cases=longest_first(selected.cases, durations), expectations=table, run=run, folder=folder)
 
 
@@ -110,7 +110,7 @@ def _latest_folder(out: Path) -> Path:
     return (out / LATEST).resolve()
 
 
-def _new_folder(out: Path, name: str) -> Path:
+def new_folder(out: Path, name: str) -> Path:
     """A folder for this run that nothing else has; made before anything runs, so that a full disk costs no work."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def _new_folder(out: Path, name: str) -> Path:
     raise OutputError(msg)
 
 
-def _point_latest(out: Path, run_folder: Path) -> None:
+def point_latest(out: Path, run_folder: Path) -> None:
     """Make out/latest point at the run: a link, or where links cannot be made a file that names it."""
     latest, fresh = out / LATEST, out / f".latest-{os.getpid()}"
     try:

@@ -19,13 +19,19 @@ from qatrix.cli.matrices import AllowModules, CaseGlobs, Only, Paths, ShardText,
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED
 from qatrix.execute.options import Execution, default_workers
-from qatrix.outcomes import UNREMARKABLE, Record
+from qatrix.outcomes import UNREMARKABLE, Record, Run
 
 if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.declare.spec import Case
 
-FailOn = Literal["unexpected", "diverged", "never"]
+FailOn = Annotated[
+    Literal["unexpected", "diverged", "never"],
+    typer.Option(
+        "--fail-on",
+        help="What gives exit code 1: anything unexpected, any difference even if expected, or nothing.",
+    ),
+]
 
 
 @app.command()
@@ -38,13 +44,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept, each in a folder.")] = Path(
         "reports"
     ),
-    fail_on: Annotated[
-        FailOn,
-        typer.Option(
-            "--fail-on",
-            help="What gives exit code 1: anything unexpected, any difference even if expected, or nothing.",
-        ),
-    ] = "unexpected",
+    fail_on: FailOn = "unexpected",
     pattern_cache: Annotated[
         bool,
         typer.Option(
@@ -106,12 +106,12 @@ def run(
     finished = _execute(tools, console, plan, options)
     records = _close(plan, seconds=time.monotonic() - began, finished=finished)
     write_reports(plan.folder / STORE, plan.folder)
-    _conclude(console, plan, records)
+    conclude(console, plan.run, plan.folder, records)
     if not finished:
         console.line(f"interrupted: {len(records)} of {plan.run.declared} cases are done and kept", style="bold")
         console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED
-    return EXIT_UNEXPECTED if any(_counts_as_failure(record, fail_on) for record in records) else EXIT_OK
+    return exit_code(records, fail_on)
 
 
 def _announce(console: Console, plan: Plan, options: Execution) -> None:
@@ -160,26 +160,31 @@ def _close(plan: Plan, *, seconds: float, finished: bool) -> tuple[Record, ...]:
     return records
 
 
-def _conclude(console: Console, plan: Plan, records: Sequence[Record]) -> None:
-    """Warnings, what is unexpected, and the sum of all verdicts, each with its number."""
+def conclude(console: Console, run: Run, folder: Path, records: Sequence[Record]) -> None:
+    """Print the warnings, what is unexpected, and the sum of all verdicts, each with its number."""
     from qatrix.console import counts_line
 
-    for warning in plan.run.warnings:
+    for warning in run.warnings:
         console.note(f"warning: {warning}", style="yellow")
     unexpected = [record for record in records if record.unexpected]
     if unexpected:
         console.line(f"{len(unexpected)} unexpected:", style="bold red")
         for record in unexpected:
             console.record(record)
-    left = plan.run.declared - len(records)
+    left = run.declared - len(records)
     rest = f" + {left} not run" if left else ""
-    console.line(f"declared {plan.run.declared} = {counts_line(records).replace(', ', ' + ')}{rest}")
+    console.line(f"declared {run.declared} = {counts_line(records).replace(', ', ' + ')}{rest}")
     known = Counter(record.verdict for record in records if record.expected and not record.unexpected)
     differing = sum(count for verdict, count in known.items() if verdict not in UNREMARKABLE)
     as_expected = f"; {differing} differ as expected, with their reasons in the report" if differing else ""
     verdict = f"{len(unexpected)} unexpected" if unexpected else "nothing unexpected"
     console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
-    console.line(f"report: {plan.folder / 'index.html'}")
+    console.line(f"report: {folder / 'index.html'}")
+
+
+def exit_code(records: Sequence[Record], fail_on: FailOn) -> int:
+    """The exit code of a run that came to its end."""
+    return EXIT_UNEXPECTED if any(_counts_as_failure(record, fail_on) for record in records) else EXIT_OK
 
 
 def _counts_as_failure(record: Record, fail_on: FailOn) -> bool:

@@ -1,8 +1,8 @@
-"""What there is to say about one case, as plain lines: for every display that is only text."""
+"""What there is to say about a case or a run, as plain lines: for every display that is only text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
 from qatrix.report.figures import clipped, decibels, number
@@ -59,3 +59,12 @@ def _lines(record: Record) -> Iterator[str]:
     yield from map(comparison_line, record.comparisons)
     yield from (check_line(check) for check in record.checks if check.status != "passed")
     yield f"declared at {record.source.file}:{record.source.line}"
+
+
+def missing_sentence(missing: Sequence[str]) -> str:
+    """That shards are missing, as a sentence: "shard 3 of 8 is missing; its cases are not in the report"."""
+    indices = ", ".join(shard.partition("/")[0] for shard in missing)
+    count = missing[0].partition("/")[2]
+    if len(missing) == 1:
+        return f"shard {indices} of {count} is missing; its cases are not in the report"
+    return f"shards {indices} of {count} are missing; their cases are not in the report"

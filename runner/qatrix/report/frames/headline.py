@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from qatrix.claims import Verdict
 from qatrix.outcomes import Record, Run
 from qatrix.report.figures import clipped, counted
+from qatrix.report.sentences import missing_sentence
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
 
 _QUIET = frozenset({"skipped", "unavailable"})
@@ -91,6 +92,8 @@ def _shared_reason(records: Sequence[Record]) -> str:
 
 
 def _interruption(run: Run, finished: int, unfinished: int) -> str | None:
+    if not unfinished and run.missing_shards:
+        return f"This is not the whole run: {missing_sentence(run.missing_shards)}."
     if not unfinished and run.finished:
         return None
     if not unfinished:

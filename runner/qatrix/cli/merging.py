@@ -1,0 +1,64 @@
+"""The verb that joins the shards of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qatrix.cli import app
+from qatrix.cli.plans import STORE, new_folder, point_latest
+from qatrix.cli.runs import FailOn, conclude, exit_code
+
+if TYPE_CHECKING:
+    from qatrix.cli.collaborators import Collaborators
+
+
+@app.command()
+def merge(
+    context: typer.Context,
+    shards: Annotated[
+        list[Path],
+        typer.Argument(metavar="SHARD...", help="The folders of the shards' runs, or their run.sqlite."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept, each in a folder.")] = Path(
+        "reports"
+    ),
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing", help="Merge although a shard is missing or was interrupted; the report says so."
+        ),
+    ] = False,
+    fail_on: FailOn = "unexpected",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+) -> int:
+    """Join runs made with --shard I/N into one run, with the reports of an unsharded one.
+
+    All shards must be of the same matrix, selection and environment, and each be there once.
+    Exit codes are those of `qatrix run`.
+
+    \b
+      qatrix run --shard 1/2 --out shards/1
+      qatrix run --shard 2/2 --out shards/2
+      qatrix merge shards/1/latest shards/2/latest
+    """
+    from qatrix.console import Console
+    from qatrix.report.merging import demand_one_run, merged_run, read_parts, write_merged
+    from qatrix.report.store import Store
+    from qatrix.report.writing import write_reports
+
+    tools: Collaborators = context.obj
+    console = Console(quiet=quiet)
+    parts = read_parts(path / STORE if path.is_dir() else path for path in shards)
+    demand_one_run(parts, allow_missing=allow_missing)
+    folder = new_folder(out, f"{tools.now():%Y%m%d-%H%M%S}")
+    run = merged_run(parts, folder.name)
+    write_merged(parts, run, folder / STORE)
+    point_latest(out, folder)
+    write_reports(folder / STORE, folder)
+    with Store.open(folder / STORE) as store:
+        records = store.records()
+    conclude(console, run, folder, records)
+    return exit_code(records, fail_on)
