@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +38,9 @@ def pattern(scale: float) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _empty_memo(monkeypatch: pytest.MonkeyPatch) -> None:
+def _empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pattern_cache, "_MEMO", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 def test_a_pattern_is_exported_once_and_every_caller_gets_a_copy() -> None:

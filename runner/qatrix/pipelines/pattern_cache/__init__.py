@@ -1,0 +1,99 @@
+"""Remembers the export of the conv-bn patterns, which is nearly all that PT2E's QAT spends its time on.
+
+`prepare_qat_pt2e` and `convert_pt2e` export the same small patterns with `torch.export` on
+every call, 108 times for one conv-bn-relu model (torch 2.15, torchao 0.18). The graphs
+depend on the pattern function, what its closure holds, the example inputs' metadata,
+`is_cuda` and the keyword arguments, so that is the key. They are remembered in this
+process, and in files for the processes after it. Nothing is patched at import time:
+the cache stands in for the function only inside `pattern_cache`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import types
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+from torch import fx
+
+from qatrix.pipelines import torchenv
+from qatrix.pipelines.pattern_cache.files import Files, files_for
+from qatrix.pipelines.pattern_cache.graphs import Undecodable, decoded_graph, encoded_graph
+from qatrix.pipelines.pattern_cache.keys import Unkeyable, digest_of, key_of
+from qatrix.pipelines.pattern_cache.values import Unencodable
+
+__all__ = ["memoised", "pattern_cache"]
+
+# Per process, and so for its forks: the graphs are the same for every case.
+_MEMO: dict[Hashable, fx.GraphModule] = {}
+
+Export = Callable[..., fx.GraphModule]
+
+
+@contextlib.contextmanager
+def pattern_cache() -> Iterator[str | None]:
+    """Use the cache inside the block; yields why it does not apply, None where it does.
+
+    It does not apply where the installed release lacks the function that it stands in for;
+    the patterns are then exported on every call, which is slower and equal to the bit.
+    Where the files cannot be used, the process remembers for itself alone.
+    """
+    reason, bindings = _bindings()
+    files = files_for(bindings) if bindings else None
+    originals = [(module, getattr(module, torchenv.PATTERN_FUNCTION)) for module in bindings]
+    for module, original in originals:
+        setattr(module, torchenv.PATTERN_FUNCTION, memoised(original, files))
+    try:
+        yield reason
+    finally:
+        for module, original in originals:
+            setattr(module, torchenv.PATTERN_FUNCTION, original)
+
+
+def memoised(export: Export, files: Files | None = None) -> Export:
+    """The pattern export with a memory; every call returns a copy of its own, which callers may change."""
+
+    def lookup(pattern: Any, example_inputs: tuple[Any, ...], is_cuda: bool = False, **kwargs: Any) -> fx.GraphModule:  # noqa: FBT001, FBT002 - torchao's signature
+        def exported() -> fx.GraphModule:
+            return export(pattern, example_inputs, is_cuda, **kwargs)
+
+        try:
+            key = key_of(pattern, example_inputs, is_cuda=is_cuda, keywords=kwargs)
+        except Unkeyable:
+            return exported()
+        if key not in _MEMO:
+            _MEMO[key] = exported() if files is None else _filed(key, files, exported)
+        return copy.deepcopy(_MEMO[key])
+
+    return lookup
+
+
+def _filed(key: tuple[Hashable, ...], files: Files, exported: Callable[[], fx.GraphModule]) -> fx.GraphModule:
+    """The graph from its file, or exported and written there."""
+    try:
+        digest = digest_of(key, files.sources)
+    except Unkeyable:
+        return exported()
+    data = files.read(digest)
+    if data is not None:
+        try:
+            return decoded_graph(data)
+        except Undecodable:
+            files.drop(digest)
+    graph = exported()
+    with contextlib.suppress(Unencodable):
+        files.write(digest, encoded_graph(graph))
+    return graph
+
+
+def _bindings() -> tuple[str | None, tuple[types.ModuleType, ...]]:
+    try:
+        modules = torchenv.pattern_modules()
+    except torchenv.PackageMissing as error:
+        return f"pattern cache off: {error}", ()
+    bound = tuple(module for module in modules if hasattr(module, torchenv.PATTERN_FUNCTION))
+    if not bound:
+        return f"pattern cache off: this release of torchao has no {torchenv.PATTERN_FUNCTION}", ()
+    return None, bound
