@@ -12,45 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qatrix.cli import app, matrices_summary
+from qatrix.cli.options import AllowModules, CaseGlobs, Only, Paths, ShardText
 from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
 from qatrix.resources import folder
 
 if TYPE_CHECKING:
     from qatrix.declare.selection import Selected
     from qatrix.declare.spec import Case, Matrix
-
-Paths = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="[PATH]...",
-        help="YAML files or folders of them. Default: matrix/, else the matrix that comes with qatrix.",
-    ),
-]
-CaseGlobs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--case",
-        metavar="GLOB",
-        help="Take only the cases whose id fits, e.g. 'conv_bn_fusion/*'. A suite's name takes the suite. Repeatable.",
-    ),
-]
-Only = Annotated[
-    list[str] | None,
-    typer.Option("--only", metavar="AXIS=VALUE", help="Take only the cases with this value, e.g. dim=2. Repeatable."),
-]
-ShardText = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="I/N", help="Take the I-th of N slices of these cases; `qatrix merge` joins them."),
-]
-AllowModules = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-module",
-        metavar="PREFIX",
-        help="Also allow model factories from modules below this one. Repeatable; "
-        "[tool.qatrix] allow-modules in pyproject.toml does the same.",
-    ),
-]
 
 
 @app.command()

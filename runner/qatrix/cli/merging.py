@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
 from qatrix.cli.plans import STORE, new_folder, point_latest
-from qatrix.cli.runs import FailOn, conclude, exit_code
+from qatrix.cli.runs import conclude, exit_code
 
 if TYPE_CHECKING:
     from qatrix.cli.collaborators import Collaborators
@@ -22,9 +23,7 @@ def merge(
         list[Path],
         typer.Argument(metavar="SHARD...", help="The folders of the shards' runs, or their run.sqlite."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept, each in a folder.")] = Path(
-        "reports"
-    ),
+    out: OutFolder = REPORTS,
     allow_missing: Annotated[
         bool,
         typer.Option(
@@ -32,7 +31,7 @@ def merge(
         ),
     ] = False,
     fail_on: FailOn = "unexpected",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Join runs made with --shard I/N into one run, with the reports of an unsharded one.
 

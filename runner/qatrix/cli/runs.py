@@ -8,14 +8,31 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from qatrix import __version__
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
-from qatrix.cli.matrices import AllowModules, CaseGlobs, Only, Paths, ShardText, load_matrix, selected_cases
+from qatrix.cli.matrices import load_matrix, selected_cases
+from qatrix.cli.options import (
+    REPORTS,
+    AllowModules,
+    CaseGlobs,
+    FailOn,
+    MemoryLimit,
+    Only,
+    OutFolder,
+    Paths,
+    PatternCache,
+    Quiet,
+    Resume,
+    ShardText,
+    Timeout,
+    Verbose,
+    Workers,
+)
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED
 from qatrix.execute.options import Execution, default_workers
@@ -25,14 +42,6 @@ if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.declare.spec import Case
 
-FailOn = Annotated[
-    Literal["unexpected", "diverged", "never"],
-    typer.Option(
-        "--fail-on",
-        help="What gives exit code 1: anything unexpected, any difference even if expected, or nothing.",
-    ),
-]
-
 
 @app.command()
 def run(
@@ -41,39 +50,16 @@ def run(
     case: CaseGlobs = None,
     only: Only = None,
     shard: ShardText = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept, each in a folder.")] = Path(
-        "reports"
-    ),
+    out: OutFolder = REPORTS,
     fail_on: FailOn = "unexpected",
-    pattern_cache: Annotated[
-        bool,
-        typer.Option(
-            "--pattern-cache/--no-pattern-cache",
-            help="Export each conv-bn pattern of PT2E once, or on every call as torchao does: slower, the same bits.",
-        ),
-    ] = True,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=0,
-            metavar="N",
-            help="Worker processes; 0 runs in this process, for debugging. Default: by cores and free memory.",
-        ),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Stop a case that takes longer.")
-    ] = 600.0,
-    memory_limit: Annotated[
-        int | None,
-        typer.Option("--memory-limit", min=1, metavar="MIB", help="Stop a worker whose resident memory outgrows this."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with DIR/latest, which was interrupted or killed: run what is left.")
-    ] = False,
+    pattern_cache: PatternCache = True,
+    workers: Workers = None,
+    timeout: Timeout = 600.0,
+    memory_limit: MemoryLimit = None,
+    resume: Resume = False,
     allow_module: AllowModules = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Run the cases through every pipeline and write the report.
 

@@ -1,0 +1,77 @@
+"""The options of the verbs, each with its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+REPORTS: Final = Path("reports")
+
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PATH]...",
+        help="YAML files or folders of them. Default: matrix/, else the matrix that comes with qatrix.",
+    ),
+]
+CaseGlobs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--case",
+        metavar="GLOB",
+        help="Take only the cases whose id fits, e.g. 'conv_bn_fusion/*'. A suite's name takes the suite. Repeatable.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="AXIS=VALUE", help="Take only the cases with this value, e.g. dim=2. Repeatable."),
+]
+ShardText = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Take the I-th of N slices of these cases; `qatrix merge` joins them."),
+]
+AllowModules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-module",
+        metavar="PREFIX",
+        help="Also allow model factories from modules below this one. Repeatable; "
+        "[tool.qatrix] allow-modules in pyproject.toml does the same.",
+    ),
+]
+FailOn = Annotated[
+    Literal["unexpected", "diverged", "never"],
+    typer.Option(
+        "--fail-on",
+        help="What gives exit code 1: anything unexpected, any difference even if expected, or nothing.",
+    ),
+]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept, each in a folder.")]
+PatternCache = Annotated[
+    bool,
+    typer.Option(
+        "--pattern-cache/--no-pattern-cache",
+        help="Export each conv-bn pattern of PT2E once, or on every call as torchao does: slower, the same bits.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        metavar="N",
+        help="Worker processes; 0 runs in this process, for debugging. Default: by cores and free memory.",
+    ),
+]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Stop a case that takes longer.")]
+MemoryLimit = Annotated[
+    int | None,
+    typer.Option("--memory-limit", min=1, metavar="MIB", help="Stop a worker whose resident memory outgrows this."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with DIR/latest, which was interrupted or killed: run what is left.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")]
