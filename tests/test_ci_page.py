@@ -1,0 +1,117 @@
+"""The workflows of docs/ci.md: they are YAML, and every command in them is one that qatrix understands."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from qatrix.cli import app, merging, runs
+from support.project import Project
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^`(\.[^`]+)`.*?```yml\n(.*?)```", PAGE, flags=re.DOTALL | re.MULTILINE)
+WORKFLOWS: dict[str, dict[Any, Any]] = {name: yaml.safe_load(text) for name, text in BLOCKS}
+GITHUB, GITLAB = ".github/workflows/matrix.yml", ".gitlab-ci.yml"
+
+# Importing them registers their verbs.
+VERB_MODULES = (merging, runs)
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
+
+
+def command_lines(name: str) -> list[str]:
+    """All lines of a workflow that a shell runs."""
+    jobs = WORKFLOWS[name]
+    if name == GITHUB:
+        return [step["run"] for job in jobs["jobs"].values() for step in job["steps"] if "run" in step]
+    return [line for job in jobs.values() if isinstance(job, dict) for line in job.get("script", [])]
+
+
+def as_argv(line: str, shard: int) -> list[str]:
+    """The arguments that qatrix gets from a line that calls tox or qatrix, in one of eight jobs."""
+    variables = {"${{ matrix.shard }}": str(shard), "$CI_NODE_INDEX": str(shard), "$CI_NODE_TOTAL": "8"}
+    for variable, value in variables.items():
+        line = line.replace(variable, value)
+    words = shlex.split(line)
+    if words[0] == "qatrix":
+        return words[1:]
+    assert words[:2] == ["tox", "-e"]
+    assert words[3] == "--"
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    command = tox[f"testenv:{words[2]}"]["commands"]
+    return shlex.split(command.replace("{posargs}", shlex.join(words[4:])))[1:]
+
+
+def arguments(name: str, shard: int = 3) -> list[list[str]]:
+    """The arguments of all commands of a workflow that call qatrix."""
+    lines = [line for line in command_lines(name) if line.startswith(("tox ", "qatrix "))]
+    return [as_argv(line, shard) for line in lines]
+
+
+def test_the_page_has_both_workflows() -> None:
+    assert set(WORKFLOWS) == {GITHUB, GITLAB}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_runs_shards_and_merges_them(name: str) -> None:
+    assert [argv[0] for argv in arguments(name)] == ["run", "merge"]
+
+
+def test_the_jobs_are_as_many_as_the_shards() -> None:
+    shards = WORKFLOWS[GITHUB]["jobs"]["shard"]["strategy"]["matrix"]["shard"]
+
+    assert shards == list(range(1, WORKFLOWS[GITLAB]["shard"]["parallel"] + 1)) == list(range(1, 9))
+    assert "3/8" in arguments(GITHUB)[0]
+
+
+COMMAND_LINES = [argv for name in WORKFLOWS for argv in arguments(name)]
+
+
+@pytest.mark.parametrize("argv", COMMAND_LINES, ids=" ".join)
+def test_every_command_and_option_exists(argv: list[str]) -> None:
+    COMMANDS[argv[0]].make_context(argv[0], argv[1:])
+
+
+INLINE = re.findall(r"`(?:qatrix (\w+)|tox -e (\w+))[^`]*`", PAGE)
+
+
+@pytest.mark.parametrize("verb", sorted({verb or env for verb, env in INLINE}))
+def test_every_verb_that_the_text_names_exists(verb: str) -> None:
+    assert verb in COMMANDS or f"[testenv:{verb}]" in (ROOT / "tox.ini").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z-]+)", PAGE))))
+def test_every_option_that_the_text_names_exists(option: str) -> None:
+    assert any(option in item.opts for verb in ("run", "merge") for item in COMMANDS[verb].params)
+
+
+def kept_by_github(project: Project, uploaded: Path, shard: int) -> None:
+    """Move a run's store, and nothing else, to where the merging job of GitHub finds it."""
+    downloaded = project.path / f"shards/shard-{shard}" / uploaded.name
+    downloaded.mkdir(parents=True)
+    (uploaded / "run.sqlite").rename(downloaded / "run.sqlite")
+    uploaded.parent.rename(project.path / f"machine-{shard}")
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_the_commands_make_one_report_of_eight_shards(project: Project, name: str) -> None:
+    for shard in range(1, 9):
+        argv = arguments(name, shard)[0]
+        assert project.run(*argv).code == 0
+        if name == GITHUB:
+            (uploaded,) = (project.path / argv[argv.index("--out") + 1]).glob("20*")
+            kept_by_github(project, uploaded, shard)
+    verb, pattern = arguments(name)[1]
+    ended = project.run(verb, *map(str, sorted(project.path.glob(pattern))))
+
+    assert ended.code == 0, ended
+    assert ended.out.startswith("declared 4 = 4 exact\n")
+    assert (project.path / "reports/latest/summary.md").is_file()
