@@ -85,10 +85,11 @@ def test_fail_on_decides_as_it_does_for_a_run(many: Project) -> None:
     assert many.run("merge", *shards, "--fail-on", "diverged").code == 1
 
 
-def test_quiet_prints_the_result_alone(many: Project) -> None:
+def test_quiet_prints_the_result_alone_and_the_report_says_what_was_merged(many: Project) -> None:
     ended = many.run("merge", *run_shards(many, 2), "--quiet")
 
     assert ended.err == ""
+    assert "<dt>merged from</dt><dd>2 runs</dd>" in (many.path / "reports/latest/index.html").read_text()
     assert "declared 9 = 6 exact + 3 diverged\n" in ended.out
 
 

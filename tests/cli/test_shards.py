@@ -51,3 +51,28 @@ def test_a_shard_that_cannot_be_is_refused(project: Project, verb: str) -> None:
 
     assert (ended.code, project.execution.ran) == (2, [])
     assert ended.err.startswith("error: --shard 4/3: expected I/N with 1 <= I <= N")
+
+
+def test_the_report_of_a_shard_says_which_it_is(project: Project) -> None:
+    project.run("run", "--shard", "2/2")
+
+    assert "<dt>shard</dt><dd>2/2</dd>" in (project.path / "reports/latest/index.html").read_text()
+
+
+def test_a_shard_that_was_interrupted_is_resumed_as_that_shard(project: Project) -> None:
+    listed = project.run("list", "--shard", "1/1").out.splitlines()
+    project.execution.interrupted_after = 1
+    project.run("run", "--shard", "1/1")
+    project.execution.interrupted_after = None
+    ended = project.run("run", "--shard", "1/1", "--resume")
+    run = results(project.path / "reports/latest")["run"]
+
+    assert ended.code == 0, ended
+    assert sorted(project.execution.ran) == sorted(listed)
+    assert (run["shard"], run["finished"]) == ("1/1", True)
+
+
+def test_another_shard_is_not_what_is_resumed(project: Project) -> None:
+    project.run("run", "--shard", "1/2")
+
+    assert "cannot be resumed" in project.run("run", "--shard", "2/2", "--resume").err
