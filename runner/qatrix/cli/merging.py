@@ -21,7 +21,7 @@ def merge(
     context: typer.Context,
     shards: Annotated[
         list[Path],
-        typer.Argument(metavar="SHARD...", help="The folders of the shards' runs, or their run.sqlite."),
+        typer.Argument(metavar="SHARD", help="The folders of the shards' runs, or their run.sqlite."),
     ],
     out: OutFolder = REPORTS,
     allow_missing: Annotated[
