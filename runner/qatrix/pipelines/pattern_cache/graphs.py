@@ -50,6 +50,15 @@ def decoded_graph(data: Any) -> fx.GraphModule:
         raise Undecodable(msg) from error
 
 
+def snapshot(module: fx.GraphModule) -> tuple[Any, ...]:
+    """Equal to an earlier one for as long as nobody has changed the graph's nodes, arguments, metadata or results."""
+    nodes = [
+        (node, node.name, node.target, node.args, node.kwargs, [(name, id(item)) for name, item in node.meta.items()])
+        for node in module.graph.nodes
+    ]
+    return nodes, getattr(module.graph._codegen, "pytree_info", None)
+
+
 def _encoded_spec(spec: Any) -> Any:
     """A structure of arguments or results as the structure itself, with a zero for each leaf."""
     return None if spec is None else encoded(pytree.tree_unflatten([0] * spec.num_leaves, spec))
