@@ -295,6 +295,16 @@ def test_resume_of_another_selection_is_refused(project: Project) -> None:
     assert "cannot be resumed: it has 2 cases, 2 of which are among the 4 selected now" in ended.err
 
 
+def test_resume_after_the_matrix_changed_is_refused(project: Project) -> None:
+    project.run("run")
+    small = project.path / "matrix/small.yaml"
+    small.write_text(small.read_text().replace("shape: [2, 3]", "shape: [4, 3]"))
+    ended = project.run("run", "--resume")
+
+    assert ended.code == 2
+    assert "cannot be resumed: the matrix has changed since" in ended.err
+
+
 def test_resume_in_another_environment_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.run("run")
     other = replace(ENVIRONMENT, python="3.14.0")

@@ -63,6 +63,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
 
 def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
     """What is left of the newest run; raises UsageError where that was a run of something else."""
+    from qatrix.declare.digest import matrix_digest
     from qatrix.declare.expected import ExpectationTable
     from qatrix.report.store import Store
 
@@ -76,6 +77,8 @@ def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: 
         _refuse(
             folder, f"it has {len(planned)} cases, {len(planned & ids)} of which are among the {len(ids)} selected now"
         )
+    if run.matrix_digest != matrix_digest(matrix):
+        _refuse(folder, "the matrix has changed since")
     if environment != run.environment:
         _refuse(folder, "it was made in another environment")
     return Plan(
