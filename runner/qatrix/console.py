@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from qatrix.errors import Problem, QatrixError
+from qatrix.errors import OutputError, Problem, QatrixError
 from qatrix.outcomes import Record
 from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
 
@@ -37,11 +37,15 @@ Piece = tuple[str, str]
 
 
 class _Printer:
-    """One stream: styled by rich on a terminal, plain elsewhere, where importing rich would only cost time."""
+    """One stream: styled by rich on a terminal, plain elsewhere, where importing rich would only cost time.
 
-    def __init__(self, stream: TextIO) -> None:
+    What it is not needed for, it loses in silence when the stream fails.
+    """
+
+    def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream
-        self.on_terminal = stream.isatty() and "NO_COLOR" not in os.environ
+        self._needed = needed
+        self.on_terminal = stream.isatty() and not os.environ.get("NO_COLOR")
 
     def print(self, *pieces: Piece) -> None:
         """One line made of styled pieces."""
@@ -50,7 +54,28 @@ class _Printer:
 
             self.rich.print(Text.assemble(*pieces))
         else:
-            print("".join(text for text, _ in pieces), file=self._stream)
+            self.write("".join(text for text, _ in pieces))
+
+    def write(self, text: str) -> None:
+        """A line of plain text; raises OutputError where the stream is needed and cannot take it."""
+        with self._told():
+            print(text, file=self._stream)
+
+    def flush(self) -> None:
+        """Hand over what is buffered; raises as `write` does."""
+        with self._told():
+            self._stream.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A reader that went away (`qatrix list | head`) is no fault, and the exit code stays what it is."""
+        try:
+            yield
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if self._needed and not isinstance(error, BrokenPipeError):
+                msg = f"standard output cannot be written: {error.strerror}"
+                raise OutputError(msg) from error
 
     @functools.cached_property
     def rich(self) -> RichConsole:
@@ -66,14 +91,22 @@ class Console:
     def __init__(
         self, *, quiet: bool = False, verbose: bool = False, out: TextIO | None = None, err: TextIO | None = None
     ) -> None:
-        self._out = _Printer(out or sys.stdout)
-        self._err = _Printer(err or sys.stderr)
+        self._out = _Printer(out or sys.stdout, needed=True)
+        self._err = _Printer(err or sys.stderr, needed=False)
         self._quiet = quiet
         self._verbose = verbose
 
     def line(self, text: str = "", style: str = "") -> None:
         """A line of the result."""
         self._out.print((text, style))
+
+    def text(self, text: str) -> None:
+        """A line for other programs, never styled: a case id, JSON."""
+        self._out.write(text)
+
+    def flush(self) -> None:
+        """Hand over all results; raises OutputError where the disk is full."""
+        self._out.flush()
 
     def note(self, text: str, style: str = "") -> None:
         """A line about the result; silent under --quiet."""
@@ -197,8 +230,3 @@ def _by_severity(counts: Mapping[Any, int]) -> list[tuple[Any, int]]:
 
 def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def silence_broken_pipe() -> None:
-    """The reader went away (`qatrix list | head`): leave without a word, as other tools do."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -14,7 +14,7 @@ import typer
 
 from qatrix import __version__
 from qatrix.cli.collaborators import Collaborators
-from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, QatrixError
+from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, Problem, QatrixError
 
 _ABOUT = """
 A declarative test matrix for PyTorch's two quantization pipelines, PT2E and FX graph mode.
@@ -71,9 +71,11 @@ def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     """Run one command; its exit code. Known errors are printed in words, never as a traceback."""
     from qatrix.cli import documents, environments, matrices, merging, runs  # noqa: F401 - each registers its verbs
+    from qatrix.console import Console
 
     try:
         code = app(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv)))
+        Console().flush()
     except QatrixError as error:
         return _refused(error)
     except _WrongArguments as error:
@@ -82,11 +84,6 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        from qatrix.console import silence_broken_pipe
-
-        silence_broken_pipe()
-        return 0
     except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and is told as one
         return _bug(error)
     return code if isinstance(code, int) else 0
@@ -105,9 +102,9 @@ def _refused(error: QatrixError) -> int:
     return error.exit_code
 
 
-def matrices_summary(problems: Sequence[object]) -> str:
+def matrices_summary(problems: Sequence[Problem]) -> str:
     """The numbers in words: "3 errors, 1 warning"."""
-    errors = sum(getattr(problem, "severity", "error") == "error" for problem in problems)
+    errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     told = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((errors, "error"), (warnings, "warning"))]
     return ", ".join(text for text, count in zip(told, (errors, warnings)) if count) or "no problems"
@@ -125,6 +122,3 @@ def _bug(error: Exception) -> int:
     ]
     typer.echo("\n".join(lines), err=True)
     return EXIT_UNEXPECTED
-
-
-Verb = Callable[..., int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from qatrix.errors import EnvironmentUnusable
 from qatrix.execute.options import Execution
@@ -14,7 +14,8 @@ from qatrix.outcomes import Environment, Record
 if TYPE_CHECKING:
     from qatrix.declare.spec import Case
 
-INSTALL = "pip install torch torchvision torchao"
+PACKAGES: Final = ("torch", "torchvision", "torchao")
+INSTALL: Final = f"pip install {' '.join(PACKAGES)}"
 
 
 class Execute(Protocol):
@@ -41,7 +42,7 @@ def _warm_up(options: Execution) -> None:
 def _environment() -> Environment:
     try:
         from qatrix.pipelines.torchenv import environment
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library that torch links to is missing
         msg = f"torch cannot be imported: {error}\nthe pipelines need it; install it with: {INSTALL}"
         raise EnvironmentUnusable(msg) from error
     return environment()

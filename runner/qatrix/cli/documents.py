@@ -38,10 +38,10 @@ def show(
     from qatrix.report.sentences import case_lines
 
     record = _the_record(case, run)
-    if as_json:
-        typer.echo(json.dumps(codec.to_jsonable(record), indent=2))
-        return EXIT_OK
     console = Console()
+    if as_json:
+        console.text(json.dumps(codec.to_jsonable(record), indent=2))
+        return EXIT_OK
     console.record(record)
     for line in case_lines(record):
         console.line(f"  {line}")

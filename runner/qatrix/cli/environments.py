@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import typer
 
 from qatrix.cli import app
-from qatrix.cli.collaborators import INSTALL, Collaborators
+from qatrix.cli.collaborators import INSTALL, PACKAGES, Collaborators
 from qatrix.errors import EXIT_OK, EnvironmentUnusable
+
+if TYPE_CHECKING:
+    from qatrix.console import Console
 
 
 @app.command()
@@ -19,22 +27,36 @@ def doctor(context: typer.Context) -> int:
 
     console = Console()
     tools: Collaborators = context.obj
-    environment = tools.environment()
-    console.line(f"python {environment.python} on {environment.platform}")
-    for name, version in environment.packages.items():
-        console.line(f"{name} {version or f'is not installed; bring it with: {INSTALL}'}")
+    try:
+        environment = tools.environment()
+    except EnvironmentUnusable:
+        _versions(console, platform.python_version(), platform.platform(), {name: _version(name) for name in PACKAGES})
+        raise
+    _versions(console, environment.python, environment.platform, environment.packages)
     for name, text in environment.devices.items():
         console.line(f"device {name}: {text}")
     return _pipelines(console)
 
 
-def _pipelines(console: object) -> int:
-    from qatrix.console import Console
+def _versions(console: Console, python: str, system: str, packages: Mapping[str, str | None]) -> None:
+    console.line(f"python {python} on {system}")
+    for name, version in packages.items():
+        console.line(f"{name} {version or f'is not installed; bring it with: {INSTALL}'}")
+
+
+def _version(package: str) -> str | None:
+    """The installed version of a package that may not import; None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _pipelines(console: Console) -> int:
     from qatrix.pipelines import PIPELINES
     from qatrix.pipelines.pattern_cache import pattern_cache
     from qatrix.pipelines.torchenv import engines
 
-    assert isinstance(console, Console)
     console.line(f"quantized engines: {', '.join(engines())}")
     reasons = {name: pipeline.missing() for name, pipeline in PIPELINES.items()}
     for name, reason in reasons.items():

@@ -75,10 +75,10 @@ def list_cases(
     console = Console()
     selected = selected_cases(load_matrix(paths, allow_module), case, only, shard)
     if output == "json":
-        typer.echo(json.dumps([_as_json(item) for item in selected.cases], indent=1))
+        console.text(json.dumps([_as_json(item) for item in selected.cases], indent=1))
     else:
         for item in selected.cases:
-            typer.echo(item.case_id)
+            console.text(item.case_id)
     dropped = sum(item.count for item in selected.dropped)
     reasons = sorted({item.because for item in selected.dropped})
     told = f", {dropped} points dropped: {'; '.join(reasons)}" if dropped else ""
@@ -94,9 +94,10 @@ def schema() -> int:
       qatrix schema > matrix.schema.json
       # yaml-language-server: $schema=matrix.schema.json   (first line of a YAML file)
     """
+    from qatrix.console import Console
     from qatrix.declare.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    Console().text(json.dumps(json_schema(), indent=2))
     return EXIT_OK
 
 
@@ -187,10 +188,14 @@ def _configured_modules(path: Path) -> tuple[str, ...]:
     else:
         import tomli as tomllib
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("qatrix", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read: {error}"
         raise UsageError(msg) from error
+    table = tables.get("qatrix", {}) if isinstance(tables, dict) else {}
+    if not isinstance(table, dict):
+        msg = f"{path}: tool.qatrix is {table!r}; expected a table [tool.qatrix]"
+        raise UsageError(msg)
     modules = table.get("allow-modules", [])
     if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
         msg = f"{path}: [tool.qatrix] allow-modules is {modules!r}; expected a list of module names"

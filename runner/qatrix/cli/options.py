@@ -12,7 +12,7 @@ REPORTS: Final = Path("reports")
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH",
         help="YAML files or folders of them. Default: matrix/, else the matrix that comes with qatrix.",
     ),
 ]

@@ -39,8 +39,9 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
 
     started = tools.now()
     durations = _durations(out)
-    folder = new_folder(out, f"{started:%Y%m%d-%H%M%S}")
+    # Before the folder is made: an environment without torch must not leave an empty one.
     environment = tools.environment()
+    folder = new_folder(out, f"{started:%Y%m%d-%H%M%S}")
     table = ExpectationTable(matrix.expectations, environment.packages)
     run = Run(
         id=folder.name,
