@@ -7,6 +7,7 @@ import pytest
 from qatrix.cli import run
 from qatrix.cli.collaborators import Collaborators, _environment
 from qatrix.errors import EnvironmentUnusable
+from qatrix.outcomes import Environment
 from qatrix.pipelines import fx, pt2e
 from support.project import Project
 
@@ -41,6 +42,23 @@ def test_where_no_pipeline_is_ready_the_exit_code_is_3(project: Project, monkeyp
 def test_the_real_environment_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor"], Collaborators()) == 0
     assert "device cpu: " in capsys.readouterr().out
+
+
+def test_doctor_tells_versions_where_torch_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Environment:
+        msg = "torch cannot be imported: libcudart.so is missing"
+        raise EnvironmentUnusable(msg)
+
+    monkeypatch.setattr("qatrix.cli.environments.PACKAGES", ("typer", "not-a-package"))
+    code = run(["doctor"], Collaborators(environment=broken))
+    printed = capsys.readouterr()
+
+    assert code == 3
+    assert printed.out.startswith("python 3.")
+    assert "not-a-package is not installed; bring it with: pip install torch" in printed.out
+    assert printed.err == "error: torch cannot be imported: libcudart.so is missing\n"
 
 
 def test_torch_that_cannot_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,6 +179,7 @@ def test_a_factory_outside_the_allowed_modules_needs_the_option_or_the_configura
     [
         pytest.param("[tool.qatrix\n", "pyproject.toml cannot be read", id="broken"),
         pytest.param("[tool.qatrix]\nallow-modules = 'x'\n", "expected a list of module names", id="no list"),
+        pytest.param("[tool]\nqatrix = 3\n", "expected a table [tool.qatrix]", id="no table"),
     ],
 )
 def test_a_faulty_configuration_is_told(project: Project, text: str, told: str) -> None:
@@ -244,6 +245,35 @@ def test_a_reader_that_goes_away_is_no_error(project: Project) -> None:
     assert done.stdout.splitlines() == ["first/linear/bias=true,quantizer=int8,device=cpu"]
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("redirection", ["| true", "2>/dev/full | cat"], ids=["closed", "full"])
+def test_the_exit_code_stays_what_it_is_when_nobody_listens(project: Project, redirection: str) -> None:
+    command = f"{sys.executable} -m qatrix check {redirection}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=project.path, check=False, env=_environment(), timeout=60
+    )
+
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_full_disk_is_told_in_words(project: Project, unbuffered: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "qatrix", "list"],
+            cwd=project.path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**_environment(), "PYTHONUNBUFFERED": unbuffered},
+        )
+
+    assert done.returncode == 2
+    assert "error: standard output cannot be written: No space left on device\n" in done.stderr
+    assert "bug" not in done.stderr
 
 
 def _environment() -> dict[str, str]:

@@ -164,6 +164,31 @@ def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(
     )
 
 
+def unavailable(case: Case) -> Record:
+    return replace(ended_with(case, "unavailable", "not available here"), reason="torchao is missing")
+
+
+def test_a_run_in_which_nothing_could_run_gives_exit_code_3(project: Project) -> None:
+    project.execution.records = unavailable
+    ended = project.run("run", "--fail-on", "never")
+
+    assert ended.code == 3, ended
+    assert "declared 4 = 4 unavailable\nno case could run here: torchao is missing\n" in ended.out
+    assert "nothing unexpected" not in ended.out
+
+
+def test_one_case_that_ran_is_a_run(project: Project) -> None:
+    project.execution.records = lambda case: exact(case) if case.suite == "first" else unavailable(case)
+
+    assert project.run("run").code == 0
+
+
+def test_cases_that_were_all_skipped_are_a_run(project: Project) -> None:
+    project.execution.records = lambda case: ended_with(case, "skipped", "there is no such device here")
+
+    assert project.run("run").code == 0
+
+
 def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

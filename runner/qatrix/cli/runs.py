@@ -34,7 +34,7 @@ from qatrix.cli.options import (
     Workers,
 )
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
-from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED
+from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
 from qatrix.outcomes import UNREMARKABLE, Record, Run
 
@@ -163,14 +163,30 @@ def conclude(console: Console, run: Run, folder: Path, records: Sequence[Record]
     known = Counter(record.verdict for record in records if record.expected and not record.unexpected)
     differing = sum(count for verdict, count in known.items() if verdict not in UNREMARKABLE)
     as_expected = f"; {differing} differ as expected, with their reasons in the report" if differing else ""
-    verdict = f"{len(unexpected)} unexpected" if unexpected else "nothing unexpected"
-    console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
+    if hindrance := _hindrance(records):
+        console.line(f"no case could run here: {hindrance}", style="bold red")
+    else:
+        verdict = f"{len(unexpected)} unexpected" if unexpected else "nothing unexpected"
+        console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
     console.line(f"report: {folder / 'index.html'}")
 
 
 def exit_code(records: Sequence[Record], fail_on: FailOn) -> int:
     """The exit code of a run that came to its end."""
+    if _hindrance(records) is not None:
+        return EnvironmentUnusable.exit_code
     return EXIT_UNEXPECTED if any(_counts_as_failure(record, fail_on) for record in records) else EXIT_OK
+
+
+def _hindrance(records: Sequence[Record]) -> str | None:
+    """Why no case could run; None where one did, or where all were skipped or expected to be unavailable.
+
+    A run in which nothing ran must not pass as one in which nothing was wrong.
+    """
+    if not all(record.verdict in {"unavailable", "skipped"} for record in records):
+        return None
+    unavailable = (record for record in records if record.verdict == "unavailable" and record.expected is None)
+    return next((record.reason or record.summary for record in unavailable), None)
 
 
 def _counts_as_failure(record: Record, fail_on: FailOn) -> bool:
