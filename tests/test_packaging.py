@@ -1,14 +1,17 @@
-"""Packaging: the wheel carries matrix and templates, and works in an empty folder."""
+"""Packaging: the wheel carries matrix and templates and works in an empty folder; the sdist holds what is named."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +40,30 @@ def test_the_wheel_holds_the_matrix_and_the_templates_and_no_tests(installed: Pa
     assert shipped <= packaged
     assert "qatrix/templates/report.html.j2" in packaged
     assert not any(name.startswith(("tests/", "docs/")) for name in packaged)
+
+
+PACKED = {
+    "runner", "matrix", "templates", "tests", "docs", "constraints", "reports", "tox.ini", "pyproject.toml",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+}  # fmt: skip
+
+
+def test_without_a_checkout_the_sdist_holds_what_is_named_and_no_environment_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    for name in PACKED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(ROOT / name, folder / name)
+    for stray in ("env/bin/python", "node_modules/x.js", "notes.txt"):
+        (folder / stray).parent.mkdir(parents=True, exist_ok=True)
+        (folder / stray).touch()
+    (sdist,) = SdistBuilder(str(folder)).build(directory=str(tmp_path), versions=["standard"])
+    with tarfile.open(sdist) as archive:
+        packed = {name.split("/")[1] for name in archive.getnames() if "/" in name}
+
+    assert packed == PACKED | {"PKG-INFO"}
 
 
 def test_the_packaged_matrix_is_used_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
