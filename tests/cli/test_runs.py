@@ -114,6 +114,14 @@ def test_an_interrupted_run_keeps_what_is_done(project: Project) -> None:
     assert len(cases) == 3
 
 
+def test_a_run_that_is_interrupted_at_once_claims_nothing(project: Project) -> None:
+    project.execution.interrupted_after = 0
+    ended = project.run("run")
+
+    assert ended.code == 130
+    assert "declared 4 = 4 not run\nnothing unexpected so far\n" in ended.out
+
+
 def test_two_runs_of_one_second_do_not_mix(project: Project) -> None:
     project.run("run", "--case", "first")
     project.run("run", "--case", "second")

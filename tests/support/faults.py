@@ -65,7 +65,7 @@ def _print_a_gigabyte() -> None:
 def _eat_memory() -> None:
     eaten = []
     while True:
-        eaten.append(bytearray(2**24))
+        eaten.append(bytearray(2**25))
         time.sleep(0.005)
 
 

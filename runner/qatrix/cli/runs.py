@@ -158,15 +158,15 @@ def conclude(console: Console, run: Run, folder: Path, records: Sequence[Record]
         for record in unexpected:
             console.record(record)
     left = run.declared - len(records)
-    rest = f" + {left} not run" if left else ""
-    console.line(f"declared {run.declared} = {counts_line(records).replace(', ', ' + ')}{rest}")
+    counts = counts_line(records).split(", ") if records or not left else []
+    console.line(f"declared {run.declared} = {' + '.join([*counts, *([f'{left} not run'] if left else [])])}")
     known = Counter(record.verdict for record in records if record.expected and not record.unexpected)
     differing = sum(count for verdict, count in known.items() if verdict not in UNREMARKABLE)
     as_expected = f"; {differing} differ as expected, with their reasons in the report" if differing else ""
     if hindrance := _hindrance(records):
         console.line(f"no case could run here: {hindrance}", style="bold red")
     else:
-        verdict = f"{len(unexpected)} unexpected" if unexpected else "nothing unexpected"
+        verdict = f"{len(unexpected) or 'nothing'} unexpected{' so far' if left else ''}"
         console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
     console.line(f"report: {folder / 'index.html'}")
 
