@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,6 +11,23 @@ import torch
 from qatrix.claims import Tolerance
 from qatrix.judge.numerics import compare, sqnr_db
 from qatrix.outcomes import Comparison
+
+
+class Pair(NamedTuple):
+    """A tuple with a name."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+class Undecided:
+    """An output that refuses to be compared, as arrays of several numbers do."""
+
+    def __eq__(self, other: object) -> bool:
+        msg = "neither true nor false"
+        raise ValueError(msg)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any class that is compared by value
 
 
 def compared(left: object, right: object, **options: object) -> Comparison:
@@ -54,12 +72,36 @@ def test_nan_at_the_same_place_is_exact() -> None:
     assert compared(torch.tensor([math.nan, 1.0]), torch.tensor([math.nan, 1.0])).status == "exact"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
-def test_a_value_that_is_not_finite_on_one_side_diverges(value: float) -> None:
-    result = compared(torch.tensor([value, 1.0]), torch.tensor([1.0, 1.0]))
+@pytest.mark.parametrize(
+    ("left", "right", "message"),
+    [
+        pytest.param(math.nan, 1.0, "at [0]: pt2e gives nan, fx 1", id="nan on the left"),
+        pytest.param(1.0, math.nan, "at [0]: pt2e gives 1, fx nan", id="nan on the right"),
+        pytest.param(math.inf, 1.0, "at [0]: pt2e gives inf, fx 1", id="infinity on the left"),
+        pytest.param(1.0, math.inf, "at [0]: pt2e gives 1, fx inf", id="infinity on the right"),
+        pytest.param(-math.inf, math.inf, "at [0]: pt2e gives -inf, fx inf", id="infinities of two signs"),
+    ],
+)
+def test_a_value_that_is_not_finite_is_within_no_tolerance(left: float, right: float, message: str) -> None:
+    result = compared(torch.tensor([left, 1.0]), torch.tensor([right, 1.0]))
 
-    assert result.status == "diverged"
-    assert result.message == "at the output: values that are not finite stand at different places"
+    assert (result.status, result.mismatched, result.message) == ("diverged", 1, message)
+
+
+def test_several_values_that_are_not_finite_are_counted() -> None:
+    result = compared({"y": torch.full((2, 2), math.nan)}, {"y": torch.ones(2, 2)})
+
+    assert result.message == "at ['y'][0, 0], and at 3 more: pt2e gives nan, fx 1"
+
+
+def test_the_same_infinity_is_exact() -> None:
+    assert compared(torch.tensor([math.inf]), torch.tensor([math.inf])).status == "exact"
+
+
+def test_zeros_of_two_signs_are_close_but_not_the_same_bits() -> None:
+    result = compared(torch.tensor([0.0]), torch.tensor([-0.0]))
+
+    assert (result.status, result.message) == ("close", "at the output: equal, but zeros differ in their sign")
 
 
 def test_nested_outputs_are_compared_leaf_by_leaf() -> None:
@@ -90,6 +132,21 @@ def test_nested_outputs_are_compared_leaf_by_leaf() -> None:
             (torch.zeros(1),), torch.zeros(1), "the structures differ: pt2e gives (tensor), fx tensor", id="structure"
         ),
         pytest.param({"a": 1}, {"a": 2}, "at ['a']: pt2e gives 1, fx 2", id="number"),
+        pytest.param(
+            torch.tensor(1.0), 1.0, "at the output: pt2e gives float32 of shape [], fx 1.0", id="tensor and number"
+        ),
+        pytest.param(
+            Pair(torch.zeros(1), torch.zeros(1)),
+            (torch.zeros(1), torch.zeros(1)),
+            "the structures differ: pt2e gives Pair(tensor, tensor), fx (tensor, tensor)",
+            id="named tuple",
+        ),
+        pytest.param(
+            torch.eye(2).to_sparse(),
+            torch.eye(2),
+            "at the output: pt2e gives float32 of shape [2, 2] (sparse_coo), fx float32 of shape [2, 2]",
+            id="layout",
+        ),
     ],
 )
 def test_structure_shape_and_dtype_come_before_values(left: object, right: object, message: str) -> None:
@@ -102,9 +159,73 @@ def test_empty_tensors_are_exact() -> None:
     assert compared(torch.zeros(0, 3), torch.zeros(0, 3)).status == "exact"
 
 
-def test_integers_and_booleans_are_compared_by_value() -> None:
-    assert compared(torch.tensor([1, 2]), torch.tensor([1, 3])).max_abs == 1.0
-    assert compared(torch.tensor([True]), torch.tensor([False])).status == "diverged"
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        pytest.param([1, 2], [1, 3], id="integers"),
+        pytest.param([True, True], [True, False], id="booleans"),
+        pytest.param([1, 1_000_001], [1, 1_000_000], id="a difference that rtol would allow"),
+        pytest.param([1, 2**53 + 1], [1, 2**53], id="beyond float64's integers"),
+    ],
+)
+def test_integers_and_booleans_have_no_tolerance(left: list[int], right: list[int]) -> None:
+    result = compared(torch.tensor(left), torch.tensor(right))
+
+    assert (result.status, result.max_abs, result.max_abs_at, result.mismatched) == ("diverged", 1.0, "[1]", 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.uint8, torch.int64], ids=str)
+def test_every_dtype_is_compared(dtype: torch.dtype) -> None:
+    assert compared(torch.ones(2, dtype=dtype), torch.ones(2, dtype=dtype)).status == "exact"
+    assert compared(torch.ones(2, dtype=dtype), torch.full((2,), 3, dtype=dtype)).max_abs == 2.0
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_quantized_tensors_are_compared_by_what_they_stand_for() -> None:
+    coarse, fine = (torch.quantize_per_tensor(torch.ones(2), scale, 0, torch.qint8) for scale in (0.5, 0.3))
+
+    assert compared(coarse, coarse).status == "exact"
+    assert compared(coarse, fine).max_abs == pytest.approx(0.1)
+
+
+def test_a_scalar_has_a_place_too() -> None:
+    assert compared(torch.tensor(1.0), torch.tensor(2.0)).max_abs_at == "[]"
+    assert compared({"loss": torch.tensor(1.0)}, {"loss": torch.tensor(2.0)}).max_abs_at == "['loss']"
+
+
+def test_the_order_of_keys_is_no_difference() -> None:
+    left = {"a": torch.zeros(1), "b": [torch.ones(1)]}
+
+    assert compared(left, dict(reversed(left.items()))).status == "exact"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        pytest.param(
+            torch.ones(1, dtype=torch.complex64).conj(),
+            "at the output: complex numbers are not compared, as in complex64 of shape [1]",
+            id="complex",
+        ),
+        pytest.param(
+            torch.eye(2).to_sparse(),
+            "at the output: only dense tensors are compared, not float32 of shape [2, 2] (sparse_coo)",
+            id="sparse",
+        ),
+        pytest.param(
+            torch.ones(1, device="meta"),
+            "at the output: float32 of shape [1] is on the device meta and has no values",
+            id="meta",
+        ),
+        pytest.param(Undecided(), "they cannot be compared: ValueError: neither true nor false", id="other object"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_and_not_raised(output: object, message: str) -> None:
+    other = output if isinstance(output, torch.Tensor) else Undecided()
+
+    assert compared(output, other).status == "mismatched"
+    assert compared(output, other).message == message
+    assert sqnr_db(output, other)[0] is None
 
 
 def test_a_difference_is_told_in_quantization_steps_of_its_own_output() -> None:
@@ -112,6 +233,10 @@ def test_a_difference_is_told_in_quantization_steps_of_its_own_output() -> None:
 
     assert compared(left, right, steps=(0.25, None)).max_steps == 2.0
     assert compared(left, right, steps=(None, None)).max_steps is None
+
+
+def test_steps_are_counted_by_leaf_also_where_a_leaf_is_no_tensor() -> None:
+    assert compared((None, torch.zeros(1)), (None, torch.ones(1)), steps=(None, 0.25)).max_steps == 4.0
 
 
 def test_sqnr_is_twenty_times_the_log_of_the_ratio_of_norms() -> None:
@@ -138,3 +263,12 @@ def test_where_sqnr_says_nothing_there_is_a_note(reference: torch.Tensor, output
     assert value is None
     assert text is not None
     assert note in text
+
+
+def test_sqnr_of_large_values_does_not_overflow() -> None:
+    reference = torch.full((2,), 1e200, dtype=torch.float64)
+
+    decibels, note = sqnr_db(reference, reference * 2)
+
+    assert decibels == pytest.approx(0.0, abs=1e-9)
+    assert note is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from torch.utils import _pytree as pytree
 
 from qatrix.claims import Tolerance
 from qatrix.outcomes import Comparison
+
+# Integers nearer than this can be subtracted as int64; float64 holds only those up to 2**53 one by one.
+_SUBTRACTABLE: Final = 2.0**62
 
 
 def compare(
@@ -26,15 +29,25 @@ def compare(
 ) -> Comparison:
     """Two outputs (tensors, or nested tuples, lists and dicts of them) at one point.
 
-    `steps` holds the quantization step of each tensor in order, None where it has none.
+    `steps` holds the quantization step of each leaf in order, None where it has none.
     Close is |left - right| <= atol + rtol * |right|, as in torch.testing.assert_close,
-    computed in float64; exact is equal to the bit, NaN equal to NaN.
+    computed in float64; integers and booleans have no tolerance. Exact is equal to the bit,
+    signs of zeros included, NaN equal to NaN.
     """
-    named = {"at": at, "left": names[0], "right": names[1], "rtol": tolerance.rtol, "atol": tolerance.atol}
-    pairs, message = _pairs(left, right, names)
-    if message is not None:
-        return Comparison(status="mismatched", message=message, **named)  # type: ignore[arg-type]  # one literal dict of str and float
-    gaps = [_gap(path, one, other, tolerance) for path, one, other in pairs]
+    named: dict[str, Any] = {
+        "at": at,
+        "left": names[0],
+        "right": names[1],
+        "rtol": tolerance.rtol,
+        "atol": tolerance.atol,
+    }
+    try:
+        pairs, message = _pairs(left, right, names)
+        if message is not None:
+            return Comparison(status="mismatched", message=message, **named)
+        gaps = [_gap(pair, tolerance, names) for pair in pairs]
+    except Exception as error:  # noqa: BLE001 - an output of whatever kind must not end the case
+        return Comparison(status="mismatched", message=f"they cannot be compared: {_told(error)}", **named)
     worst = max(gaps, key=lambda gap: _rank(gap.max_abs), default=None)
     mismatched = sum(gap.mismatched for gap in gaps)
     exact = all(gap.exact for gap in gaps)
@@ -47,7 +60,7 @@ def compare(
         mismatched=mismatched,
         total=sum(gap.total for gap in gaps),
         max_steps=_in_steps(gaps, steps),
-        **named,  # type: ignore[arg-type]  # one literal dict of str and float
+        **named,
     )
 
 
@@ -58,11 +71,14 @@ def sqnr_db(reference: object, output: object) -> tuple[float | None, str | None
     torch.ao.ns.fx.utils.compute_sqnr. None with a note where it says nothing: no noise, no
     signal, another structure, or values that are not finite.
     """
-    pairs, message = _pairs(reference, output, ("the float model", "the quantized model"))
+    try:
+        pairs, message = _pairs(reference, output, ("the float model", "the quantized model"))
+        signal = _norm([_float64(pair.left) for pair in pairs])
+        noise = _norm([_float64(pair.left) - _float64(pair.right) for pair in pairs])
+    except Exception as error:  # noqa: BLE001 - an output of whatever kind must not end the case
+        return None, f"no SQNR: the outputs cannot be compared: {_told(error)}"
     if message is not None:
         return None, f"no SQNR: {message}"
-    signal = math.sqrt(sum(float(_float64(one).square().sum()) for _, one, _ in pairs))
-    noise = math.sqrt(sum(float((_float64(one) - _float64(other)).square().sum()) for _, one, other in pairs))
     if not math.isfinite(signal + noise):
         return None, "no SQNR: the outputs hold values that are not finite"
     if noise == 0:
@@ -73,9 +89,20 @@ def sqnr_db(reference: object, output: object) -> tuple[float | None, str | None
 
 
 @dataclass(frozen=True)
+class _Pair:
+    """Two tensors that stand at the same place; `leaf` counts every leaf of the output, other values too."""
+
+    leaf: int
+    path: str
+    left: Tensor
+    right: Tensor
+
+
+@dataclass(frozen=True)
 class _Gap:
     """How far one pair of tensors is apart."""
 
+    leaf: int
     exact: bool
     max_abs: float
     max_rel: float
@@ -85,67 +112,135 @@ class _Gap:
     message: str | None
 
 
-_Pair = tuple[str, Tensor, Tensor]
-
-
 def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_Pair], str | None]:
-    """The tensors of two outputs by path; or why they cannot be paired."""
+    """The tensors of two outputs; or no tensors, and why they cannot be paired."""
     left_leaves, left_spec = pytree.tree_flatten_with_path(left)
-    right_leaves, right_spec = pytree.tree_flatten_with_path(right)
+    right_leaves, right_spec = pytree.tree_flatten_with_path(_ordered_as(left, right))
     if left_spec != right_spec:
         return [], f"the structures differ: {names[0]} gives {_shape_of(left)}, {names[1]} {_shape_of(right)}"
     pairs = []
-    for (path, one), (_, other) in zip(left_leaves, right_leaves):
+    for leaf, ((path, one), (_, other)) in enumerate(zip(left_leaves, right_leaves)):
         where = pytree.keystr(path)
-        if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
-            if one != other:
-                return [], f"at {where or 'the output'}: {names[0]} gives {one!r}, {names[1]} {other!r}"
-            continue
-        if one.shape != other.shape or one.dtype != other.dtype:
-            return [], f"at {where or 'the output'}: {names[0]} gives {_kind(one)}, {names[1]} {_kind(other)}"
-        pairs.append((where, _plain(one), _plain(other)))
+        fault = _unlike(one, other, names) or _unsupported(one)
+        if fault is not None:
+            return [], f"at {where or 'the output'}: {fault}"
+        if isinstance(one, Tensor):
+            pairs.append(_Pair(leaf, where, _plain(one), _plain(other)))
     return pairs, None
+
+
+def _ordered_as(left: object, right: object) -> object:
+    """`right` with the keys of its dicts in the order in which `left` has them: order is no difference."""
+    if type(left) is dict and type(right) is dict and left.keys() == right.keys():
+        return {key: _ordered_as(left[key], right[key]) for key in left}
+    if type(left) is type(right) is tuple and len(left) == len(right):
+        return tuple(map(_ordered_as, left, right))
+    if type(left) is type(right) is list and len(left) == len(right):
+        return list(map(_ordered_as, left, right))
+    return right
+
+
+def _unlike(one: Any, other: Any, names: tuple[str, str]) -> str | None:
+    """How two leaves differ in kind, or other values than tensors at all; None where they do not."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        same = (one.shape, one.dtype, one.layout) == (other.shape, other.dtype, other.layout)
+    else:
+        same = type(one) is type(other) and (one is other or one == other or (one != one and other != other))  # noqa: PLR0124 - NaN
+    return None if same else f"{names[0]} gives {_kind(one)}, {names[1]} {_kind(other)}"
+
+
+def _unsupported(leaf: object) -> str | None:
+    """Why a tensor's values cannot be compared, None where they can."""
+    if not isinstance(leaf, Tensor):
+        return None
+    if leaf.is_complex():
+        return f"complex numbers are not compared, as in {_kind(leaf)}"
+    if leaf.layout != torch.strided:
+        return f"only dense tensors are compared, not {_kind(leaf)}"
+    return f"{_kind(leaf)} is on the device meta and has no values" if leaf.is_meta else None
 
 
 def _plain(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
-    if tensor.is_quantized:
-        tensor = tensor.dequantize()
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return tensor.dequantize() if tensor.is_quantized else tensor
 
 
-def _gap(path: str, left: Tensor, right: Tensor, tolerance: Tolerance) -> _Gap:
+def _gap(pair: _Pair, tolerance: Tolerance, names: tuple[str, str]) -> _Gap:
+    left, right = pair.left, pair.right
     if not left.numel():
-        return _Gap(exact=True, max_abs=0.0, max_rel=0.0, place=path, mismatched=0, total=0, message=None)
+        return _Gap(pair.leaf, exact=True, max_abs=0.0, max_rel=0.0, place="", mismatched=0, total=0, message=None)
     one, other = _float64(left), _float64(right)
-    same = (left == right) | (left.isnan() & right.isnan())
-    difference = torch.where(same, torch.zeros_like(one), (one - other).abs())
-    relative = torch.where(same, torch.zeros_like(one), difference / other.abs())
-    # "not within" rather than "beyond", so that a NaN on one side counts.
-    outside = ~same & ~(difference <= tolerance.atol + tolerance.rtol * other.abs())
-    index = int(torch.argmax(torch.nan_to_num(difference, nan=math.inf)))
-    place = [int(part) for part in torch.unravel_index(torch.tensor(index), left.shape)]
+    same = (left == right) | (one.isnan() & other.isnan())
+    difference = _difference(left, right).masked_fill(same, 0.0)
+    relative = (difference / other.abs()).masked_fill(same, 0.0)
+    outside = ~same
+    if left.dtype.is_floating_point:
+        # "not within" rather than "beyond", so that a NaN counts; and infinity is within no tolerance,
+        # though inf <= atol + rtol * inf.
+        within = (difference <= tolerance.atol + tolerance.rtol * other.abs()) & difference.isfinite()
+        outside = ~same & ~within
+    exact = bool((same & ((one.signbit() == other.signbit()) | one.isnan())).all())
+    worst = _greatest(difference)
     return _Gap(
-        exact=bool(same.all()),
-        max_abs=float(difference.flatten()[index]),
-        max_rel=float(relative.flatten()[int(torch.argmax(torch.nan_to_num(relative, nan=math.inf)))]),
-        place=f"{path}{place}",
+        leaf=pair.leaf,
+        exact=exact,
+        max_abs=float(difference.flatten()[worst]),
+        max_rel=float(relative.flatten()[_greatest(relative)]),
+        place=_place(pair, worst),
         mismatched=int(outside.sum()),
         total=left.numel(),
-        message=_non_finite(left, right, path),
+        message=_not_finite(pair, same, names) or _signed_zeros(pair, exact=exact, same=same),
     )
 
 
-def _non_finite(left: Tensor, right: Tensor, path: str) -> str | None:
-    """A word on NaNs and infinities that stand on one side only."""
-    if torch.equal(left.isnan(), right.isnan()) and torch.equal(left.isinf(), right.isinf()):
+def _difference(left: Tensor, right: Tensor) -> Tensor:
+    """|left - right| in float64, of integers without the rounding of float64."""
+    rounded = (_float64(left) - _float64(right)).abs()
+    if left.dtype.is_floating_point:
+        return rounded
+    return torch.where(rounded < _SUBTRACTABLE, _float64((left.long() - right.long()).abs()), rounded)
+
+
+def _not_finite(pair: _Pair, same: Tensor, names: tuple[str, str]) -> str | None:
+    """The first place where a NaN or an infinity of one side is something else on the other."""
+    odd = ~same & ~(_float64(pair.left).isfinite() & _float64(pair.right).isfinite())
+    if not odd.any():
         return None
-    return f"at {path or 'the output'}: values that are not finite stand at different places"
+    first, count = int(odd.flatten().int().argmax()), int(odd.sum())
+    one, other = float(pair.left.flatten()[first]), float(pair.right.flatten()[first])
+    more = f", and at {count - 1} more" if count > 1 else ""
+    return f"at {_place(pair, first)}{more}: {names[0]} gives {one:g}, {names[1]} {other:g}"
+
+
+def _signed_zeros(pair: _Pair, *, exact: bool, same: Tensor) -> str | None:
+    if exact or not same.all():
+        return None
+    return f"at {pair.path or 'the output'}: equal, but zeros differ in their sign"
+
+
+def _greatest(values: Tensor) -> int:
+    """The place of the greatest value in the flattened tensor; NaN is greater than any."""
+    return int(torch.argmax(torch.nan_to_num(values, nan=math.inf)))
+
+
+def _place(pair: _Pair, index: int) -> str:
+    """An element in words: `['logits'][1, 2]`; a scalar has no index but needs some name."""
+    position = [int(part) for part in torch.unravel_index(torch.tensor(index), pair.left.shape)]
+    return pair.path if pair.path and not position else f"{pair.path}{position}"
 
 
 def _in_steps(gaps: Sequence[_Gap], steps: Sequence[float | None]) -> float | None:
-    found = [gap.max_abs / step for gap, step in zip(gaps, steps) if step]
+    known = dict(enumerate(steps))
+    found = [gap.max_abs / step for gap in gaps if (step := known.get(gap.leaf))]
     return max(found, key=_rank, default=None)
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    """The norm over all tensors together, scaled so that no square overflows."""
+    peak = max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), key=_rank, default=0.0)
+    if not math.isfinite(peak) or peak == 0:
+        return peak
+    return peak * math.sqrt(sum(float((tensor / peak).square().sum()) for tensor in tensors))
 
 
 def _rank(value: float) -> float:
@@ -153,18 +248,27 @@ def _rank(value: float) -> float:
 
 
 def _float64(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().to(torch.float64)
+    return tensor.to(torch.float64)
 
 
-def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"
+def _kind(leaf: object) -> str:
+    """A leaf in words: `float32 of shape [2]`, or the value that it is."""
+    if isinstance(leaf, Tensor):
+        layout = "" if leaf.layout == torch.strided else f" ({str(leaf.layout).removeprefix('torch.')})"
+        return f"{str(leaf.dtype).removeprefix('torch.')} of shape {list(leaf.shape)}{layout}"
+    return repr(leaf)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
 
 
 def _shape_of(value: Any) -> str:
-    """A structure in words: `(tensor, {'a': tensor})`."""
+    """A structure in words: `(tensor, {'a': tensor})`; a tuple with a name shows it."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_shape_of(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (tuple, list)):
         inside = ", ".join(map(_shape_of, value))
-        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+        name = "" if type(value) in {tuple, list} else type(value).__name__
+        return f"{name}({inside})" if isinstance(value, tuple) else f"{name}[{inside}]"
     return "tensor" if isinstance(value, Tensor) else repr(value)
