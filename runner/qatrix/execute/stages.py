@@ -32,6 +32,10 @@ class Observer(Protocol):
         """See the program at "prepare", "convert" or "reexport", with its outputs where it was run."""
 
 
+# Runs a program on inputs and returns its outputs.
+Run = Callable[[nn.Module, tuple[Tensor, ...]], object]
+
+
 class StageFailed(Exception):
     """A stage raised; carries its name and the original exception as `__cause__`."""
 
@@ -74,9 +78,18 @@ class Target:
 
 
 def run_stages(
-    case: Case, name: str, pipeline: Pipeline, inputs: tuple[Tensor, ...], observe: Observer
+    case: Case,
+    name: str,
+    pipeline: Pipeline,
+    inputs: tuple[Tensor, ...],
+    observe: Observer,
+    *,
+    run: Run | None = None,
 ) -> PipelineOutcome:
-    """Take the case through one pipeline; what it raises is in the outcome."""
+    """Take the case through one pipeline; what it raises is in the outcome.
+
+    `run` is what runs the prepared and the converted program, `forward` unless told otherwise.
+    """
     absent = pipeline.missing()
     if absent is not None:
         return PipelineOutcome(pipeline=name, status="unavailable", reason=absent)
@@ -86,7 +99,7 @@ def run_stages(
     clock = StageClock()
     outcome = PipelineOutcome(pipeline=name, status="ok")
     try:
-        _quantize(case, pipeline, inputs, clock, observe)
+        _quantize(case, pipeline, inputs, clock, observe, run or forward)
     except StageFailed as failure:
         outcome = _failed(outcome, failure)
     return replace(outcome, stages=clock.times())
@@ -109,7 +122,9 @@ def report_error(error: BaseException | None) -> ErrorReport:
     )
 
 
-def _quantize(case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock: StageClock, observe: Observer) -> None:
+def _quantize(
+    case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock: StageClock, observe: Observer, run: Run
+) -> None:
     with clock("build"):
         model = build_model(case).to(case.device.torch)
     phases = case.quantizer.phases or (_whole(case.quantizer),)
@@ -120,12 +135,12 @@ def _quantize(case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock:
             targets = _targets(model, phase, inputs)
         model = _replaced(model, _prepared(pipeline, phase, targets, clock))
         with clock("forward"):
-            outputs = forward(model, inputs)
+            outputs = run(model, inputs)
         if last:
             observe("prepare", model, outputs)
         model = _replaced(model, _converted(case, pipeline, phase, _parts(model, targets), clock))
     with clock("quantized_forward"):
-        outputs = forward(model, inputs)
+        outputs = run(model, inputs)
     observe("convert", model, outputs)
     if any(check.at == "reexport" for check in case.checks):
         with clock("reexport"):
