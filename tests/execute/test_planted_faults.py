@@ -16,7 +16,7 @@ from qatrix.errors import Source
 from qatrix.execute.case import run_case
 from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
-from qatrix.pipelines import PIPELINES, Pipeline
+from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
@@ -49,10 +49,14 @@ def conv_case() -> Case:
     return case
 
 
-def nudged(captured: nn.Module) -> nn.Module:
-    with torch.no_grad():
-        next(captured.parameters()).mul_(1.05)
-    return captured
+def nudged(capture: Capture) -> Capture:
+    def program() -> nn.Module:
+        captured = capture()
+        with torch.no_grad():
+            next(captured.parameters()).mul_(1.05)
+        return captured
+
+    return program
 
 
 def with_batch_norm(converted: nn.Module) -> nn.Module:

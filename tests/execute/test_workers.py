@@ -51,7 +51,7 @@ def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
     cases = [case_of(faulty.get(number, "good"), number) for number in range(200)]
     records, started = executed(cases, LIMITS)
 
-    assert started == [case.case_id for case in cases]
+    assert sorted(started) == sorted(case.case_id for case in cases)
     assert len(records) == 200
     for case in cases:
         record = records[case.case_id]

@@ -66,7 +66,7 @@ def quantize(glob: str) -> Quantized:
 
 
 def prepare(case: Case, inputs: tuple[torch.Tensor, ...]) -> nn.Module:
-    captured = pt2e.capture(build_model(case), inputs, dynamic_batch=False)
+    captured = pt2e.capture(build_model(case), inputs, dynamic_batch=False)()
     return pt2e.prepare(captured, inputs, case.quantizer, skip_modules=())
 
 

@@ -52,7 +52,7 @@ def declared(*annotate: str, **fields: object) -> QuantizerSpec:
 
 
 def exported(model: nn.Module, *inputs: torch.Tensor) -> fx.GraphModule:
-    captured = torchenv.pt2e_api().capture(model.eval(), inputs, False)
+    captured = torchenv.pt2e_api().capture(model.eval(), inputs, False)()
     assert isinstance(captured, fx.GraphModule)
     return captured
 

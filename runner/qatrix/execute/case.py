@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.spec import Case
+from qatrix.execute.captures import Captures
 from qatrix.execute.stages import FORWARD_SEED, forward, report_error, run_stages, set_training
 from qatrix.judge import graphs, numerics
 from qatrix.judge.verdict import conclude
@@ -24,14 +25,17 @@ from qatrix.pipelines.torchenv import device_missing
 DETERMINISTIC_EVAL = "deterministic_eval"
 
 
-def run_case(case: Case, pipelines: Mapping[str, Pipeline] | None = None) -> Record:
+def run_case(
+    case: Case, pipelines: Mapping[str, Pipeline] | None = None, *, captures: Captures | None = None
+) -> Record:
     """The record of one case; its expectation is not applied yet.
 
-    Torch's global random state is changed; everything else is left as it was.
+    `captures` holds those of earlier cases. Torch's global random state is changed;
+    everything else is left as it was.
     """
     started = time.perf_counter()
     try:
-        record = _run(case, PIPELINES if pipelines is None else pipelines)
+        record = _run(case, PIPELINES if pipelines is None else pipelines, captures or Captures())
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         record = _record(case, facts=_Facts(), error=report_error(error))
     return replace(record, seconds=time.perf_counter() - started)
@@ -55,7 +59,7 @@ class _Facts:
     checks: tuple[CheckOutcome, ...] = ()
 
 
-def _run(case: Case, known: Mapping[str, Pipeline]) -> Record:
+def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures) -> Record:
     absent = case.skip or device_missing(case.device.torch)
     if absent is not None:
         return _record(case, facts=_Facts(), skipped=absent)
@@ -64,10 +68,12 @@ def _run(case: Case, known: Mapping[str, Pipeline]) -> Record:
         reference = _float_reference(case, inputs)
     except Exception as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         return _record(case, facts=_Facts(), invalid=report_error(error))
-    return _record(case, facts=_facts(case, known, inputs, reference))
+    return _record(case, facts=_facts(case, known, inputs, reference, captures))
 
 
-def _facts(case: Case, known: Mapping[str, Pipeline], inputs: tuple[Tensor, ...], reference: object) -> _Facts:
+def _facts(
+    case: Case, known: Mapping[str, Pipeline], inputs: tuple[Tensor, ...], reference: object, captures: Captures
+) -> _Facts:
     facts = _Facts()
     sights: dict[str, _Sight] = {}
     for name, pipeline in known.items():
@@ -75,7 +81,7 @@ def _facts(case: Case, known: Mapping[str, Pipeline], inputs: tuple[Tensor, ...]
             facts.pipelines[name] = PipelineOutcome(pipeline=name, status="not_declared", reason=case.pipelines_because)
             continue
         sights[name] = sight = _Sight()
-        outcome = run_stages(case, name, pipeline, inputs, _Onlooker(case, name, inputs, sight))
+        outcome = run_stages(case, name, pipeline, inputs, _Onlooker(case, name, inputs, sight), captures=captures)
         facts.pipelines[name] = _with_counts(outcome, sight, reference)
     facts.comparisons = _comparisons(case, sights)
     facts.checks = tuple(

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
+from qatrix.execute.captures import Captures, captured_of
 from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
-from qatrix.pipelines import Pipeline
+from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.torchenv import PackageMissing
 
@@ -84,11 +85,13 @@ def run_stages(
     inputs: tuple[Tensor, ...],
     observe: Observer,
     *,
+    captures: Captures | None = None,
     run: Run | None = None,
 ) -> PipelineOutcome:
     """Take the case through one pipeline; what it raises is in the outcome.
 
-    `run` is what runs the prepared and the converted program, `forward` unless told otherwise.
+    `captures` holds those of earlier cases. `run` is what runs the prepared and the
+    converted program, `forward` unless told otherwise.
     """
     absent = pipeline.missing()
     if absent is not None:
@@ -96,13 +99,21 @@ def run_stages(
     reason = pipeline.inexpressible(case.quantizer)
     if reason is not None:
         return PipelineOutcome(pipeline=name, status="inexpressible", reason=reason)
-    clock = StageClock()
+    way = _Way(
+        case=case,
+        name=name,
+        pipeline=pipeline,
+        inputs=inputs,
+        observe=observe,
+        run=run or forward,
+        captures=captures or Captures(),
+    )
     outcome = PipelineOutcome(pipeline=name, status="ok")
     try:
-        _quantize(case, pipeline, inputs, clock, observe, run or forward)
+        way.go()
     except StageFailed as failure:
         outcome = _failed(outcome, failure)
-    return replace(outcome, stages=clock.times())
+    return replace(outcome, stages=way.clock.times())
 
 
 def _failed(outcome: PipelineOutcome, failure: StageFailed) -> PipelineOutcome:
@@ -122,58 +133,75 @@ def report_error(error: BaseException | None) -> ErrorReport:
     )
 
 
-def _quantize(
-    case: Case, pipeline: Pipeline, inputs: tuple[Tensor, ...], clock: StageClock, observe: Observer, run: Run
-) -> None:
-    with clock("build"):
-        model = build_model(case).to(case.device.torch)
-    phases = case.quantizer.phases or (_whole(case.quantizer),)
-    for phase in phases:
-        last = phase is phases[-1]
-        with clock("build"):
-            set_training(model, phase.quantizer.mode == "qat")
-            targets = _targets(model, phase, inputs)
-        model = _replaced(model, _prepared(pipeline, phase, targets, clock))
-        with clock("forward"):
-            outputs = run(model, inputs)
-        if last:
-            observe("prepare", model, outputs)
-        model = _replaced(model, _converted(case, pipeline, phase, _parts(model, targets), clock))
-    with clock("quantized_forward"):
-        outputs = run(model, inputs)
-    observe("convert", model, outputs)
-    if any(check.at == "reexport" for check in case.checks):
-        with clock("reexport"):
-            again = pipeline.reexport(model, inputs)
-        observe("reexport", again, None)
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """One case's way through one pipeline."""
 
+    case: Case
+    name: str
+    pipeline: Pipeline
+    inputs: tuple[Tensor, ...]
+    observe: Observer
+    run: Run
+    captures: Captures
+    clock: StageClock = field(default_factory=StageClock)
 
-def _prepared(
-    pipeline: Pipeline, phase: PhaseSpec, targets: tuple[Target, ...], clock: StageClock
-) -> Mapping[str, nn.Module]:
-    captured = {}
-    with clock("capture"):
-        for target in targets:
-            captured[target.path] = pipeline.capture(target.module, target.inputs, dynamic_batch=phase.dynamic_batch)
-    with clock("prepare"):
-        return {
-            target.path: pipeline.prepare(
-                captured[target.path], target.inputs, phase.quantizer, skip_modules=phase.skip_modules
-            )
-            for target in targets
-        }
+    def go(self) -> None:
+        """All stages; raises StageFailed."""
+        with self.clock("build"):
+            model = build_model(self.case).to(self.case.device.torch)
+        phases = self.case.quantizer.phases or (_whole(self.case.quantizer),)
+        for phase in phases:
+            with self.clock("build"):
+                set_training(model, phase.quantizer.mode == "qat")
+                targets = _targets(model, phase, self.inputs)
+            # What a later phase captures is no longer the declared model alone.
+            captures = self.captures if phase is phases[0] else Captures()
+            model = _replaced(model, self._prepared(phase, targets, captures))
+            with self.clock("forward"):
+                outputs = self.run(model, self.inputs)
+            if phase is phases[-1]:
+                self.observe("prepare", model, outputs)
+            model = _replaced(model, self._converted(phase, _parts(model, targets)))
+        with self.clock("quantized_forward"):
+            outputs = self.run(model, self.inputs)
+        self.observe("convert", model, outputs)
+        if any(check.at == "reexport" for check in self.case.checks):
+            with self.clock("reexport"):
+                again = self.pipeline.reexport(model, self.inputs)
+            self.observe("reexport", again, None)
 
+    def _prepared(self, phase: PhaseSpec, targets: tuple[Target, ...], captures: Captures) -> Mapping[str, nn.Module]:
+        with self.clock("capture"):
+            captured = {target.path: self._captured(phase, target, captures)() for target in targets}
+        with self.clock("prepare"):
+            return {
+                target.path: self.pipeline.prepare(
+                    captured[target.path], target.inputs, phase.quantizer, skip_modules=phase.skip_modules
+                )
+                for target in targets
+            }
 
-def _converted(
-    case: Case, pipeline: Pipeline, phase: PhaseSpec, parts: Mapping[str, nn.Module], clock: StageClock
-) -> Mapping[str, nn.Module]:
-    with clock("convert"):
-        converted = {}
-        for path, part in parts.items():
-            if phase.quantizer.mode == "qat" and case.convert_in == "eval":
-                pipeline.to_eval(part)
-            converted[path] = pipeline.convert(part, phase.quantizer)
-        return converted
+    def _captured(self, phase: PhaseSpec, target: Target, captures: Captures) -> Capture:
+        key = captured_of(
+            self.case,
+            self.name,
+            path=target.path,
+            training=phase.quantizer.mode == "qat",
+            dynamic_batch=phase.dynamic_batch,
+        )
+        return captures.get(
+            key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=phase.dynamic_batch)
+        )
+
+    def _converted(self, phase: PhaseSpec, parts: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
+        with self.clock("convert"):
+            converted = {}
+            for path, part in parts.items():
+                if phase.quantizer.mode == "qat" and self.case.convert_in == "eval":
+                    self.pipeline.to_eval(part)
+                converted[path] = self.pipeline.convert(part, phase.quantizer)
+            return converted
 
 
 def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -24,6 +24,7 @@ from qatrix.claims import Verdict
 from qatrix.declare.spec import Case
 from qatrix.execute import isolation
 from qatrix.execute.options import Execution
+from qatrix.execute.order import Waiting
 from qatrix.outcomes import ErrorReport, Record
 
 RunCase = Callable[[Case], Record]
@@ -61,7 +62,8 @@ def _in_this_process(
     cases: Sequence[Case], options: Execution, on_start: Callable[[Case], None], run: RunCase | None
 ) -> Iterator[Record]:
     with _torch_ready(pattern_cache=options.pattern_cache) if run is None else nullcontext(run) as ready:
-        for case in cases:
+        waiting, case = Waiting(cases), None
+        while (case := waiting.take(after=case)) is not None:
             on_start(case)
             yield ready(case)
 
@@ -76,45 +78,62 @@ def _in_workers(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     with tempfile.TemporaryDirectory(prefix="qatrix-") as folder:
-        pool = ProcessPool(
-            max_workers=min(options.workers, max(1, len(cases))),
-            initializer=isolation.enter,
-            initargs=(folder, options.memory_limit),
-            context=context,
-        )
+        pools = [
+            ProcessPool(
+                max_workers=1,
+                initializer=isolation.enter,
+                initargs=(folder, options.memory_limit),
+                context=context,
+            )
+            for _ in range(min(options.workers, len(cases)))
+        ]
         try:
-            yield from _scheduled(pool, cases, options, on_start, run, folder)
-            pool.close()
+            yield from _scheduled(pools, cases, options, on_start, run, folder)
         finally:
-            pool.stop()
-            pool.join()
+            for pool in pools:
+                pool.stop()
+            for pool in pools:
+                pool.join()
 
 
 def _scheduled(
-    pool: ProcessPool,
+    pools: Sequence[ProcessPool],
     cases: Sequence[Case],
     options: Execution,
     on_start: Callable[[Case], None],
     run: RunCase | None,
     folder: str,
 ) -> Iterator[Record]:
-    """Give every worker one case at a time, so that `on_start` names exactly what is in flight."""
-    waiting = iter(cases)
-    flying: dict[Any, tuple[Case, float]] = {}
-    while True:
-        for case in waiting:
+    """Give every worker one case at a time, so that `on_start` names exactly what is in flight.
+
+    A worker is a pool of one process, because a case goes to the worker that had its model last.
+    """
+    waiting = Waiting(cases)
+    flying: dict[Any, _Flight] = {}
+
+    def give(pool: ProcessPool, after: Case | None) -> None:
+        case = waiting.take(after, [flight.case for flight in flying.values()])
+        if case is not None:
             on_start(case)
-            arguments = (case, options.pattern_cache, run)
-            future = pool.schedule(_one_case, args=arguments, timeout=options.timeout)
-            flying[future] = (case, time.perf_counter())
-            if len(flying) >= options.workers:
-                break
-        if not flying:
-            return
+            future = pool.schedule(_one_case, args=(case, options.pattern_cache, run), timeout=options.timeout)
+            flying[future] = _Flight(case, pool, time.perf_counter())
+
+    for pool in pools:
+        give(pool, None)
+    while flying:
         done, _ = wait(flying, return_when=FIRST_COMPLETED)
         for landed in done:
-            case, started = flying.pop(landed)
-            yield _landed(landed, case, time.perf_counter() - started, options, folder)
+            flight = flying.pop(landed)
+            give(flight.pool, flight.case)
+            yield _landed(landed, flight.case, time.perf_counter() - flight.started, options, folder)
+
+
+class _Flight(NamedTuple):
+    """A case that a worker has, and since when on the clock of time.perf_counter."""
+
+    case: Case
+    pool: ProcessPool
+    started: float
 
 
 def _landed(future: Any, case: Case, seconds: float, options: Execution, folder: str) -> Record:
@@ -173,10 +192,14 @@ def _torch_ready(*, pattern_cache: bool) -> Iterator[RunCase]:
     """What runs a case, with torch as cases need it: one thread, and the patterns memoised."""
     import torch
 
+    from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
 
     torch.set_num_threads(THREADS)
-    with memoised_patterns() if pattern_cache else nullcontext():
+    if not pattern_cache:
         yield run_case
+        return
+    with memoised_patterns():
+        yield functools.partial(run_case, captures=Captures())

@@ -8,13 +8,16 @@ raise; `torchenv` alone knows which name lives where in which torch release.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from torch import Tensor, nn
 
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.pipelines import fx, pt2e
+
+# Makes a program of the captured model; each call gives one of its own, with weights of its own.
+Capture = Callable[[], nn.Module]
 
 
 class Pipeline(Protocol):
@@ -26,8 +29,8 @@ class Pipeline(Protocol):
     def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
         """Why the pipeline cannot express a quantizer, None where it can."""
 
-    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> nn.Module:
-        """The float model as the pipeline's program; the first axis of every input is free if `dynamic_batch`."""
+    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Capture:
+        """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`."""
 
     def prepare(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,10 +35,10 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
     return backend.inexpressible(quantizer)
 
 
-def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> nn.Module:
-    """The model itself: FX traces it symbolically inside prepare, for any batch size."""
+def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Callable[[], nn.Module]:
+    """Makes copies of the model: FX traces it symbolically inside prepare, for any batch size."""
     del inputs, dynamic_batch
-    return model
+    return functools.partial(copy.deepcopy, model)
 
 
 def prepare(

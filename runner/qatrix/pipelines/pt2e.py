@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,8 +28,8 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
     return None
 
 
-def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> nn.Module:
-    """The float model as an exported program's module, in the mode (train or eval) that it is in."""
+def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Callable[[], nn.Module]:
+    """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
     torchenv.reset_compiler()
     return torchenv.pt2e_api().capture(model, inputs, dynamic_batch)
 
@@ -56,7 +57,7 @@ def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
 
 def reexport(converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
     """The quantized program, exported once more."""
-    return capture(converted, inputs, dynamic_batch=False)
+    return capture(converted, inputs, dynamic_batch=False)()
 
 
 def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:

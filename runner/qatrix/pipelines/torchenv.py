@@ -6,6 +6,7 @@ older release is an addition to this module and to nothing else.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import importlib.metadata
@@ -42,7 +43,7 @@ class Pt2eApi:
     quantization specs and quantizers by their class names.
     """
 
-    capture: Callable[[nn.Module, tuple[Tensor, ...], bool], nn.Module]
+    capture: Callable[[nn.Module, tuple[Tensor, ...], bool], Callable[[], nn.Module]]
     prepare: Callable[[nn.Module, Any], nn.Module]
     prepare_qat: Callable[[nn.Module, Any], nn.Module]
     convert: Callable[[nn.Module], nn.Module]
@@ -139,11 +140,28 @@ def engines() -> tuple[str, ...]:
     return tuple(torch.backends.quantized.supported_engines)
 
 
-def _export_strict(model: nn.Module, inputs: tuple[Tensor, ...], dynamic_batch: bool) -> nn.Module:  # noqa: FBT001 - one signature for all captures
+def _export_strict(  # one signature for all captures
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    dynamic_batch: bool,  # noqa: FBT001
+) -> Callable[[], nn.Module]:
     """Capture into the same IR as torchao's own patterns; a non-strict capture is another one."""
     dynamic = {0: torch.export.Dim("batch")}
     shapes = tuple(dynamic for _ in inputs) if dynamic_batch else None
-    return torch.export.export(model, inputs, dynamic_shapes=shapes, strict=True).module()
+    program = torch.export.export(model, inputs, dynamic_shapes=shapes, strict=True)
+    return functools.partial(_own_module, program)
+
+
+def _own_module(program: torch.export.ExportedProgram) -> nn.Module:
+    """A module of an exported program that shares no tensor with the program's other modules."""
+    module = program.module()
+    copies: dict[int, Any] = {}
+    for part in module.modules():
+        owners: tuple[dict[str, Any], ...] = (part._parameters, part._buffers, vars(part))
+        for owner in owners:
+            tensors = {name: value for name, value in owner.items() if isinstance(value, Tensor)}
+            owner.update({name: copy.deepcopy(tensor, copies) for name, tensor in tensors.items()})
+    return module
 
 
 def _import(name: str) -> types.ModuleType:

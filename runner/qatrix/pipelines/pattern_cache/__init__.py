@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import types
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final
@@ -22,6 +23,7 @@ from qatrix.pipelines import torchenv
 from qatrix.pipelines.pattern_cache.files import Files, files_for
 from qatrix.pipelines.pattern_cache.graphs import Undecodable, decoded_graph, encoded_graph, snapshot
 from qatrix.pipelines.pattern_cache.keys import Unkeyable, digest_of, key_of
+from qatrix.pipelines.pattern_cache.rewriting import REWRITE_FUNCTION, passing_over
 from qatrix.pipelines.pattern_cache.values import Unencodable
 
 __all__ = ["memoised", "pattern_cache"]
@@ -45,15 +47,25 @@ def pattern_cache() -> Iterator[str | None]:
     """
     reason, bindings = _bindings()
     files = files_for(bindings) if bindings else None
-    originals = [(module, getattr(module, torchenv.PATTERN_FUNCTION)) for module in bindings]
-    for module, original in originals:
-        reads = module.__name__.endswith(f".{_READER}")
-        setattr(module, torchenv.PATTERN_FUNCTION, memoised(original, files, shared=reads))
-    try:
+    with contextlib.ExitStack() as stack:
+        for module in bindings:
+            reads = module.__name__.endswith(f".{_READER}")
+            remember = functools.partial(memoised, files=files, shared=reads)
+            stack.enter_context(_stand_in(module, torchenv.PATTERN_FUNCTION, remember))
+            if reads and hasattr(module, REWRITE_FUNCTION):
+                stack.enter_context(_stand_in(module, REWRITE_FUNCTION, passing_over))
         yield reason
+
+
+@contextlib.contextmanager
+def _stand_in(module: types.ModuleType, name: str, replace: Callable[[Any], Any]) -> Iterator[None]:
+    """Put something else in the place of a module's function inside the block."""
+    original = getattr(module, name)
+    setattr(module, name, replace(original))
+    try:
+        yield
     finally:
-        for module, original in originals:
-            setattr(module, torchenv.PATTERN_FUNCTION, original)
+        setattr(module, name, original)
 
 
 def memoised(export: Export, files: Files | None = None, *, shared: bool = False) -> Export:
