@@ -49,7 +49,7 @@ SELECTION = (
 
 def test_two_runs_of_the_shipped_matrix_have_nothing_unexpected_and_the_same_numbers(tmp_path: Path) -> None:
     outs = [tmp_path / "first", tmp_path / "second"]
-    codes = [run(["run", str(folder("matrix")), "--out", str(out), *SELECTION], Collaborators()) for out in outs]
+    codes = [run(["run", str(folder("matrix")), "--fresh", "--out", str(out), *SELECTION], Collaborators()) for out in outs]
     first, second = (results(out)["cases"] for out in outs)
 
     assert codes == [0, 0]

@@ -120,6 +120,7 @@ class Record:
     `summary` is the verdict in words ("fx failed at prepare"), `reason` why a case did not
     run, `expected` the expectation that applied and `unexpected_because` what did not fit.
     `error` is that of an invalid model; of a crashed case its traceback is the end of what it printed.
+    `reused_from` is the id of an earlier run that executed the case, which has not changed since.
     """
 
     case_id: str
@@ -137,6 +138,7 @@ class Record:
     seconds: float = 0.0
     reason: str | None = None
     error: ErrorReport | None = None
+    reused_from: str | None = None
     source: Source
 
 

@@ -1,7 +1,8 @@
-"""Where the files that come with the package lie: inside the wheel, or beside it in a checkout."""
+"""Where files lie that are not the user's: those that come with the package, and those that may be lost."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,3 +14,9 @@ def folder(name: Literal["matrix", "templates"]) -> Path:
     """The packaged folder of that name; the checkout's where the package is installed in place."""
     packaged = _PACKAGE / name
     return packaged if packaged.is_dir() else _CHECKOUT / name
+
+
+def cache_folder() -> Path:
+    """qatrix/ in $XDG_CACHE_HOME, or in ~/.cache where that is not an absolute path; RuntimeError without a home."""
+    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (told if told.is_absolute() else Path.home() / ".cache") / "qatrix"

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.cli import run as run_command
-from qatrix.cli.collaborators import Collaborators
 from qatrix.declare.spec import Case
 from qatrix.outcomes import Environment, Record
-from support.project import ENVIRONMENT, NOW, Project, ended_with, exact
+from support.project import ENVIRONMENT, Project, ended_with, exact
 from support.results import results
 
 MANY = """
@@ -158,8 +156,7 @@ OTHERS = {
 
 
 def run_elsewhere(project: Project, shard: str, environment: Environment) -> None:
-    tools = Collaborators(execute=project.execution, environment=lambda: environment, now=lambda: NOW)
-    run_command(["run", "--shard", shard], tools)
+    project.run("run", "--shard", shard, environment=lambda: environment)
 
 
 @pytest.mark.parametrize(("environment", "told"), OTHERS.values(), ids=OTHERS)

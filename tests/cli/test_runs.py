@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.cli import run as run_command
-from qatrix.cli.collaborators import Collaborators
 from qatrix.declare.spec import Case
 from qatrix.errors import EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
@@ -157,17 +155,15 @@ def test_the_pattern_cache_can_be_turned_off(project: Project) -> None:
     assert project.execution.options == Execution(workers=default_workers(), timeout=600.0)
 
 
-def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(project: Project) -> None:
     def missing() -> Environment:
         msg = "torch cannot be imported\nthe pipelines need it; install it with: pip install torch"
         raise EnvironmentUnusable(msg)
 
-    code = run_command(["run"], Collaborators(execute=project.execution, warm_up=lambda _: None, environment=missing))
+    ended = project.run("run", environment=missing)
 
-    assert code == 3
-    assert capsys.readouterr().err == (
+    assert ended.code == 3
+    assert ended.err == (
         "error: torch cannot be imported\n    the pipelines need it; install it with: pip install torch\n"
     )
 
@@ -197,17 +193,15 @@ def test_cases_that_were_all_skipped_are_a_run(project: Project) -> None:
     assert project.run("run").code == 0
 
 
-def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(project: Project) -> None:
     def broken() -> Environment:
         msg = "oh no"
         raise ZeroDivisionError(msg)
 
-    code = run_command(["run"], Collaborators(execute=project.execution, warm_up=lambda _: None, environment=broken))
-    err = capsys.readouterr().err
+    ended = project.run("run", environment=broken)
+    err = ended.err
 
-    assert code == 1
+    assert ended.code == 1
     assert err.startswith("this is a bug in qatrix: ZeroDivisionError: oh no\n")
     named = Path(err.split("the traceback is in ")[1].split(";")[0])
     assert "ZeroDivisionError" in named.read_text()
@@ -338,15 +332,13 @@ def test_resume_after_the_matrix_changed_is_refused(project: Project) -> None:
     assert "cannot be resumed: the matrix has changed since" in ended.err
 
 
-def test_resume_in_another_environment_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_in_another_environment_is_refused(project: Project) -> None:
     project.run("run")
     other = replace(ENVIRONMENT, python="3.14.0")
-    code = run_command(
-        ["run", "--resume"], Collaborators(execute=project.execution, warm_up=lambda _: None, environment=lambda: other)
-    )
+    ended = project.run("run", "--resume", environment=lambda: other)
 
-    assert code == 2
-    assert "it was made in another environment" in capsys.readouterr().err
+    assert ended.code == 2
+    assert "it was made in another environment" in ended.err
 
 
 def test_resume_without_a_run_says_what_is_missing(project: Project) -> None:

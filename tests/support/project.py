@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from qatrix.cli import run
 from qatrix.cli.collaborators import Collaborators
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
+from qatrix.report.resultcache import ResultCache
 
 if TYPE_CHECKING:
     from qatrix.declare.spec import Case
@@ -105,6 +106,9 @@ class Project:
     path: Path
     capture: pytest.CaptureFixture[str]
     execution: FakeExecution = field(default_factory=FakeExecution)
+    # Whether a run may take over the results of the one before, as real ones do.
+    remembers: bool = False
+    runs: int = 0
 
     def write(self, files: Mapping[str, str]) -> None:
         """Write files by their relative paths."""
@@ -113,12 +117,18 @@ class Project:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(text), encoding="utf-8")
 
-    def run(self, *argv: str) -> Ended:
-        """Run one command with pipelines that do nothing."""
+    def run(self, *argv: str, **others: Any) -> Ended:
+        """Run one command with pipelines that do nothing, and with other collaborators by their names."""
         self.capture.readouterr()
+        self.runs += 1
         tools = Collaborators(
-            execute=self.execution, warm_up=lambda _: None, environment=lambda: ENVIRONMENT, now=lambda: NOW
+            execute=self.execution,
+            warm_up=lambda _: None,
+            environment=lambda: ENVIRONMENT,
+            fingerprint=lambda: "one",
+            result_cache=lambda: ResultCache(self.path / ("cache" if self.remembers else f"cache-{self.runs}")),
+            now=lambda: NOW,
         )
-        code = run(argv, tools)
+        code = run(argv, replace(tools, **others))
         captured = self.capture.readouterr()
         return Ended(code=code, out=captured.out, err=captured.err, argv=argv)

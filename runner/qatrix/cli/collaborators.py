@@ -13,6 +13,7 @@ from qatrix.outcomes import Environment, Record
 
 if TYPE_CHECKING:
     from qatrix.declare.spec import Case
+    from qatrix.report.resultcache import ResultCache
 
 PACKAGES: Final = ("torch", "torchvision", "torchao")
 INSTALL: Final = f"pip install {' '.join(PACKAGES)}"
@@ -48,6 +49,19 @@ def _environment() -> Environment:
     return environment()
 
 
+def _fingerprint() -> str:
+    from qatrix.execute.fingerprint import fingerprint
+
+    return fingerprint()
+
+
+def _result_cache() -> ResultCache:
+    from qatrix.report.resultcache import ResultCache
+    from qatrix.resources import cache_folder
+
+    return ResultCache(cache_folder())
+
+
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -59,5 +73,7 @@ class Collaborators:
     execute: Execute = _execute
     warm_up: Callable[[Execution], None] = _warm_up
     environment: Callable[[], Environment] = _environment
+    fingerprint: Callable[[], str] = _fingerprint
+    result_cache: Callable[[], ResultCache] = _result_cache
     now: Callable[[], datetime] = _now
     argv: tuple[str, ...] = ()

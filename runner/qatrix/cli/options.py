@@ -73,5 +73,8 @@ MemoryLimit = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with DIR/latest, which was interrupted or killed: run what is left.")
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Run every case, also those that have not changed since an earlier run.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from qatrix.cli.collaborators import Collaborators
 from qatrix.errors import OutputError, Problem, QatrixError, UsageError
 from qatrix.execute.order import longest_first
-from qatrix.outcomes import Run
+from qatrix.outcomes import Environment, Run
 
 if TYPE_CHECKING:
     from qatrix.declare.expected import ExpectationTable
@@ -31,7 +31,7 @@ class Plan:
     folder: Path
 
 
-def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
+def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
     """A run of all selected cases in a folder of its own; `latest` points at it from now on."""
     from qatrix.declare.digest import matrix_digest
     from qatrix.declare.expected import ExpectationTable
@@ -39,8 +39,6 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
 
     started = tools.now()
     durations = _durations(out)
-    # Before the folder is made: an environment without torch must not leave an empty one.
-    environment = tools.environment()
     folder = new_folder(out, f"{started:%Y%m%d-%H%M%S}")
     table = ExpectationTable(matrix.expectations, environment.packages)
     run = Run(
@@ -62,7 +60,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     return Plan(cases=longest_first(selected.cases, durations), expectations=table, run=run, folder=folder)
 
 
-def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path) -> Plan:
+def resumed_plan(matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
     """What is left of the newest run; raises UsageError where that was a run of something else."""
     from qatrix.declare.digest import matrix_digest
     from qatrix.declare.expected import ExpectationTable
@@ -72,7 +70,6 @@ def resumed_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: 
     with Store.open(folder / STORE) as store:
         run, left = store.run(), frozenset(store.unfinished())
         planned = left | {record.case_id for record in store.records()}
-    environment = tools.environment()
     ids = {case.case_id for case in selected.cases}
     if ids != planned:
         _refuse(

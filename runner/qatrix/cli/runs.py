@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from qatrix import __version__
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.conduct import Conduct
 from qatrix.cli.matrices import load_matrix, selected_cases
 from qatrix.cli.options import (
     REPORTS,
     AllowModules,
     CaseGlobs,
     FailOn,
+    Fresh,
     MemoryLimit,
     Only,
     OutFolder,
@@ -34,13 +35,13 @@ from qatrix.cli.options import (
     Workers,
 )
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
+from qatrix.cli.recall import recalling
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
 from qatrix.outcomes import UNREMARKABLE, Record, Run
 
 if TYPE_CHECKING:
     from qatrix.console import Console
-    from qatrix.declare.spec import Case
 
 
 @app.command()
@@ -57,6 +58,7 @@ def run(
     timeout: Timeout = 600.0,
     memory_limit: MemoryLimit = None,
     resume: Resume = False,
+    fresh: Fresh = False,
     allow_module: AllowModules = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -67,6 +69,8 @@ def run(
     and the rest goes on. A record is kept as each case ends. The report is in DIR/latest:
     index.html, results.json, results.csv, junit.xml, summary.md, and run.sqlite, which they
     are made of. Ctrl-C keeps what is done and reports it; --resume goes on from there.
+    A case is not run again while its declaration, torch and everything else that it depends
+    on are unchanged; --fresh runs it.
 
     \b
       qatrix run
@@ -85,11 +89,19 @@ def run(
         memory_limit=None if memory_limit is None else memory_limit * 2**20,
         pattern_cache=pattern_cache,
     )
-    tools.warm_up(options)
-    plan = resumed_plan(tools, matrix, selected, out) if resume else new_plan(tools, matrix, selected, out)
-    _announce(console, plan, options)
-    began = time.monotonic()
-    finished = _execute(tools, console, plan, options)
+    with recalling(tools, options, fresh=fresh) as recall:
+        if not recall.knows_environment:
+            # Torch is imported there while it is imported here.
+            tools.warm_up(options)
+        # Before a folder is made: an environment without torch must not leave an empty one.
+        environment = recall.environment()
+        plan = (
+            resumed_plan(matrix, selected, out, environment)
+            if resume
+            else new_plan(tools, matrix, selected, out, environment)
+        )
+        began = time.monotonic()
+        finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
     records = _close(plan, seconds=time.monotonic() - began, finished=finished)
     write_reports(plan.folder / STORE, plan.folder)
     conclude(console, plan.run, plan.folder, records)
@@ -98,38 +110,6 @@ def run(
         console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED
     return exit_code(records, fail_on)
-
-
-def _announce(console: Console, plan: Plan, options: Execution) -> None:
-    packages = {name: version for name, version in plan.run.environment.packages.items() if name != "qatrix"}
-    versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
-    done = plan.run.declared - len(plan.cases)
-    left = f"{len(plan.cases)} of {plan.run.declared} cases left" if done else f"{len(plan.cases)} cases"
-    where = f"{options.workers} worker{'' if options.workers == 1 else 's'}" if options.workers else "in this process"
-    console.note(f"qatrix {__version__}: {left}, {where}; {versions}")
-
-
-def _execute(tools: Collaborators, console: Console, plan: Plan, options: Execution) -> bool:
-    """Run all cases and keep each record as it comes; whether the run came to its end."""
-    from qatrix.judge.verdict import with_expectation
-    from qatrix.report.store import Store
-
-    devices = {case.case_id: case.device.name for case in plan.cases}
-    with Store.open(plan.folder / STORE) as store, console.progress(len(plan.cases)) as progress:
-
-        def on_start(case: Case) -> None:
-            store.start(case.case_id)
-            progress.started(case.case_id)
-
-        try:
-            for record in tools.execute(plan.cases, options=options, on_start=on_start):
-                expectation = plan.expectations.for_case(record.case_id, devices[record.case_id])
-                judged = with_expectation(record, expectation)
-                store.finish(judged)
-                progress.finished(judged)
-        except KeyboardInterrupt:
-            return False
-    return True
 
 
 def _close(plan: Plan, *, seconds: float, finished: bool) -> tuple[Record, ...]:

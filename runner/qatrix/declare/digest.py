@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from qatrix.claims import Expectation
@@ -12,15 +12,17 @@ from qatrix.declare.expand import expand
 from qatrix.declare.spec import Case, ConvKind, Matrix, PatternSpec, QuantizerSpec
 from qatrix.errors import Source
 
+# Fields that describe and change nothing.
+_PROSE: Final = frozenset({"about"})
 # Many cases share one of these, and they are most of the text; each is written once.
 _SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind)
 
 
 def matrix_digest(matrix: Matrix) -> str:
-    """The SHA-256, in hex, of all cases and expectations in their order; places in files do not count.
+    """The SHA-256, in hex, of all cases and expectations in their order.
 
-    So a comment more or another folder is the same matrix; one case, one tolerance or one
-    line of a forward pass more is another one.
+    Places in files and descriptions do not count, so a comment more or another folder is the
+    same matrix; one case, one tolerance or one line of a forward pass more is another one.
     """
     digest = hashlib.sha256()
     known: dict[int, tuple[object, str]] = {}
@@ -28,6 +30,14 @@ def matrix_digest(matrix: Matrix) -> str:
         if isinstance(item, (Case, Expectation)):
             digest.update(f"{_text(item, known)}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def case_digests(cases: Iterable[Case]) -> dict[str, str]:
+    """By case id the SHA-256, in hex, of all that a case declares; places in files and descriptions do not count."""
+    known: dict[int, tuple[object, str]] = {}
+    return {
+        case.case_id: hashlib.sha256(_text(case, known).encode("utf-8", "surrogatepass")).hexdigest() for case in cases
+    }
 
 
 def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
@@ -46,5 +56,5 @@ def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
 
 
 def _fields_text(value: object, known: dict[int, tuple[object, str]]) -> str:
-    fields = ((name, item) for name, item in vars(value).items() if not isinstance(item, Source))
+    fields = ((name, item) for name, item in vars(value).items() if not isinstance(item, Source) and name not in _PROSE)
     return f"{type(value).__name__}({','.join(f'{name}={_text(item, known)}' for name, item in fields)})"

@@ -16,7 +16,7 @@ from qatrix import __version__
 from qatrix.outcomes import Comparison, PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.frames import ReportData
-from qatrix.report.sentences import check_line, comparison_line, pipeline_line
+from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
 
@@ -56,6 +56,7 @@ def _environment() -> jinja2.Environment:
         "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
         "web_link": _web_link,
         "breakable": _breakable,
+        "reused_sentence": reused_sentence,
         "groupby_order": _groupby_order,
     }
     environment.globals |= {

@@ -69,7 +69,10 @@ def _add_case(suite: ET.Element, record: Record) -> None:
         time=_seconds(record.seconds),
     )
     properties = ET.SubElement(case, "properties")
-    for name, value in {**record.axes, "verdict": record.verdict, "source": str(record.source)}.items():
+    facts = {**record.axes, "verdict": record.verdict, "source": str(record.source)}
+    if record.reused_from is not None:
+        facts["reused_from"] = record.reused_from
+    for name, value in facts.items():
         ET.SubElement(properties, "property", name=_legal(name), value=_legal(axis_value(value)))
     text = "\n".join(case_lines(record))
     if record.unexpected:

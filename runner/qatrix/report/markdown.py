@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from qatrix.outcomes import Record
 from qatrix.report.figures import clipped, counted, duration, visible
 from qatrix.report.frames import KnownDifference, ReportData
-from qatrix.report.sentences import case_lines
+from qatrix.report.sentences import case_lines, reused_sentence
 from qatrix.report.vocabulary import VERDICTS
 
 T = TypeVar("T")
@@ -41,6 +41,8 @@ def _head(data: ReportData) -> Iterator[str]:
     sums = data.conservation
     word = "All cases are accounted for" if sums.holds else "Cases are missing or too many"
     yield f"{word}: {sums.declared} declared, {sums.verdicts} with a verdict, {sums.unfinished} unfinished.\n"
+    if data.reused:
+        yield f"{_text(reused_sentence(data.reused, len(data.records)))}\n"
 
 
 def _unexpected(data: ReportData) -> Iterator[str]:

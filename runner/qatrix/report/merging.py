@@ -94,8 +94,7 @@ def write_merged(parts: Sequence[Part], run: Run, path: Path) -> None:
     with Store.create(path, run) as store:
         store.plan_at(dict(sorted(ordinals.items(), key=lambda item: item[1])))
         for part in parts:
-            for record in part.records:
-                store.finish(record)
+            store.finish_all(part.records)
         store.end(run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
-from qatrix.report.figures import clipped, decibels, number
+from qatrix.report.figures import clipped, counted, decibels, number
 from qatrix.report.vocabulary import status_words
 
 _LIMIT = 1000
@@ -59,6 +59,15 @@ def _lines(record: Record) -> Iterator[str]:
     yield from map(comparison_line, record.comparisons)
     yield from (check_line(check) for check in record.checks if check.status != "passed")
     yield f"declared at {record.source.file}:{record.source.line}"
+
+
+def reused_sentence(count: int, total: int) -> str:
+    """That so many of all results are those of earlier runs."""
+    verb, pronoun = ("has", "its") if count == 1 else ("have", "their")
+    return (
+        f"{count} of {counted(total, 'case')} {verb} not changed since an earlier run, and {verb} {pronoun} result"
+        " of then; qatrix run --fresh runs all."
+    )
 
 
 def missing_sentence(missing: Sequence[str]) -> str:

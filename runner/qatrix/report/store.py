@@ -119,17 +119,25 @@ class Store:
 
     def start(self, case_id: str) -> None:
         """Note, and commit, that the case is about to run."""
-        self._update("UPDATE cases SET state = 'started' WHERE case_id = ?", (case_id,), case_id)
+        with self._transaction() as connection:
+            self._demand(
+                connection.execute("UPDATE cases SET state = 'started' WHERE case_id = ?", (case_id,)), case_id
+            )
 
     def finish(self, record: Record) -> None:
         """Keep, and commit, what became of a case."""
-        values = (record.suite, record.verdict, record.unexpected, record.seconds, codec.dumps(record), record.case_id)
-        self._update(
+        self.finish_all((record,))
+
+    def finish_all(self, records: Iterable[Record]) -> None:
+        """Keep what became of several cases, and commit all of them or none."""
+        statement = (
             "UPDATE cases SET state = 'finished', suite = ?, verdict = ?, unexpected = ?, seconds = ?, record = ?"
-            " WHERE case_id = ?",
-            values,
-            record.case_id,
+            " WHERE case_id = ?"
         )
+        with self._transaction() as connection:
+            for item in records:
+                values = (item.suite, item.verdict, item.unexpected, item.seconds, codec.dumps(item), item.case_id)
+                self._demand(connection.execute(statement, values), item.case_id)
 
     def end(self, run: Run) -> None:
         """Keep how the run ended. A finished run's file then needs no other file beside it."""
@@ -190,10 +198,9 @@ class Store:
             with self._connection:
                 yield self._connection
 
-    def _update(self, statement: str, values: tuple[object, ...], case_id: str) -> None:
-        with self._transaction() as connection:
-            changed = connection.execute(statement, values).rowcount
-        if changed != 1:
+    def _demand(self, cursor: sqlite3.Cursor, case_id: str) -> None:
+        """Raise OutputError where a statement has changed no case."""
+        if cursor.rowcount != 1:
             msg = f"{self.path} holds no case '{case_id}'; only planned cases can be kept"
             raise OutputError(msg)
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import torch
 
+from qatrix.resources import cache_folder
+
 # A pattern takes about 20 kB; what is far beyond was not written here.
 _LARGEST: Final = 4 * 2**20
 _HEX_DIGITS: Final = 64
@@ -76,15 +78,9 @@ def files_for(modules: Sequence[types.ModuleType]) -> Files | None:
     """The files that hold for these pattern modules here, None where they cannot be told or have no place."""
     try:
         sources = frozenset(Path(str(module.__file__)).parent for module in modules)
-        return Files(folder=_cache_home() / "qatrix" / "patterns" / _environment(modules, sources), sources=sources)
+        return Files(folder=cache_folder() / "patterns" / _environment(modules, sources), sources=sources)
     except (OSError, RuntimeError):
         return None
-
-
-def _cache_home() -> Path:
-    """$XDG_CACHE_HOME, or ~/.cache where it is not an absolute path; raises RuntimeError without a home."""
-    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return told if told.is_absolute() else Path.home() / ".cache"
 
 
 def _environment(modules: Sequence[types.ModuleType], sources: frozenset[Path]) -> str:

@@ -71,7 +71,10 @@ class Conservation:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """A run, its records in planned order, and what follows from them."""
+    """A run, its records in planned order, and what follows from them.
+
+    `reused` is the number of records that were taken over from earlier runs.
+    """
 
     run: Run
     records: tuple[Record, ...]
@@ -87,6 +90,7 @@ class ReportData:
     known: tuple[KnownDifference, ...]
     not_run: tuple[NotRun, ...]
     conservation: Conservation
+    reused: int
 
 
 def read_store(path: Path) -> ReportData:
@@ -118,6 +122,7 @@ def report_data(
         known=_known(records),
         not_run=_not_run(records),
         conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
+        reused=sum(record.reused_from is not None for record in records),
     )
 
 

@@ -21,6 +21,7 @@ LEADING = (
     "reason",
     "seconds",
     "seed",
+    "reused_from",
 )
 
 
@@ -63,6 +64,7 @@ def _row(record: Record, *, several_pairs: bool) -> dict[str, Cell]:
         "reason": record.reason,
         "seconds": record.seconds,
         "seed": record.seed,
+        "reused_from": record.reused_from,
     }
     row |= {f"axis_{name}": value for name, value in record.axes.items()}
     for comparison in record.comparisons:

@@ -1,0 +1,84 @@
+"""A run from its plan to its last record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from qatrix import __version__
+from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.plans import STORE, Plan
+from qatrix.cli.recall import Recall
+from qatrix.execute.options import Execution
+from qatrix.outcomes import Record
+
+if TYPE_CHECKING:
+    from qatrix.console import Console
+    from qatrix.declare.spec import Case
+    from qatrix.report.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """Takes over what is known, has the rest executed, and keeps each record as it comes."""
+
+    tools: Collaborators
+    console: Console
+    plan: Plan
+    options: Execution
+    recall: Recall
+
+    def go(self) -> bool:
+        """Give every case of the plan its record; whether the run came to its end."""
+        from qatrix.report.store import Store
+
+        known = self.recall.records(self.plan.cases)
+        left = tuple(case for case in self.plan.cases if case.case_id not in known)
+        if left:
+            self.tools.warm_up(self.options)
+        self._announce(len(known), len(left))
+        with Store.open(self.plan.folder / STORE) as store:
+            try:
+                store.finish_all(map(self._judged, known.values()))
+                self._execute(store, left)
+            except KeyboardInterrupt:
+                return False
+        return True
+
+    def _announce(self, known: int, left: int) -> None:
+        from qatrix.report.sentences import reused_sentence
+
+        packages = {name: text for name, text in self.plan.run.environment.packages.items() if name != "qatrix"}
+        versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
+        done = self.plan.run.declared - len(self.plan.cases)
+        of = f" of {self.plan.run.declared}" if done or known else ""
+        workers = self.options.workers
+        where = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "in this process"
+        tail = " left" if done else " to run" if known else ""
+        self.console.note(f"qatrix {__version__}: {left}{of} cases{tail}, {where}; {versions}")
+        if known:
+            self.console.note(reused_sentence(known, self.plan.run.declared), style="dim")
+
+    def _execute(self, store: Store, cases: tuple[Case, ...]) -> None:
+        with self.console.progress(len(cases)) as progress:
+
+            def on_start(case: Case) -> None:
+                store.start(case.case_id)
+                progress.started(case.case_id)
+
+            for record in self.tools.execute(cases, options=self.options, on_start=on_start):
+                judged = self._judged(record)
+                store.finish(judged)
+                self.recall.keep(record, self.plan.run.id)
+                progress.finished(judged)
+
+    @cached_property
+    def _devices(self) -> dict[str, str]:
+        return {case.case_id: case.device.name for case in self.plan.cases}
+
+    def _judged(self, record: Record) -> Record:
+        """The record with its expectation, which may be another one than when the case was run."""
+        from qatrix.judge.verdict import with_expectation
+
+        return with_expectation(record, self.plan.expectations.for_case(record.case_id, self._devices[record.case_id]))

@@ -1,0 +1,81 @@
+"""What a run takes over from earlier runs, and what it leaves to later ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qatrix.cli.collaborators import Collaborators
+from qatrix.execute.fingerprint import WATCHED
+from qatrix.execute.options import Execution
+from qatrix.outcomes import Environment, Record
+
+if TYPE_CHECKING:
+    from qatrix.declare.spec import Case
+    from qatrix.report.resultcache import ResultCache
+
+
+class Recall:
+    """The results of earlier runs; a fresh run takes over none of them."""
+
+    def __init__(self, tools: Collaborators, cache: ResultCache, options: Execution, *, fresh: bool) -> None:
+        self._tools = tools
+        self._cache = cache
+        self._fresh = fresh
+        self._place = tools.fingerprint()
+        # A run that asks for the plain path must not be given what the short one found.
+        self._prefix = f"{self._place} pattern_cache={options.pattern_cache}"
+        self._keys: dict[str, str] = {}
+        self._known = None if fresh else cache.environment(self._place)
+
+    @property
+    def knows_environment(self) -> bool:
+        """Whether the environment can be told without importing torch."""
+        return self._known is not None
+
+    def environment(self) -> Environment:
+        """Where this process runs. Raises EnvironmentUnusable where torch cannot be imported."""
+        if self._known is None:
+            self._known = self._tools.environment()
+            self._cache.keep_environment(self._place, self._known)
+        return self._known
+
+    def records(self, cases: Iterable[Case]) -> dict[str, Record]:
+        """The records, by case id, of the cases that have not changed since an earlier run."""
+        from qatrix.declare.digest import case_digests
+
+        by_id = {case.case_id: case for case in cases if _is_watched(case)}
+        self._keys = {
+            case_id: hashlib.sha256(f"{self._prefix} {digest}".encode()).hexdigest()
+            for case_id, digest in case_digests(by_id.values()).items()
+        }
+        if self._fresh:
+            return {}
+        found = self._cache.find(list(self._keys.values()))
+        return {
+            # The suite may stand elsewhere in its file now.
+            case_id: replace(found[key], source=by_id[case_id].source)
+            for case_id, key in self._keys.items()
+            if key in found
+        }
+
+    def keep(self, record: Record, run_id: str) -> None:
+        """Leave a record, before its expectation, to later runs."""
+        if record.case_id in self._keys:
+            self._cache.keep(self._keys[record.case_id], record, run_id)
+
+
+def _is_watched(case: Case) -> bool:
+    """Whether a change of the model's code would be seen; one of the user's own modules can import anything."""
+    factory = case.pattern.factory
+    return factory is None or factory.partition(".")[0] in WATCHED
+
+
+@contextmanager
+def recalling(tools: Collaborators, options: Execution, *, fresh: bool) -> Iterator[Recall]:
+    """The results of earlier runs, open inside the block."""
+    with tools.result_cache() as cache:
+        yield Recall(tools, cache, options, fresh=fresh)

@@ -1,0 +1,245 @@
+"""Unchanged cases are not run again, and every other case is."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qatrix.declare.spec import Case
+from qatrix.outcomes import ErrorReport, Record
+from support.project import ENVIRONMENT, MATRIX, NOW, FakeExecution, Project, ended_with
+from support.results import results
+
+FIRST = [f"first/linear/bias={bias},quantizer=int8,device=cpu" for bias in ("true", "false")]
+SECOND = [f"second/linear/quantizer=int8,device={device}" for device in ("cpu", "cuda")]
+
+
+@pytest.fixture
+def remembering(project: Project) -> Project:
+    """A project whose four cases were run once."""
+    project.remembers = True
+    assert project.run("run").code == 0
+    assert sorted(project.execution.ran) == sorted(FIRST + SECOND)
+    return project
+
+
+def ran_again(project: Project, *argv: str, **others: Any) -> list[str]:
+    """The cases that another run executes."""
+    project.execution = replace(project.execution, ran=[])
+    assert project.run("run", *argv, **others).code == 0
+    return sorted(project.execution.ran)
+
+
+def without_what_tells_runs_apart(content: dict[str, Any]) -> dict[str, Any]:
+    run = {name: value for name, value in content["run"].items() if name not in {"id", "seconds", "started", "command"}}
+    return {**content, "run": run, "cases": [{**case, "reused_from": None} for case in content["cases"]]}
+
+
+def test_unchanged_cases_are_not_run_again_and_have_the_same_records(remembering: Project) -> None:
+    first = results(remembering.path / "reports/latest")
+
+    assert ran_again(remembering) == []
+    second = results(remembering.path / "reports/latest")
+    assert without_what_tells_runs_apart(second) == without_what_tells_runs_apart(first)
+    assert {case["reused_from"] for case in first["cases"]} == {None}
+    assert {case["reused_from"] for case in second["cases"]} == {first["run"]["id"]}
+
+
+def test_a_reused_record_names_the_run_that_executed_it_however_often_it_is_reused(remembering: Project) -> None:
+    (run_id,) = {results(remembering.path / "reports/latest")["run"]["id"]}
+    for _ in range(3):
+        ran_again(remembering)
+
+    assert {case["reused_from"] for case in results(remembering.path / "reports/latest")["cases"]} == {run_id}
+
+
+def test_fresh_runs_all_and_leaves_its_results_to_the_next_run(remembering: Project) -> None:
+    assert ran_again(remembering, "--fresh") == sorted(FIRST + SECOND)
+    fresh = results(remembering.path / "reports/latest")["run"]["id"]
+    ran_again(remembering)
+
+    assert {case["reused_from"] for case in results(remembering.path / "reports/latest")["cases"]} == {fresh}
+
+
+def test_the_user_is_told_how_many_results_are_reused(remembering: Project) -> None:
+    ended = remembering.run("run")
+
+    told = "4 of 4 cases have not changed since an earlier run, and have their result of then; qatrix run --fresh runs all."
+    assert f"{told}\n" in ended.err
+    for name in ("index.html", "summary.md"):
+        assert told in (remembering.path / "reports/latest" / name).read_text().replace("\\-", "-")
+    assert "0 of 4 cases to run" in ended.err
+    assert "declared 4 = 4 exact\n" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "touched"),
+    [
+        pytest.param("params: {bias: true}", "params: {bias: false}", FIRST + SECOND, id="a default"),
+        pytest.param("second: {axes: {", "second: {compare: [prepare], axes: {", SECOND, id="one suite"),
+        pytest.param('"Linear(3, 3, bias=bias)"', '"Linear(3, 4, bias=bias)"', FIRST + SECOND, id="a layer"),
+        pytest.param("bias: [true, false]", "bias: [false]", [], id="a case less"),
+        pytest.param("[2, 3]", "[5, 3]", FIRST + SECOND, id="an input"),
+        pytest.param("mode: qat", "about: new words, mode: qat", [], id="a description"),
+        pytest.param("suites:", "# a comment\n\nsuites:", [], id="a comment"),
+        pytest.param("device: [cpu, cuda]", "device: [cpu, cuda], dim: 2", [], id="an axis that the pattern does not take"),
+    ],
+)  # fmt: skip
+def test_a_change_runs_the_cases_that_it_touches(
+    remembering: Project, before: str, after: str, touched: list[str]
+) -> None:
+    assert MATRIX.count(before) == 1
+    remembering.write({"matrix/small.yaml": MATRIX.replace(before, after)})
+
+    assert ran_again(remembering) == sorted(touched)
+
+
+def test_a_case_that_moved_in_its_file_names_its_new_line(remembering: Project) -> None:
+    lines = {case["source"]["line"] for case in results(remembering.path / "reports/latest")["cases"]}
+    remembering.write({"matrix/small.yaml": f"# one line more\n{MATRIX}"})
+    ran_again(remembering)
+
+    moved = {case["source"]["line"] for case in results(remembering.path / "reports/latest")["cases"]}
+    assert moved == {line + 1 for line in lines}
+
+
+def test_a_model_of_the_users_own_module_is_run_again(project: Project) -> None:
+    project.remembers = True
+    factory = "{model: mine.Net, inputs: {x: {shape: [1, 3]}}}"
+    project.write(
+        {
+            "matrix/small.yaml": MATRIX.replace("patterns:", f"patterns:\n  net: {factory}").replace(
+                "{pattern: linear, quantizer", "{pattern: net, quantizer"
+            )
+        }
+    )
+    project.run("run", "--allow-module", "mine")
+
+    assert ran_again(project, "--allow-module", "mine") == [
+        "second/net/quantizer=int8,device=cpu",
+        "second/net/quantizer=int8,device=cuda",
+    ]
+
+
+def test_another_environment_or_code_runs_all(remembering: Project) -> None:
+    assert ran_again(remembering, fingerprint=lambda: "another") == sorted(FIRST + SECOND)
+
+
+def test_the_plain_path_is_not_given_the_results_of_the_short_one(remembering: Project) -> None:
+    assert ran_again(remembering, "--no-pattern-cache") == sorted(FIRST + SECOND)
+    assert ran_again(remembering, "--no-pattern-cache") == []
+
+
+def test_a_known_environment_is_not_asked_for_again(remembering: Project) -> None:
+    def asked() -> None:
+        raise AssertionError
+
+    ended = remembering.run("run", environment=asked, warm_up=lambda _: asked())
+
+    assert ended.code == 0
+    assert results(remembering.path / "reports/latest")["run"]["environment"]["python"] == ENVIRONMENT.python
+
+
+def test_an_expectation_is_applied_to_reused_records_as_it_is_declared_now(remembering: Project) -> None:
+    expectation = "expected: [{cases: 'first/*', verdict: failed, because: it should}]\n"
+    remembering.write({"matrix/expected.yaml": expectation})
+    remembering.execution = replace(remembering.execution, ran=[])
+    ended = remembering.run("run")
+
+    assert ended.code == 1
+    assert remembering.execution.ran == []
+    assert "2 unexpected" in ended.out
+
+
+def lost(verdict: str) -> Any:
+    return lambda case: ended_with(case, verdict, "gone")
+
+
+def short_of(kind: str, message: str = "") -> Any:
+    error = ErrorReport(type=kind, message=message, traceback="")
+    return lambda case: replace(ended_with(case, "invalid", "short of something"), error=error)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param(lost("crashed"), id="crashed"),
+        pytest.param(lost("timed_out"), id="timed out"),
+        pytest.param(short_of("MemoryError"), id="out of memory"),
+        pytest.param(short_of("OSError"), id="disk full"),
+        pytest.param(short_of("RuntimeError", "DefaultCPUAllocator: can't allocate memory"), id="torch out of memory"),
+    ],
+)
+def test_what_says_nothing_lasting_about_a_case_is_run_again(project: Project, records: Any) -> None:
+    project.remembers = True
+    project.execution = FakeExecution(records=records)
+    project.run("run", "--fail-on", "never")
+
+    assert ran_again(project, "--fail-on", "never") == sorted(FIRST + SECOND)
+
+
+def failing(case: Case) -> Record:
+    return ended_with(case, "failed", "fx failed at prepare")
+
+
+def test_a_failure_is_a_result_like_any_other(project: Project) -> None:
+    project.remembers = True
+    project.execution = FakeExecution(records=failing)
+    assert project.run("run").code == 1
+    ended = project.run("run")
+
+    assert ended.code == 1
+    assert len(project.execution.ran) == 4
+
+
+def test_what_an_interrupted_run_finished_is_reused_by_a_new_one(project: Project) -> None:
+    project.remembers = True
+    project.execution = FakeExecution(interrupted_after=3)
+    assert project.run("run").code == 130
+    project.execution = FakeExecution()
+    assert project.run("run").code == 0
+
+    assert len(project.execution.ran) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.write_bytes(b"not a database, but long enough to be taken for one" * 99), id="foreign"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:5000]), id="cut short"),
+        pytest.param(lambda path: path.unlink(), id="gone"),
+        pytest.param(lambda path: (path.unlink(), path.mkdir()), id="a folder in its place"),
+    ],
+)  # fmt: skip
+def test_a_damaged_cache_is_forgotten_and_nothing_else(remembering: Project, spoil: Any) -> None:
+    (path,) = (remembering.path / "cache").glob("*.sqlite")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for beside in path.parent.glob("*-wal"):
+        beside.unlink()
+    spoil(path)
+
+    assert ran_again(remembering) == sorted(FIRST + SECOND)
+    assert json.loads((remembering.path / "reports/latest/results.json").read_text())["run"]["finished"] is True
+
+
+def test_a_record_of_another_layout_is_run_again(remembering: Project) -> None:
+    (path,) = (remembering.path / "cache").glob("*.sqlite")
+    with sqlite3.connect(path) as connection:
+        connection.execute("""UPDATE results SET record = '{"no_such_field": 1}'""")
+
+    assert ran_again(remembering) == sorted(FIRST + SECOND)
+
+
+def test_a_cache_that_cannot_be_made_costs_no_run(project: Project) -> None:
+    project.remembers = True
+    (project.path / "cache").write_text("a file where a folder should be")
+
+    assert project.run("run").code == 0
+    assert ran_again(project) == sorted(FIRST + SECOND)
+    assert str(NOW.year) in results(Path(project.path / "reports/latest"))["run"]["started"]
