@@ -20,9 +20,9 @@ Class = Literal["one_pipeline", "by_design", "defect", "unexplained"]
 class LayerRow:
     """One value of the model in both programs, in the order of execution.
 
-    `layer` is the path of a module or the name of a function's node in the float model
-    ("layer1.0.conv1", "add_1"; "conv@2" for the second call of a module), "x" for an input;
-    `op` what the float model does there. `value` says whether this is what the layer
+    `layer` is the path of a module ("layer1.0.conv1"), the path of a function's module and its
+    name ("layer1.0.add"), or the name of an input, with "@2" for the second call; `op` what the
+    float model does there. `covers` are earlier layers that a program computes as one with it. `value` says whether this is what the layer
     computed, or what is passed on after quantization: there the side that does not quantize
     passes on what it computed. `left_node` and `right_node` name the op and the node of each graph.
     `inputs_agree` is whether everything that the layer reads is equal in both within
@@ -35,6 +35,7 @@ class LayerRow:
     op: str
     value: Literal["computed", "quantized"]
     status: Agreement
+    covers: tuple[str, ...] = ()
     left_node: str | None = None
     right_node: str | None = None
     inputs_agree: bool | None = None
@@ -60,6 +61,7 @@ class Divergence:
     layer: str
     op: str
     value: Literal["computed", "quantized"]
+    covers: tuple[str, ...] = ()
     within_tolerance: bool
     sentence: str
 
@@ -122,10 +124,11 @@ class CodeBin:
 class CodeRow:
     """The integer codes of one tensor that both converted programs quantize.
 
-    The `different` elements are split by what makes their codes differ, each counted once, in
-    this order: `from_inputs` where the values that are quantized differ beyond rounding,
-    `from_parameters` where scale or zero point differ, `from_clamping` where only the range
-    differs, `from_ties` where the value lies on the border of two codes, `unexplained`.
+    The `different` elements are split by what makes their codes differ, each counted once:
+    `from_inputs` where the values that are quantized differ beyond tolerance, and also where
+    they are not known but every parameter is equal; of the others `from_clamping` where one side alone is at an
+    end of its range, `from_parameters` where scale or zero point differ, `from_ties` where the
+    value lies on the border of two codes, and `unexplained`.
     """
 
     tensor: str

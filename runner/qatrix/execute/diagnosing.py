@@ -1,0 +1,168 @@
+"""A case once more through two pipelines, with the values inside recorded: why do they differ?"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, fx, nn
+
+from qatrix.declare.spec import Case
+from qatrix.diagnoses import Diagnosis, PointDiagnosis
+from qatrix.execute.recording import Recorded, Store, record, tensor_nodes
+from qatrix.execute.stages import forward, run_stages, set_training
+from qatrix.judge.diagnosis import (
+    Layout,
+    Probe,
+    Sight,
+    conclude_diagnosis,
+    diagnose_point,
+    examine,
+    layout_of,
+    place,
+)
+from qatrix.pipelines import PIPELINES, Pipeline
+from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.tracing import float_trace
+
+POINTS = ("prepare", "convert")
+
+
+def diagnose(
+    case: Case, *, pipelines: Mapping[str, Pipeline] | None = None, names: tuple[str, str] | None = None
+) -> Diagnosis:
+    """Why two pipelines differ on a case; runs the case through both once more. Never raises.
+
+    `names` are the two pipelines to compare, the first two of the case unless told otherwise.
+    What could not be found out is in the notes.
+    """
+    started = time.perf_counter()
+    known = PIPELINES if pipelines is None else pipelines
+    left, right = names or _first_two(case, known)
+    store = Store()
+    try:
+        found = _diagnose(case, known, (left, right), store)
+    except Exception as error:  # noqa: BLE001 - a diagnosis that fails must not end the case that it is about
+        found = Diagnosis(left=left, right=right, notes=(f"no diagnosis: {type(error).__name__}: {error}",))
+    finally:
+        store.close()
+    return replace(found, seconds=time.perf_counter() - started)
+
+
+def _first_two(case: Case, known: Mapping[str, Pipeline]) -> tuple[str, str]:
+    left, right, *_ = [*(name for name in known if name in case.pipelines), "", ""]
+    return left, right
+
+
+def _diagnose(case: Case, known: Mapping[str, Pipeline], names: tuple[str, str], store: Store) -> Diagnosis:
+    missing = [name for name in names if name not in known]
+    if missing:
+        return Diagnosis(left=names[0], right=names[1], notes=("there are no two pipelines to compare",))
+    inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
+    reference = _float_reference(case, inputs, store)
+    notes: list[str] = []
+    seen: dict[str, dict[str, Sight]] = {}
+    for name in names:
+        witness = _Witness(name, reference.layout, store)
+        outcome = run_stages(case, name, known[name], inputs, witness.observe, run=witness.run)
+        seen[name] = witness.sights
+        notes += witness.notes
+        if outcome.status != "ok":
+            error = outcome.error.message if outcome.error else outcome.reason
+            notes.append(f"{name} did not run to its end: {outcome.status} at {outcome.failed_stage}: {error}")
+    points = tuple(_points(case, names, seen, reference))
+    return conclude_diagnosis(
+        names,
+        points,
+        {at: (seen[names[0]].get(at), seen[names[1]].get(at)) for at in POINTS},
+        reference.layout,
+        tuple(notes),
+    )
+
+
+def _points(
+    case: Case, names: tuple[str, str], seen: Mapping[str, Mapping[str, Sight]], reference: _Reference
+) -> Iterator[PointDiagnosis]:
+    for at in POINTS:
+        left, right = (seen[name].get(at) for name in names)
+        if left is not None and right is not None:
+            values = reference.values[at]
+            yield diagnose_point(
+                at,
+                reference.layout,
+                left,
+                right,
+                reference=lambda key, values=values: values.get(Probe(node=key)),
+                output=reference.outputs[at],
+                tolerance=case.tolerance,
+            )
+
+
+@dataclass
+class _Reference:
+    """The float model: its layers, and their values in the state of each point."""
+
+    layout: Layout
+    values: dict[str, Recorded] = field(default_factory=dict)
+    outputs: dict[str, object] = field(default_factory=dict)
+
+
+def _float_reference(case: Case, inputs: tuple[Tensor, ...], store: Store) -> _Reference:
+    """The float model run as the quantized ones are: in training mode first where they are trained, then in evaluation."""
+    phases = case.quantizer.phases
+    trained = any(phase.quantizer.mode == "qat" for phase in phases) if phases else case.quantizer.mode == "qat"
+    model = build_model(case).to(case.device.torch)
+    set_training(model, trained)
+    with torch.no_grad():
+        outputs, values, traced = _run_float(model, inputs, store)
+        held = tensor_nodes({probe.node: load() for probe, load in values.kept.items()})
+        reference = _Reference(layout_of(traced.graph, held), {"prepare": values}, {"prepare": outputs})
+        set_training(model, False)
+        reference.outputs["convert"], reference.values["convert"], _ = _run_float(model, inputs, store)
+    return reference
+
+
+def _run_float(model: nn.Module, inputs: tuple[Tensor, ...], store: Store) -> tuple[object, Recorded, fx.GraphModule]:
+    traced = float_trace(model)
+    probes = [Probe(node=node.name) for node in traced.graph.nodes if node.op != "output"]
+    outputs, values = record(traced, inputs, probes, store)
+    return outputs, values, traced
+
+
+@dataclass
+class _Witness:
+    """Runs one pipeline's programs with recording, and keeps what is to be known of them at each point."""
+
+    pipeline: str
+    layout: Layout
+    store: Store
+    sights: dict[str, Sight] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _last: tuple[nn.Module, Recorded] | None = None
+
+    def run(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+        """The outputs of a program as `forward` gives them; its values are recorded where it has a graph."""
+        if not isinstance(program, fx.GraphModule):
+            self._last = None
+            return forward(program, inputs)
+        outputs, values = record(program, inputs, place(self.layout, program).probes(), self.store)
+        self._last = (program, values)
+        return outputs
+
+    def observe(self, point: str, program: nn.Module, outputs: object) -> None:
+        """Take down what later questions need, before a later stage changes the program in place."""
+        if point not in POINTS:
+            return
+        if self._last is None or self._last[0] is not program or not isinstance(program, fx.GraphModule):
+            self.notes.append(f"the program of {self.pipeline} at {point} has no graph to look into")
+            return
+        placement = place(self.layout, program)
+        self.sights[point] = examine(self.pipeline, program, self.layout, placement, self._last[1], outputs)
+        if placement.unclaimed:
+            shown = ", ".join(itertools.islice(placement.unclaimed, 8))
+            self.notes.append(
+                f"{self.pipeline} at {point}: {len(placement.unclaimed)} nodes belong to no layer: {shown}"
+            )

@@ -1,0 +1,190 @@
+"""The layers in an exported program: by the metadata that the exporter leaves on its aten nodes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from qatrix.judge.diagnosis.layout import Layout, Site, canonical, plain_path
+from qatrix.judge.graphs.ops import base_name, op_name
+
+
+def is_exported(graph: fx.Graph) -> bool:
+    """Whether a graph computes in aten ops, as torch.export captures it."""
+    return any(
+        isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "aten" for node in graph.nodes
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedNorm:
+    """The ops that stand for a convolution and its batch norm in quantization-aware training.
+
+    `value` is the node that has the convolution's own value, after the scale of the batch norm is
+    taken out again; `inner` are the nodes that belong to no layer by themselves; `eps` is the
+    literal in the scale factor.
+    """
+
+    norm: fx.Node
+    operand: fx.Node
+    value: fx.Node
+    inner: frozenset[fx.Node]
+    eps: float | None
+
+
+def fused_norms(graph: fx.Graph) -> Iterator[FusedNorm]:
+    """Every fused convolution and batch norm, by the shape of its ops alone.
+
+    The pattern is bn(conv(x, w * s, 0) / s + bias) with s = gamma / sqrt(variance + eps).
+    """
+    for node in graph.nodes:
+        if op_name(node) == "batch_norm":
+            found = _fused_norm(node)
+            if found is not None:
+                yield found
+
+
+def _fused_norm(norm: fx.Node) -> FusedNorm | None:
+    value = norm.args[0]
+    if not isinstance(value, fx.Node):
+        return None
+    inner = {value}
+    division = value
+    if op_name(value) == "add":
+        inner |= set(_nodes(value.args))
+        division = next((arg for arg in _nodes(value.args) if op_name(arg) == "div"), value)
+    if op_name(division) != "div" or len(division.args) < 2:  # noqa: PLR2004 - a dividend and a divisor
+        return None
+    operand, factor = division.args
+    if not isinstance(operand, fx.Node) or not isinstance(factor, fx.Node):
+        return None
+    chain = _factor_chain(factor)
+    if not op_name(operand).startswith(("conv", "linear")) or not chain:
+        return None
+    eps = next((node.args[1] for node in chain if op_name(node) == "add"), None)
+    return FusedNorm(
+        norm=norm,
+        operand=operand,
+        value=value,
+        inner=frozenset((inner | set(chain) | set(_scaled_weight(operand, chain))) - {operand}),
+        eps=float(eps) if isinstance(eps, (int, float)) else None,
+    )
+
+
+def _factor_chain(factor: fx.Node) -> list[fx.Node]:
+    """The ops of gamma / sqrt(variance + eps), reshaped; empty where it is something else."""
+    chain = []
+    node = factor
+    for expected in ("reshape", "div", "sqrt", "add"):
+        if op_name(node) != expected:
+            return []
+        chain.append(node)
+        following = node.args[1] if expected == "div" else node.args[0]
+        if not isinstance(following, fx.Node):
+            return chain
+        node = following
+    return chain
+
+
+def _scaled_weight(operand: fx.Node, chain: Sequence[fx.Node]) -> Iterator[fx.Node]:
+    """The ops between a parameter and the weight, and between a parameter and the bias, of a fused convolution."""
+    for argument in _nodes(operand.args[1:]):
+        node = argument
+        while op_name(node) not in {"constant", "input"} and node not in chain:
+            yield node
+            following = next(iter(_nodes(node.args)), None)
+            if following is None:
+                break
+            yield from (other for other in _nodes(node.args[1:]) if op_name(other) == "reshape")
+            node = following
+
+
+def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm]) -> Mapping[fx.Node, str]:
+    """Which site each node of an exported program belongs to; `nodes` are those that depend on an input.
+
+    A node belongs to the outermost module of its `nn_module_stack` that is a layer, else to the
+    function call of its `source_fn_stack` in the innermost module.
+    """
+    inner = {node for norm in fused for node in norm.inner}
+    by_module: dict[str, list[fx.Node]] = {}
+    by_function: dict[tuple[str, object], list[fx.Node]] = {}
+    paths = {site.path for site in layout.sites.values() if site.kind == "module"}
+    for node in nodes:
+        if node in inner or node.op != "call_function":
+            continue
+        stack = _stack(node)
+        layer = next((path for path in stack if path in paths), None)
+        if layer is not None:
+            by_module.setdefault(layer, []).append(node)
+        else:
+            by_function.setdefault((stack[-1] if stack else "", _source(node)[0]), []).append(node)
+    return {**_module_claims(layout, by_module), **_function_claims(layout, by_function)}
+
+
+def _module_claims(
+    layout: Layout, groups: Mapping[str, list[fx.Node]]
+) -> Iterator[tuple[fx.Node, str]] | dict[fx.Node, str]:
+    found = {}
+    for path, nodes in groups.items():
+        sites = [site for site in layout.sites.values() if site.path == path and site.kind == "module"]
+        for site, part in zip(sites, _calls(nodes, len(sites))):
+            found.update(dict.fromkeys(part, site.key))
+    return found
+
+
+def _calls(nodes: list[fx.Node], count: int) -> list[list[fx.Node]]:
+    """The nodes of a module that is called several times, call by call; every call has the same ops."""
+    size = len(nodes) // count
+    if count == 1 or size * count != len(nodes):
+        return [nodes]
+    return [nodes[place * size : (place + 1) * size] for place in range(count)]
+
+
+def _function_claims(layout: Layout, groups: Mapping[tuple[str, object], list[fx.Node]]) -> dict[fx.Node, str]:
+    known: dict[tuple[str, str], list[Site]] = {}
+    for site in layout.sites.values():
+        if site.kind == "function" and site.op != "getitem":
+            known.setdefault((site.scope, site.op), []).append(site)
+    found: dict[fx.Node, str] = {}
+    for (scope, _), nodes in groups.items():
+        names = (canonical(_source(nodes[0])[1]), canonical(base_name(nodes[-1])))
+        waiting = next((known[scope, name] for name in names if known.get((scope, name))), None)
+        if waiting:
+            found.update(dict.fromkeys(nodes, waiting.pop(0).key))
+    return found | _selections(layout, found)
+
+
+def _selections(layout: Layout, found: Mapping[fx.Node, str]) -> dict[fx.Node, str]:
+    """The parts that a model picks from a function's several outputs; and indexing, which aten spells in many ways."""
+    picked: dict[fx.Node, str] = {}
+    for site in layout.sites.values():
+        if site.op != "getitem" or not site.inputs:
+            continue
+        for node, owner in found.items():
+            if node.target is operator.getitem and owner == site.inputs[0] and node.args[1] == site.index:
+                picked[node] = site.key
+    return picked
+
+
+def _stack(node: fx.Node) -> list[str]:
+    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
+    return [plain_path(value[0]) for value in stack.values()]
+
+
+def _source(node: fx.Node) -> tuple[object, str]:
+    """What the exporter's tracer called the call that a node comes from, and the function that was called."""
+    stack = node.meta.get("source_fn_stack")
+    if not stack:
+        return node, base_name(node)
+    name, function = stack[-1]
+    return name, function if isinstance(function, str) else getattr(function, "__name__", str(function))
+
+
+def _nodes(values: object) -> Iterator[fx.Node]:
+    items = values if isinstance(values, (tuple, list)) else (values,)
+    yield from (item for item in items if isinstance(item, fx.Node))

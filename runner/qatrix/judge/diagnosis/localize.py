@@ -1,0 +1,269 @@
+"""Two programs layer by layer: how far they are apart, and where they first part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from qatrix.claims import Tolerance
+from qatrix.diagnoses import Agreement, Divergence, LayerRow
+from qatrix.judge.diagnosis.layout import Layout, Site
+from qatrix.judge.diagnosis.sight import Sight
+from qatrix.judge.numerics import compare, sqnr_db
+from qatrix.outcomes import Comparison
+
+Value = Literal["computed", "quantized"]
+# Where both are this near to one another, the noise of quantization itself may turn the order.
+DECISIVE_DB: Final = 1.0
+
+
+def layer_rows(
+    layout: Layout, left: Sight, right: Sight, *, reference: Callable[[str], object], tolerance: Tolerance
+) -> tuple[LayerRow, ...]:
+    """What both programs compute and pass on at every layer; `reference` gives the float model's value of a site.
+
+    A layer that both programs fuse into a later one has no row.
+    """
+    comparing = _Comparing(layout, left, right, reference, tolerance)
+    return tuple(row for site in layout.sites.values() for row in comparing.rows(site))
+
+
+def first_divergence(
+    layout: Layout, rows: tuple[LayerRow, ...], *, at: str, names: tuple[str, str]
+) -> Divergence | None:
+    """The first layer that differs while its inputs agree, None where all agree to the bit.
+
+    A difference beyond tolerance goes before any within, and one that reaches the output
+    before one that a later quantization heals.
+    """
+    for bitwise in (False, True):
+        trail = _Trail(layout, rows, bitwise=bitwise)
+        row = trail.first()
+        if row is not None:
+            return Divergence(
+                at=at,
+                layer=row.layer,
+                op=row.op,
+                value=row.value,
+                covers=row.covers,
+                within_tolerance=bitwise,
+                sentence=_sentence(row, at, names),
+            )
+    return None
+
+
+def nearer(names: tuple[str, str], left: float | None, right: float | None) -> tuple[str | None, str]:
+    """Which of two SQNRs is decisively the greater, by the name of its pipeline, and why."""
+    if left is None or right is None:
+        return None, "the float model gives no value to compare both with"
+    if left == right:
+        return None, f"both are {left:.1f} dB from the float model"
+    said = f"{names[0]} is {left:.1f} dB from the float model, {names[1]} {right:.1f} dB"
+    if abs(left - right) < DECISIVE_DB:
+        return None, f"{said}; less than {DECISIVE_DB:g} dB apart, float cannot decide"
+    return names[0] if left > right else names[1], said
+
+
+@dataclass
+class _Comparing:
+    """Makes the rows, and remembers at which sites both programs agree within tolerance."""
+
+    layout: Layout
+    left: Sight
+    right: Sight
+    reference: Callable[[str], object]
+    tolerance: Tolerance
+    agreed: dict[str, bool] = field(default_factory=dict)
+
+    def rows(self, site: Site) -> list[LayerRow]:
+        inputs_agree = all(self.agreed.get(key, True) for key in site.inputs)
+        rows = [self._computed(site, inputs_agree=inputs_agree)]
+        rows.append(self._quantized(site, rows[0]))
+        found = [row for row in rows if row is not None]
+        self.agreed[site.key] = _passes_agreeing(site, found, inputs_agree=inputs_agree)
+        return found
+
+    def _computed(self, site: Site, *, inputs_agree: bool) -> LayerRow | None:
+        one, other = self.left.computed(site.key), self.right.computed(site.key)
+        return self._row(site, "computed", one, other, inputs_agree=inputs_agree)
+
+    def _quantized(self, site: Site, computed: LayerRow | None) -> LayerRow | None:
+        key = site.key
+        by_left, by_right = self.left.quantizes(key), self.right.quantizes(key)
+        if not by_left and not by_right:
+            return None
+        one = self.left.quantized(key) if by_left else self.left.computed(key)
+        other = self.right.quantized(key) if by_right else self.right.computed(key)
+        agree = computed is None or computed.status in {"exact", "close"}
+        row = self._row(site, "quantized", one, other, inputs_agree=agree)
+        if row is None or (by_left and by_right) or row.status not in {"exact", "close", "diverged"}:
+            return row
+        status: Agreement = "left_only" if by_left else "right_only"
+        who, rest = (self.left, self.right) if by_left else (self.right, self.left)
+        return _with(row, status=status, note=f"{who.pipeline} quantizes it, {rest.pipeline} passes it on in float")
+
+    def _row(self, site: Site, value: Value, one: object, other: object, *, inputs_agree: bool) -> LayerRow | None:
+        if one is None and other is None:
+            return None
+        gap = self._gap(one, other, site.key)
+        reference = self.reference(site.key)
+        left_db, right_db = sqnr(reference, one), sqnr(reference, other)
+        names = (self.left.pipeline, self.right.pipeline)
+        return LayerRow(
+            layer=site.name,
+            op=site.op,
+            value=value,
+            status=_status(one, other, gap),
+            covers=self._covers(site.key),
+            left_node=_node(self.left, site.key, value),
+            right_node=_node(self.right, site.key, value),
+            inputs_agree=inputs_agree,
+            max_abs=gap.max_abs if gap else None,
+            max_steps=gap.max_steps if gap else None,
+            mismatched=gap.mismatched if gap else None,
+            total=gap.total if gap else None,
+            left_sqnr_db=left_db,
+            right_sqnr_db=right_db,
+            nearer=nearer(names, left_db, right_db)[0],
+            note=gap.message if gap else None,
+        )
+
+    def _gap(self, one: object, other: object, key: str) -> Comparison | None:
+        if one is None or other is None:
+            return None
+        steps = [step for step in (self.left.step(key), self.right.step(key)) if step is not None]
+        names = (self.left.pipeline, self.right.pipeline)
+        return compare(
+            one, other, at="layer", names=names, tolerance=self.tolerance, steps=[max(steps)] if steps else ()
+        )
+
+    def _covers(self, key: str) -> tuple[str, ...]:
+        merged = {*self.left.placement.fused.get(key, ()), *self.right.placement.fused.get(key, ())}
+        return tuple(self.layout.sites[member].name for member in self.layout.sites if member in merged)
+
+
+def sqnr(reference: object, value: object) -> float | None:
+    """Decibels against the float model's value, infinite where they are equal, None where there is no saying."""
+    if reference is None or value is None:
+        return None
+    decibels, note = sqnr_db(reference, value)
+    return math.inf if decibels is None and note is not None and "no quantization noise" in note else decibels
+
+
+def _status(one: object, other: object, gap: Comparison | None) -> Agreement:
+    if gap is not None:
+        return gap.status
+    return "left_only" if other is None else "right_only"
+
+
+def _node(sight: Sight, key: str, value: Value) -> str | None:
+    if value == "quantized" and sight.quantizes(key):
+        return sight.labels.get(sight.placement.quantized[key].node.name)
+    probe = sight.placement.computed.get(key)
+    if probe is None:
+        return None
+    label = sight.labels.get(probe.node, probe.node)
+    return f"{label}, {probe.part}" if probe.part else label
+
+
+def _with(row: LayerRow, *, status: Agreement, note: str) -> LayerRow:
+    return LayerRow(**{**vars(row), "status": status, "note": note})
+
+
+def _passes_agreeing(site: Site, rows: list[LayerRow], *, inputs_agree: bool) -> bool:
+    """Whether both programs pass on the same value from here, within tolerance.
+
+    A layer that only one program has is transparent. An input of the model that only one
+    program quantizes still agrees: that quantization belongs to the layer that asks for it.
+    """
+    known = {row.value: row for row in rows}
+    last = known.get("quantized", known.get("computed"))
+    if last is None:
+        return inputs_agree
+    computed = known.get("computed")
+    if last.value == "computed" and last.status in {"left_only", "right_only"}:
+        return inputs_agree
+    if last.value == "quantized" and last.status in {"left_only", "right_only"}:
+        if last.max_abs is None or (site.kind == "input" and computed is not None):
+            return computed is None or computed.status in {"exact", "close"}
+        return last.mismatched == 0
+    return last.status in {"exact", "close"}
+
+
+class _Trail:
+    """Which rows part, and whether that is still seen at the output."""
+
+    def __init__(self, layout: Layout, rows: tuple[LayerRow, ...], *, bitwise: bool) -> None:
+        self._layout = layout
+        self._bitwise = bitwise
+        self._rows: dict[str, list[LayerRow]] = {}
+        for row in rows:
+            self._rows.setdefault(row.layer, []).append(row)
+        self._seen: dict[str, bool] = {}
+
+    def first(self) -> LayerRow | None:
+        parting = [
+            (site, row)
+            for site in self._layout.sites.values()
+            for row in self._rows.get(site.name, ())
+            if self._parts(site, row)
+        ]
+        reaching = [row for site, row in parting if self._reaches_output(site)]
+        return next(iter(reaching), parting[0][1] if parting else None)
+
+    def _parts(self, site: Site, row: LayerRow) -> bool:
+        """Whether a row differs while everything before it agrees."""
+        if not self._differs(site, row):
+            return False
+        before = self._row(site, "computed") if row.value == "quantized" else None
+        if before is not None:
+            return not self._differs(site, before)
+        return not any(self._passes_differing(self._layout.sites[key]) for key in site.inputs)
+
+    def _differs(self, site: Site, row: LayerRow) -> bool:
+        if row.status in {"left_only", "right_only"}:
+            beyond = row.max_abs != 0 if self._bitwise else bool(row.mismatched)
+            return row.value == "quantized" and site.kind != "input" and row.max_abs is not None and beyond
+        return row.status != "exact" if self._bitwise else row.status not in {"exact", "close"}
+
+    def _passes_differing(self, site: Site) -> bool:
+        for value in ("quantized", "computed"):
+            row = self._row(site, value)
+            if row is None or (
+                row.status in {"left_only", "right_only"} and (row.max_abs is None or site.kind == "input")
+            ):
+                continue
+            return self._differs(site, row)
+        return any(self._passes_differing(self._layout.sites[key]) for key in site.inputs)
+
+    def _row(self, site: Site, value: str) -> LayerRow | None:
+        return next((row for row in self._rows.get(site.name, ()) if row.value == value), None)
+
+    def _reaches_output(self, site: Site) -> bool:
+        if site.key not in self._seen:
+            self._seen[site.key] = False
+            self._seen[site.key] = self._passes_differing(site) and (
+                site.key in self._layout.outputs
+                or any(self._reaches_output(consumer) for consumer in self._layout.consumers(site.key))
+            )
+        return self._seen[site.key]
+
+
+def _sentence(row: LayerRow, at: str, names: tuple[str, str]) -> str:
+    """The first divergence in words."""
+    covered = f" (computed as one with {', '.join(row.covers)})" if row.covers else ""
+    where = f"At {at} the pipelines first part at {row.layer}, {row.op}{covered}"
+    if row.status in {"left_only", "right_only"}:
+        return f"{where}: {row.note}."
+    apart = "cannot be compared" if row.max_abs is None else f"are {row.max_abs:.3g} apart"
+    steps = f", {row.max_steps:.3g} quantization steps" if row.max_steps is not None else ""
+    what = "the values after quantization" if row.value == "quantized" else "its values"
+    agreeing = "the values before agree" if row.value == "quantized" else "its inputs agree"
+    return f"{where}: {agreeing}, {what} of {names[0]} and {names[1]} {apart}{steps}."
+
+
+def by_layer(rows: tuple[LayerRow, ...]) -> Mapping[tuple[str, str], LayerRow]:
+    """The rows by layer and value."""
+    return {(row.layer, row.value): row for row in rows}

@@ -1,0 +1,283 @@
+"""How each tensor of a program is quantized, and how two programs differ in that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx, nn
+
+from qatrix.diagnoses import ParameterRow, Parameters
+from qatrix.judge.diagnosis.layout import Layout
+from qatrix.judge.diagnosis.placement import Placement, Quantizing
+from qatrix.judge.graphs.ops import argument, called_module, constant_value, module_name
+
+_SPECIFICATION: Final = ("type", "observer", "dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "eps", "channels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One tensor's quantization in one program.
+
+    `scale` and `zero_point` are float64 and int64 tensors of one element per channel, None
+    where they are not known before the program runs. `codes` are a constant's integers.
+    `shared` is a number that two tensors have in common where one observer serves both.
+    """
+
+    parameters: Parameters
+    scale: Tensor | None
+    zero_point: Tensor | None
+    site: str | None
+    codes: Tensor | None = None
+    shared: int | None = None
+
+
+def measure(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Measured]:
+    """Every quantized tensor of a program by its name, in the order of the graph."""
+    found: dict[str, Measured] = {}
+    for item in placement.quantizing:
+        made = _of_node(item)
+        if made is not None:
+            found.setdefault(item.tensor, made)
+    for node in program.graph.nodes:
+        key = placement.owner.get(node.name)
+        module = called_module(node) if node.op == "call_module" else None
+        if key is None or module is None:
+            continue
+        made = _of_weight(module, node)
+        if made is not None:
+            found.setdefault(f"{layout.sites[key].name}.weight", made)
+    return found
+
+
+def _of_node(item: Quantizing) -> Measured | None:
+    node = item.node
+    if item.kind in {"fake_quantize", "observer"}:
+        module = called_module(node)
+        return _of_observer(module, f"{module_name(module)} ({node.name})", item.site) if module is not None else None
+    scale, zero_point = (
+        _tensor(_constant(argument(node, _scale_name(node)))),
+        _tensor(_constant(argument(node, _zero_name(node)))),
+    )
+    per_channel = "per_channel" in str(node.target)
+    parameters = Parameters(
+        node=f"{str(node.target).rpartition('.')[0] or node.target} ({node.name})".replace("quantized_decomposed.", ""),
+        dtype=_plain(argument(node, "dtype")),
+        qscheme="per_channel" if per_channel else "per_tensor",
+        quant_min=int(argument(node, "quant_min")),
+        quant_max=int(argument(node, "quant_max")),
+        ch_axis=int(argument(node, "axis")) if per_channel else None,
+        **_summary(scale, zero_point),
+    )
+    source = node.args[0]
+    codes = constant_value(source) if item.kind == "dequantize" and isinstance(source, fx.Node) else None
+    return Measured(
+        parameters=parameters,
+        scale=scale,
+        zero_point=zero_point,
+        site=item.site,
+        codes=codes if isinstance(codes, Tensor) else None,
+    )
+
+
+def _scale_name(node: fx.Node) -> str:
+    return "scales" if "per_channel" in str(node.target) else "scale"
+
+
+def _zero_name(node: fx.Node) -> str:
+    return "zero_points" if "per_channel" in str(node.target) else "zero_point"
+
+
+def _constant(value: object) -> object:
+    """A literal or a constant of the graph; None for what is only known when the program runs."""
+    if not isinstance(value, fx.Node):
+        return value
+    return constant_value(value) if value.op == "get_attr" else None
+
+
+def _of_observer(module: nn.Module, node: str, site: str | None) -> Measured:
+    scale, zero_point = _observed(module)
+    inner = getattr(module, "activation_post_process", None)
+    settings = inner if inner is not None else module
+    qscheme = _plain(_either(module, settings, "qscheme"))
+    per_channel = qscheme is not None and qscheme.startswith("per_channel")
+    parameters = Parameters(
+        node=node,
+        type=type(module).__name__,
+        observer=type(settings).__name__,
+        dtype=_plain(_either(module, settings, "dtype")),
+        qscheme=qscheme,
+        quant_min=_integer(_either(module, settings, "quant_min")),
+        quant_max=_integer(_either(module, settings, "quant_max")),
+        ch_axis=_integer(_either(module, settings, "ch_axis")) if per_channel else None,
+        eps=_float(_either(module, settings, "eps")),
+        **_summary(scale, zero_point),
+    )
+    return Measured(parameters=parameters, scale=scale, zero_point=zero_point, site=site, shared=id(module))
+
+
+def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
+    """The weight that a module quantizes by itself: in training, in its reference form, or when it will be converted."""
+    for part in module.modules():
+        inner = getattr(part, "weight_fake_quant", None)
+        if isinstance(inner, nn.Module):
+            return _of_observer(inner, f"{type(inner).__name__} of {node.target}", None)
+        if hasattr(part, "weight_scale") and hasattr(part, "weight_zero_point"):
+            return _of_reference(part, node)
+        qconfig = getattr(part, "qconfig", None)
+        if qconfig is not None and isinstance(getattr(part, "weight", None), Tensor):
+            observer = qconfig.weight()
+            if isinstance(observer, nn.Module) and module_name(observer) in {"fake_quantize", "observer"}:
+                return _unobserved(_of_observer(observer, f"{type(observer).__name__} of {node.target}", None))
+    return None
+
+
+def _unobserved(measured: Measured) -> Measured:
+    """The same without scales: this observer sees the weight only when the program is converted."""
+    known = {name: getattr(measured.parameters, name) for name in _SPECIFICATION}
+    return Measured(
+        parameters=Parameters(node=measured.parameters.node, **known), scale=None, zero_point=None, site=None
+    )
+
+
+def _of_reference(part: nn.Module, node: fx.Node) -> Measured:
+    scale, zero_point = _tensor(part.weight_scale), _tensor(part.weight_zero_point)
+    qscheme = _plain(getattr(part, "weight_qscheme", None)) or ""
+    per_channel = qscheme.startswith("per_channel")
+    parameters = Parameters(
+        node=f"{type(part).__name__} ({node.name})",
+        dtype=_plain(getattr(part, "weight_dtype", None)),
+        qscheme="per_channel" if per_channel else "per_tensor",
+        quant_min=_integer(getattr(part, "weight_quant_min", None)),
+        quant_max=_integer(getattr(part, "weight_quant_max", None)),
+        ch_axis=_integer(getattr(part, "weight_axis_int", None)) if per_channel else None,
+        **_summary(scale, zero_point),
+    )
+    return Measured(parameters=parameters, scale=scale, zero_point=zero_point, site=None, codes=_codes(part))
+
+
+def _codes(part: Any) -> Tensor | None:
+    try:
+        codes = part.get_quantized_weight()
+    except Exception:  # noqa: BLE001 - a module of another kind that only looks alike
+        return None
+    return codes.int_repr() if codes.is_quantized else codes if not codes.is_floating_point() else None
+
+
+def _observed(module: Any) -> tuple[Tensor | None, Tensor | None]:
+    if isinstance(getattr(module, "scale", None), Tensor) and isinstance(getattr(module, "zero_point", None), Tensor):
+        return _tensor(module.scale), _tensor(module.zero_point)
+    try:
+        scale, zero_point = module.calculate_qparams()
+    except Exception:  # noqa: BLE001 - an observer that has seen nothing, or gives no parameters
+        return None, None
+    return _tensor(scale), _tensor(zero_point)
+
+
+def _tensor(value: object) -> Tensor | None:
+    if value is None:
+        return None
+    dtype = (
+        torch.float64
+        if isinstance(value, float) or (isinstance(value, Tensor) and value.is_floating_point())
+        else torch.int64
+    )
+    made = value.detach().cpu() if isinstance(value, Tensor) else torch.tensor(value)
+    return made.to(dtype).flatten().clone()
+
+
+def _summary(scale: Tensor | None, zero_point: Tensor | None) -> dict[str, Any]:
+    if scale is None or zero_point is None or not scale.numel() or not zero_point.numel():
+        return {}
+    return {
+        "channels": scale.numel(),
+        "scale_min": float(scale.min()),
+        "scale_max": float(scale.max()),
+        "zero_point_min": int(zero_point.min()),
+        "zero_point_max": int(zero_point.max()),
+    }
+
+
+def _either(module: object, inner: object, name: str) -> Any:
+    return getattr(module, name, getattr(inner, name, None))
+
+
+def _plain(value: object) -> str | None:
+    """torch's dtypes and schemes as text: int8 for torch.int8 and for torch.qint8."""
+    if value is None:
+        return None
+    name = str(value).removeprefix("torch.")
+    return name[1:] if name.startswith(("qint", "quint")) else name
+
+
+def _integer(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, Tensor)) else None
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, (float, Tensor)) else None
+
+
+def parameter_rows(left: Mapping[str, Measured], right: Mapping[str, Measured]) -> tuple[ParameterRow, ...]:
+    """The quantized tensors of two programs side by side, those that differ first."""
+    names = list(left) + [name for name in right if name not in left]
+    rows = [_row(name, left.get(name), right.get(name)) for name in names]
+    return tuple(sorted(rows, key=lambda row: row.status == "same"))
+
+
+def _row(name: str, left: Measured | None, right: Measured | None) -> ParameterRow:
+    if left is None or right is None:
+        return ParameterRow(
+            tensor=name,
+            status="left_only" if right is None else "right_only",
+            left=left.parameters if left else None,
+            right=right.parameters if right else None,
+        )
+    worst = _worst(left, right)
+    differing = (*_specification(left.parameters, right.parameters), *worst.pop("differing"))
+    return ParameterRow(
+        tensor=name,
+        status="differs" if differing else "same",
+        left=left.parameters,
+        right=right.parameters,
+        differing=differing,
+        **worst,
+    )
+
+
+def _specification(left: Parameters, right: Parameters) -> Iterator[str]:
+    """The settings that both programs know and that differ."""
+    for name in _SPECIFICATION:
+        one, other = getattr(left, name), getattr(right, name)
+        if one is not None and other is not None and one != other:
+            yield name
+
+
+def _worst(left: Measured, right: Measured) -> dict[str, Any]:
+    """What differs in scale and zero point, and the channel where it does most."""
+    nothing: dict[str, Any] = {"differing": ()}
+    if left.scale is None or right.scale is None or left.zero_point is None or right.zero_point is None:
+        return nothing
+    if (
+        left.scale.shape != right.scale.shape
+        or left.zero_point.shape != right.zero_point.shape
+        or not left.scale.numel()
+    ):
+        return nothing
+    scales, zeros = left.scale != right.scale, left.zero_point != right.zero_point
+    differing = tuple(name for name, apart in (("scale", scales), ("zero_point", zeros)) if apart.any())
+    if not differing:
+        return nothing
+    ratio = (left.scale / right.scale).log().abs().nan_to_num(nan=torch.inf)
+    shift = (left.zero_point - right.zero_point).abs()
+    channel = int((ratio if scales.any() else shift).argmax())
+    return {
+        "differing": differing,
+        "worst_channel": channel if left.scale.numel() > 1 else None,
+        "left_scale": float(left.scale[channel]),
+        "right_scale": float(right.scale[channel]),
+        "left_zero_point": int(left.zero_point[channel]),
+        "right_zero_point": int(right.zero_point[channel]),
+    }

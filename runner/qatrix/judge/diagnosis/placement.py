@@ -1,0 +1,301 @@
+"""Where a program computes and quantizes the layers of the float model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from torch import fx, nn
+
+from qatrix.judge.diagnosis.exported import FusedNorm, claims, fused_norms, is_exported
+from qatrix.judge.diagnosis.layout import Layout, Site
+from qatrix.judge.graphs.ops import called_module, is_observing, op_name
+
+_ARGUMENTS: Final = ("input", "weight", "bias")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Where a value is seen: a node's value, or what goes into or comes out of a submodule of the module it calls."""
+
+    node: str
+    part: Literal["", "bn.input", "bn.output"] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantizing:
+    """A node that quantizes, fakes it or observes for it; `tensor` is a site's name, or "conv.weight"."""
+
+    tensor: str
+    site: str | None
+    node: fx.Node
+    kind: Literal["fake_quantize", "observer", "quantize", "dequantize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A program's nodes on the layout of the float model.
+
+    `computed` says where each site's value is seen; a site that is fused into a later one is
+    missing there, and `fused` names the sites that are computed as one with the last of them.
+    `quantized` has the node that quantizes a site's value, `quantizing` all that quantize
+    anything. `owner` maps a node's name to its site's key. `unclaimed` are the names of
+    nodes that compute on the inputs and belong to no site.
+    """
+
+    computed: Mapping[str, Probe]
+    quantized: Mapping[str, Quantizing]
+    quantizing: tuple[Quantizing, ...]
+    fused: Mapping[str, tuple[str, ...]]
+    owner: Mapping[str, str]
+    norms: Mapping[str, FusedNorm]
+    unclaimed: tuple[str, ...] = ()
+
+    def probes(self) -> frozenset[Probe]:
+        """All values that are worth recording."""
+        quantized = {Probe(node=item.node.name) for item in self.quantized.values() if item.kind != "observer"}
+        return frozenset({*self.computed.values(), *quantized})
+
+
+def place(layout: Layout, program: fx.GraphModule) -> Placement:
+    """The layers of the float model in a prepared or converted program of any pipeline."""
+    return _Placing(layout, program).placement()
+
+
+@dataclass
+class _Placing:
+    layout: Layout
+    program: fx.GraphModule
+    bearers: dict[str, fx.Node] = field(default_factory=dict)
+    owner: dict[fx.Node, str] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    fused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def placement(self) -> Placement:
+        active = _active(self.program.graph)
+        nodes = [
+            node for node in self.program.graph.nodes if node in active and not quantizes(node) and not _ignored(node)
+        ]
+        norms = list(fused_norms(self.program.graph)) if is_exported(self.program.graph) else []
+        self._claim_inputs()
+        if is_exported(self.program.graph):
+            self.owner.update(claims(self.layout, nodes, norms))
+        else:
+            self.owner.update(_claims_by_name(self.layout, nodes))
+        for node in nodes:
+            if node in self.owner and not self._selects(node):
+                self.bearers[self.owner[node]] = node
+        for key, node in self.bearers.items():
+            self.probes[key] = Probe(node=node.name)
+        known = self._place_norms(norms)
+        for key in list(self.bearers):
+            self._fuse(key)
+        quantizing = tuple(self._quantizing())
+        quantized: dict[str, Quantizing] = {}
+        for item in quantizing:
+            if item.site is not None:
+                quantized.setdefault(item.site, item)
+        inner = {node for norm in norms for node in norm.inner}
+        return Placement(
+            computed=self.probes,
+            quantized=quantized,
+            quantizing=quantizing,
+            fused=self.fused,
+            owner={node.name: key for node, key in self.owner.items()},
+            norms=known,
+            unclaimed=tuple(node.name for node in nodes if node not in self.owner and node not in inner),
+        )
+
+    def _claim_inputs(self) -> None:
+        inputs = [site.key for site in self.layout.sites.values() if site.kind == "input"]
+        placeholders = [node for node in self.program.graph.nodes if node.op == "placeholder"]
+        for node in placeholders:
+            if node.name in inputs:
+                self.owner[node] = node.name
+        if len(inputs) == len(placeholders):
+            self.owner.update(dict(zip(placeholders, inputs)))
+
+    def _selects(self, node: fx.Node) -> bool:
+        """Whether a node only picks an output of the layer that it belongs to."""
+        return op_name(node) == "getitem" and self.layout.sites[self.owner[node]].op != "getitem"
+
+    def _place_norms(self, norms: list[FusedNorm]) -> Mapping[str, FusedNorm]:
+        placed = {}
+        for norm in norms:
+            owner, operand = self.owner.get(norm.norm), self.owner.get(norm.operand)
+            if owner is not None:
+                placed[owner] = norm
+                self.owner.update({node: owner for node in norm.inner if node not in self.owner})
+            if operand is not None:
+                self.bearers[operand] = norm.value
+                self.probes[operand] = Probe(node=norm.value.name)
+        return placed
+
+    def _fuse(self, key: str) -> None:
+        """Give a layer's value to the layers that were fused into it, which have no node of their own."""
+        chain = list(self._absent_after(key))
+        if not chain:
+            return
+        node, probe = self.bearers[key], self.probes[key]
+        last = key
+        for site in chain:
+            self.bearers[site.key], self.probes[site.key] = node, probe
+            if not site.passing:
+                last = site.key
+        members = [key, *(site.key for site in chain)]
+        merged = members[: members.index(last)]
+        if not merged:
+            return
+        self.fused[last] = tuple(merged)
+        for member in merged:
+            del self.probes[member]
+        self._look_inside(node, merged, chain[0].key)
+
+    def _look_inside(self, node: fx.Node, merged: list[str], norm: str) -> None:
+        """A fused module of quantization-aware training shows its parts' values around its batch norm."""
+        module = called_module(node)
+        if not hasattr(module, "weight_fake_quant") or not isinstance(getattr(module, "bn", None), nn.Module):
+            return
+        self.probes[merged[0]] = Probe(node=node.name, part="bn.input")
+        self.probes[norm] = Probe(node=node.name, part="bn.output")
+
+    def _absent_after(self, key: str) -> Iterator[Site]:
+        while True:
+            consumers = self.layout.consumers(key)
+            if len(consumers) != 1 or key in self.layout.outputs:
+                return
+            (site,) = consumers
+            if site.key in self.bearers or not (is_fusable(site) or site.passing):
+                return
+            yield site
+            key = site.key
+
+    def _quantizing(self) -> Iterator[Quantizing]:
+        sites = {node: key for key, node in self.bearers.items() if key in self.probes}
+        for node in self.program.graph.nodes:
+            kind = _kind(node)
+            if kind is None:
+                continue
+            source = _data(node)
+            site = self._site_of_quantized(source, sites)
+            if site is not None:
+                self.owner[node] = site
+                yield Quantizing(tensor=self.layout.sites[site].name, site=site, node=node, kind=kind)
+                continue
+            tensor = self._operand_name(node)
+            if tensor is not None:
+                yield Quantizing(tensor=tensor, site=None, node=node, kind=kind)
+
+    @staticmethod
+    def _site_of_quantized(source: fx.Node | None, sites: Mapping[fx.Node, str]) -> str | None:
+        return sites.get(source) if source is not None else None
+
+    def _operand_name(self, node: fx.Node) -> str | None:
+        """What a quantized parameter, or a value inside a layer, is to the layer that reads it: "conv.weight"."""
+        for user in _readers(node):
+            if user not in self.owner:
+                continue
+            self.owner[node] = self.owner[user]
+            place = next(
+                (place for place, arg in enumerate(user.args) if isinstance(arg, fx.Node) and _leads_to(arg, node)),
+                None,
+            )
+            return f"{self.layout.sites[self.owner[user]].name}.{_argument_name(user, place)}"
+        return None
+
+
+def quantizes(node: fx.Node) -> bool:
+    """Whether a node quantizes, dequantizes, fakes both or observes for it."""
+    if node.op == "call_module":
+        module = called_module(node)
+        return module is not None and is_observing(module)
+    return op_name(node).startswith(("quantize_per", "dequantize"))
+
+
+def _kind(node: fx.Node) -> Literal["fake_quantize", "observer", "quantize", "dequantize"] | None:
+    """What a node does for quantization; a dequantize counts only where a constant is already in integers."""
+    if not quantizes(node):
+        return None
+    name = op_name(node)
+    if name == "fake_quantize":
+        return "fake_quantize"
+    if name == "observer":
+        return "observer"
+    if name.startswith("quantize_per"):
+        return "quantize"
+    source = node.args[0]
+    return "dequantize" if isinstance(source, fx.Node) and source.op == "get_attr" else None
+
+
+def _data(node: fx.Node) -> fx.Node | None:
+    """The node whose value is quantized."""
+    source = node.args[0] if node.args else None
+    while isinstance(source, fx.Node) and quantizes(source):
+        source = source.args[0] if source.args else None
+    return source if isinstance(source, fx.Node) else None
+
+
+def _readers(node: fx.Node) -> Iterator[fx.Node]:
+    for user in node.users:
+        if quantizes(user):
+            yield from _readers(user)
+        else:
+            yield user
+
+
+def _leads_to(node: fx.Node, target: fx.Node) -> bool:
+    while node is not target:
+        if not quantizes(node) or not node.args or not isinstance(node.args[0], fx.Node):
+            return False
+        node = node.args[0]
+    return True
+
+
+def _argument_name(node: fx.Node, place: int | None) -> str:
+    if place is None:
+        return "argument"
+    schema = getattr(node.target, "_schema", None)
+    if schema is not None and place < len(schema.arguments):
+        return str(schema.arguments[place].name)
+    if op_name(node).startswith(("conv", "linear")) and place < len(_ARGUMENTS):
+        return _ARGUMENTS[place]
+    return f"argument{place}"
+
+
+def _active(graph: fx.Graph) -> frozenset[fx.Node]:
+    """The nodes that depend on an input of the program."""
+    active: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or any(source in active for source in node.all_input_nodes):
+            active.add(node)
+    return frozenset(active)
+
+
+def _ignored(node: fx.Node) -> bool:
+    return node.op in {"output", "get_attr"} or not node.users
+
+
+def _claims_by_name(layout: Layout, nodes: list[fx.Node]) -> dict[fx.Node, str]:
+    """FX's own graphs keep the modules' paths and the names of the float graph's nodes."""
+    sites: dict[tuple[str, int], str] = {
+        (site.path, site.call): site.key for site in layout.sites.values() if site.kind == "module"
+    }
+    calls: dict[str, int] = {}
+    found: dict[fx.Node, str] = {}
+    for node in nodes:
+        if node.op == "call_module":
+            path = str(node.target)
+            call = calls[path] = calls.get(path, -1) + 1
+            key = sites.get((path, call))
+        else:
+            key = node.name if node.name in layout.sites else None
+        if key is not None:
+            found[node] = key
+    return found
+
+
+def is_fusable(site: Site) -> bool:
+    """Whether a layer is of the kind that is computed as one with the layer before it."""
+    name = site.op.lower()
+    return "batchnorm" in name or "batch_norm" in name or "relu" in name

@@ -1,0 +1,14 @@
+"""The float model as a graph of its layers, for who wants to look inside."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+from torch.ao.quantization.fx.tracer import QuantizationTracer
+
+
+def float_trace(model: nn.Module) -> fx.GraphModule:
+    """The model's forward as FX quantization sees it: modules of torch.nn are calls, their names the model's own.
+
+    The modules are shared with the model, and so is their state. Raises what symbolic tracing raises.
+    """
+    return fx.GraphModule(model, QuantizationTracer([], []).trace(model))
