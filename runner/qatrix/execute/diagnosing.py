@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -89,13 +90,12 @@ def _points(
     for at in POINTS:
         left, right = (seen[name].get(at) for name in names)
         if left is not None and right is not None:
-            values = reference.values[at]
             yield diagnose_point(
                 at,
                 reference.layout,
                 left,
                 right,
-                reference=lambda key, values=values: values.get(Probe(node=key)),
+                reference=functools.partial(reference.value, at),
                 output=reference.outputs[at],
                 tolerance=case.tolerance,
             )
@@ -109,9 +109,13 @@ class _Reference:
     values: dict[str, Recorded] = field(default_factory=dict)
     outputs: dict[str, object] = field(default_factory=dict)
 
+    def value(self, at: str, key: str) -> object:
+        """The float model's value of a site in the state of a point."""
+        return self.values[at].get(Probe(node=key))
+
 
 def _float_reference(case: Case, inputs: tuple[Tensor, ...], store: Store) -> _Reference:
-    """The float model run as the quantized ones are: in training mode first where they are trained, then in evaluation."""
+    """The float model run as the quantized ones are: in training first where they are trained, then in evaluation."""
     phases = case.quantizer.phases
     trained = any(phase.quantizer.mode == "qat" for phase in phases) if phases else case.quantizer.mode == "qat"
     model = build_model(case).to(case.device.torch)

@@ -56,17 +56,38 @@ def conclude_diagnosis(
     """A case over its points, with the causes that are recognised."""
     first = next((point.first for point in points if point.first is not None), None)
     pairs = {at: (left, right) for at, (left, right) in sights.items() if left is not None and right is not None}
+    closer, because = _nearer(names, points, first)
     facts = Facts(names=names, layout=layout, points={point.at: point for point in points}, sights=pairs, first=first)
     return Diagnosis(
         left=names[0],
         right=names[1],
         first=first,
-        nearer=points[-1].nearer if points else None,
-        nearer_because=points[-1].nearer_because if points else None,
+        nearer=closer,
+        nearer_because=because,
         causes=find_causes(facts),
         points=points,
         notes=notes,
     )
+
+
+def _nearer(
+    names: tuple[str, str], points: tuple[PointDiagnosis, ...], first: Divergence | None
+) -> tuple[str | None, str | None]:
+    """Who is nearer at the last point; where that is not decided, at the layer where the pipelines first part.
+
+    Layers after it add noise of quantization to both, which may hide a great difference.
+    """
+    if not points:
+        return None, None
+    last = points[-1]
+    rows = [row for point in points if first is not None and point.at == first.at for row in point.layers]
+    row = next(
+        (row for row in rows if first is not None and (row.layer, row.value) == (first.layer, first.value)), None
+    )
+    if last.nearer is not None or row is None or first is None or row.nearer is None:
+        return last.nearer, last.nearer_because
+    _, there = nearer(names, row.left_sqnr_db, row.right_sqnr_db)
+    return row.nearer, f"at the output {last.nearer_because}; at {row.layer}, where they first part, {there}"
 
 
 def _text(layout: Layout, sight: Sight, first: Divergence | None) -> GraphText:
@@ -82,4 +103,4 @@ def _line(layout: Layout, sight: Sight, first: Divergence | None) -> int | None:
     node = probe.node if probe is not None else None
     if first.value == "quantized" and key in sight.placement.quantized:
         node = sight.placement.quantized[key].node.name
-    return list(sight.labels).index(node) if node in sight.labels else None
+    return list(sight.labels).index(node) if node is not None and node in sight.labels else None

@@ -126,9 +126,7 @@ def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm
     return {**_module_claims(layout, by_module), **_function_claims(layout, by_function)}
 
 
-def _module_claims(
-    layout: Layout, groups: Mapping[str, list[fx.Node]]
-) -> Iterator[tuple[fx.Node, str]] | dict[fx.Node, str]:
+def _module_claims(layout: Layout, groups: Mapping[str, list[fx.Node]]) -> dict[fx.Node, str]:
     found = {}
     for path, nodes in groups.items():
         sites = [site for site in layout.sites.values() if site.path == path and site.kind == "module"]

@@ -58,12 +58,16 @@ def nearer(names: tuple[str, str], left: float | None, right: float | None) -> t
     """Which of two SQNRs is decisively the greater, by the name of its pipeline, and why."""
     if left is None or right is None:
         return None, "the float model gives no value to compare both with"
+    said = f"{names[0]} {_distance(left)}, {names[1]} {_distance(right)}"
     if left == right:
-        return None, f"both are {left:.1f} dB from the float model"
-    said = f"{names[0]} is {left:.1f} dB from the float model, {names[1]} {right:.1f} dB"
+        return None, said
     if abs(left - right) < DECISIVE_DB:
         return None, f"{said}; less than {DECISIVE_DB:g} dB apart, float cannot decide"
     return names[0] if left > right else names[1], said
+
+
+def _distance(decibels: float) -> str:
+    return "equals the float model" if math.isinf(decibels) else f"is {decibels:.1f} dB from the float model"
 
 
 @dataclass
@@ -115,7 +119,7 @@ class _Comparing:
             layer=site.name,
             op=site.op,
             value=value,
-            status=_status(one, other, gap),
+            status=_status(other, gap),
             covers=self._covers(site.key),
             left_node=_node(self.left, site.key, value),
             right_node=_node(self.right, site.key, value),
@@ -152,7 +156,7 @@ def sqnr(reference: object, value: object) -> float | None:
     return math.inf if decibels is None and note is not None and "no quantization noise" in note else decibels
 
 
-def _status(one: object, other: object, gap: Comparison | None) -> Agreement:
+def _status(other: object, gap: Comparison | None) -> Agreement:
     if gap is not None:
         return gap.status
     return "left_only" if other is None else "right_only"

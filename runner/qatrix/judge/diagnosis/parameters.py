@@ -119,7 +119,7 @@ def _of_observer(module: nn.Module, node: str, site: str | None) -> Measured:
 
 
 def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
-    """The weight that a module quantizes by itself: in training, in its reference form, or when it will be converted."""
+    """The weight that a module quantizes by itself: in training, in its reference form, or once it is converted."""
     for part in module.modules():
         inner = getattr(part, "weight_fake_quant", None)
         if isinstance(inner, nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -83,6 +84,7 @@ class _Placing:
             self.owner.update(claims(self.layout, nodes, norms))
         else:
             self.owner.update(_claims_by_name(self.layout, nodes))
+        self._adopt(nodes, norms)
         for node in nodes:
             if node in self.owner and not self._selects(node):
                 self.bearers[self.owner[node]] = node
@@ -115,6 +117,26 @@ class _Placing:
                 self.owner[node] = node.name
         if len(inputs) == len(placeholders):
             self.owner.update(dict(zip(placeholders, inputs)))
+
+    def _adopt(self, nodes: list[fx.Node], norms: list[FusedNorm]) -> None:
+        """Give nodes that lost their metadata to the layer of their kind that reads the same layers.
+
+        The switch of an exported program from training to evaluation makes its batch norms and
+        dropouts anew.
+        """
+        operands = {norm.value: norm.operand for norm in norms}
+        inner = {node for norm in norms for node in norm.inner}
+        taken = set(self.owner.values())
+        for node in nodes:
+            if node in self.owner or node in inner:
+                continue
+            origins = [_past_quantizing(source) for source in node.all_input_nodes]
+            sources = {self.owner.get(operands.get(origin, origin)) for origin in origins} - {None}
+            for site in self.layout.sites.values():
+                if site.key not in taken and set(site.inputs) == sources and _kin(site.op) == _kin(op_name(node)):
+                    self.owner[node] = site.key
+                    taken.add(site.key)
+                    break
 
     def _selects(self, node: fx.Node) -> bool:
         """Whether a node only picks an output of the layer that it belongs to."""
@@ -177,8 +199,8 @@ class _Placing:
             kind = _kind(node)
             if kind is None:
                 continue
-            source = _data(node)
-            site = self._site_of_quantized(source, sites)
+            source = _past_quantizing(node)
+            site = sites.get(source)
             if site is not None:
                 self.owner[node] = site
                 yield Quantizing(tensor=self.layout.sites[site].name, site=site, node=node, kind=kind)
@@ -186,10 +208,6 @@ class _Placing:
             tensor = self._operand_name(node)
             if tensor is not None:
                 yield Quantizing(tensor=tensor, site=None, node=node, kind=kind)
-
-    @staticmethod
-    def _site_of_quantized(source: fx.Node | None, sites: Mapping[fx.Node, str]) -> str | None:
-        return sites.get(source) if source is not None else None
 
     def _operand_name(self, node: fx.Node) -> str | None:
         """What a quantized parameter, or a value inside a layer, is to the layer that reads it: "conv.weight"."""
@@ -228,12 +246,16 @@ def _kind(node: fx.Node) -> Literal["fake_quantize", "observer", "quantize", "de
     return "dequantize" if isinstance(source, fx.Node) and source.op == "get_attr" else None
 
 
-def _data(node: fx.Node) -> fx.Node | None:
-    """The node whose value is quantized."""
-    source = node.args[0] if node.args else None
-    while isinstance(source, fx.Node) and quantizes(source):
-        source = source.args[0] if source.args else None
-    return source if isinstance(source, fx.Node) else None
+def _past_quantizing(node: fx.Node) -> fx.Node:
+    """The node whose value a node is, or quantizes."""
+    while quantizes(node) and node.args and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    return node
+
+
+def _kin(op: str) -> str:
+    """What a module and the ops that compute it have in common: "batchnorm" of BatchNorm2d and batch_norm."""
+    return re.sub(r"[123]d$", "", op.lower().replace("_", ""))
 
 
 def _readers(node: fx.Node) -> Iterator[fx.Node]:

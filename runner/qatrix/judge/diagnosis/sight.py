@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, fx, nn
@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from qatrix.diagnoses import GraphLine
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.parameters import Measured, measure
-from qatrix.judge.diagnosis.placement import Placement, Probe
+from qatrix.judge.diagnosis.placement import Placement, Probe, quantizes
 from qatrix.judge.graphs.ops import argument, called_module, op_name
 
 
@@ -28,17 +28,24 @@ class Values(Protocol):
 class Norm:
     """A batch norm as a program computes it: its settings; None where the program does not tell.
 
-    `factor_eps` is the eps in the scale factor of a fused convolution.
+    `factor_eps` is the eps in the scale factor of a fused convolution, `training` whether it
+    normalizes with the statistics of the batch.
     """
 
     eps: float | None
     momentum: float | None
+    training: bool
     factor_eps: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """One program: where it computes the layers, how it quantizes, its values, its graph as text."""
+    """One program: where it computes the layers, how it quantizes, its values, its graph as text.
+
+    `modules` maps the path of each module that is called to the sites of its calls, `unpadded` a
+    convolution whose padding mode its module never reads to that module, `labels` a node's
+    name to its op and name.
+    """
 
     pipeline: str
     placement: Placement
@@ -47,6 +54,7 @@ class Sight:
     tensors: Mapping[str, Measured]
     norms: Mapping[str, Norm]
     unpadded: Mapping[str, str]
+    modules: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, str]
     lines: tuple[GraphLine, ...]
 
@@ -70,10 +78,13 @@ class Sight:
             return value
         return _dequantized(value, self.tensors.get(item.tensor))
 
-    def codes(self, key: str) -> object:
+    def codes(self, key: str) -> Tensor | None:
         """A site's integers, None where the program does not quantize it in integers."""
         item = self.placement.quantized.get(key)
-        return self.values.get(Probe(node=item.node.name)) if item is not None and item.kind == "quantize" else None
+        if item is None or item.kind != "quantize":
+            return None
+        codes = self.values.get(Probe(node=item.node.name))
+        return codes if isinstance(codes, Tensor) else None
 
     def step(self, key: str) -> float | None:
         """The quantization step of a site's value, None where it has none, or one per channel."""
@@ -96,6 +107,7 @@ def examine(
         tensors=measure(program, placement, layout),
         norms=_norms(program, placement),
         unpadded=_unpadded(program, placement, layout),
+        modules=_modules(program, placement),
         labels={node.name: _label(node) for node in program.graph.nodes},
         lines=tuple(_line(node, placement, layout) for node in program.graph.nodes),
     )
@@ -129,23 +141,42 @@ def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
         if op_name(node) == "batch_norm":
             fused = placement.norms.get(key)
             found[key] = Norm(
-                eps=_setting(node, "eps"), momentum=_setting(node, "momentum"), factor_eps=fused.eps if fused else None
+                eps=_number(_setting(node, "eps")),
+                momentum=_number(_setting(node, "momentum")),
+                training=bool(_setting(node, "training")),
+                factor_eps=fused.eps if fused else None,
             )
         module = called_module(node) if node.op == "call_module" else None
         inner = _batch_norm(module)
         if inner is not None:
-            found[_norm_site(placement, key)] = Norm(eps=inner.eps, momentum=inner.momentum)
+            found[_norm_site(placement, key)] = Norm(eps=inner.eps, momentum=inner.momentum, training=inner.training)
     return found
 
 
-def _setting(node: fx.Node, name: str) -> float | None:
+# Where F.batch_norm has its settings, and their defaults.
+_FUNCTIONAL: Final[Mapping[str, tuple[int, object]]] = {"training": (5, False), "momentum": (6, 0.1), "eps": (7, 1e-5)}
+
+
+def _setting(node: fx.Node, name: str) -> object:
+    """A batch norm's argument, by the op's schema or by the places of the function in torch.nn."""
     try:
-        value: Any = argument(node, name)
+        return argument(node, name)
     except KeyError:
-        # A function of torch.nn: its arguments by name, or by their places in F.batch_norm.
-        place = {"momentum": 6, "eps": 7}[name]
-        value = node.args[place] if len(node.args) > place else {"momentum": 0.1, "eps": 1e-5}[name]
+        place, default = _FUNCTIONAL[name]
+        return node.args[place] if len(node.args) > place else default
+
+
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def _modules(program: fx.GraphModule, placement: Placement) -> dict[str, tuple[str, ...]]:
+    called: dict[str, tuple[str, ...]] = {}
+    for node in program.graph.nodes:
+        key = placement.owner.get(node.name)
+        if node.op == "call_module" and key is not None and not quantizes(node):
+            called[str(node.target)] = (*called.get(str(node.target), ()), key)
+    return called
 
 
 def _batch_norm(module: nn.Module | None) -> Any:

@@ -1,0 +1,51 @@
+"""Causes by name: each recogniser looks for one in the facts and in both programs, and shows its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from qatrix.diagnoses import Cause, Divergence
+from qatrix.judge.diagnosis.causes import layers, norms, quantization
+from qatrix.judge.diagnosis.causes.facts import Facts, Recogniser
+
+__all__ = ["RECOGNISERS", "Facts", "find_causes"]
+
+RECOGNISERS: Final[tuple[Recogniser, ...]] = (
+    norms.setting_replaced,
+    norms.one_norm_for_two,
+    norms.normalizes_with_the_batch,
+    layers.padding_mode_ignored,
+    quantization.not_fused,
+    quantization.left_unquantized,
+    quantization.shared_parameters,
+    quantization.operand_quantized,
+    quantization.different_specification,
+    norms.not_folded,
+)
+
+
+def find_causes(facts: Facts) -> tuple[Cause, ...]:
+    """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
+
+    Empty where the programs do not differ. A cause is never guessed: one that does not reach
+    the value that is the first to differ does not explain it, however likely it looks.
+    """
+    if facts.first is None:
+        return ()
+    found = [item for recogniser in RECOGNISERS for item in recogniser(facts)]
+    causes = [replace(item.cause, explains_first=item.explains(facts.first)) for item in found]
+    if not any(cause.explains_first for cause in causes):
+        causes.append(_unexplained(facts.first))
+    return tuple(sorted(causes, key=lambda cause: not cause.explains_first))
+
+
+def _unexplained(first: Divergence) -> Cause:
+    return Cause(
+        name="unexplained",
+        kind="unexplained",
+        sentence=f"nothing that is known explains why {first.layer} differs at {first.at}",
+        layer=first.layer,
+        evidence=(first.sentence,),
+        explains_first=True,
+    )
