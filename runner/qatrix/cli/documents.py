@@ -73,11 +73,12 @@ def report(
       qatrix report reports/20260827-101500 --out public
     """
     from qatrix.console import Console
-    from qatrix.report.writing import write_reports
+    from qatrix.report.writing import RENDERERS, write_reports
 
     store = _store_path(run)
-    for path in write_reports(store, out or store.parent):
-        Console().line(str(path))
+    write_reports(store, folder := out or store.parent)
+    for name in RENDERERS:
+        Console().line(str(folder / name))
     return EXIT_OK
 
 

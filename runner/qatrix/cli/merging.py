@@ -45,7 +45,6 @@ def merge(
     """
     from qatrix.console import Console
     from qatrix.report.merging import demand_one_run, merged_run, read_parts, write_merged
-    from qatrix.report.store import Store
     from qatrix.report.writing import write_reports
 
     tools: Collaborators = context.obj
@@ -53,11 +52,8 @@ def merge(
     parts = read_parts(path / STORE if path.is_dir() else path for path in shards)
     demand_one_run(parts, allow_missing=allow_missing)
     folder = new_folder(out, f"{tools.now():%Y%m%d-%H%M%S}")
-    run = merged_run(parts, folder.name)
-    write_merged(parts, run, folder / STORE)
+    write_merged(parts, merged_run(parts, folder.name), folder / STORE)
     point_latest(out, folder)
-    write_reports(folder / STORE, folder)
-    with Store.open(folder / STORE) as store:
-        records = store.records()
-    conclude(console, run, folder, records)
-    return exit_code(records, fail_on)
+    data = write_reports(folder / STORE, folder)
+    conclude(console, data, folder)
+    return exit_code(data.records, fail_on)

@@ -38,10 +38,11 @@ from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
-from qatrix.outcomes import UNREMARKABLE, Record, Run
+from qatrix.outcomes import UNREMARKABLE, Record
 
 if TYPE_CHECKING:
     from qatrix.console import Console
+    from qatrix.report.frames import ReportData
 
 
 @app.command()
@@ -102,34 +103,33 @@ def run(
         )
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
-    records = _close(plan, seconds=time.monotonic() - began, finished=finished)
-    write_reports(plan.folder / STORE, plan.folder)
-    conclude(console, plan.run, plan.folder, records)
+    _close(plan, seconds=time.monotonic() - began, finished=finished)
+    data = write_reports(plan.folder / STORE, plan.folder)
+    conclude(console, data, plan.folder)
     if not finished:
-        console.line(f"interrupted: {len(records)} of {plan.run.declared} cases are done and kept", style="bold")
+        console.line(f"interrupted: {len(data.records)} of {plan.run.declared} cases are done and kept", style="bold")
         console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED
-    return exit_code(records, fail_on)
+    return exit_code(data.records, fail_on)
 
 
-def _close(plan: Plan, *, seconds: float, finished: bool) -> tuple[Record, ...]:
-    """End the run in its store; its records. Every declared case must have ended in exactly one verdict."""
+def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
+    """End the run in its store. Every declared case must have ended in exactly one verdict."""
     from qatrix.report.store import Store
 
     with Store.open(plan.folder / STORE) as store:
         store.end(replace(plan.run, seconds=plan.run.seconds + seconds, finished=finished))
-        records = store.records()
-        unfinished = len(store.unfinished())
-    if len(records) + unfinished != plan.run.declared or (finished and unfinished):
-        msg = f"{plan.run.declared} cases were declared, but {len(records)} ended and {unfinished} did not"
+        ended, unfinished = len(store.seconds()), len(store.unfinished())
+    if ended + unfinished != plan.run.declared or (finished and unfinished):
+        msg = f"{plan.run.declared} cases were declared, but {ended} ended and {unfinished} did not"
         raise RuntimeError(msg)
-    return records
 
 
-def conclude(console: Console, run: Run, folder: Path, records: Sequence[Record]) -> None:
+def conclude(console: Console, data: ReportData, folder: Path) -> None:
     """Print the warnings, what is unexpected, and the sum of all verdicts, each with its number."""
     from qatrix.console import counts_line
 
+    run, records = data.run, data.records
     for warning in run.warnings:
         console.note(f"warning: {warning}", style="yellow")
     unexpected = [record for record in records if record.unexpected]

@@ -8,7 +8,7 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def to_jsonable(instance: object) -> dict[str, Any]:
     Tuples become lists. JSON has no NaN or infinity: in a float field they become "nan",
     "inf" and "-inf"; where text is allowed too (an axis value) `{"float": "nan"}`.
     """
-    return {name: _encode(getattr(instance, name), hint) for name, hint in _fields(type(instance)).items()}
+    return {item.name: item.encode(getattr(instance, item.name)) for item in _fields(type(instance)).values()}
 
 
 def from_jsonable(kind: type[T], data: object) -> T:
@@ -50,25 +50,38 @@ def from_jsonable(kind: type[T], data: object) -> T:
     if not isinstance(data, dict):
         msg = f"{kind.__name__} must be an object, not {data!r:.80}"
         raise CodecError(msg)
-    hints = _fields(kind)
-    unknown = sorted(set(data) - set(hints))
+    fields = _fields(kind)
+    unknown = sorted(set(data) - set(fields))
     if unknown:
         msg = f"{kind.__name__} has no field {', '.join(unknown)}"
         raise CodecError(msg)
-    values = {name: _decode(value, hints[name], f"{kind.__name__}.{name}") for name, value in data.items()}
     try:
-        return kind(**values)
+        return kind(**{name: fields[name].decode(value) for name, value in data.items()})
     except TypeError as error:
         raise CodecError(str(error)) from error
 
 
-def _read_fields(kind: type) -> dict[str, Any]:
+Convert = Callable[[Any], Any]
+
+
+class _Field(NamedTuple):
+    """How the values of one field are written and read."""
+
+    name: str
+    encode: Convert
+    decode: Convert
+
+
+def _read_fields(kind: type) -> dict[str, _Field]:
     hints = get_type_hints(kind)
-    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
+    names = [item.name for item in dataclasses.fields(kind)]
+    return {
+        name: _Field(name, _encoder(hints[name]), _decoder(hints[name], f"{kind.__name__}.{name}")) for name in names
+    }
 
 
-# Resolving hints is slow, and every record asks for the same few.
-_fields: Final[Callable[[type], dict[str, Any]]] = cache(_read_fields)
+# Resolving hints is slow, and a thousand records ask for the same few.
+_fields: Final[Callable[[type], dict[str, _Field]]] = cache(_read_fields)
 
 
 def _alternatives(hint: object) -> tuple[Any, ...]:
@@ -78,22 +91,26 @@ def _alternatives(hint: object) -> tuple[Any, ...]:
     return (hint,)
 
 
-def _encode(value: object, hint: object) -> object:
-    if value is None:
-        return None
+def _encoder(hint: object) -> Convert:
+    """What writes the values of a hint; None stays None."""
     alternatives = _alternatives(hint)
     if len(alternatives) > 1:
-        return _encode_free(value)
+        return _encode_free
     (single,) = alternatives
-    if dataclasses.is_dataclass(value):
-        return to_jsonable(value)
-    if isinstance(value, tuple):
-        return [_encode(item, get_args(single)[0]) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _encode(item, get_args(single)[1]) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    origin, args = get_origin(single), get_args(single)
+    if dataclasses.is_dataclass(single):
+        return lambda value: None if value is None else to_jsonable(value)
+    if origin is tuple:
+        item = _encoder(args[0])
+        return lambda value: None if value is None else [item(part) for part in value]
+    if origin is Mapping:
+        item = _encoder(args[1])
+        return lambda value: None if value is None else {str(key): item(part) for key, part in value.items()}
+    return _encode_float if single is float else lambda value: value
+
+
+def _encode_float(value: float | None) -> object:
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def _encode_free(value: object) -> object:
@@ -104,34 +121,43 @@ def _encode_free(value: object) -> object:
     return value
 
 
-def _decode(value: object, hint: object, at: str) -> object:
+def _decoder(hint: object, at: str) -> Convert:
+    """What reads the values of a hint; raises CodecError with the field's name for what does not fit."""
     alternatives = _alternatives(hint)
     if len(alternatives) > 1:
-        return _decode_free(value)
+        return _decode_free
     (single,) = alternatives
-    if value is None and single is not hint:
-        return None
-    if dataclasses.is_dataclass(single) and isinstance(single, type):
-        return from_jsonable(single, value)
-    origin, args = get_origin(single), get_args(single)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_decode(item, args[0], at) for item in value)
-    if origin is Mapping and isinstance(value, dict):
-        return {key: _decode(item, args[1], at) for key, item in value.items()}
-    if origin is Literal and value in args:
-        return value
-    if origin is None and isinstance(single, type):
-        return _decode_scalar(value, single, at)
-    msg = f"{at} cannot be {value!r:.80}"
-    raise CodecError(msg)
+    decode = _decoder_of(single, at)
+    return decode if single is hint else lambda value: None if value is None else decode(value)
 
 
-def _decode_scalar(value: object, kind: type, at: str) -> object:
-    if kind is float and (type(value) in (int, float) or value in ("nan", "inf", "-inf")):
-        return float(value)  # type: ignore[arg-type]  # mypy does not narrow by `type(…) in`
-    if type(value) is kind:
-        return value
-    msg = f"{at} must be {kind.__name__}, not {value!r:.80}"
+def _decoder_of(kind: Any, at: str) -> Convert:
+    origin, args = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return lambda value: from_jsonable(kind, value)
+    if origin is tuple:
+        item = _decoder(args[0], at)
+        return lambda value: tuple(map(item, value if type(value) is list else _misfit(value, at)))
+    if origin is Mapping:
+        item = _decoder(args[1], at)
+        return lambda value: {
+            key: item(part) for key, part in (value if type(value) is dict else _misfit(value, at)).items()
+        }
+    if origin is Literal:
+        return lambda value: value if value in args else _misfit(value, at)
+    if kind is float:
+        return lambda value: value if type(value) is float else _decode_float(value, at)
+    return lambda value: value if type(value) is kind else _misfit(value, at, kind)
+
+
+def _decode_float(value: object, at: str) -> float:
+    if type(value) is int or value in ("nan", "inf", "-inf"):
+        return float(str(value))
+    return _misfit(value, at, float)
+
+
+def _misfit(value: object, at: str, kind: type | None = None) -> NoReturn:
+    msg = f"{at} must be {kind.__name__}, not {value!r:.80}" if kind else f"{at} cannot be {value!r:.80}"
     raise CodecError(msg)
 
 
@@ -139,5 +165,5 @@ def _decode_free(value: object) -> object:
     if isinstance(value, list):
         return tuple(_decode_free(item) for item in value)
     if isinstance(value, dict):
-        return _decode_scalar(value.get("float"), float, "value")
+        return _decode_float(value.get("float"), "value")
     return value

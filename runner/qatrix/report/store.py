@@ -163,6 +163,11 @@ class Store:
         rows = self._read("SELECT record FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid")
         return tuple(self._decoded(Record, str(text)) for (text,) in rows)
 
+    def seconds(self) -> dict[str, float]:
+        """How long each finished case took, by its id."""
+        rows = self._read("SELECT case_id, seconds FROM cases WHERE state = 'finished'")
+        return {str(case_id): float(str(seconds)) for case_id, seconds in rows}
+
     def ordinals(self) -> dict[str, int]:
         """The place of every planned case, by its id, in planned order."""
         rows = self._read("SELECT case_id, ordinal FROM cases ORDER BY ordinal, rowid")

@@ -24,8 +24,8 @@ RENDERERS: Final[Mapping[str, Callable[[ReportData], str]]] = {
 }
 
 
-def write_reports(store_path: Path, out: Path) -> tuple[Path, ...]:
-    """Write every report of the run in the store into the folder `out`; returns their paths.
+def write_reports(store_path: Path, out: Path) -> ReportData:
+    """Write every report of the run in the store into the folder `out`; returns what they show.
 
     A run that was interrupted is reported as far as it got. Raises StoreError where the
     store cannot be read and OutputError where a file cannot be written; a file is then
@@ -37,10 +37,12 @@ def write_reports(store_path: Path, out: Path) -> tuple[Path, ...]:
     except OSError as error:
         msg = f"{out} cannot be made: {error.strerror}; name another folder with --out"
         raise OutputError(msg) from error
-    return tuple(_write(out / name, render(data)) for name, render in RENDERERS.items())
+    for name, render in RENDERERS.items():
+        _write(out / name, render(data))
+    return data
 
 
-def _write(path: Path, text: str) -> Path:
+def _write(path: Path, text: str) -> None:
     temporary = None
     try:
         # In JSON and in text alike, backslashes keep what UTF-8 cannot hold: lone surrogates.
@@ -57,4 +59,3 @@ def _write(path: Path, text: str) -> Path:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-    return path
