@@ -176,7 +176,8 @@ class Run:
     `warnings` are stale expectations and excludes, as sentences; `command` the arguments
     that made the run; `started` is ISO 8601 in UTC.
 
-    `shard` is the slice that was run ("3/8"), None for all; `matrix_digest` names what the
+    `shard` is the slice that was run ("3/8"), None for all, and `shard_by` what cut it ("hash",
+    or "cost" with the name of the times that it was cut by); `matrix_digest` names what the
     matrix declares and `selectors` what of it was selected ("--only dim=2"), sorted: shards
     of one run have both in common. A merged run has the ids of its shards in `merged_from`,
     and in `missing_shards` those that it was made without.
@@ -192,6 +193,7 @@ class Run:
     warnings: tuple[str, ...] = ()
     finished: bool = False
     shard: str | None = None
+    shard_by: str | None = None
     matrix_digest: str | None = None
     selectors: tuple[str, ...] = ()
     merged_from: tuple[str, ...] = ()

@@ -76,3 +76,53 @@ def test_another_shard_is_not_what_is_resumed(project: Project) -> None:
     project.run("run", "--shard", "1/2")
 
     assert "cannot be resumed" in project.run("run", "--shard", "2/2", "--resume").err
+
+
+def test_shards_by_cost_are_the_whole_and_say_how_they_were_cut(project: Project) -> None:
+    project.run("run")
+    whole = set(project.execution.ran)
+    latest = ("--durations", str((project.path / "reports/latest").resolve()))
+    cut = [("--shard", f"{index}/2", "--shard-by", "cost", *latest) for index in (1, 2)]
+    listed = [set(project.run("list", *options).out.splitlines()) for options in cut]
+    for index, options in enumerate(cut):
+        project.execution.ran.clear()
+        assert project.run("run", "--out", f"shards/{index}", *options).code == 0
+        assert set(project.execution.ran) == listed[index]
+    merged = project.run("merge", "shards/0/latest", "shards/1/latest", "--out", "merged")
+
+    assert merged.code == 0, merged
+    assert listed[0] | listed[1] == whole
+    assert not listed[0] & listed[1]
+    run = results(project.path / "merged/latest")["run"]
+    assert (run["shard"], run["shard_by"]) == (None, None)
+    assert run["command"] == ["qatrix", "run", "--out", "shards/0"]
+    assert results(project.path / "shards/0/latest")["run"]["shard_by"].startswith("cost ")
+
+
+def test_shards_that_were_cut_differently_are_refused(project: Project) -> None:
+    project.run("run")
+    project.run("run", "--shard", "1/2", "--shard-by", "cost", "--out", "shards/0")
+    project.run("run", "--shard", "2/2", "--out", "shards/1")
+    merged = project.run("merge", "shards/0/latest", "shards/1/latest", "--out", "merged")
+
+    assert merged.code == 2
+    assert "they were not cut alike: one by cost " in merged.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        pytest.param(("--shard-by", "cost"), "it says how --shard I/N cuts; give that, too", id="no shard"),
+        pytest.param(
+            ("--shard", "1/2", "--shard-by", "cost"),
+            "there is no run store at reports/latest/run.sqlite; name a folder that `qatrix run` wrote\n"
+            "    name with --durations a run of these cases, the same one on every machine",
+            id="no run",
+        ),
+    ],
+)
+def test_a_cut_by_cost_that_cannot_be_made_is_refused(project: Project, argv: tuple[str, ...], told: str) -> None:
+    ended = project.run("run", *argv)
+
+    assert (ended.code, project.execution.ran) == (2, [])
+    assert ended.err.startswith(f"error: --shard-by cost: {told}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.options import LATEST_RUN
 from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, UsageError
 
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 RunFolder = Annotated[
     Path, typer.Option("--run", metavar="RUN", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
 ]
-LATEST = Path("reports/latest")
 
 
 @app.command()
 def show(
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
-    run: RunFolder = LATEST,
+    run: RunFolder = LATEST_RUN,
     as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
 ) -> int:
     """Print all that a run knows of one case.
@@ -61,7 +61,7 @@ def show(
 def report(
     run: Annotated[
         Path, typer.Argument(metavar="[RUN]", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
-    ] = LATEST,
+    ] = LATEST_RUN,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write. Default: beside the store.")
     ] = None,
@@ -84,7 +84,7 @@ def report(
 
 def _store_path(run: Path) -> Path:
     """The store of a run that is named by its folder or by the store itself."""
-    return run / STORE if run.is_dir() or run == LATEST else run
+    return run / STORE if run.is_dir() or run == LATEST_RUN else run
 
 
 def _the_record(selector: str, run: Path) -> Record:

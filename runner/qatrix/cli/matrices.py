@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qatrix.cli import app, matrices_summary
-from qatrix.cli.options import AllowModules, CaseGlobs, Only, Paths, ShardText
+from qatrix.cli.options import LATEST_RUN, AllowModules, CaseGlobs, Durations, Only, Paths, ShardBy, ShardText
+from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
 from qatrix.resources import folder
 
 if TYPE_CHECKING:
     from qatrix.declare.selection import Selected
+    from qatrix.declare.sharding import Shard
     from qatrix.declare.spec import Case, Matrix
 
 
@@ -59,6 +61,8 @@ def list_cases(
     case: CaseGlobs = None,
     only: Only = None,
     shard: ShardText = None,
+    shard_by: ShardBy = "hash",
+    durations: Durations = LATEST_RUN,
     output: Annotated[
         Literal["plain", "json"], typer.Option("--format", help="One id per line, or a JSON array with the axes.")
     ] = "plain",
@@ -73,7 +77,8 @@ def list_cases(
     from qatrix.console import Console
 
     console = Console()
-    selected = selected_cases(load_matrix(paths, allow_module), case, only, shard)
+    cut = wanted_shard(shard, shard_by, durations)
+    selected = selected_cases(load_matrix(paths, allow_module), case, only, cut)
     if output == "json":
         console.text(json.dumps([_as_json(item) for item in selected.cases], indent=1))
     else:
@@ -145,14 +150,13 @@ def load_matrix(paths: Sequence[Path] | None, allow_module: Sequence[str] | None
 
 
 def selected_cases(
-    matrix: Matrix, cases: Sequence[str] | None, only: Sequence[str] | None, shard: str | None = None
+    matrix: Matrix, cases: Sequence[str] | None, only: Sequence[str] | None, shard: Shard | None = None
 ) -> Selected:
     """The selected cases; raises DeclarationError where the expansion found an error, UsageError where nothing fits."""
     from qatrix.declare.selection import Selection, select
-    from qatrix.declare.sharding import Shard
 
     selection = Selection.parse(cases or (), only or ())
-    selected = select(matrix, selection, None if shard is None else Shard.parse(shard))
+    selected = select(matrix, selection, shard)
     if any(problem.severity == "error" for problem in selected.problems):
         raise DeclarationError(selected.problems)
     return selected

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 REPORTS: Final = Path("reports")
+LATEST_RUN: Final = REPORTS / "latest"
 
 Paths = Annotated[
     list[Path] | None,
@@ -31,6 +32,18 @@ Only = Annotated[
 ShardText = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Take the I-th of N slices of these cases; `qatrix merge` joins them."),
+]
+ShardBy = Annotated[
+    Literal["hash", "cost"],
+    typer.Option(
+        "--shard-by",
+        help="Cut the slices by a hash of each case's id, so that no case moves when others are added, or so that "
+        "they take equally long.",
+    ),
+]
+Durations = Annotated[
+    Path,
+    typer.Option("--durations", metavar="RUN", help="With --shard-by cost: the run whose times tell what cases cost."),
 ]
 AllowModules = Annotated[
     list[str] | None,

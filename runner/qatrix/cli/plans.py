@@ -51,6 +51,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
         dropped=selected.dropped,
         warnings=tuple(map(_sentence, (*selected.problems, *table.stale(selected.declared)))),
         shard=None if selected.shard is None else str(selected.shard),
+        shard_by=None if selected.shard is None else selected.shard.cut_by,
         matrix_digest=matrix_digest(matrix),
         selectors=selected.selectors,
     )

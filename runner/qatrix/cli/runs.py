@@ -17,9 +17,11 @@ from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.conduct import Conduct
 from qatrix.cli.matrices import load_matrix, selected_cases
 from qatrix.cli.options import (
+    LATEST_RUN,
     REPORTS,
     AllowModules,
     CaseGlobs,
+    Durations,
     FailOn,
     Fresh,
     MemoryLimit,
@@ -29,6 +31,7 @@ from qatrix.cli.options import (
     PatternCache,
     Quiet,
     Resume,
+    ShardBy,
     ShardText,
     Timeout,
     Verbose,
@@ -36,6 +39,7 @@ from qatrix.cli.options import (
 )
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
+from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
 from qatrix.outcomes import UNREMARKABLE, Record
@@ -52,6 +56,8 @@ def run(
     case: CaseGlobs = None,
     only: Only = None,
     shard: ShardText = None,
+    shard_by: ShardBy = "hash",
+    durations: Durations = LATEST_RUN,
     out: OutFolder = REPORTS,
     fail_on: FailOn = "unexpected",
     pattern_cache: PatternCache = True,
@@ -83,7 +89,8 @@ def run(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
-    selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only, shard)
+    cut = wanted_shard(shard, shard_by, durations)
+    selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only, cut)
     options = Execution(
         workers=default_workers() if workers is None else workers,
         timeout=timeout,

@@ -91,7 +91,7 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
             dropped.append(item)
         else:
             problems.append(item)
-    held = [place for place, case in enumerate(cases) if shard is None or shard.holds(case.case_id)]
+    held = range(len(cases)) if shard is None else shard.places(cases)
     return Selected(
         cases=tuple(cases[place] for place in held),
         dropped=tuple(dropped),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from qatrix.errors import UsageError
 from qatrix.outcomes import Environment, Record, Run
@@ -83,6 +84,7 @@ def merged_run(parts: Sequence[Part], run_id: str) -> Run:
         warnings=tuple(dict.fromkeys(warnings)),
         finished=all(len(part.records) == len(part.ordinals) for part in parts),
         shard=None,
+        shard_by=None,
         merged_from=tuple(part.run.id for part in parts),
         missing_shards=missing,
     )
@@ -122,6 +124,11 @@ def _differences(left: Part, right: Part) -> Iterator[str]:
         yield f"one is shard {left.run.shard}, the other shard {right.run.shard}; all must be of the same number"
     if left.index == right.index:
         yield f"both are shard {left.run.shard}; name one of them"
+    if left.run.shard_by != right.run.shard_by:
+        yield (
+            f"they were not cut alike: one by {left.run.shard_by}, the other by {right.run.shard_by};"
+            " give all shards the same --shard-by and the same --durations"
+        )
     if left.run.matrix_digest != right.run.matrix_digest:
         yield "they ran different matrices; run every shard on the same YAML files with the same qatrix"
     if left.run.selectors != right.run.selectors:
@@ -168,11 +175,15 @@ def _listed(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
+_SHARD_OPTIONS: Final = frozenset({"--shard", "--shard-by", "--durations"})
+
+
 def _without_shard(command: Sequence[str]) -> Iterator[str]:
     """A command that was given for one shard, as it is given for all."""
     words = iter(command)
     for word in words:
-        if word == "--shard":
-            next(words, None)
-        elif not word.startswith("--shard="):
+        name, given, _ = word.partition("=")
+        if name not in _SHARD_OPTIONS:
             yield word
+        elif not given:
+            next(words, None)
