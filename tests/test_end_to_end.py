@@ -47,12 +47,20 @@ SELECTION = (
 )
 
 
-def test_two_runs_of_the_shipped_matrix_have_nothing_unexpected_and_the_same_numbers(tmp_path: Path) -> None:
-    outs = [tmp_path / "first", tmp_path / "second"]
-    codes = [run(["run", str(folder("matrix")), "--fresh", "--out", str(out), *SELECTION], Collaborators()) for out in outs]
-    first, second = (results(out)["cases"] for out in outs)
+def run_fresh(out: Path, *argv: str) -> int:
+    return run(["run", str(folder("matrix")), "--fresh", "--out", str(out), *SELECTION, *argv], Collaborators())
 
-    assert codes == [0, 0]
+
+def test_one_worker_and_the_merged_shards_of_two_workers_have_nothing_unexpected_and_the_same_numbers(
+    tmp_path: Path,
+) -> None:
+    whole, shards, merged = tmp_path / "whole", [tmp_path / "one", tmp_path / "other"], tmp_path / "merged"
+    codes = [run_fresh(whole, "--workers", "1")]
+    codes += [run_fresh(out, "--workers", "2", "--shard", f"{index}/2") for index, out in enumerate(shards, start=1)]
+    codes.append(run(["merge", *(str(out / "latest") for out in shards), "--out", str(merged)], Collaborators()))
+    first, second = (results(out)["cases"] for out in (whole, merged))
+
+    assert codes == [0, 0, 0, 0]
     assert [without_times(case) for case in first] == [without_times(case) for case in second]
     assert {case["verdict"] for case in first} >= {"exact", "checked", "diverged", "failed"}
     assert not any(case["unexpected"] for case in first)

@@ -158,7 +158,10 @@ class Dropped:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where a run took place: package versions (None: not installed), platform, devices."""
+    """Where a run took place: package versions (None: not installed), platform, devices.
+
+    `notes` are sentences on what does not work as it should here.
+    """
 
     python: str
     platform: str
@@ -166,6 +169,7 @@ class Environment:
     packages: Mapping[str, str | None]
     devices: Mapping[str, str]
     threads: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -346,3 +346,11 @@ def test_resume_without_a_run_says_what_is_missing(project: Project) -> None:
 
     assert ended.code == 2
     assert "there is no run store at" in ended.err
+
+
+def test_what_does_not_work_in_an_environment_is_told_at_once_and_in_the_report(project: Project) -> None:
+    noted = replace(ENVIRONMENT, notes=("the pattern cache does not apply",))
+    ended = project.run("run", environment=lambda: noted)
+
+    assert "note: the pattern cache does not apply\n" in ended.err
+    assert "<dd>the pattern cache does not apply</dd>" in (project.path / "reports/latest/index.html").read_text()

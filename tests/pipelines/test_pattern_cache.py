@@ -109,7 +109,10 @@ def test_nothing_is_patched_outside_the_block() -> None:
 def test_where_the_release_lacks_the_function_the_cache_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchenv, "pattern_modules", lambda: (types.ModuleType("empty"),))
     with pattern_cache.pattern_cache() as reason:
-        assert reason == "pattern cache off: this release of torchao has no _get_aten_graph_module_for_pattern"
+        assert (
+            reason
+            == "the pattern cache does not apply, so that cases are slow: torchao has no _get_aten_graph_module_for_pattern"
+        )
 
 
 def test_where_torchao_is_missing_the_cache_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +122,7 @@ def test_where_torchao_is_missing_the_cache_says_so(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torchenv, "pattern_modules", missing)
     with pattern_cache.pattern_cache() as reason:
-        assert reason == "pattern cache off: torchao cannot be imported"
+        assert reason == "the pattern cache does not apply, so that cases are slow: torchao cannot be imported"
 
 
 def test_callers_that_only_read_share_the_graph() -> None:

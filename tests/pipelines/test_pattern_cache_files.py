@@ -220,3 +220,14 @@ def test_the_digest_of_other_patterns_is_another(factor: Any, shape: int) -> Non
 def test_what_could_change_unseen_has_no_digest(factor: Any, folders: tuple[Path, ...]) -> None:
     with pytest.raises(Unkeyable):
         digest(factor, (torch.ones(3),), *folders)
+
+
+def test_the_oldest_environments_are_dropped_when_a_new_one_comes(tmp_path: Path) -> None:
+    for age in range(30):
+        old = tmp_path / f"environment{age}"
+        old.mkdir()
+        os.utime(old, (1e9 - age, 1e9 - age))
+    Files(folder=tmp_path / "new", sources=frozenset()).write("digest", {})
+
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"new", *(f"environment{age}" for age in range(19))}

@@ -57,6 +57,8 @@ class Conduct:
         where = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "in this process"
         tail = " left" if done else " to run" if known else ""
         self.console.note(f"qatrix {__version__}: {left}{of} cases{tail}, {where}; {versions}")
+        for note in self.plan.run.environment.notes:
+            self.console.note(f"note: {note}", style="yellow")
         if known:
             self.console.note(reused_sentence(known, self.plan.run.declared), style="dim")
 

@@ -54,15 +54,13 @@ def _version(package: str) -> str | None:
 
 def _pipelines(console: Console) -> int:
     from qatrix.pipelines import PIPELINES
-    from qatrix.pipelines.pattern_cache import pattern_cache
-    from qatrix.pipelines.torchenv import engines
+    from qatrix.pipelines.torchenv import engines, pattern_functions
 
     console.line(f"quantized engines: {', '.join(engines())}")
     reasons = {name: pipeline.missing() for name, pipeline in PIPELINES.items()}
     for name, reason in reasons.items():
         console.line(f"pipeline {name}: {reason or 'ready'}", style="yellow" if reason else "green")
-    with pattern_cache() as note:
-        console.line(note or "pattern cache: applies")
+    console.line(pattern_functions()[0] or "pattern cache: applies")
     if all(reasons.values()):
         msg = "no pipeline can run here"
         raise EnvironmentUnusable(msg)

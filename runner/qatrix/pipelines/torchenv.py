@@ -85,6 +85,17 @@ def fx_api() -> types.ModuleType:
     return _import("torch.ao.quantization.quantize_fx")
 
 
+def pattern_functions() -> tuple[str | None, tuple[types.ModuleType, ...]]:
+    """The modules in which that function can be stood in for; or why the pattern cache does not apply here."""
+    try:
+        bound = tuple(module for module in pattern_modules() if hasattr(module, PATTERN_FUNCTION))
+    except PackageMissing as error:
+        return f"the pattern cache does not apply, so that cases are slow: {error}", ()
+    if not bound:
+        return f"the pattern cache does not apply, so that cases are slow: torchao has no {PATTERN_FUNCTION}", ()
+    return None, bound
+
+
 def pattern_modules() -> tuple[types.ModuleType, ...]:
     """The modules that bind the function which exports the conv-bn patterns by name."""
     names = (
@@ -132,6 +143,7 @@ def environment() -> Environment:
         packages={name: _version(name) for name in PACKAGES} | {"qatrix": __version__},
         devices=devices,
         threads=THREADS,
+        notes=() if (reason := pattern_functions()[0]) is None else (reason,),
     )
 
 

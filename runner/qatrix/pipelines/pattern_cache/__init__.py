@@ -45,7 +45,7 @@ def pattern_cache() -> Iterator[str | None]:
     the patterns are then exported on every call, which is slower and equal to the bit.
     Where the files cannot be used, the process remembers for itself alone.
     """
-    reason, bindings = _bindings()
+    reason, bindings = torchenv.pattern_functions()
     files = files_for(bindings) if bindings else None
     with contextlib.ExitStack() as stack:
         for module in bindings:
@@ -114,14 +114,3 @@ def _filed(key: tuple[Hashable, ...], files: Files, exported: Callable[[], fx.Gr
     with contextlib.suppress(Unencodable):
         files.write(digest, encoded_graph(graph))
     return graph
-
-
-def _bindings() -> tuple[str | None, tuple[types.ModuleType, ...]]:
-    try:
-        modules = torchenv.pattern_modules()
-    except torchenv.PackageMissing as error:
-        return f"pattern cache off: {error}", ()
-    bound = tuple(module for module in modules if hasattr(module, torchenv.PATTERN_FUNCTION))
-    if not bound:
-        return f"pattern cache off: this release of torchao has no {torchenv.PATTERN_FUNCTION}", ()
-    return None, bound

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import types
@@ -22,6 +23,8 @@ from qatrix.resources import cache_folder
 # A pattern takes about 20 kB; what is far beyond was not written here.
 _LARGEST: Final = 4 * 2**20
 _HEX_DIGITS: Final = 64
+# About 3 MB each.
+_ENVIRONMENTS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,9 @@ class Files:
         """Put the file in place as a whole, so that readers beside this process see all of it or none."""
         body = json.dumps(data, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _prune(self.folder.parent)
             descriptor, name = tempfile.mkstemp(dir=self.folder, suffix=".partial")
             try:
                 with os.fdopen(descriptor, "wb") as file:
@@ -94,6 +99,13 @@ def _environment(modules: Sequence[types.ModuleType], sources: frozenset[Path]) 
             # Paths are in the stack traces that the graphs carry.
             digest.update(f"\n{path}\n{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()
+
+
+def _prune(folder: Path) -> None:
+    """Remove the oldest environments' folders; every release and every change of this code makes another."""
+    kept = sorted(folder.iterdir(), key=lambda item: item.stat().st_mtime, reverse=True)
+    for outdated in kept[_ENVIRONMENTS:]:
+        shutil.rmtree(outdated, ignore_errors=True)
 
 
 def _checksum(digest: str, body: bytes) -> bytes:
