@@ -27,7 +27,8 @@ def without_times(case: dict[str, Any]) -> dict[str, Any]:
     """A case's record without what no two runs share."""
     stages = {name: [stage["name"] for stage in item["stages"]] for name, item in case["pipelines"].items()}
     pipelines = {name: {**item, "stages": stages[name]} for name, item in case["pipelines"].items()}
-    return {**case, "seconds": None, "pipelines": pipelines}
+    diagnosis = case["diagnosis"] and {**case["diagnosis"], "seconds": None}
+    return {**case, "seconds": None, "pipelines": pipelines, "diagnosis": diagnosis}
 
 
 SELECTION = (

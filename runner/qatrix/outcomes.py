@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from qatrix.claims import Expectation, Verdict
+from qatrix.diagnoses import Diagnosis
 from qatrix.errors import Source
 from qatrix.expressions import Value
 
@@ -85,7 +86,9 @@ class Comparison:
     shape or dtype differ, so there are no numbers; `message` says how). `max_abs` and
     `max_rel` are the greatest absolute and relative difference over all tensors,
     `max_abs_at` its place ("[0]['logits'][1, 2]"). `max_steps` is max_abs in quantization
-    steps of the output, None where the output is not quantized.
+    steps of the output, None where the output is not quantized. `tolerance_used` is the
+    least factor of `rtol` and `atol` with which they are close: 0 where they are equal, above
+    1 where they diverge, infinite where no tolerance would do.
     """
 
     at: str
@@ -99,6 +102,7 @@ class Comparison:
     mismatched: int | None = None
     total: int | None = None
     max_steps: float | None = None
+    tolerance_used: float | None = None
     rtol: float
     atol: float
 
@@ -120,6 +124,7 @@ class Record:
     `summary` is the verdict in words ("fx failed at prepare"), `reason` why a case did not
     run, `expected` the expectation that applied and `unexpected_because` what did not fit.
     `error` is that of an invalid model; of a crashed case its traceback is the end of what it printed.
+    `diagnosis` says why the pipelines differ, where they do.
     `reused_from` is the id of an earlier run that executed the case, which has not changed since.
     """
 
@@ -138,6 +143,7 @@ class Record:
     seconds: float = 0.0
     reason: str | None = None
     error: ErrorReport | None = None
+    diagnosis: Diagnosis | None = None
     reused_from: str | None = None
     source: Source
 

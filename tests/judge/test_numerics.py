@@ -272,3 +272,33 @@ def test_sqnr_of_large_values_does_not_overflow() -> None:
 
     assert decibels == pytest.approx(0.0, abs=1e-9)
     assert note is None
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "used"),
+    [
+        pytest.param([1.0, 2.0], [1.0, 2.0], 0.0, id="equal"),
+        pytest.param([0.5], [0.0], 0.5, id="half of atol"),
+        pytest.param([100.0, 3.0], [0.0, 3.0], 100.0, id="a hundred times atol"),
+        pytest.param([13.0], [10.0], 1.5, id="rtol counts, of the right side"),
+        pytest.param([float("nan")], [float("nan")], 0.0, id="NaN on both sides"),
+        pytest.param([float("nan")], [1.0], float("inf"), id="NaN on one side"),
+        pytest.param([1.0], [float("inf")], float("inf"), id="infinity on one side"),
+    ],
+)
+def test_how_much_of_the_tolerance_is_used(left: list[float], right: list[float], used: float) -> None:
+    tolerance = Tolerance(name="wide", rtol=0.1, atol=1.0)
+    compared = compare(
+        torch.tensor(left), torch.tensor(right), at="convert", names=("one", "other"), tolerance=tolerance
+    )
+
+    assert compared.tolerance_used == pytest.approx(used)
+    assert (compared.status in {"exact", "close"}) == (used <= 1)
+
+
+def test_integers_use_all_of_any_tolerance_or_nothing() -> None:
+    wide = Tolerance(name="wide", rtol=0.0, atol=9.0)
+    pairs = ((torch.tensor([1]), torch.tensor([1])), (torch.tensor([1]), torch.tensor([2])))
+    used = [compare(*pair, at="convert", names=("one", "other"), tolerance=wide).tolerance_used for pair in pairs]
+
+    assert used == [0.0, float("inf")]

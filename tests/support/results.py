@@ -22,4 +22,5 @@ def without_times(record: Record) -> Record:
         name: replace(outcome, stages=tuple(replace(stage, seconds=0.0) for stage in outcome.stages))
         for name, outcome in record.pipelines.items()
     }
-    return replace(record, pipelines=pipelines, seconds=0.0)
+    diagnosis = None if record.diagnosis is None else replace(record.diagnosis, seconds=0.0)
+    return replace(record, pipelines=pipelines, diagnosis=diagnosis, seconds=0.0)

@@ -69,6 +69,13 @@ PatternCache = Annotated[
         help="Export each conv-bn pattern of PT2E once, or on every call as torchao does: slower, the same bits.",
     ),
 ]
+DiagnoseWhen = Annotated[
+    Literal["differences", "all", "never"],
+    typer.Option(
+        "--diagnose",
+        help="Find out where the pipelines part: for cases that are not exact, for all, for none.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -26,8 +26,8 @@ class Recall:
         self._cache = cache
         self._fresh = fresh
         self._place = tools.fingerprint()
-        # A run that asks for the plain path must not be given what the short one found.
-        self._prefix = f"{self._place} pattern_cache={options.pattern_cache}"
+        # A run that asks for the plain path must not be given what the short one found, nor less than it asks for.
+        self._prefix = f"{self._place} pattern_cache={options.pattern_cache} diagnose={options.diagnose}"
         self._keys: dict[str, str] = {}
         self._known = None if fresh else cache.environment(self._place)
 

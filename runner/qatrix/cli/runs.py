@@ -21,6 +21,7 @@ from qatrix.cli.options import (
     REPORTS,
     AllowModules,
     CaseGlobs,
+    DiagnoseWhen,
     Durations,
     FailOn,
     Fresh,
@@ -61,6 +62,7 @@ def run(
     out: OutFolder = REPORTS,
     fail_on: FailOn = "unexpected",
     pattern_cache: PatternCache = True,
+    diagnose: DiagnoseWhen = "differences",
     workers: Workers = None,
     timeout: Timeout = 600.0,
     memory_limit: MemoryLimit = None,
@@ -96,6 +98,7 @@ def run(
         timeout=timeout,
         memory_limit=None if memory_limit is None else memory_limit * 2**20,
         pattern_cache=pattern_cache,
+        diagnose=diagnose,
     )
     with recalling(tools, options, fresh=fresh) as recall:
         if not recall.knows_environment:

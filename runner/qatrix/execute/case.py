@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.spec import Case
+from qatrix.execute import diagnosing
 from qatrix.execute.captures import Captures
+from qatrix.execute.options import Diagnose
 from qatrix.execute.stages import FORWARD_SEED, forward, report_error, run_stages, set_training
 from qatrix.judge import graphs, numerics
-from qatrix.judge.verdict import conclude
+from qatrix.judge.verdict import conclude, with_diagnosis
 from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs, build_model
@@ -26,19 +28,33 @@ DETERMINISTIC_EVAL = "deterministic_eval"
 
 
 def run_case(
-    case: Case, pipelines: Mapping[str, Pipeline] | None = None, *, captures: Captures | None = None
+    case: Case,
+    pipelines: Mapping[str, Pipeline] | None = None,
+    *,
+    captures: Captures | None = None,
+    diagnose: Diagnose = "differences",
 ) -> Record:
     """The record of one case; its expectation is not applied yet.
 
-    `captures` holds those of earlier cases. Torch's global random state is changed;
-    everything else is left as it was.
+    `captures` holds those of earlier cases; where `diagnose` asks for it, the record says why
+    the pipelines differ. Torch's global random state is changed; everything else is left as
+    it was.
     """
     started = time.perf_counter()
+    known = PIPELINES if pipelines is None else pipelines
     try:
-        record = _run(case, PIPELINES if pipelines is None else pipelines, captures or Captures())
+        record = _run(case, known, captures or Captures())
+        if _is_worth_a_diagnosis(record, diagnose):
+            record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         record = _record(case, facts=_Facts(), error=report_error(error))
     return replace(record, seconds=time.perf_counter() - started)
+
+
+def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:
+    differs = any(item.status != "exact" for item in record.comparisons)
+    ran = sum(outcome.status == "ok" for outcome in record.pipelines.values())
+    return ran > 1 and (wanted == "all" or (wanted == "differences" and differs))
 
 
 @dataclass

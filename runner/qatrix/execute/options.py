@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 _GIB: Final = 2**30
 # A worker that holds torch, torchao and the patterns of PT2E stays below this on resnet18
@@ -13,16 +13,22 @@ _GIB: Final = 2**30
 _WORKER_BYTES: Final = 1.5 * _GIB
 
 
+Diagnose = Literal["differences", "all", "never"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Execution:
     """`workers` 0 runs every case in this process, without limits; `timeout` is in seconds per
-    case, `memory_limit` in bytes of resident memory per worker, None for no limit.
+    case, `memory_limit` in bytes of resident memory per worker, None for no limit. `diagnose`
+    says for which cases it is found out where the pipelines part: those that are not equal to
+    the bit, all that both pipelines can run, or none.
     """
 
     workers: int = 0
     timeout: float | None = None
     memory_limit: int | None = None
     pattern_cache: bool = True
+    diagnose: Diagnose = "differences"
 
 
 def default_workers() -> int:

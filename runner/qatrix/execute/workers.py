@@ -61,7 +61,7 @@ def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
 def _in_this_process(
     cases: Sequence[Case], options: Execution, on_start: Callable[[Case], None], run: RunCase | None
 ) -> Iterator[Record]:
-    with _torch_ready(pattern_cache=options.pattern_cache) if run is None else nullcontext(run) as ready:
+    with torch_ready(options) if run is None else nullcontext(run) as ready:
         waiting, case = Waiting(cases), None
         while (case := waiting.take(after=case)) is not None:
             on_start(case)
@@ -115,7 +115,7 @@ def _scheduled(
         case = waiting.take(after, [flight.case for flight in flying.values()])
         if case is not None:
             on_start(case)
-            future = pool.schedule(_one_case, args=(case, options.pattern_cache, run), timeout=options.timeout)
+            future = pool.schedule(_one_case, args=(case, options, run), timeout=options.timeout)
             flying[future] = _Flight(case, pool, time.perf_counter())
 
     for pool in pools:
@@ -175,20 +175,20 @@ def _manner(code: int | None, options: Execution) -> str:
     return f"the case's process left with exit code {code}"
 
 
-def _one_case(case: Case, pattern_cache: bool, run: RunCase | None) -> Record:  # noqa: FBT001 - called through the pool
+def _one_case(case: Case, options: Execution, run: RunCase | None) -> Record:
     """Runs in a worker."""
     isolation.begin_case()
-    return (run or _worker_ready(pattern_cache))(case)
+    return (run or _worker_ready(options))(case)
 
 
 @functools.cache
-def _worker_ready(pattern_cache: bool) -> RunCase:  # noqa: FBT001 - a key of the cache
+def _worker_ready(options: Execution) -> RunCase:
     """Get a worker ready for its first case; it stays so for as long as it lives."""
-    return isolation.KEPT.enter_context(_torch_ready(pattern_cache=pattern_cache))
+    return isolation.KEPT.enter_context(torch_ready(options))
 
 
 @contextmanager
-def _torch_ready(*, pattern_cache: bool) -> Iterator[RunCase]:
+def torch_ready(options: Execution) -> Iterator[RunCase]:
     """What runs a case, with torch as cases need it: one thread, and the patterns memoised."""
     import torch
 
@@ -198,8 +198,8 @@ def _torch_ready(*, pattern_cache: bool) -> Iterator[RunCase]:
     from qatrix.pipelines.torchenv import THREADS
 
     torch.set_num_threads(THREADS)
-    if not pattern_cache:
-        yield run_case
+    if not options.pattern_cache:
+        yield functools.partial(run_case, diagnose=options.diagnose)
         return
     with memoised_patterns():
-        yield functools.partial(run_case, captures=Captures())
+        yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose)

@@ -60,6 +60,7 @@ def compare(
         mismatched=mismatched,
         total=sum(gap.total for gap in gaps),
         max_steps=_in_steps(gaps, steps),
+        tolerance_used=max((gap.used for gap in gaps), key=_rank, default=0.0),
         **named,
     )
 
@@ -109,6 +110,7 @@ class _Gap:
     place: str
     mismatched: int
     total: int
+    used: float
     message: str | None
 
 
@@ -168,17 +170,23 @@ def _plain(tensor: Tensor) -> Tensor:
 def _gap(pair: _Pair, tolerance: Tolerance, names: tuple[str, str]) -> _Gap:
     left, right = pair.left, pair.right
     if not left.numel():
-        return _Gap(pair.leaf, exact=True, max_abs=0.0, max_rel=0.0, place="", mismatched=0, total=0, message=None)
+        return _Gap(
+            pair.leaf, exact=True, max_abs=0.0, max_rel=0.0, place="", mismatched=0, total=0, used=0.0, message=None
+        )
     one, other = _float64(left), _float64(right)
     same = (left == right) | (one.isnan() & other.isnan())
     difference = _difference(left, right).masked_fill(same, 0.0)
     relative = (difference / other.abs()).masked_fill(same, 0.0)
     outside = ~same
+    used = torch.where(same, 0.0, math.inf)
     if left.dtype.is_floating_point:
         # "not within" rather than "beyond", so that a NaN counts; and infinity is within no tolerance,
         # though inf <= atol + rtol * inf.
         within = (difference <= tolerance.atol + tolerance.rtol * other.abs()) & difference.isfinite()
         outside = ~same & ~within
+        factors = difference / (tolerance.atol + tolerance.rtol * other.abs())
+        # An infinite difference over an infinite tolerance is NaN, and no tolerance is enough for it.
+        used = torch.where(difference.isfinite(), factors, math.inf).masked_fill(same, 0.0)
     exact = bool((same & ((one.signbit() == other.signbit()) | one.isnan())).all())
     worst = _greatest(difference)
     return _Gap(
@@ -189,6 +197,7 @@ def _gap(pair: _Pair, tolerance: Tolerance, names: tuple[str, str]) -> _Gap:
         place=_place(pair, worst),
         mismatched=int(outside.sum()),
         total=left.numel(),
+        used=float(used.max()),
         message=_not_finite(pair, same, names) or _signed_zeros(pair, exact=exact, same=same),
     )
 

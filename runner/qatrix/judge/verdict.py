@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from qatrix.claims import Expectation, Verdict
+from qatrix.diagnoses import Diagnosis
 from qatrix.outcomes import (
     PRECEDENCE,
     UNREMARKABLE,
@@ -61,6 +62,17 @@ def conclude(
     facts = _Facts(pipelines=pipelines, comparisons=comparisons, checks=checks)
     found = {conclusion.verdict: conclusion for conclusion in _borne_out(facts)}
     return next(found[verdict] for verdict in PRECEDENCE if verdict in found)
+
+
+def with_diagnosis(record: Record, diagnosis: Diagnosis) -> Record:
+    """The record with its diagnosis, and in its summary the layer at which the pipelines part."""
+    first = diagnosis.first
+    if first is None:
+        return replace(record, diagnosis=diagnosis)
+    named = (cause.sentence for cause in diagnosis.causes if cause.explains_first and cause.kind != "unexplained")
+    because = next((f": {sentence}" for sentence in named), "")
+    summary = f"{record.summary}; first at {first.layer} after {first.at}{because}"
+    return replace(record, diagnosis=diagnosis, summary=summary)
 
 
 def with_expectation(record: Record, expectation: Expectation | None) -> Record:
