@@ -1,0 +1,294 @@
+"""The Ray engine: what one machine's workers give, several nodes give too, even if one of them is lost."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qatrix.declare.spec import Case
+from qatrix.errors import EnvironmentUnusable, QatrixError, UsageError
+from qatrix.execute import cluster, workers
+from qatrix.execute.cluster.joining import on_loopback
+from qatrix.execute.options import Execution
+from qatrix.outcomes import Record
+from support import specs
+from support.faults import run_faulty
+
+pytestmark = [
+    pytest.mark.xdist_group("ray"),
+    # Ray leaves the pipes of its processes to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+LIMITS = Execution(workers=2, timeout=3.0, memory_limit=2**30)
+
+
+@dataclass
+class Nodes:
+    """A simulated cluster of nodes with one processor each; the first has a GPU too."""
+
+    simulated: Any
+
+    @property
+    def address(self) -> str:
+        return str(self.simulated.address)
+
+    def add(self) -> Any:
+        return self.simulated.add_node(num_cpus=1)
+
+    def kill(self, node: Any) -> None:
+        self.simulated.remove_node(node, allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    before = dict(os.environ)
+    with on_loopback():
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False}
+        simulated = Cluster(initialize_head=True, head_node_args=head)
+        simulated.add_node(num_cpus=1)
+        os.environ.pop("RAY_CLIENT_MODE", None)
+        try:
+            yield Nodes(simulated)
+        finally:
+            simulated.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def case_of(kind: str, number: int, device: str = "cpu") -> Case:
+    return specs.case(
+        f"suite/{kind}/n={number},device={device}", pattern=specs.pattern(kind), device=specs.device(device)
+    )
+
+
+def executed(
+    cases: list[Case],
+    address: str | None,
+    run: Callable[[Case], Record] = run_faulty,
+    options: Execution = LIMITS,
+    on_start: Callable[[Case], None] = lambda _: None,
+) -> list[Record]:
+    return list(cluster.execute(cases, options=options, on_start=on_start, address=address, run=run, preload=()))
+
+
+def untimed(records: list[Record]) -> dict[str, Record]:
+    return {record.case_id: replace(record, seconds=0.0) for record in records}
+
+
+def run_noted(case: Case, *, folder: Path, hang_on: int | None = None) -> Record:
+    """Note which process and which node run the case; then hang on that node, or kill the Ray task, or be good."""
+    node = int(os.environ["RAY_RAYLET_PID"])
+    (folder / f"{os.getpid()}.txt").write_text(f"{case.pattern.name} {node}", encoding="ascii")
+    if case.pattern.name == "kill_task":
+        os.kill(_parent_of(os.getppid()), signal.SIGKILL)
+        time.sleep(600)
+    if node == hang_on:
+        time.sleep(600)
+    return run_faulty(case)
+
+
+def noted(folder: Path, about: str) -> list[int]:
+    """The processes that noted it."""
+    return [int(path.stem) for path in folder.iterdir() if about in path.read_text(encoding="ascii").split()]
+
+
+def _parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _until(done: Callable[[], object], seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(done())
+
+
+def run_telling_devices(case: Case) -> Record:
+    return replace(run_faulty(case), summary=f"sees {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+
+
+def run_telling_address(case: Case) -> Record:
+    """Runs beside Ray's processes: name the interfaces on which any of them listens."""
+    listening = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                listening.add((fields[9], fields[1].partition(":")[0]))
+    ray_task = _parent_of(os.getppid())
+    raylet = _parent_of(ray_task)
+    family = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_below(int(pid), _parent_of(raylet))]
+    own = {inode for pid in family for inode in _sockets(pid)}
+    addresses = {address for inode, address in listening if inode in own}
+    return replace(run_faulty(case), summary=" ".join(sorted(addresses)))
+
+
+def _is_below(pid: int, ancestor: int) -> bool:
+    try:
+        while pid > 1:
+            if pid == ancestor:
+                return True
+            pid = _parent_of(pid)
+    except OSError:
+        pass
+    return False
+
+
+def _sockets(pid: str) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target[8:-1]
+
+
+def test_a_cluster_gives_the_records_that_workers_give(nodes: Nodes) -> None:
+    kinds = ["good"] * 12 + ["raise", "kill", "hang", "leave"]
+    cases = [case_of(kind, number) for number, kind in enumerate(kinds)]
+    started: list[str] = []
+
+    records = executed(cases, nodes.address, on_start=lambda case: started.append(case.case_id))
+    expected = list(workers.execute(cases, options=LIMITS, on_start=lambda _: None, run=run_faulty, preload=()))
+
+    assert len(records) == len(cases)
+    assert untimed(records) == untimed(expected)
+    assert Counter(started) == Counter(case.case_id for case in cases)
+    assert Counter(record.verdict for record in records) == {"exact": 12, "crashed": 3, "timed_out": 1}
+
+
+def test_a_lost_nodes_cases_run_again_elsewhere(nodes: Nodes, tmp_path: Path) -> None:
+    cases = [case_of("good", number) for number in range(24)]
+    doomed = nodes.add()
+    name = doomed.all_processes["raylet"][0].process.pid
+
+    def kill_when_busy() -> None:
+        if _until(lambda: noted(tmp_path, str(name))):
+            nodes.kill(doomed)
+
+    killing = threading.Thread(target=kill_when_busy)
+    killing.start()
+    run = functools.partial(run_noted, folder=tmp_path, hang_on=name)
+    records = executed(cases, nodes.address, run, replace(LIMITS, timeout=600))
+    killing.join()
+
+    assert Counter(record.case_id for record in records) == {case.case_id: 1 for case in cases}
+    assert {record.verdict for record in records} == {"exact"}
+    assert len(noted(tmp_path, str(name))) == 1
+    assert _until(lambda: not any(map(_lives, noted(tmp_path, str(name)))))
+
+
+@pytest.mark.slow
+def test_a_case_that_takes_its_ray_task_down_is_given_up_and_leaves_no_process(nodes: Nodes, tmp_path: Path) -> None:
+    cases = [case_of("good", 0), case_of("kill_task", 1), case_of("good", 2)]
+
+    run = functools.partial(run_noted, folder=tmp_path)
+    records = {record.case_id: record for record in executed(cases, nodes.address, run, replace(LIMITS, timeout=600))}
+
+    lost = records.pop(cases[1].case_id)
+    assert lost.verdict == "crashed"
+    assert lost.summary.startswith("lost 3 times with the Ray task that ran it, the last time on ")
+    assert lost.summary.endswith("the process of the Ray task died")
+    assert [record.verdict for record in records.values()] == ["exact", "exact"]
+    assert len(noted(tmp_path, "kill_task")) == 3
+    assert _until(lambda: not any(map(_lives, noted(tmp_path, "kill_task"))))
+
+
+def test_an_abandoned_run_stops_its_workers_and_leaves_the_cluster(nodes: Nodes, tmp_path: Path) -> None:
+    records = cluster.execute(
+        [case_of("good", 0), case_of("hang", 1)],
+        options=replace(LIMITS, timeout=600),
+        on_start=lambda _: None,
+        address=nodes.address,
+        run=functools.partial(run_noted, folder=tmp_path),
+        preload=(),
+    )
+    assert next(records).verdict == "exact"
+    assert _until(lambda: noted(tmp_path, "hang"))
+    records.close()  # type: ignore[attr-defined]  # a generator
+
+    import ray
+
+    assert not any(map(_lives, noted(tmp_path, "hang")))
+    assert not ray.is_initialized()
+    assert [record.verdict for record in executed([case_of("good", 3)], nodes.address)] == ["exact"]
+
+
+def test_a_case_of_a_gpu_goes_where_one_is_and_sees_that_one_alone(nodes: Nodes) -> None:
+    cases = [case_of("good", 0, "cuda"), case_of("good", 1, "cpu")]
+
+    records = executed(cases, nodes.address, run_telling_devices)
+
+    assert {record.case_id: record.summary for record in records}[cases[0].case_id] == "sees 0"
+
+
+def test_a_node_with_other_versions_is_refused(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = cluster.versions() | {"torch": "2.3.1"}
+    there = cluster.versions()["torch"]
+    monkeypatch.setattr(cluster, "versions", lambda: here)
+
+    with pytest.raises(
+        EnvironmentUnusable, match=rf"^node .*127\.0\.0\.1.* has torch {there}, but .* has torch 2\.3\.1;"
+    ):
+        executed([case_of("good", 0)], nodes.address)
+
+
+@pytest.mark.slow
+def test_without_an_address_a_cluster_is_started_on_the_loopback_interface_and_stopped() -> None:
+    before = set(Path("/tmp").glob("qatrix-ray-*"))
+    records = executed([case_of("good", 0)], None, run_telling_address)
+
+    import ray
+
+    assert {address[-8:] for address in records[0].summary.split()} == {"0100007F"}
+    assert not ray.is_initialized()
+    assert set(Path("/tmp").glob("qatrix-ray-*")) == before
+
+
+def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    with pytest.raises(EnvironmentUnusable, match=r'pip install "qatrix\[ray\]"$'):
+        executed([case_of("good", 0)], None)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        pytest.param("there", UsageError, "'there' is no address of a Ray cluster; expected HOST:PORT", id="no port"),
+        pytest.param("ray://there:1", UsageError, "'ray://there:1' is no address of a Ray cluster", id="Ray client"),
+        pytest.param(
+            "127.0.0.1:{free}", EnvironmentUnusable, "no Ray cluster answers at 127.0.0.1:{free}", id="nobody"
+        ),
+    ],
+)
+def test_an_address_without_a_cluster_is_an_error(address: str, error: type[QatrixError], message: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        free = unused.getsockname()[1]
+
+    with pytest.raises(error, match=message.format(free=free)):
+        executed([case_of("good", 0)], address.format(free=free))
