@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from qatrix.declare.spec import Case
 from qatrix.errors import EnvironmentUnusable, QatrixError, UsageError
 from qatrix.execute import cluster, workers
+from qatrix.execute.cluster.batch import versions
 from qatrix.execute.cluster.joining import on_loopback
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Record
@@ -58,8 +60,10 @@ def nodes() -> Iterator[Nodes]:
     with on_loopback():
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False}
-        simulated = Cluster(initialize_head=True, head_node_args=head)
+        # A node's death is noticed within seconds, not half a minute.
+        watch = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+        head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False, "_system_config": watch}
+        simulated: Any = Cluster(initialize_head=True, head_node_args=head)
         simulated.add_node(num_cpus=1)
         os.environ.pop("RAY_CLIENT_MODE", None)
         try:
@@ -130,40 +134,38 @@ def run_telling_devices(case: Case) -> Record:
 
 
 def run_telling_address(case: Case) -> Record:
-    """Runs beside Ray's processes: name the interfaces on which any of them listens."""
-    listening = set()
-    for name in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                listening.add((fields[9], fields[1].partition(":")[0]))
-    ray_task = _parent_of(os.getppid())
-    raylet = _parent_of(ray_task)
-    family = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_below(int(pid), _parent_of(raylet))]
-    own = {inode for pid in family for inode in _sockets(pid)}
-    addresses = {address for inode, address in listening if inode in own}
+    """Name the addresses, as the kernel writes them, on which the processes of this node's cluster listen."""
+    driver = _parent_of(int(os.environ["RAY_RAYLET_PID"]))
+    cluster_sockets = {inode for pid in _processes_below(driver) for inode in _sockets(pid)}
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+    ]
+    listening = "0A"
+    addresses = {row[1].partition(":")[0] for row in rows if row[3] == listening and row[9] in cluster_sockets}
     return replace(run_faulty(case), summary=" ".join(sorted(addresses)))
 
 
-def _is_below(pid: int, ancestor: int) -> bool:
-    try:
-        while pid > 1:
-            if pid == ancestor:
-                return True
-            pid = _parent_of(pid)
-    except OSError:
-        pass
-    return False
-
-
-def _sockets(pid: str) -> Iterator[str]:
-    for link in Path(f"/proc/{pid}/fd").iterdir():
+def _processes_below(ancestor: int) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*"):
+        pid = int(path.name)
         try:
-            target = os.readlink(link)
-        except OSError:
+            while pid not in {0, ancestor}:
+                pid = _parent_of(pid)
+        except OSError:  # it has ended since
             continue
-        if target.startswith("socket:["):
-            yield target[8:-1]
+        if pid == ancestor:
+            yield int(path.name)
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    """The numbers of a process's sockets."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed since
+            kind, _, number = str(link.readlink()).partition(":")
+            if kind == "socket":
+                yield number.strip("[]")
 
 
 def test_a_cluster_gives_the_records_that_workers_give(nodes: Nodes) -> None:
@@ -246,9 +248,8 @@ def test_a_case_of_a_gpu_goes_where_one_is_and_sees_that_one_alone(nodes: Nodes)
 
 
 def test_a_node_with_other_versions_is_refused(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = cluster.versions() | {"torch": "2.3.1"}
-    there = cluster.versions()["torch"]
-    monkeypatch.setattr(cluster, "versions", lambda: here)
+    there = versions()["torch"]
+    monkeypatch.setattr("qatrix.execute.cluster.versions", lambda: versions() | {"torch": "2.3.1"})
 
     with pytest.raises(
         EnvironmentUnusable, match=rf"^node .*127\.0\.0\.1.* has torch {there}, but .* has torch 2\.3\.1;"

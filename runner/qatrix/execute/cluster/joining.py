@@ -91,7 +91,7 @@ def on_loopback() -> Iterator[None]:
 @contextmanager
 def _local(ray: Any, *, cpus: int) -> Iterator[None]:
     # Not the system's temporary folder: Ray's sockets are in it, whose paths have 103 characters at most.
-    folder = tempfile.mkdtemp(prefix="qatrix-ray-", dir="/tmp")  # noqa: S108 - mkdtemp makes a private one
+    folder = tempfile.mkdtemp(prefix="qatrix-ray-", dir="/tmp")
     # Ray would otherwise keep a token in the user's home, and use it for every other cluster.
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
