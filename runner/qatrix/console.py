@@ -18,7 +18,11 @@ from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+    from qatrix.report.explanation import Table
+
 _STYLES: Mapping[Tone, str] = {"good": "green", "fair": "green", "quiet": "dim", "known": "cyan", "bad": "bold red"}
+# Wide enough for any table: what reads from a pipe wraps for itself.
+_PIPE_WIDTH = 400
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
 
 
@@ -55,6 +59,19 @@ class _Printer:
             self.rich.print(Text.assemble(*pieces))
         else:
             self.write("".join(text for text, _ in pieces))
+
+    def show(self, shown: Any) -> None:
+        """Something that rich lays out; in a pipe as wide as it needs to be, and plain."""
+        if self.on_terminal:
+            self.rich.print(shown, soft_wrap=False)
+            return
+        from rich.console import Console as RichConsole
+
+        plain = RichConsole(width=_PIPE_WIDTH, no_color=True, force_terminal=False, highlight=False)
+        with plain.capture() as captured:
+            plain.print(shown)
+        for line in captured.get().splitlines():
+            self.write(line.rstrip())
 
     def write(self, text: str) -> None:
         """A line of plain text; raises OutputError where the stream is needed and cannot take it."""
@@ -139,6 +156,24 @@ class Console:
         if record.unexpected:
             printer.print((f"    {record.summary}", ""))
             printer.print((f"    {record.unexpected_because}", "red"))
+
+    def table(self, table: Table) -> None:
+        """A table under its title; the marked row is the one to look at first."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        shown = RichTable(
+            title=Text(table.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        )
+        for name, cell in zip(table.columns, table.rows[0] if table.rows else ()):
+            shown.add_column(name, justify="right" if cell.numeric else "left", overflow="fold")
+        for place, row in enumerate(table.rows):
+            texts = [Text(cell.text, style=_STYLES[cell.tone] if cell.tone else "") for cell in row]
+            if place == table.marked:
+                texts[0] = Text.assemble(("→ ", "bold red"), texts[0])
+            shown.add_row(*texts, style="bold" if place == table.marked else "")
+        self._out.show(shown)
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Progress]:

@@ -354,3 +354,19 @@ def test_what_does_not_work_in_an_environment_is_told_at_once_and_in_the_report(
 
     assert "note: the pattern cache does not apply\n" in ended.err
     assert "<dd>the pattern cache does not apply</dd>" in (project.path / "reports/latest/index.html").read_text()
+
+
+def test_an_engine_and_its_address_are_passed_on_and_told(project: Project) -> None:
+    ended = project.run("run", "--engine", "ray", "--address", "ray.example:6379")
+
+    assert ended.code == 0
+    assert project.execution.options is not None
+    assert (project.execution.options.engine, project.execution.options.address) == ("ray", "ray.example:6379")
+    assert "on the Ray cluster at ray.example:6379;" in ended.err
+
+
+def test_an_address_without_the_engine_that_takes_it_is_refused(project: Project) -> None:
+    ended = project.run("run", "--address", "ray.example:6379")
+
+    assert (ended.code, project.execution.ran) == (2, [])
+    assert ended.err == "error: --address: it names a Ray cluster; give --engine ray, too\n"

@@ -29,6 +29,10 @@ class Execute(Protocol):
 
 
 def _execute(cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]) -> Iterator[Record]:
+    if options.engine == "ray":
+        from qatrix.execute import cluster
+
+        return cluster.execute(cases, options=options, on_start=on_start, address=options.address)
     from qatrix.execute.workers import execute
 
     return execute(cases, options=options, on_start=on_start)
@@ -37,7 +41,8 @@ def _execute(cases: Sequence[Case], *, options: Execution, on_start: Callable[[C
 def _warm_up(options: Execution) -> None:
     from qatrix.execute.workers import warm_up
 
-    warm_up(options)
+    if options.engine == "workers":
+        warm_up(options)
 
 
 def _environment() -> Environment:

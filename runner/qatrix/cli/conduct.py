@@ -53,10 +53,8 @@ class Conduct:
         versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
         done = self.plan.run.declared - len(self.plan.cases)
         of = f" of {self.plan.run.declared}" if done or known else ""
-        workers = self.options.workers
-        where = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "in this process"
         tail = " left" if done else " to run" if known else ""
-        self.console.note(f"qatrix {__version__}: {left}{of} cases{tail}, {where}; {versions}")
+        self.console.note(f"qatrix {__version__}: {left}{of} cases{tail}, {_place(self.options)}; {versions}")
         for note in self.plan.run.environment.notes:
             self.console.note(f"note: {note}", style="yellow")
         if known:
@@ -84,3 +82,12 @@ class Conduct:
         from qatrix.judge.verdict import with_expectation
 
         return with_expectation(record, self.plan.expectations.for_case(record.case_id, self._devices[record.case_id]))
+
+
+def _place(options: Execution) -> str:
+    """Where cases run, in words."""
+    if options.engine == "ray":
+        return f"on the Ray cluster at {options.address}" if options.address else "on a local Ray cluster"
+    if options.workers == 0:
+        return "in this process"
+    return f"{options.workers} worker{'' if options.workers == 1 else 's'}"

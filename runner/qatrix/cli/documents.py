@@ -14,6 +14,8 @@ from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
+    from qatrix.console import Console
+    from qatrix.diagnoses import Diagnosis
     from qatrix.outcomes import Record
 
 RunFolder = Annotated[
@@ -26,8 +28,9 @@ def show(
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
     run: RunFolder = LATEST_RUN,
     as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
+    graphs: Annotated[bool, typer.Option("--graphs", help="Also both pipelines' graphs, node by node.")] = False,
 ) -> int:
-    """Print all that a run knows of one case.
+    """Print all that a run knows of one case: where the pipelines part, why, and who is right.
 
     \b
       qatrix show 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'
@@ -54,7 +57,26 @@ def show(
         console.line(
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
+    if record.diagnosis is not None:
+        _explain(console, record.diagnosis, graphs=graphs)
     return EXIT_OK
+
+
+def _explain(console: Console, diagnosis: Diagnosis, *, graphs: bool) -> None:
+    from qatrix.report.explanation import explanation_lines, explanation_tables
+
+    console.line()
+    for line in explanation_lines(diagnosis):
+        console.line(line)
+    console.line()
+    for table in explanation_tables(diagnosis):
+        console.table(table)
+    for point in diagnosis.points if graphs else ():
+        for graph in point.graphs:
+            console.line(f"\n{graph.pipeline} after {point.at}", style="bold")
+            for place, node in enumerate(graph.lines):
+                mark = "→" if place == graph.first_differing else " "
+                console.line(f"{mark} {node.text}", style="bold" if place == graph.first_differing else "")
 
 
 @app.command()

@@ -85,6 +85,18 @@ Workers = Annotated[
         help="Worker processes; 0 runs in this process, for debugging. Default: by cores and free memory.",
     ),
 ]
+Engine = Annotated[
+    Literal["workers", "ray"],
+    typer.Option("--engine", help='Run on this machine, or on a Ray cluster, which needs: pip install "qatrix[ray]".'),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="With --engine ray: the cluster to join. Default: a local one.",
+    ),
+]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Stop a case that takes longer.")]
 MemoryLimit = Annotated[
     int | None,

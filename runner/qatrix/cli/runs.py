@@ -19,10 +19,12 @@ from qatrix.cli.matrices import load_matrix, selected_cases
 from qatrix.cli.options import (
     LATEST_RUN,
     REPORTS,
+    Address,
     AllowModules,
     CaseGlobs,
     DiagnoseWhen,
     Durations,
+    Engine,
     FailOn,
     Fresh,
     MemoryLimit,
@@ -41,7 +43,7 @@ from qatrix.cli.options import (
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
 from qatrix.cli.shards import wanted_shard
-from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable
+from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable, UsageError
 from qatrix.execute.options import Execution, default_workers
 from qatrix.outcomes import UNREMARKABLE, Record
 
@@ -64,6 +66,8 @@ def run(
     pattern_cache: PatternCache = True,
     diagnose: DiagnoseWhen = "differences",
     workers: Workers = None,
+    engine: Engine = "workers",
+    address: Address = None,
     timeout: Timeout = 600.0,
     memory_limit: MemoryLimit = None,
     resume: Resume = False,
@@ -91,6 +95,9 @@ def run(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
+    if address is not None and engine != "ray":
+        msg = "--address: it names a Ray cluster; give --engine ray, too"
+        raise UsageError(msg)
     cut = wanted_shard(shard, shard_by, durations)
     selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only, cut)
     options = Execution(
@@ -99,6 +106,8 @@ def run(
         memory_limit=None if memory_limit is None else memory_limit * 2**20,
         pattern_cache=pattern_cache,
         diagnose=diagnose,
+        engine=engine,
+        address=address,
     )
     with recalling(tools, options, fresh=fresh) as recall:
         if not recall.knows_environment:

@@ -13,6 +13,7 @@ _GIB: Final = 2**30
 _WORKER_BYTES: Final = 1.5 * _GIB
 
 
+Engine = Literal["workers", "ray"]
 Diagnose = Literal["differences", "all", "never"]
 
 
@@ -21,7 +22,8 @@ class Execution:
     """`workers` 0 runs every case in this process, without limits; `timeout` is in seconds per
     case, `memory_limit` in bytes of resident memory per worker, None for no limit. `diagnose`
     says for which cases it is found out where the pipelines part: those that are not equal to
-    the bit, all that both pipelines can run, or none.
+    the bit, all that both pipelines can run, or none. `engine` is this machine's workers or a
+    Ray cluster: the one at `address`, None for a local one.
     """
 
     workers: int = 0
@@ -29,6 +31,8 @@ class Execution:
     memory_limit: int | None = None
     pattern_cache: bool = True
     diagnose: Diagnose = "differences"
+    engine: Engine = "workers"
+    address: str | None = None
 
 
 def default_workers() -> int:

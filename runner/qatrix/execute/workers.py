@@ -178,11 +178,11 @@ def _manner(code: int | None, options: Execution) -> str:
 def _one_case(case: Case, options: Execution, run: RunCase | None) -> Record:
     """Runs in a worker."""
     isolation.begin_case()
-    return (run or _worker_ready(options))(case)
+    return (run or worker_ready(options))(case)
 
 
 @functools.cache
-def _worker_ready(options: Execution) -> RunCase:
+def worker_ready(options: Execution) -> RunCase:
     """Get a worker ready for its first case; it stays so for as long as it lives."""
     return isolation.KEPT.enter_context(torch_ready(options))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +16,9 @@ from markupsafe import Markup, escape
 from qatrix import __version__
 from qatrix.outcomes import Comparison, PipelineOutcome, Record
 from qatrix.report import figures
+from qatrix.report.explanation import explanation_lines, explanation_tables
 from qatrix.report.frames import ReportData
+from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
@@ -24,11 +27,31 @@ from qatrix.resources import folder
 NAME_LENGTH: Final = 300
 MESSAGE_LENGTH: Final = 2000
 TRACEBACK_LENGTH: Final = 4000
+# A line takes about 200 bytes.
+_DIAGNOSIS_ROWS: Final = 5000
 
 
 def index_html(data: ReportData) -> str:
     """The page as text; it needs no network, no script and no other file."""
-    return _environment().get_template("report.html.j2").render(data=data, run=data.run, version=__version__)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(data=data, run=data.run, version=__version__, explained=_explained(data.records))
+    )
+
+
+def _explained(records: Sequence[Record]) -> frozenset[str]:
+    """The cases whose diagnosis is shown whole: unexpected ones first, as many as keep the page small."""
+    known = sorted((record for record in records if record.diagnosis), key=lambda record: not record.unexpected)
+    sizes = itertools.accumulate(_size(record) for record in known)
+    return frozenset(record.case_id for record, size in zip(known, sizes) if size <= _DIAGNOSIS_ROWS)
+
+
+def _size(record: Record) -> int:
+    """About how many lines the diagnosis of a case takes."""
+    points = record.diagnosis.points if record.diagnosis else ()
+    lines = sum(len(graph.lines) for point in points for graph in point.graphs)
+    return lines + sum(len(point.layers) + len(point.parameters) + len(point.codes) for point in points)
 
 
 @cache
@@ -57,6 +80,8 @@ def _environment() -> jinja2.Environment:
         "web_link": _web_link,
         "breakable": _breakable,
         "reused_sentence": reused_sentence,
+        "explanation_lines": explanation_lines,
+        "explanation_tables": explanation_tables,
         "groupby_order": _groupby_order,
     }
     environment.globals |= {
@@ -65,6 +90,7 @@ def _environment() -> jinja2.Environment:
         "tone_of": tone_of,
         "comparisons_at": comparisons_at,
         "main_figures": main_figures,
+        "sqnr_plot": sqnr_plot,
         "inline": _inline,
         "pipeline_facts": PIPELINE_FACTS,
     }

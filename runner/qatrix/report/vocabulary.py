@@ -59,6 +59,8 @@ _STATUSES: Final[Mapping[str, tuple[str, str, Tone]]] = {
     "mismatched": ("≠", "mismatched", "bad"),
     "passed": ("✓", "passed", "good"),
     "not_run": ("–", "not run", "quiet"),
+    "same": ("✓", "same", "good"),
+    "differs": ("≠", "differs", "bad"),
 }
 
 

@@ -181,12 +181,12 @@ class _Run:
 
     def _cancel(self) -> None:
         """Interrupt what runs and give it a moment to stop its workers."""
-        for stream in self._flights:
-            with suppress(self._ray.exceptions.RayError):
+        # What goes wrong here must not hide what ended the run.
+        with suppress(Exception):
+            for stream in self._flights:
                 self._ray.cancel(stream)
-        if self._flights:
-            ends = [stream.completed() for stream in self._flights]
-            self._ray.wait(ends, num_returns=len(ends), timeout=_CANCEL_SECONDS)
+            if ends := [stream.completed() for stream in self._flights]:
+                self._ray.wait(ends, num_returns=len(ends), timeout=_CANCEL_SECONDS)
 
     def _resource(self, name: str) -> float:
         return float(self._ray.cluster_resources().get(name, 0))

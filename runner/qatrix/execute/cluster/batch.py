@@ -73,7 +73,7 @@ def run_batch(cases: Sequence[Case], job: Job, expected: Mapping[str, str | None
     begun: list[str] = []
     run = _OnNode(
         run=job.run,
-        pattern_cache=job.options.pattern_cache,
+        options=job.options,
         accelerators={name: os.environ.get(name) for name in _ACCELERATORS},
     )
     records = workers.execute(
@@ -94,7 +94,7 @@ class _OnNode:
     """Runs a case in the worker that the Ray task forked."""
 
     run: RunCase | None
-    pattern_cache: bool
+    options: Execution
     accelerators: Mapping[str, str | None]
 
     def __call__(self, case: Case) -> Record:
@@ -104,7 +104,7 @@ class _OnNode:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        return (self.run or workers._worker_ready(self.pattern_cache))(case)
+        return (self.run or workers.worker_ready(self.options))(case)
 
 
 @functools.cache
