@@ -1,0 +1,178 @@
+"""A diagnosis in words, tables and a plot, on the page and in the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from lxml import html
+
+from qatrix.console import Console
+from qatrix.outcomes import Record
+from qatrix.report import codec
+from qatrix.report.explanation import explanation_lines, explanation_tables
+from qatrix.report.frames import report_data
+from qatrix.report.html import index_html
+from qatrix.report.plots import sqnr_plot
+from support.diagnoses import HOSTILE, make_diagnosis, make_layer, make_parameters, make_point
+from support.records import make_diverged, make_run
+
+NAMES = ("pt2e", "fx")
+
+
+def texts(title: str) -> list[tuple[str, ...]]:
+    (table,) = (table for table in explanation_tables(make_diagnosis()) if table.title == title)
+    return [tuple(cell.text for cell in row) for row in table.rows]
+
+
+def test_a_diagnosis_survives_the_store() -> None:
+    record = make_diverged(diagnosis=make_diagnosis())
+
+    assert codec.loads(Record, codec.dumps(record)) == record
+
+
+def test_the_lines_say_where_who_and_why() -> None:
+    assert explanation_lines(make_diagnosis()) == (
+        "They part at bn.",
+        "pt2e is nearer to the float model: pt2e is 36.0 dB from the float model, fx 9.0 dB.",
+        "Cause, defect: pt2e replaces eps.",
+        "  evidence: the graph has 1e-05, the model 0.1",
+        "Cause, unexplained: nothing known explains relu.",
+        "Note: two nodes belong to no layer.",
+    )
+
+
+def test_where_float_cannot_decide_the_lines_say_so() -> None:
+    lines = explanation_lines(make_diagnosis(first=None, nearer=None, nearer_because="both are at 40 dB", causes=()))
+
+    assert lines[:2] == (
+        "Every layer of pt2e and fx that could be compared agrees.",
+        "The float model cannot decide who is right: both are at 40 dB.",
+    )
+
+
+def test_layers_stand_in_the_order_of_execution_with_the_first_difference_marked() -> None:
+    assert texts("Layers after prepare") == [
+        ("conv", "Conv2d", "computed", "✓ exact", "0", "–", "∞", "∞", ""),
+        ("bn (with conv)", "Conv2d", "computed", "≠ diverged", "0.25", "2", "40.0", "9.0", ""),
+        ("relu", "Conv2d", "quantized", "◧ pt2e only", "0", "–", "40.0", "–", "fx passes it on"),
+    ]
+    assert explanation_tables(make_diagnosis())[0].marked == 1
+
+
+def test_parameters_are_told_of_both_sides_or_left_in_float() -> None:
+    usual = "zero point 3, int8 -128…127, per_tensor_affine, MinMaxObserver"
+    assert texts("Quantization parameters after prepare") == [
+        ("bn", "≠ differs", "scale (most in channel 2)", f"scale 0.5, {usual}", f"scale 0.125, {usual}"),
+        (
+            "relu",
+            "◧ pt2e only",
+            "",
+            "scale 0.25…0.75, zero point 3, int8 -128…127, per_channel_symmetric, axis 0, 4 channels, MinMaxObserver",
+            "left in float",
+        ),
+        ("x", "✓ same", "", f"scale 0.5, {usual}", f"scale 0.5, {usual}"),
+    ]
+
+
+def test_codes_are_told_with_their_reasons() -> None:
+    assert texts("Integer codes after prepare") == [("bn", "100", "7", "1", "clamping 3, rounding ties 4")]
+
+
+def test_a_point_without_rows_has_no_table() -> None:
+    empty = make_diagnosis(points=(make_point(layers=(), parameters=(), codes=(), first=None),))
+
+    assert explanation_tables(empty) == ()
+
+
+def test_parameters_that_were_never_set_have_none() -> None:
+    bare = make_parameters(
+        scale_min=None, scale_max=None, zero_point_min=None, quant_min=None, dtype=None, qscheme=None
+    )
+    row = make_point().parameters[1]
+    point = make_point(parameters=(type(row)(tensor="w", status="left_only", left=bare),))
+    (table,) = (t for t in explanation_tables(make_diagnosis(points=(point,))) if t.title.startswith("Quantization"))
+
+    assert table.rows[0][3].text == "scale –, zero point –, –, MinMaxObserver"
+
+
+def test_the_plot_has_a_line_for_each_pipeline_and_the_first_difference() -> None:
+    plot = sqnr_plot(make_point(), NAMES)
+
+    assert plot is not None
+    assert [line.name for line in plot.lines] == ["pt2e", "fx"]
+    assert [len(line.marks) for line in plot.lines] == [3, 2]
+    top, bottom = min(y for y, _ in plot.ticks), max(y for y, _ in plot.ticks)
+    assert plot.lines[0].marks[0][1] == top, "no noise at all is drawn at the top"
+    assert all(top <= y <= bottom for line in plot.lines for _, y, _ in line.marks)
+    assert plot.lines[1].marks[1][2] == "fx at bn, computed: 9.0 dB"
+    assert plot.first == plot.lines[0].marks[1][0]
+
+
+@pytest.mark.parametrize("value", [float("-inf"), float("nan"), -20.0])
+def test_noise_beyond_measure_is_drawn_at_the_bottom(value: float) -> None:
+    layers = tuple(make_layer(name, left_sqnr_db=value) for name in "abc")
+    plot = sqnr_plot(make_point(layers=layers, first=None), NAMES)
+
+    assert plot is not None
+    assert plot.first is None
+    assert {y for _, y, _ in plot.lines[0].marks} == {max(y for y, _ in plot.ticks)}
+
+
+def test_two_layers_are_no_plot() -> None:
+    assert sqnr_plot(make_point(layers=(make_layer("a"), make_layer("b"))), NAMES) is None
+
+
+def page(*records: Record) -> html.HtmlElement:
+    return html.document_fromstring(index_html(report_data(make_run(declared=len(records)), records)))
+
+
+def test_the_page_shows_sentences_plot_tables_and_graphs() -> None:
+    (shown,) = page(make_diverged(diagnosis=make_diagnosis())).xpath("//section[@class='diagnosis']")
+    text = " ".join(str(shown.text_content()).split())
+
+    assert "They part at bn." in text
+    assert "Cause, defect: pt2e replaces eps." in text
+    assert len(shown.xpath(".//svg//polyline")) == 2
+    assert [str(item) for item in shown.xpath(".//tr[@class='marked']/td[1]/text()")] == ["bn (with conv)"]
+    assert [str(item) for item in shown.xpath(".//mark/text()")] == ["z = bn(y)"]
+
+
+def test_text_of_a_diagnosis_never_becomes_markup() -> None:
+    layers = tuple(make_layer(HOSTILE + name, note=HOSTILE) for name in "abc")
+    found = make_diagnosis(points=(make_point(layers=layers),), nearer_because=HOSTILE, notes=(HOSTILE,))
+    tree = page(make_diverged(diagnosis=found))
+
+    assert len(tree.xpath("//script")) == 1
+
+
+def test_a_page_of_many_diagnoses_stays_small_and_says_what_it_leaves_out() -> None:
+    many = make_diagnosis(points=(make_point(layers=tuple(make_layer(f"layer{n}") for n in range(400))),))
+    records = [make_diverged(f"s/case{n}", diagnosis=many) for n in range(100)]
+    text = index_html(report_data(make_run(declared=100), records))
+
+    assert len(text) < 4e6
+    assert text.count("Layers after prepare</summary>") == 12
+    assert text.count("The tables of this case are left out here") == 88
+
+
+def test_unexpected_cases_are_explained_first() -> None:
+    many = make_diagnosis(points=(make_point(layers=tuple(make_layer(f"layer{n}") for n in range(4000))),))
+    known = make_diverged("s/known", diagnosis=many, unexpected=False)
+    news = make_diverged("s/news", diagnosis=many, unexpected=True)
+    tree = page(known, news)
+
+    assert tree.xpath("//details[@id='s/news']//table[.//tr[@class='marked'] or .//td]//td[text()='layer3999']")
+    assert not tree.xpath("//details[@id='s/known']//td[text()='layer3999']")
+
+
+def test_a_table_in_a_pipe_is_plain_and_wraps_nothing() -> None:
+    out = io.StringIO()
+    console = Console(out=out)
+    for table in explanation_tables(make_diagnosis()):
+        console.table(table)
+    lines = out.getvalue().splitlines()
+
+    assert "\x1b" not in out.getvalue()
+    assert any(line.strip().startswith("→ bn (with conv)") for line in lines)
+    assert any("scale 0.25…0.75" in line and "left in float" in line for line in lines)
