@@ -184,18 +184,20 @@ def test_a_cluster_gives_the_records_that_workers_give(nodes: Nodes) -> None:
 
 def test_a_lost_nodes_cases_run_again_elsewhere(nodes: Nodes, tmp_path: Path) -> None:
     cases = [case_of("good", number) for number in range(24)]
-    doomed = nodes.add()
-    name = doomed.all_processes["raylet"][0].process.pid
+    # Before there is a node that this process must not be connected to.
+    with cluster.joined(nodes.address, cpus=1):
+        doomed = nodes.add()
+        name = doomed.all_processes["raylet"][0].process.pid
 
-    def kill_when_busy() -> None:
-        if _until(lambda: noted(tmp_path, str(name))):
-            nodes.kill(doomed)
+        def kill_when_busy() -> None:
+            if _until(lambda: noted(tmp_path, str(name))):
+                nodes.kill(doomed)
 
-    killing = threading.Thread(target=kill_when_busy)
-    killing.start()
-    run = functools.partial(run_noted, folder=tmp_path, hang_on=name)
-    records = executed(cases, nodes.address, run, replace(LIMITS, timeout=600))
-    killing.join()
+        killing = threading.Thread(target=kill_when_busy)
+        killing.start()
+        run = functools.partial(run_noted, folder=tmp_path, hang_on=name)
+        records = executed(cases, nodes.address, run, replace(LIMITS, timeout=600))
+        killing.join()
 
     assert Counter(record.case_id for record in records) == {case.case_id: 1 for case in cases}
     assert {record.verdict for record in records} == {"exact"}
