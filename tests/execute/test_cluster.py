@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -56,22 +57,31 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    before = dict(os.environ)
-    with on_loopback():
-        from ray.cluster_utils import Cluster
+    # Not pytest's folder: the paths of Ray's sockets have 103 characters at most.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        before = dict(os.environ)
+        with on_loopback():
+            from ray.cluster_utils import Cluster
 
-        # A node's death is noticed within seconds, not half a minute.
-        watch = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
-        head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False, "_system_config": watch}
-        simulated: Any = Cluster(initialize_head=True, head_node_args=head)
-        simulated.add_node(num_cpus=1)
-        os.environ.pop("RAY_CLIENT_MODE", None)
-        try:
+            # Of Ray and of processes that are killed: their files.
+            os.environ["TMPDIR"] = folder
+            simulated: Any = Cluster(
+                initialize_head=True,
+                head_node_args={
+                    "num_cpus": 1,
+                    "num_gpus": 1,
+                    "include_dashboard": False,
+                    # A node's death is noticed within seconds, not half a minute.
+                    "_system_config": {"health_check_period_ms": 1000, "health_check_failure_threshold": 3},
+                },
+            )
+            simulated.add_node(num_cpus=1)
+            os.environ.clear()
+            os.environ.update(before)
             yield Nodes(simulated)
-        finally:
             simulated.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def case_of(kind: str, number: int, device: str = "cpu") -> Case:
@@ -168,6 +178,7 @@ def _sockets(pid: int) -> Iterator[str]:
                 yield number.strip("[]")
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_records_that_workers_give(nodes: Nodes) -> None:
     kinds = ["good"] * 12 + ["raise", "kill", "hang", "leave"]
     cases = [case_of(kind, number) for number, kind in enumerate(kinds)]
@@ -182,6 +193,7 @@ def test_a_cluster_gives_the_records_that_workers_give(nodes: Nodes) -> None:
     assert Counter(record.verdict for record in records) == {"exact": 12, "crashed": 3, "timed_out": 1}
 
 
+@pytest.mark.slow
 def test_a_lost_nodes_cases_run_again_elsewhere(nodes: Nodes, tmp_path: Path) -> None:
     cases = [case_of("good", number) for number in range(24)]
     # Before there is a node that this process must not be connected to.

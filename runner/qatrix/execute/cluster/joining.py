@@ -92,12 +92,17 @@ def on_loopback() -> Iterator[None]:
 def _local(ray: Any, *, cpus: int) -> Iterator[None]:
     # Not the system's temporary folder: Ray's sockets are in it, whose paths have 103 characters at most.
     folder = tempfile.mkdtemp(prefix="qatrix-ray-", dir="/tmp")
-    # Ray would otherwise keep a token in the user's home, and use it for every other cluster.
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    own = {
+        # Ray would otherwise keep a token in the user's home, and use it for every other cluster.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # As fast as workers without Ray, also where other programs run.
+        "RAY_worker_niceness": "0",
+    }
     try:
         with _connection(
             ray,
-            _SWITCHES | token,
+            _SWITCHES | own,
             address="local",
             num_cpus=cpus,
             include_dashboard=False,

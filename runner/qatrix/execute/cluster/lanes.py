@@ -10,11 +10,13 @@ from typing import Final
 from qatrix.declare.spec import Case
 from qatrix.execute.order import Waiting
 
-# A batch starts a worker, which takes about as long as two small cases; beyond 16 that hardly counts.
-_LARGEST: Final = 16
-_SMALLEST: Final = 4
+# A batch's worker gets ready in about the time of eight small cases; among 64 that hardly counts.
+_LARGEST: Final = 64
+_SMALLEST: Final = 8
 # A whole model takes about as long as so many small cases.
-_WHOLE_MODEL: Final = 8
+_WHOLE_MODEL: Final = 16
+# The share of what waits that all slots together take at once; the rest evens out how they end.
+_SHARE: Final = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Lane:
         """
         if self._again:
             return self._again.popleft()
-        room = min(_LARGEST, max(_SMALLEST, self._count // (2 * max(1, slots))))
+        room = min(_LARGEST, max(_SMALLEST, int(_SHARE * self._count / max(1, slots))))
         batch: list[Case] = []
         case = None
         while room > 0 and (case := self._waiting.take(after=case)) is not None:
