@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -267,6 +268,22 @@ def test_a_node_with_other_versions_is_refused(nodes: Nodes, monkeypatch: pytest
 
     with pytest.raises(
         EnvironmentUnusable, match=rf"^node .*127\.0\.0\.1.* has torch {there}, but .* has torch 2\.3\.1;"
+    ):
+        executed([case_of("good", 0)], nodes.address)
+
+
+def test_a_node_that_cannot_import_the_engine_is_refused(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_batch(*_: object) -> Iterator[object]:
+        yield from ()
+
+    only_here = types.ModuleType("only_here")
+    run_batch.__module__, run_batch.__qualname__ = only_here.__name__, run_batch.__name__
+    vars(only_here)["run_batch"] = run_batch
+    monkeypatch.setitem(sys.modules, "only_here", only_here)
+    monkeypatch.setattr("qatrix.execute.cluster.run_batch", run_batch)
+
+    with pytest.raises(
+        EnvironmentUnusable, match="cannot run cases: ModuleNotFoundError: No module named 'only_here'\n"
     ):
         executed([case_of("good", 0)], nodes.address)
 
