@@ -102,5 +102,5 @@ def _line(layout: Layout, sight: Sight, first: Divergence | None) -> int | None:
     probe = sight.placement.computed.get(key)
     node = probe.node if probe is not None else None
     if first.value == "quantized" and key in sight.placement.quantized:
-        node = sight.placement.quantized[key].node.name
+        node = sight.placement.quantized[key].node
     return list(sight.labels).index(node) if node is not None and node in sight.labels else None

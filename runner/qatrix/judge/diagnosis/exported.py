@@ -130,17 +130,30 @@ def _module_claims(layout: Layout, groups: Mapping[str, list[fx.Node]]) -> dict[
     found = {}
     for path, nodes in groups.items():
         sites = [site for site in layout.sites.values() if site.path == path and site.kind == "module"]
-        for site, part in zip(sites, _calls(nodes, len(sites))):
-            found.update(dict.fromkeys(part, site.key))
+        for call, part in _calls(nodes, path, len(sites)):
+            found.update(dict.fromkeys(part, sites[call].key))
     return found
 
 
-def _calls(nodes: list[fx.Node], count: int) -> list[list[fx.Node]]:
-    """The nodes of a module that is called several times, call by call; every call has the same ops."""
+def _calls(nodes: list[fx.Node], path: str, count: int) -> list[tuple[int, list[fx.Node]]]:
+    """The nodes of a module call by call: by the number that the exporter gives each call, else in equal parts."""
+    numbered: dict[int, list[fx.Node]] = {}
+    for node in nodes:
+        numbered.setdefault(_call_number(node, path), []).append(node)
+    if max(numbered) in range(1, count):
+        return list(numbered.items())
     size = len(nodes) // count
     if count == 1 or size * count != len(nodes):
-        return [nodes]
-    return [nodes[place * size : (place + 1) * size] for place in range(count)]
+        return [(0, nodes)]
+    return [(place, nodes[place * size : (place + 1) * size]) for place in range(count)]
+
+
+def _call_number(node: fx.Node, path: str) -> int:
+    """Which call of a module a node is from: a later call has "@1", "@2" after the key of its entry in the stack."""
+    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
+    key = next((str(key) for key, value in stack.items() if plain_path(value[0]) == path), "")
+    number = key.rpartition("@")[2]
+    return int(number) if "@" in key and number.isdecimal() else 0
 
 
 def _function_claims(layout: Layout, groups: Mapping[tuple[str, object], list[fx.Node]]) -> dict[fx.Node, str]:

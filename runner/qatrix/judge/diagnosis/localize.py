@@ -164,7 +164,7 @@ def _status(other: object, gap: Comparison | None) -> Agreement:
 
 def _node(sight: Sight, key: str, value: Value) -> str | None:
     if value == "quantized" and sight.quantizes(key):
-        return sight.labels.get(sight.placement.quantized[key].node.name)
+        return sight.labels.get(sight.placement.quantized[key].node)
     probe = sight.placement.computed.get(key)
     if probe is None:
         return None

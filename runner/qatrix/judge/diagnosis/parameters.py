@@ -37,8 +37,9 @@ class Measured:
 def measure(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Measured]:
     """Every quantized tensor of a program by its name, in the order of the graph."""
     found: dict[str, Measured] = {}
+    nodes = {node.name: node for node in program.graph.nodes}
     for item in placement.quantizing:
-        made = _of_node(item)
+        made = _of_node(item, nodes[item.node])
         if made is not None:
             found.setdefault(item.tensor, made)
     for node in program.graph.nodes:
@@ -52,8 +53,7 @@ def measure(program: fx.GraphModule, placement: Placement, layout: Layout) -> di
     return found
 
 
-def _of_node(item: Quantizing) -> Measured | None:
-    node = item.node
+def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
     if item.kind in {"fake_quantize", "observer"}:
         module = called_module(node)
         return _of_observer(module, f"{module_name(module)} ({node.name})", item.site) if module is not None else None

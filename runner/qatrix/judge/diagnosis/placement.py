@@ -26,11 +26,11 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantizing:
-    """A node that quantizes, fakes it or observes for it; `tensor` is a site's name, or "conv.weight"."""
+    """A node, by name, that quantizes, fakes it or observes for it; `tensor` is a site's name, or "conv.weight"."""
 
     tensor: str
     site: str | None
-    node: fx.Node
+    node: str
     kind: Literal["fake_quantize", "observer", "quantize", "dequantize"]
 
 
@@ -41,7 +41,8 @@ class Placement:
     `computed` says where each site's value is seen; a site that is fused into a later one is
     missing there, and `fused` names the sites that are computed as one with the last of them.
     `quantized` has the node that quantizes a site's value, `quantizing` all that quantize
-    anything. `owner` maps a node's name to its site's key. `unclaimed` are the names of
+    anything. `owner` maps a node's name to its site's key, `factor_eps` a batch norm that is
+    fused for training to the eps in its scale factor. `unclaimed` are the names of
     nodes that compute on the inputs and belong to no site.
     """
 
@@ -50,12 +51,12 @@ class Placement:
     quantizing: tuple[Quantizing, ...]
     fused: Mapping[str, tuple[str, ...]]
     owner: Mapping[str, str]
-    norms: Mapping[str, FusedNorm]
+    factor_eps: Mapping[str, float | None]
     unclaimed: tuple[str, ...] = ()
 
     def probes(self) -> frozenset[Probe]:
         """All values that are worth recording."""
-        quantized = {Probe(node=item.node.name) for item in self.quantized.values() if item.kind != "observer"}
+        quantized = {Probe(node=item.node) for item in self.quantized.values() if item.kind != "observer"}
         return frozenset({*self.computed.values(), *quantized})
 
 
@@ -90,7 +91,7 @@ class _Placing:
                 self.bearers[self.owner[node]] = node
         for key, node in self.bearers.items():
             self.probes[key] = Probe(node=node.name)
-        known = self._place_norms(norms)
+        factor_eps = self._place_norms(norms)
         for key in list(self.bearers):
             self._fuse(key)
         quantizing = tuple(self._quantizing())
@@ -105,7 +106,7 @@ class _Placing:
             quantizing=quantizing,
             fused=self.fused,
             owner={node.name: key for node, key in self.owner.items()},
-            norms=known,
+            factor_eps=factor_eps,
             unclaimed=tuple(node.name for node in nodes if node not in self.owner and node not in inner),
         )
 
@@ -142,12 +143,12 @@ class _Placing:
         """Whether a node only picks an output of the layer that it belongs to."""
         return op_name(node) == "getitem" and self.layout.sites[self.owner[node]].op != "getitem"
 
-    def _place_norms(self, norms: list[FusedNorm]) -> Mapping[str, FusedNorm]:
+    def _place_norms(self, norms: list[FusedNorm]) -> Mapping[str, float | None]:
         placed = {}
         for norm in norms:
             owner, operand = self.owner.get(norm.norm), self.owner.get(norm.operand)
             if owner is not None:
-                placed[owner] = norm
+                placed[owner] = norm.eps
                 self.owner.update({node: owner for node in norm.inner if node not in self.owner})
             if operand is not None:
                 self.bearers[operand] = norm.value
@@ -203,11 +204,11 @@ class _Placing:
             site = sites.get(source)
             if site is not None:
                 self.owner[node] = site
-                yield Quantizing(tensor=self.layout.sites[site].name, site=site, node=node, kind=kind)
+                yield Quantizing(tensor=self.layout.sites[site].name, site=site, node=node.name, kind=kind)
                 continue
             tensor = self._operand_name(node)
             if tensor is not None:
-                yield Quantizing(tensor=tensor, site=None, node=node, kind=kind)
+                yield Quantizing(tensor=tensor, site=None, node=node.name, kind=kind)
 
     def _operand_name(self, node: fx.Node) -> str | None:
         """What a quantized parameter, or a value inside a layer, is to the layer that reads it: "conv.weight"."""
@@ -299,7 +300,10 @@ def _ignored(node: fx.Node) -> bool:
 
 
 def _claims_by_name(layout: Layout, nodes: list[fx.Node]) -> dict[fx.Node, str]:
-    """FX's own graphs keep the modules' paths and the names of the float graph's nodes."""
+    """FX's own graphs keep the modules' paths and the names of the float graph's nodes.
+
+    The name goes first: one of two calls of a module may be gone, fused into the layer before.
+    """
     sites: dict[tuple[str, int], str] = {
         (site.path, site.call): site.key for site in layout.sites.values() if site.kind == "module"
     }
@@ -309,7 +313,8 @@ def _claims_by_name(layout: Layout, nodes: list[fx.Node]) -> dict[fx.Node, str]:
         if node.op == "call_module":
             path = str(node.target)
             call = calls[path] = calls.get(path, -1) + 1
-            key = sites.get((path, call))
+            named = layout.sites.get(node.name)
+            key = named.key if named is not None and named.path == path else sites.get((path, call))
         else:
             key = node.name if node.name in layout.sites else None
         if key is not None:

@@ -73,7 +73,7 @@ class Sight:
         item = self.placement.quantized.get(key)
         if item is None or item.kind == "observer":
             return None
-        value = self.values.get(Probe(node=item.node.name))
+        value = self.values.get(Probe(node=item.node))
         if item.kind == "fake_quantize":
             return value
         return _dequantized(value, self.tensors.get(item.tensor))
@@ -83,7 +83,7 @@ class Sight:
         item = self.placement.quantized.get(key)
         if item is None or item.kind != "quantize":
             return None
-        codes = self.values.get(Probe(node=item.node.name))
+        codes = self.values.get(Probe(node=item.node))
         return codes if isinstance(codes, Tensor) else None
 
     def step(self, key: str) -> float | None:
@@ -103,7 +103,8 @@ def examine(
         pipeline=pipeline,
         placement=placement,
         values=values,
-        outputs=outputs,
+        # With their history of autograd they would keep every value of the forward alive.
+        outputs=pytree.tree_map(lambda item: item.detach() if isinstance(item, Tensor) else item, outputs),
         tensors=measure(program, placement, layout),
         norms=_norms(program, placement),
         unpadded=_unpadded(program, placement, layout),
@@ -139,12 +140,11 @@ def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
         if key is None:
             continue
         if op_name(node) == "batch_norm":
-            fused = placement.norms.get(key)
             found[key] = Norm(
                 eps=_number(_setting(node, "eps")),
                 momentum=_number(_setting(node, "momentum")),
                 training=bool(_setting(node, "training")),
-                factor_eps=fused.eps if fused else None,
+                factor_eps=placement.factor_eps.get(key),
             )
         module = called_module(node) if node.op == "call_module" else None
         inner = _batch_norm(module)

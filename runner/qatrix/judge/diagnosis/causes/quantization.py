@@ -26,7 +26,7 @@ def not_fused(facts: Facts) -> Iterator[Found]:
                 continue
             told.update((key, *(site.key for site in chain)))
             names = [facts.name(key), *(site.name for site in chain)]
-            node = sight.labels[sight.placement.quantized[key].node.name]
+            node = sight.labels[sight.placement.quantized[key].node]
             scaled = "momentum" in chain[0].facts
             yield found(
                 "not_fused",
