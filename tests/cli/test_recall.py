@@ -243,3 +243,12 @@ def test_a_cache_that_cannot_be_made_costs_no_run(project: Project) -> None:
     assert project.run("run").code == 0
     assert ran_again(project) == sorted(FIRST + SECOND)
     assert str(NOW.year) in results(Path(project.path / "reports/latest"))["run"]["started"]
+
+
+def test_what_other_machines_computed_is_neither_kept_nor_taken_over(project: Project) -> None:
+    project.remembers = True
+    cluster = ("--engine", "ray", "--address", "ray.example:6379")
+    assert project.run("run", *cluster).code == 0
+    assert ran_again(project, *cluster) == sorted(FIRST + SECOND)
+    assert ran_again(project) == sorted(FIRST + SECOND)
+    assert ran_again(project, *cluster) == sorted(FIRST + SECOND)

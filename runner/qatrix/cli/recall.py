@@ -25,11 +25,13 @@ class Recall:
         self._tools = tools
         self._cache = cache
         self._fresh = fresh
+        # Other machines' devices and files are not in this one's fingerprint.
+        self._knows_where = options.address is None
         self._place = tools.fingerprint()
         # A run that asks for the plain path must not be given what the short one found, nor less than it asks for.
         self._prefix = f"{self._place} pattern_cache={options.pattern_cache} diagnose={options.diagnose}"
         self._keys: dict[str, str] = {}
-        self._known = None if fresh else cache.environment(self._place)
+        self._known = cache.environment(self._place)
 
     @property
     def knows_environment(self) -> bool:
@@ -47,7 +49,7 @@ class Recall:
         """The records, by case id, of the cases that have not changed since an earlier run."""
         from qatrix.declare.digest import case_digests
 
-        by_id = {case.case_id: case for case in cases if _is_watched(case)}
+        by_id = {case.case_id: case for case in cases if self._knows_where and _is_watched(case)}
         self._keys = {
             case_id: hashlib.sha256(f"{self._prefix} {digest}".encode()).hexdigest()
             for case_id, digest in case_digests(by_id.values()).items()
