@@ -152,7 +152,8 @@ class Cause:
     "by_design" (both do as they are documented), "defect" (a pipeline does not compute what
     the float model says) or "unexplained". `pipeline` is the one that departs from the float
     model, or that does more, None where that cannot be told. `explains_first` is True where
-    it is found at the first divergence.
+    it changes the value that is the first to differ, `explains_at` names all points for whose
+    first divergence that holds.
     """
 
     name: str
@@ -162,6 +163,7 @@ class Cause:
     layer: str | None = None
     evidence: tuple[str, ...] = ()
     explains_first: bool = False
+    explains_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -84,7 +84,7 @@ class _Comparing:
     def rows(self, site: Site) -> list[LayerRow]:
         inputs_agree = all(self.agreed.get(key, True) for key in site.inputs)
         rows = [self._computed(site, inputs_agree=inputs_agree)]
-        rows.append(self._quantized(site, rows[0]))
+        rows.append(self._quantized(site, rows[0], inputs_agree=inputs_agree))
         found = [row for row in rows if row is not None]
         self.agreed[site.key] = _passes_agreeing(site, found, inputs_agree=inputs_agree)
         return found
@@ -93,14 +93,15 @@ class _Comparing:
         one, other = self.left.computed(site.key), self.right.computed(site.key)
         return self._row(site, "computed", one, other, inputs_agree=inputs_agree)
 
-    def _quantized(self, site: Site, computed: LayerRow | None) -> LayerRow | None:
+    def _quantized(self, site: Site, computed: LayerRow | None, *, inputs_agree: bool) -> LayerRow | None:
         key = site.key
         by_left, by_right = self.left.quantizes(key), self.right.quantizes(key)
         if not by_left and not by_right:
             return None
         one = self.left.quantized(key) if by_left else self.left.computed(key)
         other = self.right.quantized(key) if by_right else self.right.computed(key)
-        agree = computed is None or computed.status in {"exact", "close"}
+        known = computed is not None and computed.max_abs is not None
+        agree = computed.status in {"exact", "close"} if computed is not None and known else inputs_agree
         row = self._row(site, "quantized", one, other, inputs_agree=agree)
         if row is None or (by_left and by_right) or row.status not in {"exact", "close", "diverged"}:
             return row
@@ -183,15 +184,13 @@ def _passes_agreeing(site: Site, rows: list[LayerRow], *, inputs_agree: bool) ->
     program quantizes still agrees: that quantization belongs to the layer that asks for it.
     """
     known = {row.value: row for row in rows}
-    last = known.get("quantized", known.get("computed"))
-    if last is None:
-        return inputs_agree
     computed = known.get("computed")
-    if last.value == "computed" and last.status in {"left_only", "right_only"}:
+    last = known.get("quantized", computed)
+    if last is None or (last.max_abs is None and last.status in {"left_only", "right_only"}):
         return inputs_agree
-    if last.value == "quantized" and last.status in {"left_only", "right_only"}:
-        if last.max_abs is None or (site.kind == "input" and computed is not None):
-            return computed is None or computed.status in {"exact", "close"}
+    if last.status in {"left_only", "right_only"}:
+        if site.kind == "input" and computed is not None:
+            return computed.status in {"exact", "close"}
         return last.mismatched == 0
     return last.status in {"exact", "close"}
 
@@ -266,8 +265,3 @@ def _sentence(row: LayerRow, at: str, names: tuple[str, str]) -> str:
     what = "the values after quantization" if row.value == "quantized" else "its values"
     agreeing = "the values before agree" if row.value == "quantized" else "its inputs agree"
     return f"{where}: {agreeing}, {what} of {names[0]} and {names[1]} {apart}{steps}."
-
-
-def by_layer(rows: tuple[LayerRow, ...]) -> Mapping[tuple[str, str], LayerRow]:
-    """The rows by layer and value."""
-    return {(row.layer, row.value): row for row in rows}

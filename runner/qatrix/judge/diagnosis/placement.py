@@ -26,12 +26,17 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantizing:
-    """A node, by name, that quantizes, fakes it or observes for it; `tensor` is a site's name, or "conv.weight"."""
+    """A node, by name, that quantizes, fakes it or observes for it; `tensor` is a site's name, or "conv.weight".
+
+    `passed_on` is the node that has the values which other layers read: the node itself, or
+    the one that dequantizes its integers; None where nothing does.
+    """
 
     tensor: str
     site: str | None
     node: str
     kind: Literal["fake_quantize", "observer", "quantize", "dequantize"]
+    passed_on: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +61,9 @@ class Placement:
 
     def probes(self) -> frozenset[Probe]:
         """All values that are worth recording."""
-        quantized = {Probe(node=item.node) for item in self.quantized.values() if item.kind != "observer"}
-        return frozenset({*self.computed.values(), *quantized})
+        quantized = [item for item in self.quantized.values() if item.kind != "observer"]
+        nodes = {node for item in quantized for node in (item.node, item.passed_on) if node is not None}
+        return frozenset({*self.computed.values(), *(Probe(node=node) for node in nodes)})
 
 
 def place(layout: Layout, program: fx.GraphModule) -> Placement:
@@ -204,11 +210,17 @@ class _Placing:
             site = sites.get(source)
             if site is not None:
                 self.owner[node] = site
-                yield Quantizing(tensor=self.layout.sites[site].name, site=site, node=node.name, kind=kind)
+                yield Quantizing(
+                    tensor=self.layout.sites[site].name,
+                    site=site,
+                    node=node.name,
+                    kind=kind,
+                    passed_on=_passed_on(node),
+                )
                 continue
             tensor = self._operand_name(node)
             if tensor is not None:
-                yield Quantizing(tensor=tensor, site=None, node=node.name, kind=kind)
+                yield Quantizing(tensor=tensor, site=None, node=node.name, kind=kind, passed_on=_passed_on(node))
 
     def _operand_name(self, node: fx.Node) -> str | None:
         """What a quantized parameter, or a value inside a layer, is to the layer that reads it: "conv.weight"."""
@@ -230,6 +242,12 @@ def quantizes(node: fx.Node) -> bool:
         module = called_module(node)
         return module is not None and is_observing(module)
     return op_name(node).startswith(("quantize_per", "dequantize"))
+
+
+def _passed_on(node: fx.Node) -> str | None:
+    if not op_name(node).startswith("quantize_per"):
+        return node.name
+    return next((user.name for user in node.users if op_name(user).startswith("dequantize")), None)
 
 
 def _kind(node: fx.Node) -> Literal["fake_quantize", "observer", "quantize", "dequantize"] | None:

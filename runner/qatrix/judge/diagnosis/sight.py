@@ -69,14 +69,11 @@ class Sight:
         return item is not None and item.kind != "observer"
 
     def quantized(self, key: str) -> object:
-        """A site's value after quantization, None where it is not quantized or the scale is not known."""
+        """A site's value after quantization, as other layers read it; None where it is not quantized."""
         item = self.placement.quantized.get(key)
-        if item is None or item.kind == "observer":
+        if item is None or item.kind == "observer" or item.passed_on is None:
             return None
-        value = self.values.get(Probe(node=item.node))
-        if item.kind == "fake_quantize":
-            return value
-        return _dequantized(value, self.tensors.get(item.tensor))
+        return self.values.get(Probe(node=item.passed_on))
 
     def codes(self, key: str) -> Tensor | None:
         """A site's integers, None where the program does not quantize it in integers."""
@@ -112,24 +109,6 @@ def examine(
         labels={node.name: _label(node) for node in program.graph.nodes},
         lines=tuple(_line(node, placement, layout) for node in program.graph.nodes),
     )
-
-
-def as_dequantized(codes: Tensor, measured: Measured) -> Tensor | None:
-    """Integers as the values they stand for, as quantized_decomposed computes them, in float32."""
-    if measured.scale is None or measured.zero_point is None:
-        return None
-    scale, zero_point = measured.scale.to(torch.float32), measured.zero_point
-    if scale.numel() > 1:
-        shape = [1] * codes.dim()
-        shape[measured.parameters.ch_axis or 0] = -1
-        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
-    return (codes.to(torch.float32) - zero_point) * scale
-
-
-def _dequantized(codes: object, measured: Measured | None) -> object:
-    if not isinstance(codes, Tensor) or measured is None:
-        return None
-    return as_dequantized(codes, measured)
 
 
 def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from qatrix.diagnoses import Cause, Divergence
 from qatrix.judge.diagnosis.causes import layers, norms, quantization
-from qatrix.judge.diagnosis.causes.facts import Facts, Recogniser
+from qatrix.judge.diagnosis.causes.facts import Facts, Found, Recogniser
 
 __all__ = ["RECOGNISERS", "Facts", "find_causes"]
 
@@ -28,16 +28,22 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
 def find_causes(facts: Facts) -> tuple[Cause, ...]:
     """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
 
-    Empty where the programs do not differ. A cause is never guessed: one that does not reach
+    Empty where the programs do not differ. A cause is never guessed: one that does not change
     the value that is the first to differ does not explain it, however likely it looks.
     """
     if facts.first is None:
         return ()
-    found = [item for recogniser in RECOGNISERS for item in recogniser(facts)]
-    causes = [replace(item.cause, explains_first=item.explains(facts.first)) for item in found]
+    causes = [_placed(item, facts) for recogniser in RECOGNISERS for item in recogniser(facts)]
     if not any(cause.explains_first for cause in causes):
         causes.append(_unexplained(facts.first))
-    return tuple(sorted(causes, key=lambda cause: not cause.explains_first))
+    return tuple(sorted(causes, key=lambda cause: (not cause.explains_first, not cause.explains_at)))
+
+
+def _placed(item: Found, facts: Facts) -> Cause:
+    """A cause, with the points whose first divergence it explains."""
+    points = [point for point in facts.points.values() if point.first is not None and item.explains(point.first)]
+    first = facts.first is not None and item.explains(facts.first)
+    return replace(item.cause, explains_first=first, explains_at=tuple(point.at for point in points))
 
 
 def _unexplained(first: Divergence) -> Cause:
@@ -48,4 +54,5 @@ def _unexplained(first: Divergence) -> Cause:
         layer=first.layer,
         evidence=(first.sentence,),
         explains_first=True,
+        explains_at=(first.at,),
     )

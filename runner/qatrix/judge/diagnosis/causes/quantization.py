@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import torch
+
 from qatrix.diagnoses import ParameterRow
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, found
 from qatrix.judge.diagnosis.layout import Layout, Site
@@ -147,7 +149,7 @@ def shared_parameters(facts: Facts) -> Iterator[Found]:
     for at, sight, other in facts.views():
         for site in facts.layout.sites.values():
             owners = [key for key in site.inputs if _shares(sight, key, site.key)]
-            if not owners or any(_shares(other, key, site.key) for key in site.inputs) or site.key in told:
+            if not owners or site.key in told or any(_alike(other, key, site.key) for key in site.inputs):
                 continue
             told.add(site.key)
             source, name = facts.name(owners[0]), site.name
@@ -168,11 +170,23 @@ def shared_parameters(facts: Facts) -> Iterator[Found]:
 
 def _shares(sight: Sight, source: str, key: str) -> bool:
     """Whether one observer serves both."""
-    one, other = sight.placement.quantized.get(source), sight.placement.quantized.get(key)
-    if one is None or other is None:
-        return False
-    first, second = sight.tensors.get(one.tensor), sight.tensors.get(other.tensor)
+    first, second = sight.tensors.get(_tensor(sight, source)), sight.tensors.get(_tensor(sight, key))
     return first is not None and second is not None and first.shared is not None and first.shared == second.shared
+
+
+def _alike(sight: Sight, source: str, key: str) -> bool:
+    """Whether one observer serves both, or two have come to the same parameters."""
+    first, second = sight.tensors.get(_tensor(sight, source)), sight.tensors.get(_tensor(sight, key))
+    if first is None or second is None or first.scale is None or second.scale is None:
+        return False
+    if first.zero_point is None or second.zero_point is None:
+        return False
+    return torch.equal(first.scale, second.scale) and torch.equal(first.zero_point, second.zero_point)
+
+
+def _tensor(sight: Sight, key: str) -> str:
+    item = sight.placement.quantized.get(key)
+    return item.tensor if item is not None else ""
 
 
 def _parameters(sight: Sight, name: str) -> str:
