@@ -81,3 +81,25 @@ def test_a_run_killed_at_ten_random_moments_and_resumed_equals_an_uninterrupted_
             time.sleep(0.05)
         assert group_is_gone(killed.pid), "a killed driver leaves its workers behind"
     assert interrupted >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("workers")
+def test_a_case_that_hangs_does_not_outlive_a_driver_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "matrix").mkdir()
+    (tmp_path / "matrix/kills.yaml").write_text(MATRIX.replace("linear", "hang").format(sizes=[1, 2]))
+    killed = driver(tmp_path, "--out", "hanging")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(processes_of(killed.pid)) < 4:
+        time.sleep(0.1)
+    assert len(processes_of(killed.pid)) >= 4, "the driver, the process that forks, and two workers"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    while not group_is_gone(killed.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert group_is_gone(killed.pid)
+
+
+def processes_of(group: int) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pgid=,pid="], capture_output=True, text=True, check=True).stdout
+    return [pid for pgid, pid in (line.split() for line in listed.splitlines()) if int(pgid) == group]

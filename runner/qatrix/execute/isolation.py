@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ def enter(folder: str, memory_limit: int | None) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
+    threading.Thread(target=_leave_with_driver, daemon=True).start()
     if memory_limit is not None:
         threading.Thread(target=_watch_memory, args=(memory_limit,), daemon=True).start()
 
@@ -61,6 +63,14 @@ def output_tail(folder: str, pid: int) -> str | None:
             return file.read().decode(errors="replace").strip() or None
     except OSError:
         return None
+
+
+def _leave_with_driver() -> None:
+    """End this process when the driver is gone: a case that hangs must not outlive a driver that was killed."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
 
 
 def _watch_memory(limit: int) -> None:

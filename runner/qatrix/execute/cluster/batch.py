@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import os
 import platform
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 from typing import Final
 
 from qatrix import __version__
@@ -98,26 +95,12 @@ class _OnNode:
     accelerators: Mapping[str, str | None]
 
     def __call__(self, case: Case) -> Record:
-        _leave_with_parent()
         for name, value in self.accelerators.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
         return (self.run or workers.worker_ready(self.options))(case)
-
-
-@functools.cache
-def _leave_with_parent() -> None:
-    """End this process when the Ray task's does: a node that is lost must not leave a case that hangs behind."""
-    parent = parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager
