@@ -13,7 +13,8 @@ from qatrix.declare.spec import Case
 from qatrix.errors import EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
 from qatrix.outcomes import Environment, Record
-from support.project import ENVIRONMENT, Project, ended_with, exact
+from support.project import ENVIRONMENT, FakeExecution, Project, ended_with, exact
+from support.records import make_comparison
 
 REPORTS = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md", "run.sqlite"}
 
@@ -370,3 +371,19 @@ def test_an_address_without_the_engine_that_takes_it_is_refused(project: Project
 
     assert (ended.code, project.execution.ran) == (2, [])
     assert ended.err == "error: --address: it names a Ray cluster; give --engine ray, too\n"
+
+
+def test_a_tolerance_that_was_loosened_since_the_run_before_is_told(project: Project) -> None:
+    def close(case: Case) -> Record:
+        gap = make_comparison(status="close", rtol=case.tolerance.rtol, atol=case.tolerance.atol, tolerance_used=0.3)
+        return replace(exact(case), verdict="close", comparisons=(gap,))
+
+    project.execution = FakeExecution(records=close)
+    assert "loosened" not in project.run("run").err
+    declared = "tolerances: {wide: {rtol: 0.5, atol: 0.5}}\n"
+    small = (project.path / "matrix/small.yaml").read_text().replace("second: {axes", "second: {tolerance: wide, axes")
+    project.write({"matrix/small.yaml": declared + small})
+    ended = project.run("run")
+
+    assert "warning: 2 tolerances were loosened since run 20261123-120000: second/linear/" in ended.err
+    assert "2 tolerances were loosened" in (project.path / "reports/latest/summary.md").read_text()

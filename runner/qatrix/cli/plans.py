@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qatrix.declare.expected import ExpectationTable
     from qatrix.declare.selection import Selected
     from qatrix.declare.spec import Case, Matrix
+    from qatrix.report.ledger import Ledger
 
 STORE: Final = "run.sqlite"
 LATEST: Final = "latest"
@@ -23,12 +24,16 @@ LATEST: Final = "latest"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The cases that are to be run now, and the run that they belong to, whose store is open to them."""
+    """The cases that are to be run now, and the run that they belong to, whose store is open to them.
+
+    `before` are the tolerances of the run before it.
+    """
 
     cases: tuple[Case, ...]
     expectations: ExpectationTable
     run: Run
     folder: Path
+    before: Ledger | None = None
 
 
 def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
@@ -38,7 +43,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     from qatrix.report.store import Store
 
     started = tools.now()
-    durations = _durations(out)
+    durations, before = _run_before(out)
     folder = new_folder(out, f"{started:%Y%m%d-%H%M%S}")
     table = ExpectationTable(matrix.expectations, environment.packages)
     run = Run(
@@ -58,7 +63,8 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
     point_latest(out, folder)
-    return Plan(cases=longest_first(selected.cases, durations), expectations=table, run=run, folder=folder)
+    cases = longest_first(selected.cases, durations)
+    return Plan(cases=cases, expectations=table, run=run, folder=folder, before=before)
 
 
 def resumed_plan(matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
@@ -88,15 +94,15 @@ def resumed_plan(matrix: Matrix, selected: Selected, out: Path, environment: Env
     )
 
 
-def _durations(out: Path) -> dict[str, float]:
-    """How long each case of the newest run took, in seconds; empty where there is none that can be read."""
+def _run_before(out: Path) -> tuple[dict[str, float], Ledger | None]:
+    """How long each case of the newest run took, in seconds, and its tolerances; nothing where none can be read."""
     from qatrix.report.store import Store
 
     try:
         with Store.open(_latest_folder(out) / STORE) as store:
-            return store.seconds()
+            return store.seconds(), store.ledger()
     except QatrixError:
-        return {}
+        return {}, None
 
 
 def _refuse(folder: Path, reason: str) -> None:

@@ -134,10 +134,13 @@ def run(
 
 def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
     """End the run in its store. Every declared case must have ended in exactly one verdict."""
+    from qatrix.report.ledger import ledger_warnings
     from qatrix.report.store import Store
 
     with Store.open(plan.folder / STORE) as store:
-        store.end(replace(plan.run, seconds=plan.run.seconds + seconds, finished=finished))
+        changes = () if plan.before is None else ledger_warnings(plan.before, store.ledger())
+        warnings = (*plan.run.warnings, *changes)
+        store.end(replace(plan.run, seconds=plan.run.seconds + seconds, finished=finished, warnings=warnings))
         ended, unfinished = len(store.seconds()), len(store.unfinished())
     if ended + unfinished != plan.run.declared or (finished and unfinished):
         msg = f"{plan.run.declared} cases were declared, but {ended} ended and {unfinished} did not"

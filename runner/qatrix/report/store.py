@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Final
 from qatrix.errors import OutputError, StoreError
 from qatrix.outcomes import Record, Run
 from qatrix.report import codec
+from qatrix.report.ledger import Ledger, Line
 
 # History, newest first. A store of another version is refused, never guessed at.
 # 1: the tables run and cases.
@@ -167,6 +169,17 @@ class Store:
         """How long each finished case took, by its id."""
         rows = self._read("SELECT case_id, seconds FROM cases WHERE state = 'finished'")
         return {str(case_id): float(str(seconds)) for case_id, seconds in rows}
+
+    def ledger(self) -> Ledger:
+        """The tolerances of all finished comparisons and how much of each is used."""
+        rows = self._read("SELECT case_id, json_extract(record, '$.comparisons') FROM cases WHERE state = 'finished'")
+        lines = {}
+        for case_id, text in rows:
+            for item in json.loads(str(text)):
+                name = f"{case_id} after {item['at']}"
+                used = item.get("tolerance_used")
+                lines[name] = Line(rtol=item["rtol"], atol=item["atol"], used=None if used is None else float(used))
+        return Ledger(run_id=self.run().id, lines=lines)
 
     def ordinals(self) -> dict[str, int]:
         """The place of every planned case, by its id, in planned order."""

@@ -79,7 +79,7 @@ def _row(record: Record, *, several_pairs: bool) -> dict[str, Cell]:
 def _comparison_cells(comparison: Comparison, *, several_pairs: bool) -> dict[str, Cell]:
     pair = f"{comparison.left}_{comparison.right}_" if several_pairs else ""
     prefix = f"{comparison.at}_{pair}"
-    facts = ("status", "max_abs", "max_rel", "max_steps", "mismatched", "total", "rtol", "atol")
+    facts = ("status", "max_abs", "max_rel", "max_steps", "mismatched", "total", "tolerance_used", "rtol", "atol")
     return {f"{prefix}{fact}": getattr(comparison, fact) for fact in facts}
 
 
