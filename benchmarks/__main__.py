@@ -16,6 +16,7 @@ BENCHMARKS: Final = (
     Benchmark(name="case", measure=cases.cached_against_plain),
     Benchmark(name="all-rows", measure=runs.all_rows, slow=True),
     Benchmark(name="workers", measure=runs.workers),
+    Benchmark(name="diagnosis", measure=cases.diagnosis),
     Benchmark(name="overhead", measure=cases.overhead),
     Benchmark(name="scheduler", measure=cases.scheduler),
     Benchmark(name="disk-cache", measure=runs.disk_cache),

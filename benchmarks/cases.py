@@ -14,6 +14,7 @@ from benchmarks.waiting import WAIT_SECONDS, waiting
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case
+from qatrix.execute.diagnosing import diagnose
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import execute, torch_ready
 from qatrix.outcomes import Environment, Record, Run
@@ -24,6 +25,7 @@ T = TypeVar("T")
 NOWHERE: Final = Environment(python="", platform="", processor="", packages={}, devices={}, threads=1)
 CONV_BN: Final = "conv_bn_fusion/conv_bn/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu"
 TWIN: Final = "conv_bn_fusion/conv_bn/dim=2,quantizer=xnnpack_int8_per_tensor_qat,device=cpu"
+_RESNET18: Final = "resnet18/resnet18/quantizer=xnnpack_int8_per_channel_qat,device=cpu"
 _REPEATS: Final = 5
 _SHORT_CASES: Final = 500
 
@@ -65,6 +67,23 @@ def scheduler() -> Iterator[Row]:
         what=f"scheduler, per case of {WAIT_SECONDS * 1000:.0f} ms on two workers",
         figure=f"{seconds(beyond)} beyond the case's own time",
         how=f"{_SHORT_CASES} cases that sleep, from the first record to the last",
+    )
+
+
+def diagnosis() -> Iterator[Row]:
+    """What it costs to find out where two pipelines part, on a whole model, against running the case."""
+    (case,) = shipped(_RESNET18)
+    with torch_ready(Execution(diagnose="never")) as run:
+        run(case)
+        own, _ = _fastest(2, lambda: run(case))
+        further, found = _fastest(2, lambda: diagnose(case))
+    yield Row(
+        what="diagnosis of resnet18 against the case's own warm time",
+        figure=f"{further / own:.3g} times ({seconds(further)}, {seconds(own)}),"
+        f" {sum(len(point.layers) for point in found.points)} values compared; exact cases are not diagnosed",
+        reach="at most 5 times",
+        reached=further / own <= 5 and bool(found.points),  # noqa: PLR2004 - the reach
+        how=f"{_RESNET18}: the least of 2 each",
     )
 
 

@@ -42,10 +42,11 @@ def run_case(
     """
     started = time.perf_counter()
     known = PIPELINES if pipelines is None else pipelines
+    captures = captures or Captures()
     try:
-        record = _run(case, known, captures or Captures())
+        record = _run(case, known, captures)
         if _is_worth_a_diagnosis(record, diagnose):
-            record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known))
+            record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         record = _record(case, facts=_Facts(), error=report_error(error))
     return replace(record, seconds=time.perf_counter() - started)

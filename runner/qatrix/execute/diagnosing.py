@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import Case
 from qatrix.diagnoses import Diagnosis, PointDiagnosis
+from qatrix.execute.captures import Captures
 from qatrix.execute.recording import Recorded, Store, record, tensor_nodes
 from qatrix.execute.stages import forward, run_stages, set_training
 from qatrix.judge.diagnosis import (
@@ -33,19 +34,23 @@ POINTS = ("prepare", "convert")
 
 
 def diagnose(
-    case: Case, *, pipelines: Mapping[str, Pipeline] | None = None, names: tuple[str, str] | None = None
+    case: Case,
+    *,
+    pipelines: Mapping[str, Pipeline] | None = None,
+    names: tuple[str, str] | None = None,
+    captures: Captures | None = None,
 ) -> Diagnosis:
     """Why two pipelines differ on a case; runs the case through both once more. Never raises.
 
-    `names` are the two pipelines to compare, the first two of the case unless told otherwise.
-    What could not be found out is in the notes.
+    `names` are the two pipelines to compare, the first two of the case unless told otherwise;
+    `captures` holds those of the case. What could not be found out is in the notes.
     """
     started = time.perf_counter()
     known = PIPELINES if pipelines is None else pipelines
     left, right = names or _first_two(case, known)
     store = Store()
     try:
-        found = _diagnose(case, known, (left, right), store)
+        found = _diagnose(case, known, (left, right), store, captures or Captures())
     except Exception as error:  # noqa: BLE001 - a diagnosis that fails must not end the case that it is about
         found = Diagnosis(left=left, right=right, notes=(f"no diagnosis: {type(error).__name__}: {error}",))
     finally:
@@ -58,7 +63,9 @@ def _first_two(case: Case, known: Mapping[str, Pipeline]) -> tuple[str, str]:
     return left, right
 
 
-def _diagnose(case: Case, known: Mapping[str, Pipeline], names: tuple[str, str], store: Store) -> Diagnosis:
+def _diagnose(
+    case: Case, known: Mapping[str, Pipeline], names: tuple[str, str], store: Store, captures: Captures
+) -> Diagnosis:
     missing = [name for name in names if name not in known]
     if missing:
         return Diagnosis(left=names[0], right=names[1], notes=("there are no two pipelines to compare",))
@@ -68,7 +75,7 @@ def _diagnose(case: Case, known: Mapping[str, Pipeline], names: tuple[str, str],
     seen: dict[str, dict[str, Sight]] = {}
     for name in names:
         witness = _Witness(name, reference.layout, store)
-        outcome = run_stages(case, name, known[name], inputs, witness.observe, run=witness.run)
+        outcome = run_stages(case, name, known[name], inputs, witness.observe, captures=captures, run=witness.run)
         seen[name] = witness.sights
         notes += witness.notes
         if outcome.status != "ok":

@@ -1,0 +1,53 @@
+"""What a record says of a case whose pipelines differ, and what is not asked is not found out."""
+
+from __future__ import annotations
+
+import pytest
+
+from qatrix.execute.case import run_case
+from qatrix.execute.options import Diagnose
+from support.cases import shipped_cases
+from support.results import without_times
+
+pytestmark = pytest.mark.torch
+
+# FX has no QAT module for it, and PT2E leaves it in float.
+UNQUANTIZED = "conv_transpose_numerics/conv/*dim=1*per_channel*"
+EXACT = "conv_no_bias/conv/*dim=1*per_channel*"
+
+
+def test_a_case_that_differs_says_where_in_its_summary() -> None:
+    (case,) = shipped_cases(UNQUANTIZED)
+    record = run_case(case)
+
+    assert record.diagnosis is not None
+    assert record.diagnosis.first is not None
+    assert record.summary.endswith("; first at conv after prepare: pt2e leaves conv, ConvTranspose1d, in float where fx quantizes it")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("glob", "wanted", "found"),
+    [
+        pytest.param(EXACT, "differences", False, id="exact"),
+        pytest.param(EXACT, "all", True, id="exact, on request"),
+        pytest.param(UNQUANTIZED, "never", False, id="different, not wanted"),
+    ],
+)
+def test_a_diagnosis_is_made_where_it_is_wanted(glob: str, wanted: Diagnose, found: bool) -> None:
+    (case,) = shipped_cases(glob)
+
+    assert (run_case(case, diagnose=wanted).diagnosis is not None) == found
+
+
+def test_a_diagnosis_changes_nothing_else_about_a_record() -> None:
+    (case,) = shipped_cases(EXACT)
+    plain, diagnosed = (without_times(run_case(case, diagnose=wanted)) for wanted in ("never", "all"))
+
+    assert diagnosed.diagnosis is not None
+    assert diagnosed.diagnosis.first is None
+    assert (plain.verdict, plain.comparisons, plain.checks) == (
+        diagnosed.verdict,
+        diagnosed.comparisons,
+        diagnosed.checks,
+    )
+    assert plain.summary == diagnosed.summary
