@@ -110,8 +110,8 @@ def run(
         address=address,
     )
     with recalling(tools, options, fresh=fresh) as recall:
-        if not recall.knows_environment:
-            # Torch is imported there while it is imported here.
+        if fresh or not recall.knows_environment:
+            # Torch is imported there while this process does something else.
             tools.warm_up(options)
         # Before a folder is made: an environment without torch must not leave an empty one.
         environment = recall.environment()
