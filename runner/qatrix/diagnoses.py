@@ -22,9 +22,10 @@ class LayerRow:
 
     `layer` is the path of a module ("layer1.0.conv1"), the path of a function's module and its
     name ("layer1.0.add"), or the name of an input, with "@2" for the second call; `op` what the
-    float model does there. `covers` are earlier layers that a program computes as one with it. `value` says whether this is what the layer
-    computed, or what is passed on after quantization: there the side that does not quantize
-    passes on what it computed. `left_node` and `right_node` name the op and the node of each graph.
+    float model does there. `covers` are earlier layers that a program computes as one with it.
+    `value` says whether this is what the layer computed, or what is passed on after
+    quantization: there the side that does not quantize passes on what it computed.
+    `left_node` and `right_node` name the op and the node of each graph.
     `inputs_agree` is whether everything that the layer reads is equal in both within
     tolerance. The SQNRs are against the float model in the same state, in decibels, infinite
     where there is no noise; `nearer` is the name of the pipeline that is nearer to the float
@@ -126,9 +127,9 @@ class CodeRow:
 
     The `different` elements are split by what makes their codes differ, each counted once:
     `from_inputs` where the values that are quantized differ beyond tolerance, and also where
-    they are not known but every parameter is equal; of the others `from_clamping` where one side alone is at an
-    end of its range, `from_parameters` where scale or zero point differ, `from_ties` where the
-    value lies on the border of two codes, and `unexplained`.
+    they are not known but every parameter is equal; of the others `from_clamping` where one
+    side alone is at an end of its range, `from_parameters` where scale or zero point differ,
+    `from_ties` where the value lies on the border of two codes, and `unexplained`.
     """
 
     tensor: str

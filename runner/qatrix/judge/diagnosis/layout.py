@@ -19,7 +19,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "truediv": "div",
     "true_divide": "div",
     "imatmul": "matmul",
-    "_unsafe_view": "view",
+    "unsafe_view": "view",
     "upsample_nearest2d": "interpolate",
     "concat": "cat",
     "hardtanh": "relu6",

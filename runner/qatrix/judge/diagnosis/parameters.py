@@ -32,6 +32,8 @@ class Measured:
     site: str | None
     codes: Tensor | None = None
     shared: int | None = None
+    faked: bool = False
+    deferred: bool = False
 
 
 def measure(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Measured]:
@@ -115,7 +117,14 @@ def _of_observer(module: nn.Module, node: str, site: str | None) -> Measured:
         eps=_float(_either(module, settings, "eps")),
         **_summary(scale, zero_point),
     )
-    return Measured(parameters=parameters, scale=scale, zero_point=zero_point, site=site, shared=id(module))
+    return Measured(
+        parameters=parameters,
+        scale=scale,
+        zero_point=zero_point,
+        site=site,
+        shared=id(module),
+        faked=module_name(module) == "fake_quantize",
+    )
 
 
 def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
@@ -127,7 +136,9 @@ def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
         if hasattr(part, "weight_scale") and hasattr(part, "weight_zero_point"):
             return _of_reference(part, node)
         qconfig = getattr(part, "qconfig", None)
-        if qconfig is not None and isinstance(getattr(part, "weight", None), Tensor):
+        weight = getattr(part, "weight", None)
+        # The weight of a batch norm has one dimension and is never quantized.
+        if qconfig is not None and isinstance(weight, Tensor) and weight.dim() > 1:
             observer = qconfig.weight()
             if isinstance(observer, nn.Module) and module_name(observer) in {"fake_quantize", "observer"}:
                 return _unobserved(_of_observer(observer, f"{type(observer).__name__} of {node.target}", None))
@@ -138,7 +149,11 @@ def _unobserved(measured: Measured) -> Measured:
     """The same without scales: this observer sees the weight only when the program is converted."""
     known = {name: getattr(measured.parameters, name) for name in _SPECIFICATION}
     return Measured(
-        parameters=Parameters(node=measured.parameters.node, **known), scale=None, zero_point=None, site=None
+        parameters=Parameters(node=measured.parameters.node, **known),
+        scale=None,
+        zero_point=None,
+        site=None,
+        deferred=True,
     )
 
 
@@ -251,6 +266,9 @@ def _specification(left: Parameters, right: Parameters) -> Iterator[str]:
     """The settings that both programs know and that differ."""
     for name in _SPECIFICATION:
         one, other = getattr(left, name), getattr(right, name)
+        if name == "qscheme" and one and other and None in (left.type, right.type):
+            # An op tells only whether it is per tensor or per channel.
+            one, other = one[: len("per_tensor")], other[: len("per_tensor")]
         if one is not None and other is not None and one != other:
             yield name
 

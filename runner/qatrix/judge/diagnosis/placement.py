@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 from torch import fx, nn
 
 from qatrix.judge.diagnosis.exported import FusedNorm, claims, fused_norms, is_exported
 from qatrix.judge.diagnosis.layout import Layout, Site
-from qatrix.judge.graphs.ops import called_module, is_observing, op_name
-
-_ARGUMENTS: Final = ("input", "weight", "bias")
+from qatrix.judge.diagnosis.quantizing import (
+    Kind,
+    finds_range,
+    operand_name,
+    passed_on,
+    past_quantizing,
+    quantizes,
+    quantizing_kind,
+    readers,
+    rounds,
+)
+from qatrix.judge.graphs.ops import called_module, op_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +38,16 @@ class Quantizing:
     """A node, by name, that quantizes, fakes it or observes for it; `tensor` is a site's name, or "conv.weight".
 
     `passed_on` is the node that has the values which other layers read: the node itself, or
-    the one that dequantizes its integers; None where nothing does.
+    the one that dequantizes its integers; None where nothing does. `rounds` counts how often
+    the tensor is quantized in a row up to here.
     """
 
     tensor: str
     site: str | None
     node: str
-    kind: Literal["fake_quantize", "observer", "quantize", "dequantize"]
+    kind: Kind
     passed_on: str | None
+    rounds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +114,8 @@ class _Placing:
         quantizing = tuple(self._quantizing())
         quantized: dict[str, Quantizing] = {}
         for item in quantizing:
-            if item.site is not None:
-                quantized.setdefault(item.site, item)
+            if item.site is not None and (item.site not in quantized or quantized[item.site].kind == "observer"):
+                quantized[item.site] = item
         inner = {node for norm in norms for node in norm.inner}
         return Placement(
             computed=self.probes,
@@ -113,7 +124,9 @@ class _Placing:
             fused=self.fused,
             owner={node.name: key for node, key in self.owner.items()},
             factor_eps=factor_eps,
-            unclaimed=tuple(node.name for node in nodes if node not in self.owner and node not in inner),
+            unclaimed=tuple(
+                node.name for node in nodes if node not in self.owner and node not in inner and not finds_range(node)
+            ),
         )
 
     def _claim_inputs(self) -> None:
@@ -137,7 +150,7 @@ class _Placing:
         for node in nodes:
             if node in self.owner or node in inner:
                 continue
-            origins = [_past_quantizing(source) for source in node.all_input_nodes]
+            origins = [past_quantizing(source) for source in node.all_input_nodes]
             sources = {self.owner.get(operands.get(origin, origin)) for origin in origins} - {None}
             for site in self.layout.sites.values():
                 if site.key not in taken and set(site.inputs) == sources and _kin(site.op) == _kin(op_name(node)):
@@ -203,73 +216,27 @@ class _Placing:
     def _quantizing(self) -> Iterator[Quantizing]:
         sites = {node: key for key, node in self.bearers.items() if key in self.probes}
         for node in self.program.graph.nodes:
-            kind = _kind(node)
+            kind = quantizing_kind(node)
             if kind is None:
                 continue
-            source = _past_quantizing(node)
+            source = past_quantizing(node)
             site = sites.get(source)
             if site is not None:
                 self.owner[node] = site
-                yield Quantizing(
-                    tensor=self.layout.sites[site].name,
-                    site=site,
-                    node=node.name,
-                    kind=kind,
-                    passed_on=_passed_on(node),
-                )
+                yield _seen(self.layout.sites[site].name, site, node, kind)
                 continue
             tensor = self._operand_name(node)
             if tensor is not None:
-                yield Quantizing(tensor=tensor, site=None, node=node.name, kind=kind, passed_on=_passed_on(node))
+                yield _seen(tensor, None, node, kind)
 
     def _operand_name(self, node: fx.Node) -> str | None:
         """What a quantized parameter, or a value inside a layer, is to the layer that reads it: "conv.weight"."""
-        for user in _readers(node):
+        for user in readers(node):
             if user not in self.owner:
                 continue
             self.owner[node] = self.owner[user]
-            place = next(
-                (place for place, arg in enumerate(user.args) if isinstance(arg, fx.Node) and _leads_to(arg, node)),
-                None,
-            )
-            return f"{self.layout.sites[self.owner[user]].name}.{_argument_name(user, place)}"
+            return f"{self.layout.sites[self.owner[user]].name}.{operand_name(user, node)}"
         return None
-
-
-def quantizes(node: fx.Node) -> bool:
-    """Whether a node quantizes, dequantizes, fakes both or observes for it."""
-    if node.op == "call_module":
-        module = called_module(node)
-        return module is not None and is_observing(module)
-    return op_name(node).startswith(("quantize_per", "dequantize"))
-
-
-def _passed_on(node: fx.Node) -> str | None:
-    if not op_name(node).startswith("quantize_per"):
-        return node.name
-    return next((user.name for user in node.users if op_name(user).startswith("dequantize")), None)
-
-
-def _kind(node: fx.Node) -> Literal["fake_quantize", "observer", "quantize", "dequantize"] | None:
-    """What a node does for quantization; a dequantize counts only where a constant is already in integers."""
-    if not quantizes(node):
-        return None
-    name = op_name(node)
-    if name == "fake_quantize":
-        return "fake_quantize"
-    if name == "observer":
-        return "observer"
-    if name.startswith("quantize_per"):
-        return "quantize"
-    source = node.args[0]
-    return "dequantize" if isinstance(source, fx.Node) and source.op == "get_attr" else None
-
-
-def _past_quantizing(node: fx.Node) -> fx.Node:
-    """The node whose value a node is, or quantizes."""
-    while quantizes(node) and node.args and isinstance(node.args[0], fx.Node):
-        node = node.args[0]
-    return node
 
 
 def _kin(op: str) -> str:
@@ -277,31 +244,10 @@ def _kin(op: str) -> str:
     return re.sub(r"[123]d$", "", op.lower().replace("_", ""))
 
 
-def _readers(node: fx.Node) -> Iterator[fx.Node]:
-    for user in node.users:
-        if quantizes(user):
-            yield from _readers(user)
-        else:
-            yield user
-
-
-def _leads_to(node: fx.Node, target: fx.Node) -> bool:
-    while node is not target:
-        if not quantizes(node) or not node.args or not isinstance(node.args[0], fx.Node):
-            return False
-        node = node.args[0]
-    return True
-
-
-def _argument_name(node: fx.Node, place: int | None) -> str:
-    if place is None:
-        return "argument"
-    schema = getattr(node.target, "_schema", None)
-    if schema is not None and place < len(schema.arguments):
-        return str(schema.arguments[place].name)
-    if op_name(node).startswith(("conv", "linear")) and place < len(_ARGUMENTS):
-        return _ARGUMENTS[place]
-    return f"argument{place}"
+def _seen(tensor: str, site: str | None, node: fx.Node, kind: Kind) -> Quantizing:
+    return Quantizing(
+        tensor=tensor, site=site, node=node.name, kind=kind, passed_on=passed_on(node), rounds=rounds(node)
+    )
 
 
 def _active(graph: fx.Graph) -> frozenset[fx.Node]:

@@ -13,7 +13,8 @@ from torch.utils import _pytree as pytree
 from qatrix.diagnoses import GraphLine
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.parameters import Measured, measure
-from qatrix.judge.diagnosis.placement import Placement, Probe, quantizes
+from qatrix.judge.diagnosis.placement import Placement, Probe
+from qatrix.judge.diagnosis.quantizing import quantizes
 from qatrix.judge.graphs.ops import argument, called_module, op_name
 
 

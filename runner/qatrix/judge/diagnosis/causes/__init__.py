@@ -18,6 +18,8 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     layers.padding_mode_ignored,
     quantization.not_fused,
     quantization.left_unquantized,
+    quantization.weight_not_trained,
+    quantization.quantized_again,
     quantization.shared_parameters,
     quantization.operand_quantized,
     quantization.different_specification,

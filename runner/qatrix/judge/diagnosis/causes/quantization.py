@@ -120,6 +120,65 @@ def _operands_alone(site: Site, sight: Sight, other: Sight) -> list[str]:
     return [name for name in names if name in sight.tensors and name not in other.tensors]
 
 
+def quantized_again(facts: Facts) -> Iterator[Found]:
+    """One program quantizes a tensor more often in a row than the other."""
+    told = set()
+    for at, sight, other in facts.views():
+        more, fewer = _rounds(sight), _rounds(other)
+        for tensor, count in more.items():
+            if count < 2 or not 0 < fewer.get(tensor, 0) < count or tensor in told:  # noqa: PLR2004 - once is not again
+                continue
+            told.add(tensor)
+            site = tensor in {site.name for site in facts.layout.sites.values()}
+            layer = tensor if site else tensor.rpartition(".")[0]
+            yield found(
+                "quantized_again",
+                "one_pipeline",
+                f"{sight.pipeline} quantizes {tensor} {count} times in a row, {other.pipeline} {_times(fewer[tensor])}",
+                layer=layer,
+                pipeline=sight.pipeline,
+                computed=() if site else (layer,),
+                quantized=(layer,) if site else (),
+                evidence=(
+                    f"{sight.pipeline} at {at}: {count} quantizations in a row",
+                    f"{other.pipeline} at {at}: {fewer[tensor]}",
+                ),
+            )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _rounds(sight: Sight) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in sight.placement.quantizing:
+        found[item.tensor] = max(item.rounds, found.get(item.tensor, 0))
+    return found
+
+
+def weight_not_trained(facts: Facts) -> Iterator[Found]:
+    """One program quantizes a weight only when it is converted, where the other fakes it in training."""
+    for at, sight, other in facts.views():
+        for name, measured in sight.tensors.items():
+            twin = other.tensors.get(name)
+            if not measured.deferred or twin is None or not twin.faked:
+                continue
+            layer = name.rpartition(".")[0]
+            yield found(
+                "weight_not_trained",
+                "one_pipeline",
+                f"{sight.pipeline} trains {layer} with its weight in float and quantizes it only when it converts",
+                layer=layer,
+                pipeline=sight.pipeline,
+                computed=(layer,),
+                evidence=(
+                    f"{sight.pipeline} at {at}: the module of {layer} has no fake quantize for its weight",
+                    f"{other.pipeline} at {at}: {twin.parameters.node}",
+                ),
+            )
+
+
 def operand_quantized(facts: Facts) -> Iterator[Found]:
     """One program quantizes a constant or a bias that the other keeps as it is."""
     told = set()

@@ -1,0 +1,146 @@
+"""Layer by layer: rows, the first divergence, who is nearer."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from qatrix.claims import Tolerance
+from qatrix.diagnoses import Divergence, LayerRow
+from qatrix.judge.diagnosis.layout import Layout
+from qatrix.judge.diagnosis.localize import first_divergence, layer_rows, nearer, sqnr
+from qatrix.judge.diagnosis.sight import Sight
+from support.sights import layout, measured, sight, site
+
+pytestmark = pytest.mark.torch
+CHAIN = layout(site("x"), site("a", "x"), site("b", "a"), site("c", "b"))
+NAMES = ("left", "right")
+
+
+def values(*numbers: float) -> Tensor:
+    return torch.tensor(numbers)
+
+
+SAME = {"x": values(1.0), "a": values(2.0), "b": values(3.0), "c": values(4.0)}
+
+
+def rows_of(left: Sight, right: Sight, of: Layout = CHAIN) -> tuple[LayerRow, ...]:
+    return layer_rows(of, left, right, reference=SAME.get, tolerance=Tolerance())
+
+
+def first_of(left: Sight, right: Sight, of: Layout = CHAIN) -> Divergence | None:
+    return first_divergence(of, rows_of(left, right, of), at="prepare", names=NAMES)
+
+
+def test_programs_that_agree_to_the_bit_part_nowhere() -> None:
+    assert first_of(sight("left", SAME), sight("right", SAME)) is None
+
+
+def test_the_first_layer_that_differs_while_its_inputs_agree_is_named_in_words() -> None:
+    first = first_of(sight("left", SAME), sight("right", {**SAME, "b": values(3.5), "c": values(9.0)}))
+
+    assert first is not None
+    assert (first.layer, first.value, first.within_tolerance) == ("b", "computed", False)
+    assert first.sentence == (
+        "At prepare the pipelines first part at b, Linear: its inputs agree, its values of left and right are 0.5 apart."
+    )
+
+
+def test_a_difference_beyond_tolerance_goes_before_an_earlier_one_within() -> None:
+    first = first_of(sight("left", SAME), sight("right", {**SAME, "a": values(2.0 + 1e-6), "c": values(9.0)}))
+
+    assert first is not None
+    assert (first.layer, first.within_tolerance) == ("c", False)
+
+
+def test_where_all_is_within_tolerance_the_first_layer_that_is_not_equal_to_the_bit_is_named() -> None:
+    near = {key: value + 1e-6 for key, value in SAME.items() if key in {"b", "c"}}
+    first = first_of(sight("left", SAME), sight("right", {**SAME, **near}))
+
+    assert first is not None
+    assert (first.layer, first.within_tolerance) == ("b", True)
+
+
+def test_a_difference_that_a_later_quantization_heals_is_not_the_first() -> None:
+    healed = sight("left", SAME, {"a": values(2.0)})
+    other = sight("right", {**SAME, "a": values(2.5), "c": values(9.0)}, {"a": values(2.0)})
+    first = first_of(healed, other)
+
+    assert first is not None
+    assert first.layer == "c"
+
+
+def test_an_output_that_one_program_quantizes_parts_there() -> None:
+    first = first_of(
+        sight("left", SAME, {"a": values(2.1)}), sight("right", {**SAME, "b": values(3.2), "c": values(5.0)})
+    )
+
+    assert first is not None
+    assert (first.layer, first.value) == ("a", "quantized")
+    assert "left quantizes it, right passes it on in float" in first.sentence
+
+
+def test_an_input_of_the_model_that_one_program_quantizes_belongs_to_the_layer_that_reads_it() -> None:
+    quantizing = sight("left", {**SAME, "a": values(2.2), "b": values(3.2), "c": values(4.2)}, {"x": values(1.1)})
+    rows = rows_of(quantizing, sight("right", SAME))
+    first = first_divergence(CHAIN, rows, at="prepare", names=NAMES)
+
+    assert [(row.layer, row.status) for row in rows if row.value == "quantized"] == [("x", "left_only")]
+    assert first is not None
+    assert (first.layer, first.value) == ("a", "computed")
+
+
+def test_a_layer_that_only_one_program_has_is_a_row_and_is_passed_through() -> None:
+    missing = {key: value for key, value in SAME.items() if key != "b"}
+    left = sight("left", {**missing, "c": values(9.0)}, fused={"c": ("b",)})
+    rows = rows_of(left, sight("right", SAME))
+    first = first_divergence(CHAIN, rows, at="convert", names=NAMES)
+
+    assert [row.status for row in rows] == ["exact", "exact", "right_only", "diverged"]
+    assert first is not None
+    assert (first.layer, first.covers) == ("c", ("b",))
+    assert rows[-1].inputs_agree
+
+
+def test_differences_are_also_in_steps_of_the_coarser_scale() -> None:
+    left = sight("left", SAME, {"a": values(2.0)}, tensors={"a": measured(0.1)})
+    right = sight("right", SAME, {"a": values(3.0)}, tensors={"a": measured(0.5)})
+    row = next(row for row in rows_of(left, right) if (row.layer, row.value) == ("a", "quantized"))
+
+    assert row.max_steps == pytest.approx(2.0)
+
+
+def test_values_of_another_shape_are_mismatched_and_no_error() -> None:
+    first = first_of(sight("left", SAME), sight("right", {**SAME, "b": values(3.0, 3.0)}))
+
+    assert first is not None
+    assert (first.layer, "cannot be compared" in first.sentence) == ("b", True)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "winner", "why"),
+    [
+        pytest.param(30.0, 20.0, "left", "left is 30.0 dB", id="left"),
+        pytest.param(20.0, math.inf, "right", "right equals the float model", id="right_equals"),
+        pytest.param(20.0, 20.5, None, "float cannot decide", id="too_near"),
+        pytest.param(math.inf, math.inf, None, "equals the float model", id="both_equal"),
+        pytest.param(None, 20.0, None, "no value to compare", id="no_value"),
+    ],
+)
+def test_the_nearer_pipeline_is_named_only_where_float_decides(
+    left: float | None, right: float | None, winner: str | None, why: str
+) -> None:
+    found, because = nearer(NAMES, left, right)
+
+    assert found == winner
+    assert why in because
+
+
+def test_sqnr_is_infinite_without_noise_and_none_without_a_value() -> None:
+    assert sqnr(values(1.0, 2.0), values(1.0, 2.0)) == math.inf
+    assert sqnr(None, values(1.0)) is None
+    assert sqnr(values(1.0), values(1.0, 2.0)) is None
+    assert sqnr(values(1.0), values(1.1)) == pytest.approx(20.0, abs=1e-4)

@@ -1,0 +1,125 @@
+"""Layouts of float models, and where programs have their layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from qatrix.judge.diagnosis.layout import Layout, canonical, layout_of
+from qatrix.judge.diagnosis.placement import place
+
+pytestmark = pytest.mark.torch
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 1)
+        self.bn = nn.BatchNorm2d(2)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn(self.conv(x)))
+        y = self.conv(y)
+        y += x
+        out: Tensor = self.relu(y).flatten(1)
+        return out
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.block(x)
+        return out + 1
+
+
+def traced(model: nn.Module) -> fx.GraphModule:
+    from qatrix.pipelines.tracing import float_trace
+
+    return float_trace(model)
+
+
+def layout_for(model: nn.Module) -> Layout:
+    graph = traced(model).graph
+    return layout_of(graph, [node.name for node in graph.nodes])
+
+
+def exported(model: nn.Module) -> fx.GraphModule:
+    program = torch.export.export(model, (torch.randn(2, 2, 3, 3),), strict=True).module()
+    assert isinstance(program, fx.GraphModule)
+    return program
+
+
+def test_sites_have_the_names_a_reader_knows() -> None:
+    assert [site.name for site in layout_for(Model()).sites.values()] == [
+        "x",
+        "block.conv",
+        "block.bn",
+        "block.relu",
+        "block.conv@2",
+        "block.add",
+        "block.relu@2",
+        "block.flatten",
+        "add",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [("iadd", "add"), ("add_", "add"), ("truediv", "div"), ("_unsafe_view", "view"), ("relu", "relu")],
+)
+def test_an_operator_has_one_name_whatever_its_spelling(spelling: str, name: str) -> None:
+    assert canonical(spelling) == name
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_exported_program_has_every_layer_of_the_float_model(training: bool) -> None:
+    model = Model().train(training)
+    layout = layout_for(model)
+    placed = place(layout, exported(model))
+
+    assert set(placed.computed) == set(layout.sites)
+    assert placed.fused == {}
+    assert placed.unclaimed == ()
+
+
+def test_nodes_that_lost_their_metadata_are_placed_by_what_they_read() -> None:
+    model = Model().eval()
+    layout, program = layout_for(model), exported(model)
+    for node in program.graph.nodes:
+        if "batch_norm" in node.name:
+            node.meta.clear()
+    placed = place(layout, program)
+
+    assert "block_bn" in placed.computed
+    assert placed.unclaimed == ()
+
+
+def test_layers_that_a_program_has_no_node_for_are_computed_by_the_layer_before() -> None:
+    model = Model()
+    layout, program = layout_for(model), traced(model)
+    nodes = {node.name: node for node in program.graph.nodes}
+    nodes["block_relu"].replace_all_uses_with(nodes["block_conv"])
+    program.graph.erase_node(nodes["block_relu"])
+    program.graph.erase_node(nodes["block_bn"])
+    placed = place(layout, program)
+
+    assert placed.fused == {"block_relu": ("block_conv", "block_bn")}
+    assert placed.computed["block_relu"].node == "block_conv"
+    assert "block_relu_1" in placed.computed, "the second call of the module is still there"
+
+
+def test_a_layer_that_gives_its_input_back_is_not_fused_when_it_is_gone() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Identity())
+    layout, program = layout_for(model), traced(model)
+    nodes = {node.target: node for node in program.graph.nodes}
+    nodes["1"].replace_all_uses_with(nodes["0"])
+    program.graph.erase_node(nodes["1"])
+    placed = place(layout, program)
+
+    assert placed.fused == {}
+    assert len({probe.node for key, probe in placed.computed.items() if layout.sites[key].kind == "module"}) == 1
