@@ -32,7 +32,8 @@ PRECEDENCE: Final[tuple[Verdict, ...]] = (
 # Verdicts that need no expectation: nothing is wrong, or nothing could be said.
 UNREMARKABLE: Final[frozenset[Verdict]] = frozenset({"exact", "close", "checked", "skipped", "unavailable"})
 
-STAGES: Final = ("build", "capture", "prepare", "forward", "convert", "quantized_forward")
+# In their order; "train" is a stage of cases that train.
+STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "quantized_forward")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,12 @@ from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
 
 Mode = Literal["qat", "ptq", "dynamic"]
+# What is done between prepare and convert; only cases that train take these axes.
+TRAINING_AXES = ("train_steps", "observer_state", "batch_norm")
 # Axes with a meaning of their own; any other axis is a parameter of the pattern.
-RESERVED_AXES = ("pattern", "conv", "dim", "quantizer", "device")
+RESERVED_AXES = ("pattern", "conv", "dim", "quantizer", "device", *TRAINING_AXES)
+ObserverState = Literal["enabled", "disabled"]
+BatchNormState = Literal["training", "frozen"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +184,11 @@ class QuantizerSpec:
             return self.weight.qscheme.startswith("per_channel")
         return self.pt2e is not None and bool(self.pt2e.config.get("is_per_channel", False))
 
+    @property
+    def trainable(self) -> bool:
+        """Whether a case may take optimizer steps with it: quantization-aware training of the whole model."""
+        return self.mode == "qat" and not self.phases
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckUse:
@@ -242,12 +251,26 @@ class Matrix:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training:
+    """Optimizer steps between prepare and convert, at least one.
+
+    `observers` and `batch_norms` say in which state observers and batch norms are in these
+    steps; in the forward before them, which prepares the program, they are on.
+    """
+
+    steps: int
+    observers: ObserverState = "enabled"
+    batch_norms: BatchNormState = "training"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """One point of a product, with everything that is needed to run it.
 
     `params` are the pattern's parameters with the axes' values in them. `seed` makes the
     weights and inputs: a hash of what the float model is (pattern, conv kind, dim,
-    parameters), so that it does not depend on suite, quantizer, pipeline, device or order.
+    parameters), so that it does not depend on suite, quantizer, training, pipeline, device or order.
+    `training` is None where no step is made.
     """
 
     case_id: str
@@ -268,3 +291,4 @@ class Case:
     skip: str | None
     seed: int
     source: Source
+    training: Training | None = None

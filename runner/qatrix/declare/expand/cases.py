@@ -9,24 +9,46 @@ from dataclasses import dataclass, replace
 from qatrix.claims import GraphCheck
 from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text
 from qatrix.declare.expand.points import Block
-from qatrix.declare.spec import RESERVED_AXES, Case, CheckUse, ConvKind, Matrix, PatternSpec, QuantizerSpec, SuiteSpec
+from qatrix.declare.spec import (
+    RESERVED_AXES,
+    Case,
+    CheckUse,
+    ConvKind,
+    Matrix,
+    PatternSpec,
+    QuantizerSpec,
+    SuiteSpec,
+    Training,
+)
 from qatrix.expressions import Value
 
 
 class CaseMaker:
     """Makes the cases of one pattern in one block; whatever no axis changes is worked out once.
 
-    Adds to `used` the numbers of those of the suite's checks that a case gets.
+    `idle` are the training axes that these cases do not take. Adds to `used` the numbers of
+    those of the suite's checks that a case gets.
     """
 
-    def __init__(self, matrix: Matrix, suite: SuiteSpec, *, block: Block, pattern: PatternSpec, used: set[int]) -> None:
+    def __init__(
+        self,
+        matrix: Matrix,
+        suite: SuiteSpec,
+        *,
+        block: Block,
+        pattern: PatternSpec,
+        idle: tuple[str, ...],
+        used: set[int],
+    ) -> None:
         self._matrix = matrix
         self._suite = suite
         self._pattern = pattern
         self._source = block.source
         self._prefix = f"{suite.name}/{pattern.name}/"
         names = block.names
-        self._position = {name: position for position, name in enumerate(names) if takes(pattern, name)}
+        self._position = {
+            name: position for position, name in enumerate(names) if takes(pattern, name) and name not in idle
+        }
         self._taken = tuple(name in self._position for name in names)
         self._shown = tuple(name in self._position and name != "pattern" for name in names)
         self._params = tuple((name, at) for name, at in self._position.items() if name not in RESERVED_AXES)
@@ -45,7 +67,12 @@ class CaseMaker:
     @property
     def merge_reason(self) -> str:
         """Why points became equal."""
-        return f"pattern {self._pattern.name} does not take {' or '.join(self.left_out)}"
+        idle = [name for name in self.left_out if takes(self._pattern, name)]
+        unknown = [name for name in self.left_out if name not in idle]
+        reasons = [f"pattern {self._pattern.name} does not take {' or '.join(unknown)}"] if unknown else []
+        if idle:
+            reasons.append(f"a case that does not train does not take {' or '.join(idle)}")
+        return "; ".join(reasons)
 
     def case_id(self, texts: tuple[str, ...]) -> str:
         """The id of the case at a point; equal for all points that this pattern cannot tell apart."""
@@ -80,6 +107,7 @@ class CaseMaker:
             skip=suite.skip,
             seed=seed_of(self._key.at(texts)),
             source=self._source,
+            training=_training(axes),
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
@@ -123,6 +151,17 @@ class CaseMaker:
         if axis in self._pattern.params and axis not in RESERVED_AXES:
             return f"{axis}={value_text(self._pattern.params[axis])}"
         return f"{axis}={DEFAULTS.get(axis)}"
+
+
+def _training(axes: Mapping[str, Value]) -> Training | None:
+    steps = axes.get("train_steps")
+    if not isinstance(steps, int) or steps < 1:
+        return None
+    return Training(
+        steps=steps,
+        observers="disabled" if axes.get("observer_state") == "disabled" else "enabled",
+        batch_norms="frozen" if axes.get("batch_norm") == "frozen" else "training",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,17 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from qatrix.declare.spec import RESERVED_AXES, Case, PatternSpec
+from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, Case, PatternSpec, QuantizerSpec
 from qatrix.expressions import Value
 
 # Axes that a suite may leave out; `dim` has no default, since no dimension is the usual one.
-DEFAULTS: Final[Mapping[str, str]] = {"conv": "conv", "device": "cpu"}
+DEFAULTS: Final[Mapping[str, str]] = {
+    "conv": "conv",
+    "device": "cpu",
+    "train_steps": "0",
+    "observer_state": "enabled",
+    "batch_norm": "training",
+}
 # The values that may stand in an id: safe in a shell, and without the characters that part an id.
 SAFE_VALUE: Final = re.compile(r"[A-Za-z0-9_.+-]+")
 # File systems allow 255 bytes; what is left is for a suffix.
@@ -36,6 +42,13 @@ def takes(pattern: PatternSpec, axis: str) -> bool:
     if axis == "dim":
         return pattern.takes_dim
     return axis in RESERVED_AXES or axis in pattern.params
+
+
+def idle_axes(quantizer: QuantizerSpec, train_steps: Value) -> tuple[str, ...]:
+    """The training axes that change nothing: all with a quantizer that does not train, some where no step is made."""
+    if not quantizer.trainable:
+        return TRAINING_AXES
+    return () if train_steps else TRAINING_AXES[1:]
 
 
 def model_key(case: Case) -> str:

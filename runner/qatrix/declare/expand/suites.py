@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from qatrix.declare.expand import faults
-from qatrix.declare.expand.cases import CaseMaker
+from qatrix.declare.expand.makers import Makers
 from qatrix.declare.expand.points import Block, Excludes, Point
 from qatrix.declare.spec import Case, Matrix, Rule, SuiteSpec
 from qatrix.errors import Problem
@@ -75,10 +75,9 @@ class SuiteExpansion:
             yield from self._counted(self._declared_again(number, rule))
 
     def _made(self, block: Block, points: Iterable[Point], *, declared: int) -> Iterator[Case]:
-        makers = self._makers(block)
-        pattern_at = block.names.index("pattern")
+        makers = Makers(self._matrix, self._suite, block=block, used=self._used)
         for texts, values in points:
-            maker = makers.get(str(values[pattern_at]))
+            maker = makers.of(values)
             if maker is None:
                 continue
             case_id = maker.case_id(texts)
@@ -91,17 +90,6 @@ class SuiteExpansion:
                 self._merged[maker.merge_reason] += 1
             else:
                 self._again[declared, first].append(case_id)
-
-    def _makers(self, block: Block) -> dict[str, CaseMaker]:
-        """By pattern; those without the dim that they take are left out."""
-        dimless = faults.dimless(self._matrix, block)
-        return {
-            name: CaseMaker(
-                self._matrix, self._suite, block=block, pattern=self._matrix.patterns[name], used=self._used
-            )
-            for name in map(str, block.values_of("pattern"))
-            if name not in dimless
-        }
 
     def _first(self, case_id: str, declared: int) -> int | None:
         """Where the case is declared already; None, and noted, where it is new."""

@@ -42,7 +42,7 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = DEFAULT_MODU
     quantizers = read_quantizers(registry)
     checks = read_checks(registry)
     patterns = read_patterns(registry, allowed_modules=tuple(allowed_modules))
-    suites = read_suites(registry, patterns=patterns, checks=checks, tolerances=tolerances)
+    suites = read_suites(registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
     expectations = read_expectations(registry)
     problems = _in_order([*faults, *registry.problems], [file.shown for file in files])
     if any(problem.severity == "error" for problem in problems):

@@ -8,9 +8,10 @@ from typing import Final
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
 from qatrix.declare.load.registry import Registry
+from qatrix.declare.load.training import idle_faults, value_faults
 from qatrix.declare.schema import Cursor
 from qatrix.declare.schema.values import value_of
-from qatrix.declare.spec import RESERVED_AXES, PatternSpec
+from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, PatternSpec, QuantizerSpec
 from qatrix.declare.yamltext import data
 from qatrix.expressions import Value
 
@@ -23,19 +24,26 @@ _REQUIRED: Final = ("pattern", "quantizer")
 class AxisReader:
     """Reads axes and checks them against what is declared."""
 
-    def __init__(self, registry: Registry, patterns: Mapping[str, PatternSpec]) -> None:
+    def __init__(
+        self, registry: Registry, patterns: Mapping[str, PatternSpec], quantizers: Mapping[str, QuantizerSpec]
+    ) -> None:
         self._registry = registry
         self._patterns = patterns
+        self._quantizers = quantizers
 
     def read(self, top: Cursor) -> dict[str, tuple[Value, ...]]:
         """Axis → its values; a single value counts as a list of one. `because` is no axis."""
         return {name: self._values(name, at) for name, at in top.members() if name != "because"}
 
-    def check_product(self, axes: Mapping[str, tuple[Value, ...]], top: Cursor) -> None:
-        """Note what a product of axes lacks, and axes that none of its patterns takes."""
+    def check_product(self, axes: Mapping[str, tuple[Value, ...]], top: Cursor, *, spelled_out: bool) -> None:
+        """Note what a product of axes lacks, and axes that none of its cases takes.
+
+        Of a product that is `spelled_out`, an include, every case must take every training axis.
+        """
         missing = [axis for axis in _REQUIRED if axis not in axes]
         for axis in missing:
             self._registry.note(top.problem(f"the axis '{axis}' is missing", expected=f"{axis}: one or more names"))
+        self._registry.note(*idle_faults(axes, top, self._quantizers, spelled_out=spelled_out))
         names = axes.get("pattern", ())
         patterns = [self._patterns[name] for name in names if isinstance(name, str) and name in self._patterns]
         if not names or len(patterns) < len(names):
@@ -81,5 +89,7 @@ class AxisReader:
         if axis == "dim":
             if type(value) is not int or value not in _DIMS:
                 self._registry.note(at.problem(f"dim is {at.found()}", expected="1, 2 or 3"))
+        elif axis in TRAINING_AXES:
+            self._registry.note(*value_faults(axis, value, at))
         elif axis in _SECTIONS:
             self._registry.knows(_SECTIONS[axis], value, at)

@@ -12,7 +12,7 @@ from qatrix.declare.load.axes import AxisReader
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.load.uses import read_uses
 from qatrix.declare.schema import Cursor, models
-from qatrix.declare.spec import PatternSpec, Rule, SuiteSpec
+from qatrix.declare.spec import PatternSpec, QuantizerSpec, Rule, SuiteSpec
 from qatrix.expressions import Value
 
 PIPELINES: Final[tuple[PipelineName, ...]] = typing.get_args(PipelineName)
@@ -23,11 +23,12 @@ def read_suites(
     registry: Registry,
     *,
     patterns: Mapping[str, PatternSpec],
+    quantizers: Mapping[str, QuantizerSpec],
     checks: Mapping[str, GraphCheck],
     tolerances: Mapping[str, Tolerance],
 ) -> dict[str, SuiteSpec]:
     """Suites by name; those with a problem may be left out."""
-    parts = _Parts(registry=registry, patterns=patterns, checks=checks, tolerances=tolerances)
+    parts = _Parts(registry=registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
     found = {declared.name: _suite(parts, declared, model) for declared, model in registry.read("suites", models.Suite)}
     return {name: suite for name, suite in found.items() if suite is not None}
 
@@ -38,21 +39,22 @@ class _Parts:
 
     registry: Registry
     patterns: Mapping[str, PatternSpec]
+    quantizers: Mapping[str, QuantizerSpec]
     checks: Mapping[str, GraphCheck]
     tolerances: Mapping[str, Tolerance]
 
 
 def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec | None:
     registry, cursor = parts.registry, declared.cursor
-    reader = AxisReader(registry, parts.patterns)
+    reader = AxisReader(registry, parts.patterns, parts.quantizers)
     axes = reader.read(cursor.down("axes")) if cursor.has("axes") else {}
     include = _rules(registry, reader, cursor, "include")
     if axes:
-        reader.check_product(axes, cursor.down("axes"))
+        reader.check_product(axes, cursor.down("axes"), spelled_out=False)
     elif not include:
         registry.note(cursor.problem("the suite declares no case", expected="axes, or include"))
     for rule, at in zip(include, cursor.items_of("include")):
-        reader.check_product(rule.values, at)
+        reader.check_product(rule.values, at, spelled_out=True)
     known = dict.fromkeys([*axes, *(axis for rule in include for axis in rule.values), "conv", "device"])
     exclude = _rules(registry, reader, cursor, "exclude")
     for rule, at in zip(exclude, cursor.items_of("exclude")):

@@ -10,7 +10,7 @@ from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Verdict
 from qatrix.declare.schema.values import Argument, DeclaredValue, Name, Size, Text, Values
 from qatrix.declare.spec import Mode
 
-Stage = Literal["build", "capture", "prepare", "forward", "convert", "quantized_forward"]
+Stage = Literal["build", "capture", "prepare", "forward", "train", "convert", "quantized_forward"]
 Dtype = Literal["bfloat16", "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint8"]
 QuantizedDtype = Literal["int8", "uint8", "int16", "int32"]
 QScheme = Literal[
@@ -225,7 +225,7 @@ class Suite(Declaration):
 
     about: Text = Field(default="", description="what it covers, in a few words")
     axes: dict[Name, Values] = Field(
-        default={}, description="axis → its values: pattern, conv, dim, quantizer, device, a param"
+        default={}, description="axis → its values: pattern, conv, dim, quantizer, device, train_steps, …, a param"
     )
     include: list[dict[Name, Values]] = Field(
         default=[], description="cases to add: axis → values; because is optional"
