@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _KIB: Final = 1024
+_LOOK_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +41,40 @@ def python(*argv: str, cwd: Path | None = None, variables: Mapping[str, str] | N
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        stdout = process.stdout.read() if process.stdout else ""
-        # The peak of this process alone; RUSAGE_CHILDREN would be that of the greatest one so far.
-        _, status, usage = os.wait4(process.pid, 0)
+        watch = _Peak(process.pid)
+        watch.start()
+        stdout, _ = process.communicate()
         taken = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
+    watch.join()
     if process.returncode != 0:
         msg = f"{' '.join(argv)} ended with {process.returncode}: {stdout[-500:]}"
         raise RuntimeError(msg)
-    return Ended(seconds=taken, peak_bytes=_peak(usage), stdout=stdout)
+    return Ended(seconds=taken, peak_bytes=watch.peak_bytes, stdout=stdout)
+
+
+class _Peak(threading.Thread):
+    """Watches the greatest resident memory of a process; 0 where the system does not tell (it is Linux that does).
+
+    `ru_maxrss` would be no less than this process's own, from which the other is forked.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._status = Path(f"/proc/{pid}/status")
+        self.peak_bytes = 0
+
+    def run(self) -> None:
+        """Read the high-water mark until the process is gone."""
+        while (mark := self._mark()) is not None:
+            self.peak_bytes = mark
+            time.sleep(_LOOK_SECONDS)
+
+    def _mark(self) -> int | None:
+        with contextlib.suppress(OSError):
+            for line in self._status.read_text(encoding="ascii").splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * _KIB
+        return None
 
 
 def results(out: Path) -> dict[str, Any]:
@@ -70,7 +97,3 @@ def without_times(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for case in cases
     ]
-
-
-def _peak(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * _KIB

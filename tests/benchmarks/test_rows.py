@@ -55,7 +55,7 @@ def test_the_table_is_there_for_programs_too() -> None:
 
 
 def test_a_process_tells_its_time_memory_and_output() -> None:
-    ended = python("-c", "print(len(bytearray(50_000_000)))")
+    ended = python("-c", "import time; print(len(bytes(b'x') * 50_000_000)); held = b'x' * 50_000_000; time.sleep(0.2)")
 
     assert ended.stdout == "50000000\n"
     assert ended.seconds > 0
