@@ -63,6 +63,18 @@ def test_values_beyond_the_bound_go_to_files_and_come_back(tmp_path: Path, monke
     assert list(tmp_path.rglob("*.pt")) == []
 
 
+def test_equal_tensors_are_kept_once_and_others_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = Store(limit=0)
+    first, second = store.keep(torch.zeros(3)), store.keep(torch.zeros(3))
+    signed, shaped, empty = store.keep(-torch.zeros(3)), store.keep(torch.zeros(3, 1)), store.keep(torch.zeros(0))
+
+    assert first is second
+    assert len({first, signed, shaped, empty}) == 4
+    assert len(list(tmp_path.rglob("*.pt"))) == 3, "what is empty needs no file"
+    store.close()
+
+
 def test_the_parts_of_a_module_are_seen_from_inside() -> None:
     class Fused(nn.Module):
         def __init__(self) -> None:
