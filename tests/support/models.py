@@ -10,6 +10,9 @@ from torch.nn import functional
 class FunctionalConvBn(nn.Module):
     """Convolution, batch norm and ReLU as functions on the module's own parameters and buffers."""
 
+    mean: Tensor
+    var: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(4, 3, 3, 3) / 5)
