@@ -35,6 +35,18 @@ UNREMARKABLE: Final[frozenset[Verdict]] = frozenset({"exact", "close", "checked"
 # In their order; "train" is a stage of cases that train.
 STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "quantized_forward")
 
+# Where two pipelines are compared, in their order, in words that follow "they are 0.1 apart".
+COMPARED: Final[Mapping[str, str]] = {
+    "prepare": "after prepare",
+    "train_loss": "in the loss of training",
+    "train_gradients": "in the gradients of the first training step",
+    "train_parameters": "in the parameters after training",
+    "train_statistics": "in the batch-norm statistics after training",
+    "convert": "after convert",
+}
+# Those of cases that train.
+TRAINING_POINTS: Final = tuple(point for point in COMPARED if point.startswith("train_"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorReport:
@@ -81,7 +93,7 @@ class PipelineOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two pipelines' outputs at one point.
+    """Two pipelines' outputs at one point, or what training them gave.
 
     `status` is "exact" (equal to the bit), "close", "diverged" or "mismatched" (structure,
     shape or dtype differ, so there are no numbers; `message` says how). `max_abs` and
@@ -106,6 +118,11 @@ class Comparison:
     tolerance_used: float | None = None
     rtol: float
     atol: float
+
+    @property
+    def where(self) -> str:
+        """The point in words that follow "they are 0.1 apart": "after convert"."""
+        return COMPARED.get(self.at, f"after {self.at}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from qatrix.execute.passes import forward
 from qatrix.execute.recording import Store, record, tensor_nodes
-from qatrix.execute.stages import forward
 from qatrix.judge.diagnosis.placement import Probe
 
 pytestmark = pytest.mark.torch

@@ -10,7 +10,8 @@ from torch import nn
 
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Execution
-from qatrix.execute.stages import StageClock, StageFailed, set_training
+from qatrix.execute.passes import set_training
+from qatrix.execute.stages import StageClock, StageFailed
 from qatrix.execute.workers import execute
 from qatrix.outcomes import STAGES
 from support.cases import shipped_cases

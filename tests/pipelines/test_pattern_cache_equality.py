@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from qatrix.declare.spec import Case
-from qatrix.execute.stages import forward
+from qatrix.execute.passes import forward
 from qatrix.pipelines import pattern_cache, pt2e, torchenv
 from qatrix.pipelines.models import build_inputs, build_model
 from qatrix.pipelines.pattern_cache.graphs import decoded_graph, encoded_graph

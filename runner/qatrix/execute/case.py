@@ -15,10 +15,12 @@ from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
-from qatrix.execute.stages import FORWARD_SEED, forward, report_error, run_stages, set_training
+from qatrix.execute.passes import FORWARD_SEED, forward, set_training
+from qatrix.execute.stages import report_error, run_stages
+from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.judge.verdict import conclude, with_diagnosis
-from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
+from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs, build_model
 from qatrix.pipelines.torchenv import device_missing
@@ -118,6 +120,9 @@ class _Onlooker:
 
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
         sight = self.sight
+        if isinstance(outputs, Trained):
+            sight.outputs |= outputs.compared()
+            return
         sight.outputs[point] = outputs
         sight.checks += [graphs.run_check(check, program, self.pipeline) for check in self._due(point)]
         if point == "prepare":
@@ -171,12 +176,19 @@ def _comparisons(case: Case, sights: Mapping[str, _Sight]) -> tuple[Comparison, 
             at=point,
             names=(left, right),
             tolerance=case.tolerance,
-            steps=_larger(sights[left].steps[point], sights[right].steps[point]),
+            steps=_larger(sights[left].steps.get(point, []), sights[right].steps.get(point, [])),
         )
-        for point in case.compare
+        for point in _points(case)
         for left, right in itertools.combinations(sights, 2)
         if point in sights[left].outputs and point in sights[right].outputs
     )
+
+
+def _points(case: Case) -> tuple[str, ...]:
+    """Where the case's pipelines are compared, in the order in which they get there."""
+    if case.training is None or not case.compare:
+        return case.compare
+    return tuple(point for point in COMPARED if point in case.compare or point in TRAINING_POINTS)
 
 
 def _larger(left: list[float | None], right: list[float | None]) -> list[float | None]:
@@ -203,13 +215,15 @@ def _checks(case: Case, outcome: PipelineOutcome, sight: _Sight) -> list[CheckOu
 
 
 def _float_reference(case: Case, inputs: tuple[Tensor, ...]) -> object:
-    """The float model's outputs in eval mode, after the training forward that QAT makes too."""
+    """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too."""
     phases = case.quantizer.phases
     trained = any(phase.quantizer.mode == "qat" for phase in phases) if phases else case.quantizer.mode == "qat"
     model = build_model(case).to(case.device.torch)
     with torch.no_grad():
         if trained:
             forward(model, inputs)
+        if case.training is not None:
+            train_float(case, case.training, model=model, inputs=inputs)
         set_training(model, False)
         return forward(model, inputs)
 

@@ -14,8 +14,10 @@ from torch import Tensor, fx, nn
 from qatrix.declare.spec import Case
 from qatrix.diagnoses import Diagnosis, PointDiagnosis
 from qatrix.execute.captures import Captures
+from qatrix.execute.passes import forward, set_training
 from qatrix.execute.recording import Recorded, Store, record, tensor_nodes
-from qatrix.execute.stages import forward, run_stages, set_training
+from qatrix.execute.stages import run_stages
+from qatrix.execute.training import train_float
 from qatrix.judge.diagnosis import (
     Layout,
     Probe,
@@ -131,6 +133,8 @@ def _float_reference(case: Case, inputs: tuple[Tensor, ...], store: Store) -> _R
         outputs, values, traced = _run_float(model, inputs, store)
         held = tensor_nodes({probe.node: load() for probe, load in values.kept.items()})
         reference = _Reference(layout_of(traced.graph, held), {"prepare": values}, {"prepare": outputs})
+        if case.training is not None:
+            train_float(case, case.training, model=model, inputs=inputs)
         set_training(model, False)
         reference.outputs["convert"], reference.values["convert"], _ = _run_float(model, inputs, store)
     return reference

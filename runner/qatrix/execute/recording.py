@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from qatrix.execute.stages import FORWARD_SEED
+from qatrix.execute.passes import FORWARD_SEED
 from qatrix.judge.diagnosis.placement import Probe
 
 # The float model and both programs of resnet18 at both points need about half of this at 1x3x224x224.

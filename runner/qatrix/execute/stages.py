@@ -9,28 +9,28 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
 from qatrix.execute.captures import Captures, captured_of
+from qatrix.execute.passes import forward, set_training
+from qatrix.execute.training import FloatNames, train
 from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.torchenv import PackageMissing
-
-# Set before each forward of each pipeline, so that dropout draws alike in all of them; the value
-# is the one of PyTorch's own PT2E QAT tests.
-FORWARD_SEED: Final = 100
 
 
 class Observer(Protocol):
     """Who looks at a pipeline's program at a point, before a later stage changes it in place."""
 
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
-        """See the program at "prepare", "convert" or "reexport", with its outputs where it was run."""
+        """See the program at "prepare", "convert" or "reexport", with its outputs where it was run.
+
+        At "train" the outputs are a `training.Trained`.
+        """
 
 
 # Runs a program on inputs and returns its outputs.
@@ -157,11 +157,15 @@ class _Way:
                 targets = _targets(model, phase, self.inputs)
             # What a later phase captures is no longer the declared model alone.
             captures = self.captures if phase is phases[0] else Captures()
-            model = _replaced(model, self._prepared(phase, targets, captures))
+            with self.clock("capture"):
+                captured = {target.path: self._captured(phase, target, captures)() for target in targets}
+                names = FloatNames(captured.values())
+            model = _replaced(model, self._prepared(phase, targets, captured))
             with self.clock("forward"):
                 outputs = self.run(model, self.inputs)
             if phase is phases[-1]:
                 self.observe("prepare", model, outputs)
+                self._train(model, names)
             model = _replaced(model, self._converted(phase, _parts(model, targets)))
         with self.clock("quantized_forward"):
             outputs = self.run(model, self.inputs)
@@ -171,9 +175,23 @@ class _Way:
                 again = self.pipeline.reexport(model, self.inputs)
             self.observe("reexport", again, None)
 
-    def _prepared(self, phase: PhaseSpec, targets: tuple[Target, ...], captures: Captures) -> Mapping[str, nn.Module]:
-        with self.clock("capture"):
-            captured = {target.path: self._captured(phase, target, captures)() for target in targets}
+    def _train(self, program: nn.Module, names: FloatNames) -> None:
+        if self.case.training is None:
+            return
+        with self.clock("train"):
+            trained = train(
+                self.case,
+                self.case.training,
+                program=program,
+                pipeline=self.pipeline,
+                inputs=self.inputs,
+                names=names,
+            )
+        self.observe("train", program, trained)
+
+    def _prepared(
+        self, phase: PhaseSpec, targets: tuple[Target, ...], captured: Mapping[str, nn.Module]
+    ) -> Mapping[str, nn.Module]:
         with self.clock("prepare"):
             return {
                 target.path: self.pipeline.prepare(
@@ -204,26 +222,8 @@ class _Way:
             return converted
 
 
-def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
-    """The model's outputs for copies of the inputs, which an in-place op may write to."""
-    torch.manual_seed(seed)
-    return model(*(tensor.clone() for tensor in inputs))
-
-
 def _whole(quantizer: QuantizerSpec) -> PhaseSpec:
     return PhaseSpec(quantizer=quantizer, submodules=(), dynamic_batch=False, skip_modules=(), source=quantizer.source)
-
-
-def set_training(module: nn.Module, training: bool) -> None:  # noqa: FBT001 - as nn.Module.train
-    """Put a model into training or evaluation mode, but for exported programs inside it.
-
-    An exported program keeps the mode that it was captured in, and refuses to be told another.
-    """
-    if "train" in vars(module):
-        return
-    module.training = training
-    for child in module.children():
-        set_training(child, training)
 
 
 def _targets(model: nn.Module, phase: PhaseSpec, inputs: tuple[Tensor, ...]) -> tuple[Target, ...]:

@@ -10,6 +10,7 @@ from qatrix.claims import Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
 from qatrix.outcomes import (
     PRECEDENCE,
+    TRAINING_POINTS,
     UNREMARKABLE,
     CheckOutcome,
     Comparison,
@@ -133,9 +134,10 @@ def _diverged(facts: _Facts) -> Iterator[Conclusion]:
 
 def _apart(item: Comparison) -> str:
     if item.status == "mismatched" or item.max_abs is None:
-        return f"{item.left} and {item.right} cannot be compared after {item.at}: {item.message}"
+        return f"{item.left} and {item.right} cannot be compared {item.where}: {item.message}"
     steps = "" if item.max_steps is None else f", {item.max_steps:.3g} quantization steps"
-    return f"{item.left} and {item.right} are {item.max_abs:.3g} apart after {item.at}{steps}"
+    place = f" at {item.max_abs_at}" if item.at in TRAINING_POINTS and item.max_abs_at else ""
+    return f"{item.left} and {item.right} are {item.max_abs:.3g} apart {item.where}{place}{steps}"
 
 
 def _nearer(facts: _Facts) -> str:

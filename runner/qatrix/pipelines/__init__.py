@@ -42,6 +42,12 @@ class Pipeline(Protocol):
     ) -> nn.Module:
         """The program with observers or fake quantizes in it; `skip_modules` names torch.nn classes to leave alone."""
 
+    def disable_observers(self, prepared: nn.Module) -> None:
+        """Keep the scales of a prepared program as they are from now on, in place; raises NotSwitched."""
+
+    def freeze_batch_norms(self, prepared: nn.Module) -> None:
+        """Let batch norms use their running statistics and keep them as they are, in place; raises NotSwitched."""
+
     def to_eval(self, prepared: nn.Module) -> None:
         """Switch a prepared program from training to evaluation, in place."""
 

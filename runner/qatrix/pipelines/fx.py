@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.pipelines import backend, torchenv
+from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
 
 def missing() -> str | None:
@@ -52,6 +54,20 @@ def prepare(
         mapping.set_object_type(getattr(nn, name), None)
     prepared: nn.Module = prepare_model(captured, mapping, inputs, backend_config=backend.backend_config(quantizer))
     return prepared
+
+
+def disable_observers(prepared: nn.Module) -> None:
+    """Switch off torch's observers; raises NotSwitched where that does nothing."""
+    prepared.apply(torch.ao.quantization.disable_observer)
+    require_disabled_observers(prepared, "torch.ao.quantization.disable_observer")
+
+
+def freeze_batch_norms(prepared: nn.Module) -> None:
+    """Freeze the batch norms of the fused modules; raises NotSwitched where there are others, which that leaves out."""
+    prepared.apply(torch.ao.nn.intrinsic.qat.freeze_bn_stats)
+    norms = {name: module for name, module in prepared.named_modules() if isinstance(module, _BatchNorm)}
+    left = [name for name, module in norms.items() if module.training]
+    require_all_off("batch norm", len(norms), left, "torch.ao.nn.intrinsic.qat.freeze_bn_stats")
 
 
 def to_eval(prepared: nn.Module) -> None:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
+from qatrix.pipelines.switches import require_all_off, require_disabled_observers
+
+# The batch norms that torchao trains (_is_supported_batch_norm_for_training in pt2e/utils.py),
+# and where their argument `training` stands.
+BATCH_NORMS: Final = (
+    torch.ops.aten.batch_norm.default,
+    torch.ops.aten._native_batch_norm_legit.default,
+    torch.ops.aten.cudnn_batch_norm.default,
+    torch.ops.aten.miopen_batch_norm.default,
+)
+_TRAINING: Final = 5
 
 
 def missing() -> str | None:
@@ -42,6 +54,26 @@ def prepare(
     api = torchenv.pt2e_api()
     prepare_program = api.prepare_qat if quantizer.mode == "qat" else api.prepare
     return prepare_program(captured, _quantizer(quantizer, api, skip_modules))
+
+
+def disable_observers(prepared: nn.Module) -> None:
+    """Switch off torchao's observers; raises NotSwitched where that does nothing."""
+    prepared.apply(torchenv.pt2e_api().disable_observer)
+    require_disabled_observers(prepared, "torchao.quantization.pt2e.disable_observer")
+
+
+def freeze_batch_norms(prepared: nn.Module) -> None:
+    """Set the `training` argument of all batch norms to false in the graph; raises NotSwitched where there are none.
+
+    So does the tutorial of PyTorch, which names fewer ops than an exported program may have.
+    https://docs.pytorch.org/ao/stable/tutorials_source/pt2e_quant_qat.html
+    """
+    assert isinstance(prepared, fx.GraphModule)
+    nodes = [node for node in prepared.graph.nodes if node.target in BATCH_NORMS]
+    for node in nodes:
+        node.args = (*node.args[:_TRAINING], False, *node.args[_TRAINING + 1 :])
+    prepared.recompile()
+    require_all_off("batch norm", len(nodes), [], "")
 
 
 def to_eval(prepared: nn.Module) -> None:

@@ -48,6 +48,7 @@ class Pt2eApi:
     prepare_qat: Callable[[nn.Module, Any], nn.Module]
     convert: Callable[[nn.Module], nn.Module]
     to_eval: Callable[[nn.Module], object]
+    disable_observer: Callable[[nn.Module], None]
     spaces: tuple[types.ModuleType, ...]
 
     def find(self, name: str) -> Any:
@@ -70,6 +71,7 @@ def pt2e_api() -> Pt2eApi:
         prepare_qat=quantize.prepare_qat_pt2e,
         convert=quantize.convert_pt2e,
         to_eval=public.move_exported_model_to_eval,
+        disable_observer=public.disable_observer,
         spaces=(
             public,
             _import("torchao.quantization.pt2e.quantizer"),

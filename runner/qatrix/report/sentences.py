@@ -26,7 +26,7 @@ def comparison_line(comparison: Comparison) -> str:
         words.append(f"{comparison.mismatched} of {comparison.total} values out of tolerance")
     if comparison.message:
         words.append(clipped(comparison.message, _LIMIT))
-    return f"{comparison.left} and {comparison.right} after {comparison.at}: {', '.join(words)}"
+    return f"{comparison.left} and {comparison.right} {comparison.where}: {', '.join(words)}"
 
 
 def check_line(check: CheckOutcome) -> str:

@@ -1,0 +1,30 @@
+"""One forward pass, as every program gets it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+# Set before each forward of each pipeline, so that dropout draws alike in all of them; the value
+# is the one of PyTorch's own PT2E QAT tests.
+FORWARD_SEED: Final = 100
+
+
+def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
+    """The model's outputs for copies of the inputs, which an in-place op may write to."""
+    torch.manual_seed(seed)
+    return model(*(tensor.clone() for tensor in inputs))
+
+
+def set_training(module: nn.Module, training: bool) -> None:  # noqa: FBT001 - as nn.Module.train
+    """Put a model into training or evaluation mode, but for exported programs inside it.
+
+    An exported program keeps the mode that it was captured in, and refuses to be told another.
+    """
+    if "train" in vars(module):
+        return
+    module.training = training
+    for child in module.children():
+        set_training(child, training)
