@@ -1,8 +1,9 @@
 """Where cases run: in forked workers that a bad case cannot hurt, or in this process.
 
 Workers are forked from one process that has imported torch and torchao (a forkserver), so
-that the driver never touches a GPU and a new worker costs milliseconds. The pool is
-pebble's: it tells which task a dead worker had, and stops a task that hangs.
+that the driver never touches a GPU and a new worker costs milliseconds; cases that train
+have a process of their worker's that is started afresh (see processes.py). The pools are
+pebble's: they tell which task a dead worker had, and stop a task that hangs.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from concurrent.futures import TimeoutError as TaskTimeout
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from qatrix.claims import Verdict
 from qatrix.declare.spec import Case
 from qatrix.execute import isolation
 from qatrix.execute.options import Execution
 from qatrix.execute.order import Waiting
+from qatrix.execute.processes import FORKED, Processes
 from qatrix.outcomes import ErrorReport, Record
 
 RunCase = Callable[[Case], Record]
@@ -54,7 +56,7 @@ def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
     if options.workers:
         from multiprocessing import forkserver  # not on Windows
 
-        multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
+        multiprocessing.get_context(FORKED).set_forkserver_preload(list(preload))
         forkserver.ensure_running()
 
 
@@ -75,29 +77,22 @@ def _in_workers(
     run: RunCase | None,
     preload: Sequence[str],
 ) -> Iterator[Record]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
     with tempfile.TemporaryDirectory(prefix="qatrix-") as folder:
-        pools = [
-            ProcessPool(
-                max_workers=1,
-                initializer=isolation.enter,
-                initargs=(folder, options.memory_limit),
-                context=context,
-            )
+        workers = [
+            Processes(folder, memory_limit=options.memory_limit, timeout=options.timeout, preload=preload)
             for _ in range(min(options.workers, len(cases)))
         ]
         try:
-            yield from _scheduled(pools, cases, options, on_start, run, folder)
+            yield from _scheduled(workers, cases, options, on_start, run, folder)
         finally:
-            for pool in pools:
-                pool.stop()
-            for pool in pools:
-                pool.join()
+            for worker in workers:
+                worker.stop()
+            for worker in workers:
+                worker.join()
 
 
 def _scheduled(
-    pools: Sequence[ProcessPool],
+    workers: Sequence[Processes],
     cases: Sequence[Case],
     options: Execution,
     on_start: Callable[[Case], None],
@@ -106,25 +101,25 @@ def _scheduled(
 ) -> Iterator[Record]:
     """Give every worker one case at a time, so that `on_start` names exactly what is in flight.
 
-    A worker is a pool of one process, because a case goes to the worker that had its model last.
+    A case goes to the worker that had its model last.
     """
     waiting = Waiting(cases)
     flying: dict[Any, _Flight] = {}
 
-    def give(pool: ProcessPool, after: Case | None) -> None:
+    def give(worker: Processes, after: Case | None) -> None:
         case = waiting.take(after, [flight.case for flight in flying.values()])
         if case is not None:
             on_start(case)
-            future = pool.schedule(_one_case, args=(case, options, run), timeout=options.timeout)
-            flying[future] = _Flight(case, pool, time.perf_counter())
+            future = worker.schedule(case, _one_case, options, run)
+            flying[future] = _Flight(case, worker, time.perf_counter())
 
-    for pool in pools:
-        give(pool, None)
+    for worker in workers:
+        give(worker, None)
     while flying:
         done, _ = wait(flying, return_when=FIRST_COMPLETED)
         for landed in done:
             flight = flying.pop(landed)
-            give(flight.pool, flight.case)
+            give(flight.worker, flight.case)
             yield _landed(landed, flight.case, time.perf_counter() - flight.started, options, folder)
 
 
@@ -132,7 +127,7 @@ class _Flight(NamedTuple):
     """A case that a worker has, and since when on the clock of time.perf_counter."""
 
     case: Case
-    pool: ProcessPool
+    worker: Processes
     started: float
 
 

@@ -1,0 +1,76 @@
+"""The processes of one worker: forked from one that holds torch, or, for cases that train, started afresh."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+from pebble import ProcessPool
+
+from qatrix.declare.spec import Case
+from qatrix.execute import isolation
+
+StartMethod = Literal["forkserver", "spawn"]
+FORKED: Final[StartMethod] = "forkserver"
+AFRESH: Final[StartMethod] = "spawn"
+
+
+class Processes:
+    """Runs one case at a time; a process starts with the first case that needs its kind, and stays.
+
+    A backward pass starts threads, and in a process that was forked from one which imported a
+    CUDA build of torch that has aborted (autograd's Engine::thread_init); a forward pass starts none.
+    """
+
+    def __init__(self, folder: str, *, memory_limit: int | None, timeout: float | None, preload: Sequence[str]) -> None:
+        self._folder = folder
+        self._memory_limit = memory_limit
+        self._timeout = timeout
+        self._preload = tuple(preload)
+        self._pools: dict[StartMethod, ProcessPool] = {}
+
+    def schedule(self, case: Case, function: Callable[..., object], *args: object) -> Any:
+        """The future of `function(case, *args)`, run in the kind of process that the case needs."""
+        method = start_method(case)
+        pool = self._pools.get(method) or self._started(method)
+        return pool.schedule(function, args=(case, *args), timeout=self._timeout)
+
+    def stop(self) -> None:
+        """End the processes, whatever they are doing."""
+        for pool in self._pools.values():
+            pool.stop()
+
+    def join(self) -> None:
+        """Wait until the processes that were stopped are gone."""
+        for pool in self._pools.values():
+            pool.join()
+
+    def _started(self, method: StartMethod) -> ProcessPool:
+        context = multiprocessing.get_context(method)
+        if method == FORKED:
+            context.set_forkserver_preload(list(self._preload))
+        preload = self._preload if method == AFRESH else ()
+        pool = ProcessPool(
+            max_workers=1,
+            initializer=_enter,
+            initargs=(self._folder, self._memory_limit, preload),
+            context=context,
+        )
+        self._pools[method] = pool
+        return pool
+
+
+def start_method(case: Case) -> StartMethod:
+    """How the process of a case is to be started."""
+    return FORKED if case.training is None else AFRESH
+
+
+def _enter(folder: str, memory_limit: int | None, preload: Sequence[str]) -> None:
+    """Runs first in a process, so that no case's time counts what is imported; if it fails, so does the first case."""
+    isolation.enter(folder, memory_limit)
+    for name in preload:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)

@@ -1,0 +1,73 @@
+"""Processes of a worker: a forked one, and one that is started afresh for cases that train."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from qatrix.declare.spec import Case
+from qatrix.execute.options import Execution
+from qatrix.execute.processes import start_method
+from qatrix.execute.workers import RunCase, execute
+from qatrix.outcomes import Record
+from support import specs
+from support.whereabouts import MODULE, numbered, run_backward, run_telling, trained
+
+ONE = Execution(workers=1, timeout=60.0)
+pytestmark = pytest.mark.xdist_group("workers")
+
+
+def executed(cases: list[Case], run: RunCase, *, preload: tuple[str, ...] = ()) -> list[Record]:
+    return list(execute(cases, options=ONE, on_start=lambda _: None, run=run, preload=preload))
+
+
+def told(record: Record) -> tuple[int, int, bool]:
+    """What `run_telling` says: the process, its parent, and whether the module was imported."""
+    process, parent, imported = record.summary.split()
+    return int(process), int(parent), imported == "True"
+
+
+def test_only_a_case_that_trains_needs_a_process_of_its_own_kind() -> None:
+    assert start_method(specs.case()) == "forkserver"
+    assert start_method(trained(specs.case())) == "spawn"
+
+
+def test_a_case_that_trains_runs_in_a_process_that_was_not_forked() -> None:
+    still, training = numbered(2)
+    records = executed([still, trained(training)], run_telling)
+    parents = [told(record)[1] for record in records]
+
+    # Forked processes are children of the forkserver, which is a child of this one.
+    assert parents[0] != os.getpid()
+    assert parents[1] == os.getpid()
+
+
+def test_both_processes_of_a_worker_are_kept() -> None:
+    cases = [trained(case) if number % 2 else case for number, case in enumerate(numbered(6))]
+    processes = [told(record)[0] for record in executed(cases, run_telling)]
+
+    assert processes == processes[:2] * 3
+
+
+def test_a_process_started_afresh_has_imported_what_the_others_are_forked_with() -> None:
+    (record,) = executed([trained(case) for case in numbered(1)], run_telling, preload=(MODULE, "no.such"))
+
+    assert told(record)[2]
+
+
+def test_a_case_that_trains_and_dies_takes_no_other_along() -> None:
+    cases = [*numbered(1, "segfault"), *numbered(1, "kill"), *numbered(2)]
+    records = executed([trained(case) for case in cases], run_telling)
+
+    assert [record.verdict for record in records] == ["crashed", "crashed", "exact", "exact"]
+    assert records[0].summary == "the case's process died by signal SIGSEGV"
+
+
+@pytest.mark.torch
+def test_forty_backward_passes_end_without_an_abort() -> None:
+    cases = [trained(case) for case in numbered(40)]
+    records = executed(cases, run_backward, preload=("qatrix.execute.preload",))
+
+    assert Counter(record.verdict for record in records) == {"exact": 40}, [record.summary for record in records]
