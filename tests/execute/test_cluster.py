@@ -56,8 +56,23 @@ class Nodes:
         self.simulated.remove_node(node, allow_graceful=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _importable() -> Iterator[None]:
+    """What nodes unpickle is in the folders that pytest alone has on its path."""
+    before = os.environ.get("PYTHONPATH")
+    tests = Path(__file__).parents[1]
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(tests), str(tests.parent / "runner"), *([before] if before else [])]
+    )
+    yield
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
+def nodes(_importable: None) -> Iterator[Nodes]:
     # Not pytest's folder: the paths of Ray's sockets have 103 characters at most.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         before = dict(os.environ)
