@@ -2,55 +2,74 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
 from benchmarks import cases, runs, scale
-from benchmarks.rows import Benchmark, Row, as_json, machine, markdown, measured
+from benchmarks.rows import Benchmark, Row, measured
+from benchmarks.table import as_json, machine, markdown, terminal
 
 BENCHMARKS: Final = (
     Benchmark(name="case", measure=cases.cached_against_plain),
-    Benchmark(name="all-rows", measure=runs.all_rows, slow=True),
+    Benchmark(name="all-rows", measure=runs.all_rows, quick=functools.partial(runs.all_rows, each=1)),
     Benchmark(name="workers", measure=runs.workers),
     Benchmark(name="diagnosis", measure=cases.diagnosis),
     Benchmark(name="overhead", measure=cases.overhead),
     Benchmark(name="scheduler", measure=cases.scheduler),
     Benchmark(name="disk-cache", measure=runs.disk_cache),
+    Benchmark(name="first-case", measure=runs.first_case),
     Benchmark(name="again", measure=scale.thousand_again),
     Benchmark(name="million", measure=scale.million),
-    Benchmark(name="records", measure=scale.records),
+    Benchmark(name="records", measure=scale.records, quick=functools.partial(scale.records, count=10_000)),
 )
 
 
 def main(
     only: Annotated[list[str] | None, typer.Option("--only", help="Measure only this; repeatable.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes more than a few minutes.")] = False,
+    list_names: Annotated[bool, typer.Option("--list", help="Print what can be measured, and leave.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Take a sample where all would take many minutes.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where a reach is missed.")] = False,
     out: Annotated[Path, typer.Option("--out", help="Where to write the table.")] = Path("reports"),
 ) -> None:
     """Benchmarks of qatrix: ratios measured in one run, on this machine, best while nothing else runs."""
-    names = [benchmark.name for benchmark in BENCHMARKS]
-    if unknown := set(only or ()) - set(names):
-        msg = f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}"
-        raise typer.BadParameter(msg, param_hint="--only")
-    rows: list[Row] = []
-    for benchmark in BENCHMARKS:
-        if (only and benchmark.name not in only) or (quick and benchmark.slow and not only):
-            continue
-        for row in measured(benchmark):
-            rows.append(row)
-            print(f"{benchmark.name}: {row.what}: {row.figure}", file=sys.stderr, flush=True)
-    place = machine([f"{name} {importlib.metadata.version(name)}" for name in ("torch", "torchao")])
-    print(markdown(rows, place))
+    if list_names:
+        for benchmark in BENCHMARKS:
+            print(f"{benchmark.name:<12}{benchmark.about}")
+        return
+    chosen = _chosen(only or [])
+    # Before anything is measured: a folder that cannot be made must not cost half an hour.
     out.mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks.md").write_text(markdown(rows, place), encoding="utf-8")
-    (out / "benchmarks.json").write_text(as_json(rows, place), encoding="utf-8")
+    place = machine([f"{name} {importlib.metadata.version(name)}" for name in ("torch", "torchao")])
+    rows: list[Row] = []
+    for benchmark in chosen:
+        for row in measured(benchmark, quick=quick):
+            rows.append(row)
+            print(f"{row.name}: {row.what}: {row.figure}", file=sys.stderr, flush=True)
+        # Each time: what was measured is kept when the rest is interrupted.
+        (out / "benchmarks.md").write_text(markdown(rows, place), encoding="utf-8")
+        (out / "benchmarks.json").write_text(as_json(rows, place), encoding="utf-8")
+    if sys.stdout.isatty():
+        Console().print(terminal(rows, place))
+    else:
+        print(markdown(rows, place))
     if strict and any(row.reached is False for row in rows):
         raise typer.Exit(1)
+
+
+def _chosen(only: Sequence[str]) -> list[Benchmark]:
+    """The benchmarks of these names, all where none is given."""
+    names = [benchmark.name for benchmark in BENCHMARKS]
+    if unknown := set(only) - set(names):
+        msg = f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}"
+        raise typer.BadParameter(msg, param_hint="--only")
+    return [benchmark for benchmark in BENCHMARKS if not only or benchmark.name in only]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def python(*argv: str, cwd: Path | None = None, variables: Mapping[str, str] | N
     with subprocess.Popen(
         [sys.executable, *argv],
         cwd=cwd,
-        env={**os.environ, **(variables or {})},
+        env={**os.environ, "PYTHONPATH": _import_path(), **(variables or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -50,6 +50,12 @@ def python(*argv: str, cwd: Path | None = None, variables: Mapping[str, str] | N
         msg = f"{' '.join(argv)} ended with {process.returncode}: {stdout[-500:]}"
         raise RuntimeError(msg)
     return Ended(seconds=taken, peak_bytes=watch.peak_bytes, stdout=stdout)
+
+
+def _import_path() -> str:
+    """PYTHONPATH with absolute folders, for processes that run elsewhere."""
+    parts = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(str(Path(part).resolve()) for part in parts if part)
 
 
 class _Peak(threading.Thread):

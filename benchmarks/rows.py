@@ -1,43 +1,56 @@
-"""A row of the table, and how figures are written in it."""
+"""A row of the table, what measures it, and how figures are written in it."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Final
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-_MINUTE: Final = 60.0
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measurement: what, the figure in words, the reach in words, whether it is reached (None: no reach is set)."""
+    """One measurement: what, the figure in words, the reach in words, whether it is reached (None: not judged here).
+
+    `figures` holds the same as numbers, the unit in each name; `name` is that of the benchmark.
+    """
 
     what: str
     figure: str
+    figures: Mapping[str, float] = field(default_factory=dict)
     reach: str = ""
     reached: bool | None = None
     how: str = ""
+    name: str = ""
+
+
+Measure = Callable[[], Iterator[Row]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A function that measures some rows; `slow` ones take minutes and are left out by --quick."""
+    """A function that measures some rows, and what --quick measures instead where that would take minutes."""
 
     name: str
-    measure: Callable[[], Iterator[Row]]
-    slow: bool = False
+    measure: Measure
+    quick: Measure | None = None
+
+    @property
+    def about(self) -> str:
+        """What it measures, in one line."""
+        return (inspect.getdoc(self.measure) or "").partition("\n")[0]
 
 
-def measured(benchmark: Benchmark) -> Iterator[Row]:
+def measured(benchmark: Benchmark, *, quick: bool = False) -> Iterator[Row]:
     """The rows of a benchmark; one that fails is a row that says so, and the others go on."""
+    measure = benchmark.quick if quick and benchmark.quick else benchmark.measure
     try:
-        yield from benchmark.measure()
+        for row in measure():
+            yield replace(row, name=benchmark.name)
     except Exception as error:  # noqa: BLE001 - the table is worth having without one of its rows
-        yield Row(what=benchmark.name, figure=f"failed: {type(error).__name__}: {error}", reached=False)
+        figure = f"failed: {type(error).__name__}: {error}"
+        yield Row(name=benchmark.name, what=benchmark.about, figure=figure, reached=False)
 
 
 def seconds(value: float) -> str:
@@ -46,35 +59,11 @@ def seconds(value: float) -> str:
         return f"{value * 1000:.3g} ms"
     if value < _MINUTE:
         return f"{value:.1f} s"
-    return f"{value // _MINUTE:.0f} min {value % _MINUTE:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
 
 
 def ratio(slow: float, fast: float) -> str:
     """How many times as fast, with both figures: "140 times (16.8 s, 120 ms)"."""
     times = slow / fast
     return f"{times:.3g} times ({seconds(slow)}, {seconds(fast)})"
-
-
-def machine(versions: Sequence[str]) -> str:
-    """Where this was measured, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ", ".join([f"{cores} cores", platform.machine(), f"Python {platform.python_version()}", *versions])
-
-
-def markdown(rows: Sequence[Row], place: str) -> str:
-    """The table as Markdown."""
-    lines = [
-        f"Measured by `tox -e bench` on {place}.",
-        "",
-        "| what | measured | reach | |",
-        "| --- | --- | --- | --- |",
-    ]
-    marks = {True: "✓", False: "✗", None: ""}
-    lines += [f"| {row.what} | {row.figure} | {row.reach} | {marks[row.reached]} |" for row in rows]
-    lines += ["", "How each was measured:", "", *(f"- {row.what}: {row.how}" for row in rows if row.how)]
-    return "\n".join(lines) + "\n"
-
-
-def as_json(rows: Sequence[Row], place: str) -> str:
-    """The table for programs."""
-    return json.dumps({"machine": place, "rows": [asdict(row) for row in rows]}, indent=1)
