@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -143,14 +144,18 @@ def test_whole_models_are_aligned_layer_by_layer_within_five_times_their_own_tim
 ) -> None:
     case, *_ = shipped_cases(f"*{model}*per_channel*")
     run(case)
-    warm = run(case)
+    # Processor time, since other tests run beside this one.
+    began = time.process_time()
+    run(case)
+    ran = time.process_time()
     diagnosis = diagnose(case)
+    own, further = ran - began, time.process_time() - ran
 
     assert diagnosis.notes == ()
     assert diagnosis.first is None
     both = [row for row in diagnosis.points[0].layers if row.left_node and row.right_node]
     assert len(both) == len(diagnosis.points[0].layers) > 100
-    assert diagnosis.seconds < 5 * warm.seconds
+    assert further < 5 * own
 
 
 def test_a_pipeline_that_fails_leaves_a_note_and_what_was_seen_before(tmp_path: Path) -> None:
