@@ -39,9 +39,9 @@ STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "
 COMPARED: Final[Mapping[str, str]] = {
     "prepare": "after prepare",
     "train_loss": "in the loss of training",
-    "train_gradients": "in the gradients of the first training step",
+    "train_gradients": "in the gradients of the first step",
     "train_parameters": "in the parameters after training",
-    "train_statistics": "in the batch-norm statistics after training",
+    "train_statistics": "in the batch norms' statistics after training",
     "convert": "after convert",
 }
 # Those of cases that train.

@@ -131,6 +131,12 @@ def test_nested_outputs_are_compared_leaf_by_leaf() -> None:
         pytest.param(
             (torch.zeros(1),), torch.zeros(1), "the structures differ: pt2e gives (tensor), fx tensor", id="structure"
         ),
+        pytest.param(
+            {"a": torch.zeros(1), "b": torch.zeros(1), "c": torch.zeros(1)},
+            {"a": torch.zeros(1), "d": torch.zeros(1)},
+            "only pt2e has b, c; only fx has d",
+            id="keys of one side",
+        ),
         pytest.param({"a": 1}, {"a": 2}, "at ['a']: pt2e gives 1, fx 2", id="number"),
         pytest.param(
             torch.tensor(1.0), 1.0, "at the output: pt2e gives float32 of shape [], fx 1.0", id="tensor and number"

@@ -78,6 +78,37 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
             id="diverged, undecided",
         ),
         pytest.param(
+            concluded(
+                ran("pt2e"),
+                ran("fx"),
+                comparisons=(
+                    compared(at="prepare"),
+                    compared("diverged", at="train_loss", max_abs=0.5, max_abs_at="['step 2']"),
+                    compared("diverged", at="train_gradients", max_abs=1.25, max_abs_at="['conv.weight'][0, 1]"),
+                    compared("close", at="train_statistics", max_abs=1e-6, max_abs_at="['bn.running_var'][0]"),
+                    compared("diverged", max_abs=0.016),
+                ),
+            ),
+            "diverged",
+            "pt2e and fx are 0.5 apart in the loss of training (step 2), "
+            "1.25 in the gradients of the first step (conv.weight[0, 1]); pt2e and fx are 0.016 apart after convert",
+            id="diverged in training",
+        ),
+        pytest.param(
+            concluded(
+                ran("pt2e"),
+                ran("fx"),
+                comparisons=(
+                    compared("mismatched", at="train_gradients", message="only pt2e has conv.bias"),
+                    compared("diverged", at="train_parameters", max_abs=0.5, max_abs_at="['conv.bias'][0]"),
+                ),
+            ),
+            "diverged",
+            "pt2e and fx cannot be compared in the gradients of the first step: only pt2e has conv.bias; "
+            "pt2e and fx are 0.5 apart in the parameters after training (conv.bias[0])",
+            id="a parameter of one pipeline",
+        ),
+        pytest.param(
             concluded(ran("pt2e"), ran("fx"), comparisons=(compared("mismatched", message="the structures differ"),)),
             "diverged",
             "pt2e and fx cannot be compared after convert: the structures differ",

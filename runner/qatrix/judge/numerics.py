@@ -119,7 +119,7 @@ def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_P
     left_leaves, left_spec = pytree.tree_flatten_with_path(left)
     right_leaves, right_spec = pytree.tree_flatten_with_path(_ordered_as(left, right))
     if left_spec != right_spec:
-        return [], f"the structures differ: {names[0]} gives {_shape_of(left)}, {names[1]} {_shape_of(right)}"
+        return [], _unlike_structures(left, right, names)
     pairs = []
     for leaf, ((path, one), (_, other)) in enumerate(zip(left_leaves, right_leaves)):
         where = pytree.keystr(path)
@@ -129,6 +129,14 @@ def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_P
         if isinstance(one, Tensor):
             pairs.append(_Pair(leaf, where, _plain(one), _plain(other)))
     return pairs, None
+
+
+def _unlike_structures(left: object, right: object, names: tuple[str, str]) -> str:
+    """How two structures differ; of dicts, the keys that only one has."""
+    if type(left) is dict and type(right) is dict and left.keys() != right.keys():
+        sides = zip(names, (left.keys() - right.keys(), right.keys() - left.keys()))
+        return "; ".join(f"only {name} has {', '.join(sorted(map(str, keys)))}" for name, keys in sides if keys)
+    return f"the structures differ: {names[0]} gives {_shape_of(left)}, {names[1]} {_shape_of(right)}"
 
 
 def _ordered_as(left: object, right: object) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +23,8 @@ from qatrix.outcomes import (
 
 # Below this many decibels apart, neither pipeline is called nearer to the float model.
 _NEARER_DB: Final = 1.0
+# The key of a dictionary at the beginning of a place: "['conv.weight'][0, 1]".
+_NAMED: Final = re.compile(r"^\['([^']*)'\]")
 # Verdicts that say nothing about a known difference: the case did not get as far.
 _UNTRIED: Final[frozenset[Verdict]] = frozenset({"skipped", "unavailable"})
 
@@ -128,16 +132,37 @@ def _left_in_float(outcome: PipelineOutcome) -> str | None:
 def _diverged(facts: _Facts) -> Iterator[Conclusion]:
     apart = [item for item in facts.comparisons if item.status in {"diverged", "mismatched"}]
     if apart:
-        told = "; ".join(map(_apart, apart))
+        told = "; ".join(_differences(apart))
         yield Conclusion(verdict="diverged", summary=told + _nearer(facts))
+
+
+def _differences(apart: Sequence[Comparison]) -> Iterator[str]:
+    """Each difference in words; those that training made between two pipelines in one sentence."""
+    for key, group in itertools.groupby(apart, lambda item: (item.left, item.right, _is_measured_training(item))):
+        first, *more = group
+        if key[-1]:
+            others = (f", {item.max_abs:.3g} {item.where}{_place(item)}" for item in more)
+            yield "".join((_apart(first), *others))
+        else:
+            yield from map(_apart, (first, *more))
+
+
+def _is_measured_training(item: Comparison) -> bool:
+    return item.at in TRAINING_POINTS and item.status != "mismatched" and item.max_abs is not None
 
 
 def _apart(item: Comparison) -> str:
     if item.status == "mismatched" or item.max_abs is None:
         return f"{item.left} and {item.right} cannot be compared {item.where}: {item.message}"
     steps = "" if item.max_steps is None else f", {item.max_steps:.3g} quantization steps"
-    place = f" at {item.max_abs_at}" if item.at in TRAINING_POINTS and item.max_abs_at else ""
-    return f"{item.left} and {item.right} are {item.max_abs:.3g} apart {item.where}{place}{steps}"
+    return f"{item.left} and {item.right} are {item.max_abs:.3g} apart {item.where}{_place(item)}{steps}"
+
+
+def _place(item: Comparison) -> str:
+    """Which step or parameter of training differs most: " (conv.weight[0, 1])"."""
+    if item.at not in TRAINING_POINTS or item.max_abs_at is None:
+        return ""
+    return " (" + _NAMED.sub(r"\1", item.max_abs_at) + ")"
 
 
 def _nearer(facts: _Facts) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from qatrix.claims import Verdict
-from qatrix.outcomes import Record, Run
+from qatrix.outcomes import TRAINING_POINTS, Record, Run
 from qatrix.report.frames.flat import pipeline_names
 from qatrix.report.frames.headline import Headline, headline
 from qatrix.report.frames.matrix import CompatibilityMatrix, compatibility_matrix
@@ -117,13 +117,19 @@ def report_data(
         suites=_suite_counts(frame),
         matrix=compatibility_matrix(records),
         pipelines=pipeline_names(records),
-        points=tuple(dict.fromkeys(item.at for record in records for item in record.comparisons)),
+        points=_points(records),
         unexpected=tuple(unexpected),
         known=_known(records),
         not_run=_not_run(records),
         conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
         reused=sum(record.reused_from is not None for record in records),
     )
+
+
+def _points(records: Sequence[Record]) -> tuple[str, ...]:
+    """Where outputs were compared; what training gave is told with the case, since few cases train."""
+    found = dict.fromkeys(item.at for record in records for item in record.comparisons)
+    return tuple(point for point in found if point not in TRAINING_POINTS)
 
 
 def _verdict_counts(frame: pd.DataFrame) -> tuple[VerdictCount, ...]:
