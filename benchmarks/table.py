@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,9 @@ _STYLES: Final = {True: "green", False: "bold red", None: ""}
 def machine(versions: Sequence[str]) -> str:
     """Where this was measured, in one line."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ", ".join([f"{cores} cores of {_processor()}", f"Python {platform.python_version()}", *versions])
+    # Then every process compiles what it imports anew, which takes seconds.
+    bytecode = ["no bytecode kept"] if sys.dont_write_bytecode else []
+    return ", ".join([f"{cores} cores of {_processor()}", f"Python {platform.python_version()}", *versions, *bytecode])
 
 
 def _processor() -> str:

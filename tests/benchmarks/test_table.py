@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 
+import pytest
 from rich.console import Console
 
 from benchmarks.rows import Row
@@ -48,8 +50,13 @@ def test_the_table_is_there_for_programs_too() -> None:
     assert (content["rows"][0]["reached"], content["rows"][0]["figures"]) == (True, {"times": 2.0})
 
 
-def test_the_machine_is_told_with_its_versions() -> None:
+@pytest.mark.parametrize(
+    ("unkept", "end"), [(False, "torch 2"), (True, "torch 2, no bytecode kept")], ids=["kept", "not kept"]
+)
+def test_the_machine_is_told_with_its_versions(monkeypatch: pytest.MonkeyPatch, unkept: bool, end: str) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", unkept)
+
     place = machine(["torch 2"])
 
     assert " cores of " in place
-    assert place.endswith(f"Python {sys.version.split()[0]}, torch 2")
+    assert place.endswith(f"Python {platform.python_version()}, {end}")
