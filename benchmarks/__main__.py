@@ -19,7 +19,7 @@ from benchmarks.table import as_json, machine, markdown, terminal
 BENCHMARKS: Final = (
     Benchmark(name="case", measure=cases.cached_against_plain),
     Benchmark(name="all-rows", measure=runs.all_rows, quick=functools.partial(runs.all_rows, each=1)),
-    Benchmark(name="workers", measure=runs.workers),
+    Benchmark(name="workers", measure=cases.workers),
     Benchmark(name="diagnosis", measure=cases.diagnosis),
     Benchmark(name="overhead", measure=cases.overhead),
     Benchmark(name="scheduler", measure=cases.scheduler),

@@ -20,9 +20,13 @@ _LOOK_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A process that ended well: wall time in seconds, and its own greatest resident memory in bytes."""
+    """A process that ended well: wall time and processor time in seconds, its own greatest resident memory in bytes.
+
+    The processor time is that of the process and of its children that it waited for.
+    """
 
     seconds: float
+    processor_seconds: float
     peak_bytes: int
     stdout: str
 
@@ -32,7 +36,7 @@ def python(*argv: str, cwd: Path | None = None, variables: Mapping[str, str] | N
 
     Raises RuntimeError with what it printed where it ends with an error.
     """
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _processor_seconds()
     with subprocess.Popen(
         [sys.executable, *argv],
         cwd=cwd,
@@ -45,11 +49,18 @@ def python(*argv: str, cwd: Path | None = None, variables: Mapping[str, str] | N
         watch.start()
         stdout, _ = process.communicate()
         taken = time.perf_counter() - began
+    spent = _processor_seconds() - used
     watch.join()
     if process.returncode != 0:
         msg = f"{' '.join(argv)} ended with {process.returncode}: {stdout[-500:]}"
         raise RuntimeError(msg)
-    return Ended(seconds=taken, peak_bytes=watch.peak_bytes, stdout=stdout)
+    return Ended(seconds=taken, processor_seconds=spent, peak_bytes=watch.peak_bytes, stdout=stdout)
+
+
+def _processor_seconds() -> float:
+    """Of all processes that this one has waited for until now."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _import_path() -> str:

@@ -28,6 +28,11 @@ def small_suites() -> tuple[str, ...]:
     return tuple(dict.fromkeys(case.suite for case in shipped() if case.pattern.factory is None))
 
 
+def untrained() -> tuple[Case, ...]:
+    """The cases of those suites but the ones that train: each of these has a process of its own, whose start counts."""
+    return tuple(case for case in shipped(*small_suites()) if case.training is None)
+
+
 def sampled(cases: Sequence[Case], *, each: int) -> tuple[Case, ...]:
     """At most that many cases of every suite, evenly spread over it."""
     suites: dict[str, list[Case]] = {}
