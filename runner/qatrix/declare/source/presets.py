@@ -1,0 +1,32 @@
+"""Quantizers that the pipelines already have, as source."""
+
+from __future__ import annotations
+
+from qatrix.declare.source.text import call_text, literal
+from qatrix.declare.spec import FxPreset, Pt2ePreset
+from qatrix.scripts import QuantizerSource
+
+
+def pt2e_preset(preset: Pt2ePreset, skip_modules: tuple[str, ...]) -> QuantizerSource:
+    """`quantizer`, made of a quantizer of PT2E's; the modules to leave alone are told first."""
+    config = [f"{key}={literal(value)}" for key, value in preset.config.items()]
+    skipped = "".join(f".set_module_type(nn.{name}, None)" for name in skip_modules)
+    chosen = f"get_symmetric_quantization_config({', '.join(config)})"
+    made = call_text(f"{preset.quantizer}(){skipped}.set_global", [chosen], prefix="quantizer = ")
+    return QuantizerSource(lines=tuple(made.split("\n")))
+
+
+def fx_preset(preset: FxPreset, skip_modules: tuple[str, ...]) -> QuantizerSource:
+    """`qconfigs` and `backend_config`, made of a qconfig and a backend config that FX graph mode has by name."""
+    return QuantizerSource(
+        lines=(
+            f"qconfigs = {qconfig_mapping(preset.qconfig, skip_modules)}",
+            f"backend_config = get_{preset.backend_config}_backend_config()",
+        )
+    )
+
+
+def qconfig_mapping(qconfig: str, skip_modules: tuple[str, ...]) -> str:
+    """The mapping of a qconfig to all modules but those to leave alone."""
+    skipped = "".join(f".set_object_type(nn.{name}, None)" for name in skip_modules)
+    return f"QConfigMapping().set_global({qconfig}){skipped}"
