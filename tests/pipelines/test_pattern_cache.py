@@ -107,7 +107,7 @@ def test_nothing_is_patched_outside_the_block() -> None:
 
 
 def test_where_the_release_lacks_the_function_the_cache_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchenv, "pattern_modules", lambda: (types.ModuleType("empty"),))
+    monkeypatch.setattr(torchenv.patterns, "pattern_modules", lambda: (types.ModuleType("empty"),))
     with pattern_cache.pattern_cache() as reason:
         assert (
             reason
@@ -120,7 +120,7 @@ def test_where_torchao_is_missing_the_cache_says_so(monkeypatch: pytest.MonkeyPa
         msg = "torchao cannot be imported"
         raise torchenv.PackageMissing(msg)
 
-    monkeypatch.setattr(torchenv, "pattern_modules", missing)
+    monkeypatch.setattr(torchenv.patterns, "pattern_modules", missing)
     with pattern_cache.pattern_cache() as reason:
         assert reason == "the pattern cache does not apply, so that cases are slow: torchao cannot be imported"
 

@@ -57,8 +57,8 @@ def quantize(glob: str) -> Quantized:
     prepared = prepare(case, inputs)
     first = forward(prepared, inputs)
     told = described(prepared)
-    pt2e.to_eval(prepared)
-    converted = pt2e.convert(prepared, case.quantizer)
+    pt2e.PIPELINE.to_eval(prepared)
+    converted = pt2e.PIPELINE.convert(prepared, case.quantizer)
     second = forward(converted, inputs)
     assert isinstance(first, torch.Tensor)
     assert isinstance(second, torch.Tensor)
@@ -66,8 +66,8 @@ def quantize(glob: str) -> Quantized:
 
 
 def prepare(case: Case, inputs: tuple[torch.Tensor, ...]) -> nn.Module:
-    captured = pt2e.capture(build_model(case), inputs, dynamic_batch=False)()
-    return pt2e.prepare(captured, inputs, case.quantizer, skip_modules=())
+    captured = pt2e.PIPELINE.capture(build_model(case), inputs, dynamic_batch=False)()
+    return pt2e.PIPELINE.prepare(captured, inputs, case.quantizer, skip_modules=())
 
 
 def described(program: nn.Module) -> list[object]:

@@ -52,7 +52,7 @@ def declared(*annotate: str, **fields: object) -> QuantizerSpec:
 
 
 def exported(model: nn.Module, *inputs: torch.Tensor) -> fx.GraphModule:
-    captured = torchenv.pt2e_api().capture(model.eval(), inputs, False)()
+    captured = torchenv.capture(model.eval(), inputs, dynamic_batch=False)()
     assert isinstance(captured, fx.GraphModule)
     return captured
 
@@ -197,8 +197,8 @@ def test_a_phase_that_fx_cannot_express_is_the_reason_for_all() -> None:
 
 
 def test_a_quantizer_without_a_preset_for_pt2e_has_a_reason() -> None:
-    assert pt2e.inexpressible(declared()) == "quantizer 'written' declares no pt2e preset"
-    assert pt2e.inexpressible(declared("conv")) is None
+    assert pt2e.PIPELINE.inexpressible(declared()) == "quantizer 'written' declares no pt2e preset"
+    assert pt2e.PIPELINE.inexpressible(declared("conv")) is None
 
 
 def test_the_backend_config_holds_the_declared_chains_and_what_they_fold_to() -> None:

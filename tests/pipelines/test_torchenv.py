@@ -20,7 +20,7 @@ def test_a_missing_package_is_told_with_the_command_that_brings_it() -> None:
     with pytest.raises(
         torchenv.PackageMissing, match=r"no_such_package\.inside cannot be imported .* pip install no_such_package"
     ):
-        torchenv._import("no_such_package.inside")
+        torchenv.imported("no_such_package.inside")
 
 
 def test_a_name_that_the_release_lacks_is_told() -> None:

@@ -1,23 +1,23 @@
 """Pipelines: declarations become torch objects, and models become quantized models.
 
-A pipeline is a module behind the `Pipeline` protocol, named in one hand-written dict; the
-stages are the same for all, so that times and failures line up. In come `declare.spec`
+A pipeline is a module behind the `Pipeline` protocol, or the `PIPELINE` of one, named in one
+hand-written dict; the stages are the same for all, so that times and failures line up. In come `declare.spec`
 values, out go `torch.nn` modules. `execute` alone times the stages and catches what they
 raise; `torchenv` alone knows which name lives where in which torch release.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from torch import Tensor, nn
 
 from qatrix.declare.spec import QuantizerSpec
-from qatrix.pipelines import fx, pt2e
+from qatrix.pipelines import fx, pt2e, torchenv
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
-Capture = Callable[[], nn.Module]
+Capture = torchenv.Programs
 
 
 class Pipeline(Protocol):
@@ -59,4 +59,4 @@ class Pipeline(Protocol):
 
 
 # In the order in which they run and are shown; the names are those of claims.PipelineName.
-PIPELINES: Final[Mapping[str, Pipeline]] = {"pt2e": pt2e, "fx": fx}
+PIPELINES: Final[Mapping[str, Pipeline]] = {"pt2e": pt2e.PIPELINE, "fx": fx}

@@ -85,4 +85,4 @@ def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
 def reexport(converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
     """The reference model, exported as a deployment would."""
     torchenv.reset_compiler()
-    return torch.export.export(converted, inputs, strict=True).module()
+    return torchenv.capture(converted, inputs, dynamic_batch=False)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -24,72 +25,76 @@ BATCH_NORMS: Final = (
 _TRAINING: Final = 5
 
 
-def missing() -> str | None:
-    """Why this environment lacks PT2E, None where it is there."""
-    try:
-        torchenv.pt2e_api()
-    except torchenv.PackageMissing as error:
-        return str(error)
-    return None
+@dataclass(frozen=True)
+class Exporting:
+    """A pipeline that exports the model and quantizes the program, with the PT2E that `find_api` returns."""
 
+    find_api: Callable[[], torchenv.Pt2eApi]
 
-def inexpressible(quantizer: QuantizerSpec) -> str | None:
-    """Why PT2E cannot express a quantizer; declared specs it always can."""
-    if quantizer.pt2e is None and not quantizer.annotate and not quantizer.phases:
-        return f"quantizer '{quantizer.name}' declares no pt2e preset"
-    return None
+    def missing(self) -> str | None:
+        """Why this environment lacks that PT2E, None where it is there."""
+        try:
+            self.find_api()
+        except torchenv.PackageMissing as error:
+            return str(error)
+        return None
 
+    def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
+        """Why PT2E cannot express a quantizer; declared specs it always can."""
+        if quantizer.pt2e is None and not quantizer.annotate and not quantizer.phases:
+            return f"quantizer '{quantizer.name}' declares no pt2e preset"
+        return None
 
-def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Callable[[], nn.Module]:
-    """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
-    torchenv.reset_compiler()
-    return torchenv.pt2e_api().capture(model, inputs, dynamic_batch)
+    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> torchenv.Programs:
+        """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
+        torchenv.reset_compiler()
+        return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch)
 
+    def prepare(
+        self,
+        captured: nn.Module,
+        inputs: tuple[Tensor, ...],
+        quantizer: QuantizerSpec,
+        *,
+        skip_modules: tuple[str, ...],
+    ) -> nn.Module:
+        """The program with observers (PTQ) or fake quantizes (QAT) where the quantizer annotates."""
+        del inputs  # the protocol's: an exported program knows its own
+        api = self.find_api()
+        prepare_program = api.prepare_qat if quantizer.mode == "qat" else api.prepare
+        return prepare_program(captured, _quantizer(quantizer, api, skip_modules))
 
-def prepare(
-    captured: nn.Module, inputs: tuple[Tensor, ...], quantizer: QuantizerSpec, *, skip_modules: tuple[str, ...]
-) -> nn.Module:
-    """The program with observers (PTQ) or fake quantizes (QAT) where the quantizer annotates."""
-    del inputs  # the protocol's: an exported program knows its own
-    api = torchenv.pt2e_api()
-    prepare_program = api.prepare_qat if quantizer.mode == "qat" else api.prepare
-    return prepare_program(captured, _quantizer(quantizer, api, skip_modules))
+    def disable_observers(self, prepared: nn.Module) -> None:
+        """Switch off the observers of its package; raises NotSwitched where that does nothing."""
+        api = self.find_api()
+        prepared.apply(api.disable_observer)
+        require_disabled_observers(prepared, f"{api.spaces[0].__name__}.disable_observer")
 
+    def freeze_batch_norms(self, prepared: nn.Module) -> None:
+        """Set the `training` argument of all batch norms to false in the graph; raises NotSwitched if there are none.
 
-def disable_observers(prepared: nn.Module) -> None:
-    """Switch off torchao's observers; raises NotSwitched where that does nothing."""
-    prepared.apply(torchenv.pt2e_api().disable_observer)
-    require_disabled_observers(prepared, "torchao.quantization.pt2e.disable_observer")
+        So does the tutorial of PyTorch, which names fewer ops than an exported program may have.
+        https://docs.pytorch.org/ao/stable/tutorials_source/pt2e_quant_qat.html
+        """
+        assert isinstance(prepared, fx.GraphModule)
+        nodes = [node for node in prepared.graph.nodes if node.target in BATCH_NORMS]
+        for node in nodes:
+            node.args = (*node.args[:_TRAINING], False, *node.args[_TRAINING + 1 :])
+        prepared.recompile()
+        require_all_off("batch norm", len(nodes), [], "")
 
+    def to_eval(self, prepared: nn.Module) -> None:
+        """Switch batch norm and dropout of a prepared program to evaluation."""
+        self.find_api().to_eval(prepared)
 
-def freeze_batch_norms(prepared: nn.Module) -> None:
-    """Set the `training` argument of all batch norms to false in the graph; raises NotSwitched where there are none.
+    def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
+        """The program with quantize and dequantize ops, batch norm folded, weights as integers."""
+        del quantizer  # the program carries its observers
+        return self.find_api().convert(prepared)
 
-    So does the tutorial of PyTorch, which names fewer ops than an exported program may have.
-    https://docs.pytorch.org/ao/stable/tutorials_source/pt2e_quant_qat.html
-    """
-    assert isinstance(prepared, fx.GraphModule)
-    nodes = [node for node in prepared.graph.nodes if node.target in BATCH_NORMS]
-    for node in nodes:
-        node.args = (*node.args[:_TRAINING], False, *node.args[_TRAINING + 1 :])
-    prepared.recompile()
-    require_all_off("batch norm", len(nodes), [], "")
-
-
-def to_eval(prepared: nn.Module) -> None:
-    """Switch batch norm and dropout of a prepared program to evaluation."""
-    torchenv.pt2e_api().to_eval(prepared)
-
-
-def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
-    """The program with quantize and dequantize ops, batch norm folded, weights as integers."""
-    del quantizer  # the program carries its observers
-    return torchenv.pt2e_api().convert(prepared)
-
-
-def reexport(converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
-    """The quantized program, exported once more."""
-    return capture(converted, inputs, dynamic_batch=False)()
+    def reexport(self, converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+        """The quantized program, exported once more."""
+        return self.capture(converted, inputs, dynamic_batch=False)()
 
 
 def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
@@ -103,3 +108,6 @@ def _preset(preset: Pt2ePreset, api: torchenv.Pt2eApi, skip_modules: tuple[str, 
     for name in skip_modules:
         quantizer.set_module_type(getattr(nn, name), None)
     return quantizer.set_global(api.find("get_symmetric_quantization_config")(**preset.config))
+
+
+PIPELINE: Final = Exporting(torchenv.pt2e_api)

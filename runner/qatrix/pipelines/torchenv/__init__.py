@@ -1,0 +1,32 @@
+"""What lives where in the installed torch, torchvision and torchao: the only place that knows.
+
+Everything that a release moved, renamed or lacks is answered here, so that support for
+another release is an addition to this folder and to nothing else.
+"""
+
+from qatrix.pipelines.torchenv.capturing import Programs, capture, reset_compiler
+from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment
+from qatrix.pipelines.torchenv.packages import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
+from qatrix.pipelines.torchenv.quantization import Pt2eApi, fx_api, pt2e_api, second_pt2e_api
+
+__all__ = [
+    "PACKAGES",
+    "PATTERN_FUNCTION",
+    "RELEASE",
+    "THREADS",
+    "PackageMissing",
+    "Programs",
+    "Pt2eApi",
+    "capture",
+    "device_missing",
+    "engines",
+    "environment",
+    "fx_api",
+    "imported",
+    "pattern_functions",
+    "pattern_modules",
+    "pt2e_api",
+    "reset_compiler",
+    "second_pt2e_api",
+]

@@ -1,0 +1,74 @@
+"""How a model is captured in the installed release.
+
+A model has to be captured into the same IR as the patterns that the library's own QAT fusion
+looks for. With another one nothing raises: the model is quantized and not fused, or not even
+quantized. Measured on conv-bn-relu: `export_for_training` on torch 2.5.1 and `export` on 2.3.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qatrix.pipelines.torchenv.packages import RELEASE, imported
+
+# Makes a program of the captured model; each call gives one of its own, with weights of its own.
+Programs = Callable[[], nn.Module]
+
+
+def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Programs:
+    """Programs of the model in the mode that it is in; the first axis of every input is free if `dynamic_batch`.
+
+    All are strict: torch.ao cannot convert what was not (`KeyError: source_fn_stack`, 2.6 to
+    2.9), and what `strict` is by default changed with 2.8.
+    """
+    dynamic = {0: torch.export.Dim("batch")}
+    shapes = tuple(dynamic for _ in inputs) if dynamic_batch else None
+    if RELEASE < (2, 6):
+        return _pre_autograd(model, inputs, shapes)
+    if RELEASE < (2, 8):
+        program = imported("torch.export").export_for_training(model, inputs, dynamic_shapes=shapes, strict=True)
+    else:
+        program = torch.export.export(model, inputs, dynamic_shapes=shapes, strict=True)
+    return functools.partial(_own_module, program)
+
+
+def reset_compiler() -> None:
+    """Forget what torch.export's tracer remembers of earlier models.
+
+    Without it, a process that captures many models hits dynamo's limit of recompilations.
+    """
+    dynamo: Any = torch._dynamo
+    dynamo.reset()
+
+
+def _pre_autograd(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any) -> Programs:
+    """A capture for each program: these modules share their tensors with the model, and copies lose their `train`."""
+    kept = copy.deepcopy(model)
+
+    def program() -> nn.Module:
+        reset_compiler()
+        captured: nn.Module = imported("torch._export").capture_pre_autograd_graph(
+            copy.deepcopy(kept), inputs, dynamic_shapes=shapes
+        )
+        return captured
+
+    first = [program()]
+    return lambda: first.pop() if first else program()
+
+
+def _own_module(program: torch.export.ExportedProgram) -> nn.Module:
+    """A module of an exported program that shares no tensor with the program's other modules."""
+    module = program.module()
+    copies: dict[int, Any] = {}
+    for part in module.modules():
+        owners: tuple[dict[str, Any], ...] = (part._parameters, part._buffers, vars(part))
+        for owner in owners:
+            tensors = {name: value for name, value in owner.items() if isinstance(value, Tensor)}
+            owner.update({name: copy.deepcopy(tensor, copies) for name, tensor in tensors.items()})
+    return module

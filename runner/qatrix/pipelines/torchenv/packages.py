@@ -1,0 +1,57 @@
+"""Importing what a release may lack, with a sentence on what to do."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import types
+import warnings
+from typing import Final
+
+import torch
+from packaging.version import Version
+
+# (2, 9) for 2.9.1 and its builds: what releases differ in goes by these two numbers.
+RELEASE: Final = Version(torch.__version__).release[:2]
+# The newest torchao that imports on these releases of torch; later ones take the newest there is.
+_TORCHAO: Final[dict[tuple[int, ...], str]] = {(2, 8): "torchao==0.17.0", (2, 9): "torchao==0.17.0"}
+
+
+class PackageMissing(Exception):
+    """This environment lacks a package, or a name that a pipeline needs; the message says which."""
+
+
+def imported(name: str) -> types.ModuleType:
+    """The module of that name; raises PackageMissing where it cannot be imported, for whatever reason."""
+    try:
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except Exception as error:
+        package = name.partition(".")[0]
+        why = f"{type(error).__name__}: {error}"
+        if package == "torch":
+            msg = f"torch {torch.__version__} has no {name} that can be imported ({why})"
+        else:
+            msg = f"{name} cannot be imported ({why}); try: pip install {requirement(package)}"
+        raise PackageMissing(msg) from error
+
+
+def requirement(package: str) -> str:
+    """What to install: the package, in the version that goes with this torch where not every one does."""
+    return _TORCHAO.get(RELEASE, package) if package == "torchao" else package
+
+
+class _quiet:  # noqa: N801 - a context manager, used like a function
+    """What torchao logs at every import: an Enum made a constant, extensions that this torch is too old for."""
+
+    _NAMES: Final = ("torch.utils._pytree", "torchao")
+
+    def __enter__(self) -> None:
+        self._levels = {name: logging.getLogger(name).level for name in self._NAMES}
+        for name in self._NAMES:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)

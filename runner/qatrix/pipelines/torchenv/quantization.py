@@ -1,0 +1,97 @@
+"""Where PT2E and FX quantization live in the installed release, and whose PT2E it is."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from qatrix.pipelines.torchenv.packages import RELEASE, PackageMissing, imported
+
+# Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
+_TORCHAO_SINCE = (2, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pt2eApi:
+    """The functions of PT2E quantization in this release; `home` is the package that has them.
+
+    `spaces` are the modules that are searched, in order, for observers, fake quantizes,
+    quantization specs and quantizers by their class names.
+    """
+
+    home: str
+    prepare: Callable[[nn.Module, Any], nn.Module]
+    prepare_qat: Callable[[nn.Module, Any], nn.Module]
+    convert: Callable[[nn.Module], nn.Module]
+    to_eval: Callable[[nn.Module], object]
+    disable_observer: Callable[[nn.Module], None]
+    spaces: tuple[types.ModuleType, ...]
+
+    def find(self, name: str) -> Any:
+        """The class or function of that name; raises PackageMissing where this release has none."""
+        for space in self.spaces:
+            if hasattr(space, name):
+                return getattr(space, name)
+        msg = f"this release of PT2E quantization has no {name}"
+        raise PackageMissing(msg)
+
+
+@functools.cache
+def pt2e_api() -> Pt2eApi:
+    """The PT2E that users of this release should use: torchao's, or torch.ao's before torch 2.8.
+
+    Raises PackageMissing where it cannot be imported: one never stands in for the other unasked.
+    """
+    return _torch_ao() if RELEASE < _TORCHAO_SINCE else _torchao()
+
+
+@functools.cache
+def second_pt2e_api() -> Pt2eApi:
+    """torch.ao's PT2E where `pt2e_api` is torchao's; raises PackageMissing where it is not, or is gone."""
+    if RELEASE < _TORCHAO_SINCE:
+        msg = f"on torch {torch.__version__} torch.ao's PT2E is the only one, which pipeline pt2e runs"
+        raise PackageMissing(msg)
+    try:
+        return _torch_ao()
+    except PackageMissing as error:
+        msg = f"torch.ao's PT2E is gone from torch {torch.__version__}; the last releases that have it are 2.8 and 2.9"
+        raise PackageMissing(msg) from error
+
+
+@functools.cache
+def fx_api() -> types.ModuleType:
+    """FX graph mode quantization; raises PackageMissing where this release has none."""
+    return imported("torch.ao.quantization.quantize_fx")
+
+
+def _torchao() -> Pt2eApi:
+    public = imported("torchao.quantization.pt2e")
+    # XNNPACKQuantizer moved to ExecuTorch; torchao keeps this copy for its own tests.
+    others = (imported("torchao.quantization.pt2e.quantizer"), imported("torchao.testing.pt2e._xnnpack_quantizer"))
+    return _api("torchao", imported("torchao.quantization.pt2e.quantize_pt2e"), (public, *others))
+
+
+def _torch_ao() -> Pt2eApi:
+    public = imported("torch.ao.quantization")
+    quantizers = imported("torch.ao.quantization.quantizer")
+    xnnpack = imported("torch.ao.quantization.quantizer.xnnpack_quantizer")
+    return _api("torch.ao", imported("torch.ao.quantization.quantize_pt2e"), (public, quantizers, xnnpack))
+
+
+def _api(home: str, quantize: types.ModuleType, spaces: tuple[types.ModuleType, ...]) -> Pt2eApi:
+    public = spaces[0]
+    return Pt2eApi(
+        home=home,
+        prepare=quantize.prepare_pt2e,
+        prepare_qat=quantize.prepare_qat_pt2e,
+        convert=quantize.convert_pt2e,
+        to_eval=public.move_exported_model_to_eval,
+        disable_observer=public.disable_observer,
+        spaces=spaces,
+    )
