@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from qatrix.declare.spec import Case, Training
 from qatrix.execute.passes import forward
 from qatrix.pipelines import Pipeline
+from qatrix.pipelines.torchenv import named_tensors
 
 # Plain stochastic gradient descent: a step changes a parameter by its gradient and nothing else,
 # so that two pipelines part only where their gradients do.
@@ -52,7 +53,7 @@ class FloatNames:
     """
 
     def __init__(self, captured: Iterable[nn.Module]) -> None:
-        named = [item for part in captured for item in (*part.named_parameters(), *part.named_buffers())]
+        named = [item for part in captured for item in named_tensors(part)]
         # The tensors are kept with their names, since the identity of one that is gone may be given again.
         self._known = {id(tensor): (name, tensor) for name, tensor in named}
 
@@ -79,12 +80,13 @@ def train(
     losses, gradients = _steps(program, inputs, parameters, steps=training.steps, seed=case.seed)
     # Frozen, the batches are counted on in PT2E and not in FX; nothing that is frozen reads the count.
     kinds = _STATISTICS if training.batch_norms == "frozen" else (*_STATISTICS, _COUNTER)
-    statistics = ((name, buffer) for name, buffer in program.named_buffers() if name.rpartition(".")[2] in kinds)
+    buffers = names.of(program.named_buffers())
+    statistics = {name: buffer for name, buffer in buffers.items() if name.rpartition(".")[2] in kinds}
     return Trained(
         losses=losses,
         gradients=gradients,
         parameters=_copied(parameters),
-        statistics=_copied(names.of(statistics)),
+        statistics=_copied(statistics),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -146,15 +147,20 @@ class _ScaleProduct:
 def _chains(graph: fx.Graph, parts: list[str]) -> Iterator[list[fx.Node]]:
     """Every run of nodes whose ops are the parts, each the only user of the one before."""
     for node in graph.nodes:
-        chain = [node]
-        while _is_op(chain[-1], parts[len(chain) - 1]):
-            if len(chain) == len(parts):
-                yield chain
-                break
-            users = list(chain[-1].users)
-            if len(users) != 1:
-                break
-            chain.append(users[0])
+        if chain := _chain(node, parts):
+            yield chain
+
+
+def _chain(node: fx.Node, parts: list[str]) -> list[fx.Node]:
+    """The run that starts at a node, with the nodes that pick an op's result; empty where it is not all there."""
+    chain: list[fx.Node] = []
+    for part in parts:
+        users = list(chain[-1].users) if chain else [node]
+        if len(users) != 1 or not _is_op(users[0], part):
+            return []
+        chain.append(users[0])
+        chain += [user for user in users[0].users if user.target is operator.getitem and user.args[1] == 0]
+    return chain
 
 
 def _is_op(node: fx.Node, part: str) -> bool:

@@ -29,6 +29,14 @@ def encoded_graph(module: fx.GraphModule) -> Data:
 
     What the module has besides its graph is left out, since PT2E reads the graph alone.
     """
+    try:
+        return _encoded(module)
+    except (AttributeError, TypeError) as error:
+        # A type that is known here by name, and made otherwise in this release.
+        raise Unencodable(type(error), *error.args) from error
+
+
+def _encoded(module: fx.GraphModule) -> Data:
     codegen = module.graph._codegen
     if not isinstance(codegen, _PyTreeCodeGen) or any(True for _ in module.parameters()):
         raise Unencodable(type(codegen))

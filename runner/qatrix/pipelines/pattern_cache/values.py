@@ -136,12 +136,25 @@ def _encoded_source(value: Any) -> list[Any]:
     """Where a node came from; releases before torch 2.6 have no such record."""
     info = value.node_info
     node = None if info is None else (info.name, info.target, info.graph_id)
-    return _encoded_items([value.pass_name, [action.value for action in value.action], node, list(value.from_node)])
+    return _encoded_items([value.pass_name, _action_values(value.action), node, list(value.from_node)])
+
+
+def _action_values(actions: Any) -> Any:
+    """What a pass did: one action or none in torch 2.6, a list of them later."""
+    if isinstance(actions, list):
+        return [action.value for action in actions]
+    return None if actions is None else actions.value
+
+
+def _actions(values: Any) -> Any:
+    if isinstance(values, list):
+        return [traceback.NodeSourceAction(value) for value in values]
+    return None if values is None else traceback.NodeSourceAction(values)
 
 
 def _source(data: list[Any]) -> Any:
     pass_name, actions, node, before = data
-    source = traceback.NodeSource(None, pass_name, [traceback.NodeSourceAction(action) for action in actions])
+    source = traceback.NodeSource(None, pass_name, _actions(actions))
     source.node_info = None if node is None else traceback.NodeSource.NodeInfo(*node)
     source.from_node = before
     return source

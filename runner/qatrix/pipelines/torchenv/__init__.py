@@ -4,7 +4,7 @@ Everything that a release moved, renamed or lacks is answered here, so that supp
 another release is an addition to this folder and to nothing else.
 """
 
-from qatrix.pipelines.torchenv.capturing import Programs, capture, reset_compiler
+from qatrix.pipelines.torchenv.capturing import Programs, capture, named_tensors, reset_compiler
 from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment
 from qatrix.pipelines.torchenv.packages import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
@@ -24,6 +24,7 @@ __all__ = [
     "environment",
     "fx_api",
     "imported",
+    "named_tensors",
     "pattern_functions",
     "pattern_modules",
     "pt2e_api",

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from qatrix.pipelines.torchenv.packages import RELEASE, imported
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
 Programs = Callable[[], nn.Module]
+
+# Releases before this one capture a model for quantization with a function that knows no exported program.
+_EXPORTED_PROGRAMS: Final = (2, 6)
+_FLOAT_NAMES: Final = "float_names"
 
 
 def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Programs:
@@ -29,7 +34,7 @@ def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool
     """
     dynamic = {0: torch.export.Dim("batch")}
     shapes = tuple(dynamic for _ in inputs) if dynamic_batch else None
-    if RELEASE < (2, 6):
+    if RELEASE < _EXPORTED_PROGRAMS:
         return _pre_autograd(model, inputs, shapes)
     if RELEASE < (2, 8):
         program = imported("torch.export").export_for_training(model, inputs, dynamic_shapes=shapes, strict=True)
@@ -38,13 +43,24 @@ def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool
     return functools.partial(_own_module, program)
 
 
+def named_tensors(captured: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of a captured program by their names in the float model."""
+    names: dict[str, str] = captured.meta.get(_FLOAT_NAMES, {}) if isinstance(captured, fx.GraphModule) else {}
+    for name, tensor in itertools.chain(captured.named_parameters(), captured.named_buffers()):
+        yield names.get(name, name), tensor
+
+
 def reset_compiler() -> None:
     """Forget what torch.export's tracer remembers of earlier models.
 
     Without it, a process that captures many models hits dynamo's limit of recompilations.
+    Before torch 2.6 nothing is forgotten: there is no such limit for what is exported, and
+    the metadata of captured programs that are still in use would be freed (`RuntimeError:
+    unsupported scalarType` in convert).
     """
-    dynamo: Any = torch._dynamo
-    dynamo.reset()
+    if RELEASE >= _EXPORTED_PROGRAMS:
+        dynamo: Any = torch._dynamo
+        dynamo.reset()
 
 
 def _pre_autograd(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any) -> Programs:
@@ -52,10 +68,12 @@ def _pre_autograd(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any) -> 
     kept = copy.deepcopy(model)
 
     def program() -> nn.Module:
-        reset_compiler()
-        captured: nn.Module = imported("torch._export").capture_pre_autograd_graph(
-            copy.deepcopy(kept), inputs, dynamic_shapes=shapes
-        )
+        capture_graph = imported("torch._export").capture_pre_autograd_graph
+        captured: nn.Module = capture_graph(copy.deepcopy(kept), inputs, dynamic_shapes=shapes)
+        assert isinstance(captured, fx.GraphModule)
+        # `conv.weight` becomes `conv_weight` there (_restore_state_dict in torch/export/_trace.py).
+        named = itertools.chain(kept.named_parameters(), kept.named_buffers())
+        captured.meta[_FLOAT_NAMES] = {name.replace(".", "_"): name for name, _ in named}
         return captured
 
     first = [program()]
