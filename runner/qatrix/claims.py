@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from qatrix.errors import Source
 from qatrix.expressions import Statement, Value
@@ -26,7 +26,9 @@ Verdict = Literal[
     "timed_out",
     "crashed",
 ]
-PipelineName = Literal["pt2e", "fx"]
+PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]
+# What a suite compares unless it names its pipelines.
+DEFAULT_PIPELINES: Final[tuple[PipelineName, ...]] = ("pt2e", "fx")
 ComparisonPoint = Literal["prepare", "convert"]
 CheckPoint = Literal["prepare", "convert", "reexport"]
 

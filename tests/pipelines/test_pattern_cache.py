@@ -11,6 +11,7 @@ import torch
 from torch import fx
 
 from qatrix.pipelines import pattern_cache, torchenv
+from qatrix.pipelines.pattern_cache.keys import key_of
 
 pytestmark = pytest.mark.torch
 
@@ -91,6 +92,17 @@ def test_a_pattern_whose_value_cannot_be_told_is_exported_every_time(held: Any) 
         lookup(pattern(held), (torch.zeros(3),))
 
     assert exports.count == 2
+
+
+def test_equal_functions_of_two_packages_are_told_apart() -> None:
+    def pattern(x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+    elsewhere = types.FunctionType(pattern.__code__.replace(co_filename="/elsewhere.py"), globals())
+    keys = {key_of(one, (), is_cuda=False, keywords={}) for one in (pattern, elsewhere)}
+
+    assert elsewhere.__code__ == pattern.__code__
+    assert len(keys) == 2
 
 
 def test_nothing_is_patched_outside_the_block() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from qatrix.claims import DEFAULT_PIPELINES, PipelineName
 from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.errors import Source
 from qatrix.pipelines import PIPELINES, backend, pt2e, torchenv
@@ -69,8 +71,8 @@ def annotated(spec: QuantizerSpec, module: fx.GraphModule) -> dict[str, tuple[in
 
 
 def test_the_dict_names_the_pipelines_of_the_language() -> None:
-    assert list(PIPELINES) == ["pt2e", "fx"]
-    assert all(pipeline.missing() is None for pipeline in PIPELINES.values())
+    assert list(PIPELINES) == list(typing.get_args(PipelineName))
+    assert all(PIPELINES[name].missing() is None for name in DEFAULT_PIPELINES)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+from torch import Tensor, fx, nn
 
-from qatrix.pipelines import torchenv
+from qatrix.pipelines import PIPELINES, torchenv
+from qatrix.pipelines.torchenv import capturing, packages, quantization
 
 
 def test_the_environment_names_versions_and_devices() -> None:
@@ -26,6 +30,116 @@ def test_a_missing_package_is_told_with_the_command_that_brings_it() -> None:
 def test_a_name_that_the_release_lacks_is_told() -> None:
     with pytest.raises(torchenv.PackageMissing, match="this release of PT2E quantization has no NoSuchQuantizer"):
         torchenv.pt2e_api().find("NoSuchQuantizer")
+
+
+def test_a_name_that_torch_lacks_is_told_without_a_command() -> None:
+    with pytest.raises(
+        torchenv.PackageMissing, match=rf"torch {torch.__version__[:4]}\S+ has no torch\.no_such_module"
+    ):
+        torchenv.imported("torch.no_such_module")
+
+
+@pytest.mark.parametrize(
+    ("release", "wanted"), [((2, 9), "torchao==0.17.0"), ((2, 15), "torchao")], ids=["torch 2.9", "torch 2.15"]
+)
+def test_the_torchao_that_goes_with_a_torch_is_named(
+    monkeypatch: pytest.MonkeyPatch, release: tuple[int, int], wanted: str
+) -> None:
+    monkeypatch.setattr(packages, "RELEASE", release)
+    with pytest.raises(torchenv.PackageMissing, match=f"try: pip install {wanted}$"):
+        torchenv.imported("torchao.no_such_module")
+
+
+@pytest.fixture
+def old_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This torch, taken for 2.5."""
+    caches = (torchenv.pt2e_api, torchenv.second_pt2e_api)
+    for module in (capturing, quantization):
+        monkeypatch.setattr(module, "RELEASE", (2, 5))
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+without_torch_ao = pytest.mark.skipif(torchenv.RELEASE < (2, 10), reason="torch.ao has PT2E on this release")
+
+
+@without_torch_ao
+def test_torchao_does_not_stand_in_for_torch_ao_unasked(old_torch: None) -> None:
+    with pytest.raises(torchenv.PackageMissing, match=r"torch \S+ has no torch\.ao\.quantization\.\S+ that can be"):
+        torchenv.pt2e_api()
+
+
+def test_where_there_is_one_pt2e_the_second_pipeline_says_so(old_torch: None) -> None:
+    assert "torch.ao's PT2E is the only one, which pipeline pt2e runs" in str(PIPELINES["pt2e_torch_ao"].missing())
+
+
+@without_torch_ao
+def test_where_torch_ao_has_no_pt2e_any_more_the_second_pipeline_says_so() -> None:
+    missing = str(PIPELINES["pt2e_torch_ao"].missing())
+
+    assert missing.startswith("torch.ao's PT2E is gone from torch 2.")
+    assert missing.endswith("the last releases that have it are 2.8 and 2.9")
+
+
+class Captured:
+    """As torch 2.5 captures: tensors shared with the model, flattened names, a batch counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def capture_pre_autograd_graph(
+        self, model: nn.Module, inputs: tuple[Tensor, ...], dynamic_shapes: object
+    ) -> fx.GraphModule:
+        self.count += 1
+        norm = model.get_submodule("0")
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.add_(1)
+        flat = nn.Module()
+        for name, parameter in norm.named_parameters():
+            flat.register_parameter(f"0_{name}", parameter)
+        for name, buffer in norm.named_buffers():
+            flat.register_buffer(f"0_{name}", buffer)
+        graph = fx.Graph()
+        for name in flat.state_dict():
+            graph.get_attr(name)
+        graph.output(None)
+        return fx.GraphModule(flat, graph)
+
+
+@pytest.fixture
+def old_programs(old_torch: None, monkeypatch: pytest.MonkeyPatch) -> torchenv.Programs:
+    captured = Captured()
+    monkeypatch.setattr(capturing, "imported", lambda _: captured)
+    return torchenv.capture(nn.Sequential(nn.BatchNorm1d(2)), (torch.ones(3, 2),), dynamic_batch=False)
+
+
+def test_before_torch_2_6_programs_share_no_tensor(old_programs: torchenv.Programs) -> None:
+    first, second = (dict(torchenv.named_tensors(old_programs())) for _ in range(2))
+
+    assert first.keys() == second.keys()
+    assert all(first[name] is not second[name] for name in first)
+
+
+def test_before_torch_2_6_tensors_have_their_names_in_the_float_model(old_programs: torchenv.Programs) -> None:
+    names = [name for name, _ in torchenv.named_tensors(old_programs())]
+
+    assert names == ["0.weight", "0.bias", "0.running_mean", "0.running_var", "0.num_batches_tracked"]
+
+
+def test_before_torch_2_6_capturing_counts_no_batch(old_programs: torchenv.Programs) -> None:
+    tensors = dict(torchenv.named_tensors(old_programs()))
+
+    assert int(tensors["0.num_batches_tracked"]) == 0
+
+
+def test_other_programs_keep_their_names() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2))
+
+    assert [name for name, _ in torchenv.named_tensors(model)] == [*model.state_dict()]
 
 
 @pytest.mark.parametrize(

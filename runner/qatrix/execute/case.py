@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from qatrix.claims import GraphCheck, Tolerance
+from qatrix.claims import DEFAULT_PIPELINES, GraphCheck, Tolerance
 from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing
 from qatrix.execute.captures import Captures
@@ -27,6 +27,9 @@ from qatrix.pipelines.torchenv import device_missing
 
 # Made for every converted model: two pipelines can agree to the bit and both be random.
 DETERMINISTIC_EVAL = "deterministic_eval"
+# Made for every prepared program, and kept where it fails: a model that was captured into another
+# IR than the patterns of the release's QAT fusion is quantized and not fused, without an error.
+CONV_BN_FUSED = "conv_bn_fused"
 
 
 def run_case(
@@ -96,6 +99,8 @@ def _facts(
     facts = _Facts()
     sights: dict[str, _Sight] = {}
     for name, pipeline in known.items():
+        if name not in case.pipelines and name not in DEFAULT_PIPELINES:
+            continue
         if name not in case.pipelines:
             facts.pipelines[name] = PipelineOutcome(pipeline=name, status="not_declared", reason=case.pipelines_because)
             continue
@@ -128,6 +133,7 @@ class _Onlooker:
         if point == "prepare":
             sight.steps[point] = graphs.output_steps(program)
             sight.fake_quantizes = graphs.count_fake_quantizes(program)
+            sight.checks += self._unfused(program)
         elif point == "convert":
             sight.steps[point] = graphs.output_steps(program)
             sight.ops = graphs.count_ops(program)
@@ -135,6 +141,16 @@ class _Onlooker:
 
     def _due(self, point: str) -> list[GraphCheck]:
         return [check for check in self.case.checks if check.at == point and self.pipeline in check.pipelines]
+
+    def _unfused(self, program: nn.Module) -> list[CheckOutcome]:
+        left = graphs.unfused_batch_norms(program)
+        if not left:
+            return []
+        message = (
+            f"{', '.join(left)} follows a quantized convolution without being fused with it, "
+            "so that what was captured does not match the patterns that this release fuses"
+        )
+        return [CheckOutcome(name=CONV_BN_FUSED, pipeline=self.pipeline, status="failed", message=message)]
 
     def _deterministic(self, program: nn.Module, outputs: object) -> CheckOutcome:
         """Run the converted program once more with another seed: it must give the same bits."""

@@ -133,7 +133,7 @@ def _diverged(facts: _Facts) -> Iterator[Conclusion]:
     apart = [item for item in facts.comparisons if item.status in {"diverged", "mismatched"}]
     if apart:
         told = "; ".join(_differences(apart))
-        yield Conclusion(verdict="diverged", summary=told + _nearer(facts))
+        yield Conclusion(verdict="diverged", summary="; ".join([told + _nearer(facts), *_failed_checks(facts)]))
 
 
 def _differences(apart: Sequence[Comparison]) -> Iterator[str]:
@@ -177,11 +177,15 @@ def _nearer(facts: _Facts) -> str:
 
 
 def _check_failed(facts: _Facts) -> Iterator[Conclusion]:
+    told = _failed_checks(facts)
+    if told:
+        yield Conclusion(verdict="check_failed", summary="; ".join(told))
+
+
+def _failed_checks(facts: _Facts) -> list[str]:
     ran = {outcome.pipeline for outcome in facts.having("ok")}
     failed = [check for check in facts.checks if _fails(check, ran)]
-    if failed:
-        told = "; ".join(f"check {check.name} fails on {check.pipeline}: {check.message}" for check in failed)
-        yield Conclusion(verdict="check_failed", summary=told)
+    return [f"check {check.name} fails on {check.pipeline}: {check.message}" for check in failed]
 
 
 def _fails(check: CheckOutcome, ran: set[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from torch import Tensor, nn
 
 from qatrix.declare.spec import QuantizerSpec
-from qatrix.pipelines import fx, pt2e, torchenv
+from qatrix.pipelines import fx, pt2e, pt2e_torch_ao, torchenv
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
 Capture = torchenv.Programs
@@ -59,4 +59,4 @@ class Pipeline(Protocol):
 
 
 # In the order in which they run and are shown; the names are those of claims.PipelineName.
-PIPELINES: Final[Mapping[str, Pipeline]] = {"pt2e": pt2e.PIPELINE, "fx": fx}
+PIPELINES: Final[Mapping[str, Pipeline]] = {"pt2e": pt2e.PIPELINE, "fx": fx, "pt2e_torch_ao": pt2e_torch_ao.PIPELINE}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from qatrix.claims import ComparisonPoint, GraphCheck, PipelineName, Tolerance
+from qatrix.claims import DEFAULT_PIPELINES, ComparisonPoint, GraphCheck, PipelineName, Tolerance
 from qatrix.declare.load.axes import AxisReader
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.load.uses import read_uses
@@ -15,7 +15,6 @@ from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import PatternSpec, QuantizerSpec, Rule, SuiteSpec
 from qatrix.expressions import Value
 
-PIPELINES: Final[tuple[PipelineName, ...]] = typing.get_args(PipelineName)
 COMPARISON_POINTS: Final[tuple[ComparisonPoint, ...]] = typing.get_args(ComparisonPoint)
 
 
@@ -59,7 +58,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
     exclude = _rules(registry, reader, cursor, "exclude")
     for rule, at in zip(exclude, cursor.items_of("exclude")):
         reader.check_known(rule.values, at, known)
-    pipelines = tuple(dict.fromkeys(model.pipelines.only)) if model.pipelines else PIPELINES
+    pipelines = tuple(dict.fromkeys(model.pipelines.only)) if model.pipelines else DEFAULT_PIPELINES
     uses = read_uses(registry, reader, cursor, model, checks=parts.checks, axes=tuple(known), pipelines=pipelines)
     known_tolerance = not cursor.has("tolerance") or registry.knows(
         "tolerances", model.tolerance, cursor.down("tolerance")

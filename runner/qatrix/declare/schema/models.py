@@ -209,8 +209,8 @@ class CheckUse(Declaration):
 class Pipelines(Declaration):
     """Which pipelines run, and why not all."""
 
-    only: list[PipelineName] = Field(min_length=1, description="the pipelines that run")
-    because: Text = Field(description="why the others do not")
+    only: list[PipelineName] = Field(min_length=1, description="the pipelines that run and are compared, two by two")
+    because: Text = Field(description="why these, and not pt2e and fx")
 
 
 def _use_tag(found: object) -> str:
@@ -235,7 +235,7 @@ class Suite(Declaration):
         default=None, description="default: prepare and convert, where two run"
     )
     checks: list[_Use] = Field(default=[], description="checks by name, or {check, where, with}")
-    pipelines: Pipelines | None = Field(default=None, description="default: all")
+    pipelines: Pipelines | None = Field(default=None, description="default: pt2e and fx")
     tolerance: Name = Field(default="float32", description="the tolerance's name")
     convert_in: Literal["eval", "train"] = Field(default="eval", description="the mode in which the model is converted")
     skip: Text | None = Field(default=None, description="a reason not to run these cases")

@@ -71,6 +71,28 @@ def _graphs(module: nn.Module) -> Iterator[fx.Graph]:
             yield part.graph
 
 
+def unfused_batch_norms(module: nn.Module) -> list[str]:
+    """The batch norm ops that take the result of a convolution whose weight is quantized, with nothing in between.
+
+    Where a batch norm is fused for training, the result is divided by its scale first.
+    """
+    nodes = [node for graph in _graphs(module) for node in graph.nodes if op_name(node) == "batch_norm"]
+    return [node.name for node in nodes if _is_quantized_conv(_source(node.args[0]))]
+
+
+def _is_quantized_conv(node: object) -> bool:
+    if not isinstance(node, fx.Node) or op_name(node) not in {"conv", "conv_transpose"}:
+        return False
+    return node.op == "call_function" and _source(node.args[1]) is not node.args[1]
+
+
+def _source(node: object) -> object:
+    """The node behind fake quantizes and observers."""
+    while isinstance(node, fx.Node) and (called := called_module(node)) is not None and is_observing(called):
+        node = node.args[0]
+    return node
+
+
 def output_steps(module: nn.Module) -> list[float | None]:
     """The quantization step (scale) of each output tensor, None where it is not quantized per tensor."""
     if not isinstance(module, fx.GraphModule):

@@ -58,7 +58,9 @@ def _frozen(value: Any) -> Hashable:
 
 def _frozen_function(function: types.FunctionType) -> Hashable:
     cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    return function.__code__, _frozen(cells), _frozen(function.__defaults__), _frozen(function.__kwdefaults__)
+    # Code is equal wherever its file is, and torch.ao and torchao have many a function in common.
+    code = function.__code__, function.__code__.co_filename
+    return *code, _frozen(cells), _frozen(function.__defaults__), _frozen(function.__kwdefaults__)
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:

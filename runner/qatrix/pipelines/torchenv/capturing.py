@@ -72,8 +72,13 @@ def _pre_autograd(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any) -> 
         captured: nn.Module = capture_graph(copy.deepcopy(kept), inputs, dynamic_shapes=shapes)
         assert isinstance(captured, fx.GraphModule)
         # `conv.weight` becomes `conv_weight` there (_restore_state_dict in torch/export/_trace.py).
-        named = itertools.chain(kept.named_parameters(), kept.named_buffers())
-        captured.meta[_FLOAT_NAMES] = {name.replace(".", "_"): name for name, _ in named}
+        names = {name.replace(".", "_"): name for name, _ in (*kept.named_parameters(), *kept.named_buffers())}
+        captured.meta[_FLOAT_NAMES] = names
+        with torch.no_grad():
+            # Capturing counts a batch: `num_batches_tracked` is 1 before anything has run.
+            for name, buffer in captured.named_buffers():
+                if name in names:
+                    buffer.copy_(kept.get_buffer(names[name]))
         return captured
 
     first = [program()]
