@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from qatrix.cli import run
 from qatrix.cli.collaborators import Collaborators, _environment
 from qatrix.errors import EnvironmentUnusable
 from qatrix.outcomes import Environment
-from qatrix.pipelines import fx, pt2e
+from qatrix.pipelines import fx, torchenv
+from qatrix.pipelines.pt2e import Exporting
+from qatrix.pipelines.torchenv import PackageMissing, importing, inventory
 from support.project import Project
 
 pytestmark = pytest.mark.torch
@@ -16,23 +19,71 @@ pytestmark = pytest.mark.torch
 
 def test_doctor_tells_versions_engines_and_pipelines(project: Project) -> None:
     ended = project.run("doctor")
+    lines = ended.out.splitlines()
 
     assert ended.code == 0
-    assert "torch 2.15.0\n" in ended.out
-    assert "pipeline pt2e: ready\npipeline fx: ready\npattern cache: applies\n" in ended.out
+    assert f"torch {torch.__version__.partition('+')[0]}" in lines
+    assert [line.partition(": ")[0] for line in lines[-8:]] == [
+        "device cuda" if not torch.cuda.is_available() else "device cpu",
+        "quantized engines",
+        f"models are captured with {torchenv.capture_name()}",
+        "pipeline pt2e",
+        "pipeline fx",
+        "pipeline pt2e_torch_ao",
+        "pattern cache",
+        "nothing is missing",
+    ]
+    assert "pipeline pt2e: ready\npipeline fx: ready\n" in ended.out
+    assert "pattern cache: applies\n" in ended.out
 
 
 def test_doctor_names_a_missing_pipeline(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pt2e, "missing", lambda: "torchao cannot be imported; try: pip install torchao")
+    monkeypatch.setattr(Exporting, "missing", lambda _: "torchao cannot be imported; try: pip install torchao")
     ended = project.run("doctor")
 
     assert ended.code == 0
     assert "pipeline pt2e: torchao cannot be imported; try: pip install torchao\n" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("0.18.0", "torchao 0.18.0, cannot be used: cannot import name 'ScalingType'\n"),
+        (None, "torchao is not installed\n"),
+    ],
+    ids=["one that does not import", "none"],
+)
+def test_doctor_names_the_command_that_brings_a_torchao(
+    project: Project, monkeypatch: pytest.MonkeyPatch, version: str | None, told: str
+) -> None:
+    def imported(name: str) -> None:
+        if name.startswith("torchao"):
+            msg = "torchao cannot be imported"
+            raise PackageMissing(msg) from ImportError("cannot import name 'ScalingType'")
+
+    versions = {"torchao": version}
+    monkeypatch.setattr(inventory, "imported", imported)
+    monkeypatch.setattr(inventory, "package_version", lambda name: versions.get(name, "1.0"))
+    monkeypatch.setattr(inventory, "RELEASE", (2, 9))
+    monkeypatch.setattr(importing, "RELEASE", (2, 9))
+    ended = project.run("doctor")
+
+    assert told in ended.out
+    assert ended.out.endswith("what is missing comes with:\npip install torchao==0.17.0\n")
+
+
+def test_doctor_misses_no_torchao_where_torch_has_pt2e(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "package_version", lambda name: None if name == "torchao" else "2.5.1")
+    monkeypatch.setattr(inventory, "RELEASE", (2, 5))
+    ended = project.run("doctor")
+
+    assert "torchao is not installed, not used: torch " in ended.out
+    assert ended.out.endswith("nothing is missing\n")
+
+
 def test_where_no_pipeline_is_ready_the_exit_code_is_3(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pt2e, fx):
-        monkeypatch.setattr(module, "missing", lambda: "gone")
+    monkeypatch.setattr(Exporting, "missing", lambda _: "gone")
+    monkeypatch.setattr(fx, "missing", lambda: "gone")
     ended = project.run("doctor")
 
     assert ended.code == 3
@@ -56,7 +107,7 @@ def test_doctor_tells_versions_where_torch_cannot_be_imported(
     printed = capsys.readouterr()
 
     assert code == 3
-    assert printed.out.startswith("python 3.")
+    assert ", python 3." in printed.out
     assert "not-a-package is not installed; bring it with: pip install torch" in printed.out
     assert printed.err == "error: torch cannot be imported: libcudart.so is missing\n"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.pipelines import PIPELINES, torchenv
-from qatrix.pipelines.torchenv import capturing, packages, quantization
+from qatrix.pipelines.torchenv import capturing, importing, quantization
 
 
 def test_the_environment_names_versions_and_devices() -> None:
@@ -45,7 +45,7 @@ def test_a_name_that_torch_lacks_is_told_without_a_command() -> None:
 def test_the_torchao_that_goes_with_a_torch_is_named(
     monkeypatch: pytest.MonkeyPatch, release: tuple[int, int], wanted: str
 ) -> None:
-    monkeypatch.setattr(packages, "RELEASE", release)
+    monkeypatch.setattr(importing, "RELEASE", release)
     with pytest.raises(torchenv.PackageMissing, match=f"try: pip install {wanted}$"):
         torchenv.imported("torchao.no_such_module")
 

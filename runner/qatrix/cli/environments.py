@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from qatrix import __version__
 from qatrix.cli import app
 from qatrix.cli.collaborators import INSTALL, PACKAGES, Collaborators
 from qatrix.errors import EXIT_OK, EnvironmentUnusable
 
 if TYPE_CHECKING:
     from qatrix.console import Console
+    from qatrix.pipelines.torchenv import Package
 
 
 @app.command()
@@ -27,21 +29,26 @@ def doctor(context: typer.Context) -> int:
 
     console = Console()
     tools: Collaborators = context.obj
+    console.line(f"qatrix {__version__}, python {platform.python_version()} on {platform.platform()}")
     try:
         environment = tools.environment()
     except EnvironmentUnusable:
-        _versions(console, platform.python_version(), platform.platform(), {name: _version(name) for name in PACKAGES})
+        for name in PACKAGES:
+            console.line(f"{name} {_version(name) or f'is not installed; bring it with: {INSTALL}'}")
         raise
-    _versions(console, environment.python, environment.platform, environment.packages)
+    from qatrix.pipelines.torchenv import packages
+
+    found = packages()
+    for package in found:
+        console.line(_told(package), style="yellow" if package.command else "")
     for name, text in environment.devices.items():
         console.line(f"device {name}: {text}")
-    return _pipelines(console)
-
-
-def _versions(console: Console, python: str, system: str, packages: Mapping[str, str | None]) -> None:
-    console.line(f"python {python} on {system}")
-    for name, version in packages.items():
-        console.line(f"{name} {version or f'is not installed; bring it with: {INSTALL}'}")
+    usable = _pipelines(console)
+    console.line(_missing(found))
+    if not usable:
+        msg = "no pipeline can run here"
+        raise EnvironmentUnusable(msg)
+    return EXIT_OK
 
 
 def _version(package: str) -> str | None:
@@ -52,16 +59,27 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _pipelines(console: Console) -> int:
-    from qatrix.pipelines import PIPELINES
-    from qatrix.pipelines.torchenv import engines, pattern_functions
+def _told(package: Package) -> str:
+    note = "" if package.note is None else f", {package.note}"
+    return f"{package.name} {package.version or 'is not installed'}{note}"
 
+
+def _missing(packages: Sequence[Package]) -> str:
+    commands = [item.command for item in packages if item.command is not None]
+    return "\n".join(("what is missing comes with:", *commands)) if commands else "nothing is missing"
+
+
+def _pipelines(console: Console) -> bool:
+    """Print what can be run and with what; whether anything can."""
+    from qatrix.pipelines import PIPELINES
+    from qatrix.pipelines.torchenv import capture_name, device_missing, engines, pattern_functions
+
+    if (absent := device_missing("cuda")) is not None:
+        console.line(f"device cuda: {absent}")
     console.line(f"quantized engines: {', '.join(engines())}")
+    console.line(f"models are captured with {capture_name()}")
     reasons = {name: pipeline.missing() for name, pipeline in PIPELINES.items()}
     for name, reason in reasons.items():
         console.line(f"pipeline {name}: {reason or 'ready'}", style="yellow" if reason else "green")
     console.line(pattern_functions()[0] or "pattern cache: applies")
-    if all(reasons.values()):
-        msg = "no pipeline can run here"
-        raise EnvironmentUnusable(msg)
-    return EXIT_OK
+    return not all(reasons.values())

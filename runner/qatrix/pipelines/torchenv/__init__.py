@@ -4,9 +4,10 @@ Everything that a release moved, renamed or lacks is answered here, so that supp
 another release is an addition to this folder and to nothing else.
 """
 
-from qatrix.pipelines.torchenv.capturing import Programs, capture, named_tensors, reset_compiler
+from qatrix.pipelines.torchenv.capturing import Programs, capture, capture_name, named_tensors, reset_compiler
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.inventory import Package, packages
 from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment
-from qatrix.pipelines.torchenv.packages import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
 from qatrix.pipelines.torchenv.quantization import Pt2eApi, fx_api, pt2e_api, second_pt2e_api
 
@@ -15,16 +16,19 @@ __all__ = [
     "PATTERN_FUNCTION",
     "RELEASE",
     "THREADS",
+    "Package",
     "PackageMissing",
     "Programs",
     "Pt2eApi",
     "capture",
+    "capture_name",
     "device_missing",
     "engines",
     "environment",
     "fx_api",
     "imported",
     "named_tensors",
+    "packages",
     "pattern_functions",
     "pattern_modules",
     "pt2e_api",

@@ -16,13 +16,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.pipelines.torchenv.packages import RELEASE, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, imported
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
 Programs = Callable[[], nn.Module]
 
 # Releases before this one capture a model for quantization with a function that knows no exported program.
 _EXPORTED_PROGRAMS: Final = (2, 6)
+# Since this one `torch.export.export` itself gives the IR that is quantized.
+_EXPORT: Final = (2, 8)
 _FLOAT_NAMES: Final = "float_names"
 
 
@@ -36,11 +38,18 @@ def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool
     shapes = tuple(dynamic for _ in inputs) if dynamic_batch else None
     if RELEASE < _EXPORTED_PROGRAMS:
         return _pre_autograd(model, inputs, shapes)
-    if RELEASE < (2, 8):
+    if RELEASE < _EXPORT:
         program = imported("torch.export").export_for_training(model, inputs, dynamic_shapes=shapes, strict=True)
     else:
         program = torch.export.export(model, inputs, dynamic_shapes=shapes, strict=True)
     return functools.partial(_own_module, program)
+
+
+def capture_name() -> str:
+    """What captures a model in this release, as it would be written."""
+    if RELEASE < _EXPORTED_PROGRAMS:
+        return "torch._export.capture_pre_autograd_graph"
+    return f"torch.export.{'export_for_training' if RELEASE < _EXPORT else 'export'}(strict=True)"
 
 
 def named_tensors(captured: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -40,7 +40,7 @@ def environment() -> Environment:
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
-        packages={name: _version(name) for name in PACKAGES} | {"qatrix": __version__},
+        packages={name: package_version(name) for name in PACKAGES} | {"qatrix": __version__},
         devices=devices,
         threads=THREADS,
         notes=() if (reason := pattern_functions()[0]) is None else (reason,),
@@ -52,7 +52,8 @@ def engines() -> tuple[str, ...]:
     return tuple(torch.backends.quantized.supported_engines)
 
 
-def _version(name: str) -> str | None:
+def package_version(name: str) -> str | None:
+    """The installed version of a package that may not import; None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator
 from typing import Final
 
-from qatrix.pipelines.torchenv.packages import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.quantization import Pt2eApi, pt2e_api, second_pt2e_api
 
 PATTERN_FUNCTION: Final = "get_aten_graph_module" if RELEASE < (2, 4) else "_get_aten_graph_module_for_pattern"

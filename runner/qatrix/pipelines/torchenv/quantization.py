@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from qatrix.pipelines.torchenv.packages import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 
 # Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
-_TORCHAO_SINCE = (2, 8)
+TORCHAO_SINCE = (2, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +48,13 @@ def pt2e_api() -> Pt2eApi:
 
     Raises PackageMissing where it cannot be imported: one never stands in for the other unasked.
     """
-    return _torch_ao() if RELEASE < _TORCHAO_SINCE else _torchao()
+    return _torch_ao() if RELEASE < TORCHAO_SINCE else _torchao()
 
 
 @functools.cache
 def second_pt2e_api() -> Pt2eApi:
     """torch.ao's PT2E where `pt2e_api` is torchao's; raises PackageMissing where it is not, or is gone."""
-    if RELEASE < _TORCHAO_SINCE:
+    if RELEASE < TORCHAO_SINCE:
         msg = f"on torch {torch.__version__} torch.ao's PT2E is the only one, which pipeline pt2e runs"
         raise PackageMissing(msg)
     try:

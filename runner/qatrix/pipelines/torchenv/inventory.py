@@ -1,0 +1,45 @@
+"""What this environment has and lacks, package by package, for who has to bring the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported, requirement
+from qatrix.pipelines.torchenv.machine import PACKAGES, package_version
+from qatrix.pipelines.torchenv.quantization import TORCHAO_SINCE
+
+# What is imported to see whether a package works: a version says that it is installed, no more.
+_TRIED: Final = {"torchvision": "torchvision", "torchao": "torchao.quantization.pt2e", "numpy": "numpy"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """One package: its version, None where it is not installed, what is to be said of it, and what brings it.
+
+    `command` is None where nothing has to be done.
+    """
+
+    name: str
+    version: str | None
+    note: str | None = None
+    command: str | None = None
+
+
+def packages() -> tuple[Package, ...]:
+    """torch and the packages beside it, tried out."""
+    return tuple(_package(name) for name in PACKAGES)
+
+
+def _package(name: str) -> Package:
+    version = package_version(name)
+    if name == "torchao" and RELEASE < TORCHAO_SINCE:
+        return Package(name=name, version=version, note=f"not used: torch {torch.__version__} has PT2E in torch.ao")
+    try:
+        imported(_TRIED.get(name, name))
+    except PackageMissing as error:
+        note = None if version is None else f"cannot be used: {error.__cause__}"
+        return Package(name=name, version=version, note=note, command=f"pip install {requirement(name)}")
+    return Package(name=name, version=version)
