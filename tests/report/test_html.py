@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
+import zlib
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from lxml import etree, html
 
+from qatrix.outcomes import UNREMARKABLE
 from qatrix.report.figures import anchor, href
 from qatrix.report.frames import ReportData, report_data
-from qatrix.report.html import index_html
+from qatrix.report.html import index_html, side_files
+from qatrix.report.html.details import ONE_FILE
+from support.demo_run import many_records
 from support.records import make_expectation, make_failed, make_outcome, make_record, make_run
 
 
@@ -21,25 +30,48 @@ def _text(data: ReportData) -> str:
     return " ".join(str(_page(data).text_content()).split())
 
 
+def _rows(data: ReportData) -> dict[str, Any]:
+    """What the script filters and sorts; the same whether or not the run has cases."""
+    found = _page(data).xpath("//script[@id='part-rows']/text()")
+    return dict(json.loads(found[0])) if found else {"verdicts": [], "axes": []}
+
+
+def _unpacked(text: str) -> list[str | None]:
+    return list(json.loads(zlib.decompress(base64.b64decode(text))))
+
+
 def test_every_link_within_the_page_leads_somewhere_once(any_data: ReportData) -> None:
     page = _page(any_data)
     names = [str(name) for name in page.xpath("//@id")]
     assert len(names) == len(set(names))
-    links = {str(link).removeprefix("#") for link in page.xpath("//a/@href") if str(link).startswith("#")}
-    assert links - {re.sub("^#", "", href(name)) for name in names} == set()
+    links = {unquote(str(link)[1:]) for link in page.xpath("//a/@href") if str(link).startswith("#")}
+    views = {link for link in links if re.match(r"(verdict|unexpected|q|axis\.[^=]*)=", link)}
+    assert links - views - set(names) == set()
+
+
+def test_every_link_to_a_view_filters_by_what_the_page_knows(any_data: ReportData) -> None:
+    page = _page(any_data)
+    rows = _rows(any_data)
+    links = [str(link)[1:] for link in page.xpath("//a/@href") if re.match(r"#(verdict|unexpected|axis)", str(link))]
+    known = {("verdict", name) for name, _, _ in rows["verdicts"]} | {("unexpected", "1")}
+    known |= {(f"axis.{axis['name']}", value) for axis in rows["axes"] for value in [*axis["values"], "–"]}
+    assert {pair for link in links for pair in parse_qsl(link)} - known == set()
 
 
 def test_the_page_loads_nothing_and_names_its_language(any_data: ReportData) -> None:
     page = _page(any_data)
     assert page.get("lang") == "en"
     assert page.xpath("//@src | //link/@href[. != 'data:,'] | //iframe | //object") == []
-    assert "url(" not in index_html(any_data)
-    assert "@import" not in index_html(any_data)
+    styles = " ".join([*page.xpath("//style/text()"), *page.xpath("//@style")])
+    assert "url(" not in styles
+    assert "@import" not in styles
 
 
 def test_text_from_outside_never_becomes_markup(any_data: ReportData) -> None:
     page = _page(any_data)
-    assert len(page.xpath("//script")) == 1
+    scripts = page.xpath("//script[not(@type)]")
+    assert len(scripts) == (2 if any_data.records else 0)
+    assert len(page.xpath("//script")) == len(scripts) + (2 if any_data.records else 0)
     assert page.xpath("//*[starts-with(name(), 'on')] | //@*[starts-with(name(), 'on')] | //i") == []
 
 
@@ -47,8 +79,79 @@ def test_invisible_characters_are_spelled_out(any_data: ReportData) -> None:
     assert not re.search("[\x00-\x08\u202a-\u202e]", index_html(any_data))
 
 
-def test_every_case_has_its_facts_in_the_page(demo: ReportData) -> None:
-    assert len(_page(demo).xpath("//details[@class='case']")) == len(demo.records)
+def test_no_script_runs_but_those_whose_digest_the_policy_names(demo: ReportData) -> None:
+    page = _page(demo)
+    (policy,) = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+    digests = {hashlib.sha256(code.encode()).digest() for code in page.xpath("//script[not(@type)]/text()")}
+    assert {base64.b64decode(item) for item in re.findall("'sha256-([^']+)'", policy)} == digests
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "script-src 'unsafe" not in policy
+
+
+def test_cases_that_differ_have_their_facts_in_the_page_without_a_script(demo: ReportData) -> None:
+    shown = {str(name).removeprefix("case=") for name in _page(demo).xpath("//details[@class='case']/@id")}
+    assert shown == {item.case_id for item in demo.records if item.verdict not in UNREMARKABLE or item.unexpected}
+
+
+def test_every_case_has_its_facts_where_the_script_finds_them(any_data: ReportData) -> None:
+    page = _page(any_data)
+    shown = {str(name) for name in page.xpath("//details[@class='case']/@id")}
+    packed = [
+        fact for text in page.xpath("//script[starts-with(@id, 'part-cases-')]/text()") for fact in _unpacked(text)
+    ]
+    assert len(packed) == len(any_data.records)
+    for record, fact in zip(any_data.records, packed, strict=True):
+        assert (fact is None) == (f"case={anchor(record.case_id)}" in shown)
+
+
+def test_the_rows_say_of_each_case_what_its_record_says(demo: ReportData) -> None:
+    rows = _rows(demo)
+    assert rows["id"] == [record.case_id for record in demo.records]
+    assert [rows["verdicts"][code][0] for code in rows["verdict"]] == [record.verdict for record in demo.records]
+    assert rows["unexpected"] == [int(record.unexpected) for record in demo.records]
+    assert rows["seconds"] == [record.seconds for record in demo.records]
+    (dim,) = [axis for axis in rows["axes"] if axis["name"] == "dim"]
+    assert dim["values"] == ["1", "2"]
+    told = [dim["values"][code] if code >= 0 else None for code in dim["codes"]]
+    assert told == [str(record.axes["dim"]) if "dim" in record.axes else None for record in demo.records]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(float("nan"), "nan"), (float("-inf"), "-inf"), (None, None), (0.123456, 0.1235)]
+)
+def test_numbers_that_json_lacks_are_words(value: float | None, told: object) -> None:
+    made = make_record(pipelines={"pt2e": make_outcome(sqnr_db=value)})
+    assert _rows(report_data(make_run(declared=1), [made]))["sqnr"] == [[told]]
+
+
+def test_facts_of_very_many_cases_lie_beside_the_page() -> None:
+    data = report_data(make_run(declared=ONE_FILE + 1), many_records(ONE_FILE + 1))
+    files = dict(side_files(data))
+    assert list(files) == ["rows.js", *(f"cases-{number:03}.js" for number in range(9))]
+    facts = [fact for name, text in files.items() if name != "rows.js" for fact in _unpacked(text.split('"')[3])]
+    assert len(facts) == len(data.records)
+    assert None not in facts
+    text = index_html(data)
+    assert "part-" not in text.partition("<script>")[0]
+    assert len(text) < 1_500_000
+
+
+def test_a_page_of_very_many_cases_says_what_it_leaves_out_without_a_script() -> None:
+    data = report_data(
+        make_run(declared=ONE_FILE + 1), [make_record(f"s/{n}") for n in range(ONE_FILE)] + [make_failed()]
+    )
+    assert "lists no case, for none is unexpected; the other 2001 cases are in results.csv" in _text(data)
+
+
+def test_a_usual_report_is_one_file(demo: ReportData) -> None:
+    assert list(side_files(demo)) == []
+
+
+def test_a_script_that_lies_beside_the_page_is_linked() -> None:
+    pytest.importorskip("qatrix.report.repro")
+    record = make_failed()
+    data = report_data(make_run(declared=1), [record])
+    assert "repro/" not in index_html(data)
 
 
 def test_the_verdict_is_said_in_words_with_its_proof(demo: ReportData) -> None:
@@ -79,14 +182,14 @@ def test_only_links_to_the_web_are_links(link: str) -> None:
 
 def test_three_pipelines_stand_side_by_side() -> None:
     pipelines = {name: make_outcome(name) for name in ("one", "two", "three")}
-    page = _page(report_data(make_run(declared=1), [make_record(pipelines=pipelines)]))
-    assert page.xpath("//details[@class='case']//table[1]/tr[1]/th/text()")[:4] == ["pipeline", "one", "two", "three"]
+    page = _page(report_data(make_run(declared=1), [make_record(pipelines=pipelines, unexpected=True)]))
+    assert page.xpath("//table[contains(@class, 'facts')]/tr[1]/th/text()")[:4] == ["pipeline", "one", "two", "three"]
 
 
 def test_a_case_id_is_its_own_anchor() -> None:
     case_id = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true"
     assert anchor(case_id) == case_id
-    assert href(case_id) == f"#{case_id}"
+    assert href(case_id) == f"#case={case_id}"
 
 
 @pytest.mark.parametrize("case_id", ["a b", "a\nb", "x" * 5000, "\u202e", "\ud800"])

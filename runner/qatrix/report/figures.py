@@ -75,7 +75,7 @@ def axis_value(value: Value) -> str:
 
 
 def anchor(case_id: str) -> str:
-    """The case's id attribute in the report: the case id itself, unless HTML cannot hold it."""
+    """The case's name in links to it and in id attributes: the case id itself, unless HTML cannot hold it."""
     plain = "".join(character if character.isprintable() and character != " " else "_" for character in case_id)
     if plain == case_id and len(plain) <= _ANCHOR_LENGTH:
         return case_id
@@ -84,8 +84,8 @@ def anchor(case_id: str) -> str:
 
 
 def href(case_id: str) -> str:
-    """A link to the case within the report."""
-    return "#" + quote(anchor(case_id), safe="/=,.:@+_-~", errors="replace")
+    """A link to the case within the report, which the page reads as "case=…"."""
+    return "#case=" + quote(anchor(case_id), safe="/=,.:@+_-~", errors="replace")
 
 
 def visible(text: str) -> str:

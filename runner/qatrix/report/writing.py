@@ -10,7 +10,7 @@ from typing import Final
 
 from qatrix.errors import OutputError
 from qatrix.report.frames import ReportData, read_store
-from qatrix.report.html import index_html
+from qatrix.report.html import index_html, side_files
 from qatrix.report.junit import junit_xml
 from qatrix.report.markdown import summary_md
 from qatrix.report.tables import results_csv, results_json
@@ -37,9 +37,26 @@ def write_reports(store_path: Path, out: Path) -> ReportData:
     except OSError as error:
         msg = f"{out} cannot be made: {error.strerror}; name another folder with --out"
         raise OutputError(msg) from error
+    _write_sides(out / "data", data)
     for name, render in RENDERERS.items():
         _write(out / name, render(data))
     return data
+
+
+def _write_sides(folder: Path, data: ReportData) -> None:
+    """The files beside the page, where a report is large; those of an earlier one go."""
+    stale = set(folder.glob("rows.js")) | set(folder.glob("cases-*.js"))
+    for name, text in side_files(data):
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            msg = f"{folder} cannot be made: {error.strerror}; name another folder with --out"
+            raise OutputError(msg) from error
+        path = folder / name
+        _write(path, text)
+        stale.discard(path)
+    for path in stale:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

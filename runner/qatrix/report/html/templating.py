@@ -1,62 +1,48 @@
-"""The report page: one self-contained HTML file, rendered from templates that escape everything."""
+"""The templates' environment: autoescaping, and the filters and functions that templates use."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
+from urllib.parse import urlencode
 
 import jinja2
 from markupsafe import Markup, escape
 
-from qatrix import __version__
-from qatrix.outcomes import Comparison, PipelineOutcome, Record
+from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.explanation import explanation_lines, explanation_tables
-from qatrix.report.frames import ReportData
+from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
 from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
 
 # A page of a thousand cases stays small: what is cut off is whole in results.json.
-NAME_LENGTH: Final = 300
 MESSAGE_LENGTH: Final = 2000
-TRACEBACK_LENGTH: Final = 4000
-# A line takes about 200 bytes.
-_DIAGNOSIS_ROWS: Final = 5000
-
-
-def index_html(data: ReportData) -> str:
-    """The page as text; it needs no network, no script and no other file."""
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(data=data, run=data.run, version=__version__, explained=_explained(data.records))
-    )
-
-
-def _explained(records: Sequence[Record]) -> frozenset[str]:
-    """The cases whose diagnosis is shown whole: unexpected ones first, as many as keep the page small."""
-    known = sorted((record for record in records if record.diagnosis), key=lambda record: not record.unexpected)
-    sizes = itertools.accumulate(_size(record) for record in known)
-    return frozenset(record.case_id for record, size in zip(known, sizes) if size <= _DIAGNOSIS_ROWS)
-
-
-def _size(record: Record) -> int:
-    """About how many lines the diagnosis of a case takes."""
-    points = record.diagnosis.points if record.diagnosis else ()
-    lines = sum(len(graph.lines) for point in points for graph in point.graphs)
-    return lines + sum(len(point.layers) + len(point.parameters) + len(point.codes) for point in points)
+TRACEBACK_LENGTH: Final = 6000
+# Longer commands are for nobody's terminal.
+_COMMAND_LENGTH: Final = 2000
+# A case id breaks between its axes, a plain name between its words.
+_BREAKS: Final = re.compile(r"(,|/|_(?=[^,/]*$))")
+PIPELINE_FACTS: Final = (
+    ("sqnr_db", "SQNR against the float model, dB"),
+    ("fake_quantizes", "fake quantizes after prepare"),
+    ("quantize_ops", "quantize ops after convert"),
+    ("dequantize_ops", "dequantize ops after convert"),
+    ("batch_norms_left", "batch norms left after convert"),
+)
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The environment of all templates of the page."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder("templates")),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -64,7 +50,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "number": figures.number,
         "decibels": figures.decibels,
         "seconds": figures.seconds,
@@ -83,35 +69,23 @@ def _environment() -> jinja2.Environment:
         "explanation_lines": explanation_lines,
         "explanation_tables": explanation_tables,
         "groupby_order": _groupby_order,
+        "script_href": _script_href,
     }
-    environment.globals |= {
+    made.globals |= {
         "verdicts": VERDICTS,
         "status_words": status_words,
         "tone_of": tone_of,
-        "comparisons_at": comparisons_at,
+        "comparison_at": comparison_at,
         "main_figures": main_figures,
+        "main_line": main_line,
+        "stage_rows": stage_rows,
+        "view_href": view_href,
+        "command": command,
         "sqnr_plot": sqnr_plot,
         "inline": _inline,
         "pipeline_facts": PIPELINE_FACTS,
     }
-    return environment
-
-
-# A case id breaks between its axes, a plain name between its words.
-_BREAKS: Final = re.compile(r"(,|/|_(?=[^,/]*$))")
-PIPELINE_FACTS: Final = (
-    ("sqnr_db", "SQNR against the float model, dB"),
-    ("fake_quantizes", "fake quantizes after prepare"),
-    ("quantize_ops", "quantize ops after convert"),
-    ("dequantize_ops", "dequantize ops after convert"),
-    ("batch_norms_left", "batch norms left after convert"),
-)
-
-
-def comparisons_at(record: Record, point: str) -> Comparison | None:
-    """The comparison at the point that says most: of several pairs, the one furthest apart."""
-    found = [item for item in record.comparisons if item.at == point]
-    return max(found, key=lambda item: float("inf") if item.max_abs is None else item.max_abs, default=None)
+    return made
 
 
 def main_figures(record: Record) -> tuple[str, ...]:
@@ -123,8 +97,38 @@ def main_figures(record: Record) -> tuple[str, ...]:
     return (*stopped, *apart, *checks, *([f"SQNR against the float model: {figures.listed(sqnr)}"] if sqnr else []))
 
 
+def stage_rows(record: Record) -> tuple[tuple[str, tuple[float | None, ...]], ...]:
+    """Each stage, in the order in which they ran, with the seconds that every pipeline took for it."""
+    taken: dict[str, dict[str, float]] = {}
+    for name, outcome in record.pipelines.items():
+        for stage in outcome.stages:
+            times = taken.setdefault(stage.name, {})
+            times[name] = times.get(name, 0.0) + stage.seconds
+    return tuple((stage, tuple(times.get(name) for name in record.pipelines)) for stage, times in taken.items())
+
+
+def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str:
+    """A link to the cases that fit: axes by name, and `verdict`, `unexpected` or `q` beside them."""
+    pairs = [(f"axis.{name}", value) for name, value in (conditions or {}).items()]
+    return "#" + urlencode([*pairs, *others.items()], safe="/,:@", errors="replace")
+
+
+def command(verb: str, case_id: str) -> str | None:
+    """The command line about a case; None where its id is too long for one."""
+    return f"qatrix {verb} {shlex.quote(case_id)}" if len(case_id) <= _COMMAND_LENGTH else None
+
+
 def _sqnr(outcome: PipelineOutcome) -> str:
     return f"{outcome.pipeline} {figures.decibels(outcome.sqnr_db)} dB"
+
+
+def _script_href(case_id: str) -> str | None:
+    """Where the case's repro script lies, relative to the page."""
+    try:
+        from qatrix.report.repro import script_name  # type: ignore[attr-defined]
+    except ImportError:
+        return None
+    return f"repro/{script_name(case_id)}.py"
 
 
 def _finalize(value: object) -> object:
@@ -149,5 +153,6 @@ def _groupby_order(rows: Sequence[object], attribute: str) -> list[tuple[object,
 
 @cache
 def _inline(name: str) -> Markup:
-    """A stylesheet or script of ours, to be put into the page as it is."""
-    return Markup((folder("templates") / name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
+    """A stylesheet of ours or the library's, to be put into the page as it is."""
+    text = (folder("templates") / name).read_text(encoding="utf-8").partition("/*# sourceMappingURL")[0]
+    return Markup(text)  # noqa: S704  # our own file

@@ -1,0 +1,109 @@
+"""The page itself: what goes into its templates."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
+from itertools import accumulate
+from typing import Final
+
+from markupsafe import Markup
+
+from qatrix import __version__
+from qatrix.outcomes import Record
+from qatrix.report import plots
+from qatrix.report.frames import ReportData
+from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
+from qatrix.report.html.rows import rows_json
+from qatrix.report.html.templating import environment
+from qatrix.resources import folder
+
+# Rows of the table in a page of very many cases, all of them unexpected.
+LARGE_ROWS: Final = 500
+# A line takes about 200 bytes before it is packed.
+_DIAGNOSIS_ROWS: Final = 20_000
+_LIBRARY: Final = "vendor/tabulator/tabulator.min.js"
+_EXPLORER: Final = ("data", "state", "filters", "matrix", "table", "case", "page")
+
+
+def index_html(data: ReportData, *, scripts: Collection[str] = ()) -> str:
+    """The page as text; it needs no network, and for reading no script.
+
+    `scripts` are the ids of the cases whose repro script lies in the folder `repro/` beside the page.
+    """
+    facts, large, rows = case_facts(data, scripts), is_large(data), _static_rows(data)
+    static = static_facts(data, facts)
+    code = [_text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            run=data.run,
+            version=__version__,
+            large=large,
+            rows=rows,
+            static={case_id: Markup(text) for case_id, text in static.items()},  # noqa: S704  # a template's
+            plots=plots.run_plots(data),
+            rules=_rules(data.records),
+            code=[Markup(text) for text in code],  # noqa: S704  # our own files
+            policy=_policy(code, sides=large),
+            rows_json=None if large else Markup(rows_json(data, sides=False, block=BLOCK)),  # noqa: S704  # escaped there
+            blocks=() if large else blocks(data.records, facts, without=static),
+        )
+    )
+
+
+def case_facts(data: ReportData, scripts: Collection[str] = ()) -> Callable[[Record], str]:
+    """What writes every fact of a case of this run as HTML."""
+    module = environment().get_template("report/case.html.j2").module
+    explained = _explained(data.records)
+    return lambda record: str(
+        module.facts(record, record.case_id in explained, record.case_id in scripts)  # type: ignore[attr-defined]  # a macro
+    )
+
+
+def _static_rows(data: ReportData) -> tuple[Record, ...]:
+    return data.unexpected[:LARGE_ROWS] if is_large(data) else data.records
+
+
+def _explained(records: Sequence[Record]) -> frozenset[str]:
+    """The cases whose diagnosis is shown whole: unexpected ones first, as many as keep the page small."""
+    known = sorted((record for record in records if record.diagnosis), key=lambda record: not record.unexpected)
+    sizes = accumulate(_size(record) for record in known)
+    return frozenset(record.case_id for record, size in zip(known, sizes) if size <= _DIAGNOSIS_ROWS)
+
+
+def _size(record: Record) -> int:
+    """About how many lines the diagnosis of a case takes."""
+    points = record.diagnosis.points if record.diagnosis else ()
+    lines = sum(len(graph.lines) for point in points for graph in point.graphs)
+    return lines + sum(len(point.layers) + len(point.parameters) + len(point.codes) for point in points)
+
+
+def _rules(records: Sequence[Record]) -> Sequence[object]:
+    try:
+        from qatrix.report.rules import rules  # type: ignore[import-not-found]
+    except ImportError:
+        return ()
+    return tuple(rules(records))
+
+
+@cache
+def _explorer() -> str:
+    parts = "".join(_text(f"explorer/{name}.js") for name in _EXPLORER)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+
+
+@cache
+def _text(name: str) -> str:
+    return (folder("templates") / "report" / name).read_text(encoding="utf-8")
+
+
+def _policy(code: Sequence[str], *, sides: bool) -> str:
+    """Nothing is loaded, and no script runs but those of this page; a large report's own files may."""
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in code]
+    sources = " ".join([*hashes, *(["'self'", "file:"] if sides else [])])
+    return f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; img-src data:; form-action 'none'"

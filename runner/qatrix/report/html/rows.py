@@ -1,0 +1,142 @@
+"""What the page's script filters, pivots and sorts: one column per fact, values as codes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from qatrix.expressions import Value
+from qatrix.outcomes import Comparison, Record
+from qatrix.report import figures
+from qatrix.report.frames import ReportData
+from qatrix.report.frames.matrix import COLUMN_AXES, ROW_AXES
+from qatrix.report.vocabulary import VERDICTS, tone_of
+
+Json = object
+# What is cut off in the table is whole on the case's own page.
+NAME_LENGTH: Final = 300
+_LINE_LENGTH: Final = 200
+# More digits than any display shows.
+_DIGITS: Final = 4
+
+
+def rows_json(data: ReportData, *, sides: bool, block: int) -> str:
+    """All cases as JSON that can stand in a script element; `sides` says that details lie beside the page.
+
+    Columns have one entry per case, in declared order. Axes and texts are indices into
+    lists of their distinct values, -1 where a case has none; null is "not measured", and
+    numbers that JSON lacks are "nan", "inf" and "-inf".
+    """
+    return embeddable(
+        {
+            "verdicts": [[name, words.glyph, words.word] for name, words in VERDICTS.items()],
+            "points": data.points,
+            "pipelines": data.pipelines,
+            "rows": ["suite", *ROW_AXES],
+            "columns": list(COLUMN_AXES),
+            "sides": sides,
+            "block": block,
+            "axes": _axes(data.records),
+            **_facts(data.records),
+            **_figures(data),
+        }
+    )
+
+
+def embeddable(content: Json) -> str:
+    """Strictly valid JSON in ASCII in which nothing ends a script element or begins a comment."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def comparison_at(record: Record, point: str) -> Comparison | None:
+    """The comparison at the point that says most: of several pairs, the one furthest apart."""
+    found = [item for item in record.comparisons if item.at == point]
+    return max(found, key=lambda item: math.inf if item.max_abs is None else item.max_abs, default=None)
+
+
+def main_line(record: Record) -> str:
+    """Why the case is as it is, in one line: the cause or the first layer that differs, else its summary."""
+    found = record.diagnosis
+    words = "" if record.summary == VERDICTS[record.verdict].word else record.summary
+    because = (
+        found.causes[0].sentence if found and found.causes else found.first.sentence if found and found.first else ""
+    )
+    return figures.clipped(": ".join(part for part in (words, because) if part) or record.reason or "", _LINE_LENGTH)
+
+
+def _facts(records: Sequence[Record]) -> dict[str, Json]:
+    verdicts = {name: code for code, name in enumerate(VERDICTS)}
+    names = [figures.clipped(figures.visible(record.case_id), NAME_LENGTH) for record in records]
+    anchors = (figures.anchor(record.case_id) for record in records)
+    lines, line = _coded(figures.visible(main_line(record)) for record in records)
+    return {
+        "id": names,
+        # Almost always the id itself.
+        "anchors": {place: anchor for place, anchor in enumerate(anchors) if anchor != names[place]},
+        "verdict": [verdicts[record.verdict] for record in records],
+        "unexpected": [int(record.unexpected) for record in records],
+        "known": [int(tone_of(record.verdict, unexpected=record.unexpected) == "known") for record in records],
+        "tone": [tone_of(record.verdict, unexpected=record.unexpected)[0] for record in records],
+        "lines": lines,
+        "line": line,
+    }
+
+
+def _figures(data: ReportData) -> dict[str, Json]:
+    records = data.records
+
+    def each(fact: Callable[[Record], float | None]) -> list[Json]:
+        return [_number(fact(record)) for record in records]
+
+    def sqnr(name: str) -> Callable[[Record], float | None]:
+        return lambda record: record.pipelines[name].sqnr_db if name in record.pipelines else None
+
+    at = [[comparison_at(record, point) for record in records] for point in data.points]
+    return {
+        "max_abs": [[_number(item.max_abs if item else None) for item in items] for items in at],
+        "steps": [[_number(item.max_steps if item else None) for item in items] for items in at],
+        "sqnr": [each(sqnr(name)) for name in data.pipelines],
+        "seconds": each(lambda record: record.seconds),
+    }
+
+
+def _axes(records: Sequence[Record]) -> list[Json]:
+    names = dict.fromkeys(name for record in records for name in record.axes)
+    leading = [name for name in ROW_AXES if name in names]
+    ordered = dict.fromkeys([*leading, *names])
+    return [_axis("suite", [record.suite for record in records]), *(_values(name, records) for name in ordered)]
+
+
+def _values(name: str, records: Sequence[Record]) -> Mapping[str, Json]:
+    return _axis(name, [_axis_text(record.axes, name) for record in records])
+
+
+def _axis_text(axes: Mapping[str, Value], name: str) -> str | None:
+    return figures.axis_value(axes[name]) if name in axes and axes[name] is not None else None
+
+
+def _axis(name: str, given: Sequence[str | None]) -> Mapping[str, Json]:
+    texts = [None if text is None else figures.clipped(figures.visible(text), NAME_LENGTH) for text in given]
+    distinct = dict.fromkeys(text for text in texts if text is not None)
+    values = sorted(distinct, key=float) if all(text.isdecimal() for text in distinct) else list(distinct)
+    codes = {text: code for code, text in enumerate(values)}
+    return {
+        "name": figures.clipped(figures.visible(name), NAME_LENGTH),
+        "values": values,
+        "codes": [-1 if text is None else codes[text] for text in texts],
+    }
+
+
+def _coded(texts: Iterable[str]) -> tuple[list[str], list[int]]:
+    codes: dict[str, int] = {}
+    places = [codes.setdefault(text, len(codes)) for text in texts]
+    return list(codes), places
+
+
+def _number(value: float | None) -> Json:
+    if value is None:
+        return None
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else str(value)

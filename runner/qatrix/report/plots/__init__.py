@@ -1,0 +1,12 @@
+"""Plots as points on a canvas, with a caption each; the templates draw them as SVG."""
+
+from __future__ import annotations
+
+from qatrix.report.plots.bars import Bar, Bars
+from qatrix.report.plots.layers import SqnrPlot as SqnrPlot
+from qatrix.report.plots.layers import sqnr_plot as sqnr_plot
+from qatrix.report.plots.run import RunPlots as RunPlots
+from qatrix.report.plots.run import run_plots as run_plots
+from qatrix.report.plots.scatter import Scatter
+
+__all__ = ["Bar", "Bars", "RunPlots", "Scatter", "SqnrPlot", "run_plots", "sqnr_plot"]

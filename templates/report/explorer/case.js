@@ -1,0 +1,83 @@
+// One case, as a view of its own: "#case=<id>".
+const TAGS = new Set("A,B,BR,CIRCLE,CODE,DD,DETAILS,DIV,DL,DT,FIGCAPTION,FIGURE,G,H3,H4,LI,LINE,MARK,OL,P,POLYLINE,PRE,SECTION,SMALL,SPAN,STRONG,SUMMARY,SVG,TABLE,TBODY,TD,TEXT,TH,THEAD,TITLE,TR,UL,WBR".split(","));
+const ATTRIBUTES = new Set("aria-hidden,aria-label,class,colspan,cx,cy,d,height,href,open,points,r,rel,role,scope,tabindex,text-anchor,title,viewBox,width,x,x1,x2,y,y1,y2".split(","));
+const SAFE_LINK = /^(#|https?:\/\/|repro\/)/;
+// Packed facts are markup of our own templates; all the same only what they use is taken over.
+const taken = (node) => {
+  if (node.nodeType === Node.TEXT_NODE) return document.createTextNode(node.data);
+  if (node.nodeType !== Node.ELEMENT_NODE || !TAGS.has(node.nodeName.toUpperCase())) return "";
+  const made = document.createElementNS(node.namespaceURI, node.localName);
+  for (const { name, value } of node.attributes) {
+    if (ATTRIBUTES.has(name) && (name !== "href" || SAFE_LINK.test(value))) made.setAttribute(name, value);
+  }
+  made.append(...[...node.childNodes].map(taken));
+  return made;
+};
+const facts = new Map();
+const factsOf = async (place) => {
+  const inPage = document.getElementById(`case=${anchorOf(place)}`);
+  if (inPage instanceof HTMLDetailsElement) return [...inPage.lastElementChild.childNodes].map((node) => node.cloneNode(true));
+  const block = Math.floor(place / rows.block);
+  if (!facts.has(block)) facts.set(block, part(`cases-${String(block).padStart(3, "0")}`));
+  const text = (await facts.get(block))[place % rows.block];
+  return [...new DOMParser().parseFromString(text, "text/html").body.childNodes].map(taken);
+};
+
+const copied = async (button, text) => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // A page that was opened from a folder may not be allowed to: then the old way.
+    const area = element("textarea", { class: "sr" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 1500);
+};
+const copyButton = (text, label) => {
+  const button = element("button", { type: "button", class: "copying", "aria-label": `Copy ${label}` }, "Copy");
+  button.addEventListener("click", () => copied(button, text));
+  return button;
+};
+// The cases that fit the filters, in the table's order.
+const neighbours = (place) => {
+  const fitting = order.filter((item) => shown[item]);
+  const at = fitting.indexOf(place);
+  return at < 0 ? {} : { at, total: fitting.length, before: fitting[at - 1], after: fitting[at + 1] };
+};
+const step = (place, text, rel) => (place === undefined ? null : element("a", { href: caseHref(place), rel }, text));
+const caseHead = (place, title) => {
+  const near = neighbours(place);
+  const back = element("a", { href: listed || "#cases", class: "back" }, "← All cases");
+  const where = near.total ? element("span", { class: "muted" }, `${(near.at + 1).toLocaleString("en")} of ${near.total.toLocaleString("en")}`) : null;
+  return [
+    element("nav", { class: "steps", "aria-label": "Cases" }, back, step(near.before, "↑ Previous", "prev"), step(near.after, "↓ Next", "next"), where),
+    element("p", { class: "title" }, pill(place)),
+    element("h2", { id: "case-title", class: "id" }, title),
+  ];
+};
+const showCase = async (anchor) => {
+  const view = byId("case-view");
+  const place = places().get(anchor);
+  byId("report").hidden = true;
+  view.hidden = false;
+  if (place === undefined) {
+    view.replaceChildren(element("h2", { id: "case-title" }, "No such case"), element("p", {}, "This run has no case of that name: "), element("p", {}, element("code", {}, anchor.slice(0, 300))), element("p", {}, element("a", { href: "#cases" }, "← All cases")));
+  } else {
+    let content;
+    try { content = await factsOf(place); } catch (error) { content = [element("p", { class: "banner known" }, error.message)]; }
+    const copyLink = copyButton(location.href, "a link to this case");
+    copyLink.textContent = "Copy link";
+    view.replaceChildren(...caseHead(place, rows.id[place]), copyLink, element("div", { class: "facts-of-case" }, ...content));
+    for (const code of view.querySelectorAll("code.copy")) code.after(copyButton(code.textContent, code.textContent.slice(0, 80)));
+    document.title = `${rows.id[place].slice(0, 120)} · qatrix`;
+  }
+  scrollTo({ top: 0, behavior: "instant" });
+  view.focus({ preventScroll: true });
+};
