@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+# Longer texts are seldom the same.
+_SHARED_LENGTH: Final = 120
 
 
 class CodecError(ValueError):
@@ -141,13 +144,21 @@ def _decoder_of(kind: Any, at: str) -> Convert:
     if origin is Mapping:
         item = _decoder(args[1], at)
         return lambda value: {
-            key: item(part) for key, part in (value if type(value) is dict else _misfit(value, at)).items()
+            sys.intern(key): item(part) for key, part in (value if type(value) is dict else _misfit(value, at)).items()
         }
     if origin is Literal:
-        return lambda value: value if value in args else _misfit(value, at)
+        known = {value: value for value in args}
+        return lambda value: known[value] if type(value) is str and value in known else _misfit(value, at)
     if kind is float:
         return lambda value: value if type(value) is float else _decode_float(value, at)
+    if kind is str:
+        return lambda value: _shared(value) if type(value) is str else _misfit(value, at, kind)
     return lambda value: value if type(value) is kind else _misfit(value, at, kind)
+
+
+def _shared(text: str) -> str:
+    """The text, or one that is equal and known: records of a run repeat names, statuses and paths."""
+    return sys.intern(text) if len(text) <= _SHARED_LENGTH else text
 
 
 def _decode_float(value: object, at: str) -> float:
@@ -166,4 +177,4 @@ def _decode_free(value: object) -> object:
         return tuple(_decode_free(item) for item in value)
     if isinstance(value, dict):
         return _decode_float(value.get("float"), "value")
-    return value
+    return _shared(value) if type(value) is str else value

@@ -90,7 +90,8 @@ def href(case_id: str) -> str:
 
 def visible(text: str) -> str:
     r"""The text with what cannot be seen, or would reorder what follows, spelled out ("\u202e")."""
-    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # Nearly every text is printable, which is known ten times sooner.
+    return text if text.isprintable() else _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from qatrix.outcomes import Environment, Run
 from qatrix.report import codec
 from qatrix.report.figures import axis_value
 from qatrix.report.frames import ReportData
-from qatrix.report.frames.flat import flat_frame
+from qatrix.report.frames.flat import flat_frames
+
+# Rows that are made at a time.
+_CHUNK: Final = 5000
 
 
 def results_json(data: ReportData) -> str:
@@ -19,18 +23,30 @@ def results_json(data: ReportData) -> str:
     Beside the keys of `outcomes.Record` and `outcomes.Run` it has `unfinished`: the ids of
     the cases without a verdict.
     """
-    content = {
-        "run": _run(data.run),
-        "cases": [codec.to_jsonable(record) for record in data.records],
-        "unfinished": list(data.unfinished),
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return "".join(json_pieces(data))
+
+
+def json_pieces(data: ReportData) -> Iterator[str]:
+    """The text of `results_json` in pieces, a line per case, so that nobody has to hold all of it."""
+    yield f'{{"run": {_dumped(_run(data.run), indent=1)},\n"cases": ['
+    for place, record in enumerate(data.records):
+        yield f"{',' if place else ''}\n{_dumped(codec.to_jsonable(record))}"
+    yield f'],\n"unfinished": {_dumped(list(data.unfinished))}}}\n'
 
 
 def results_csv(data: ReportData) -> str:
     """One row per case, one column per fact; an empty cell is "not measured"."""
-    frame = flat_frame(data.records)
-    return frame.map(_csv_value).to_csv(index=False, lineterminator="\n")
+    return "".join(csv_pieces(data))
+
+
+def csv_pieces(data: ReportData) -> Iterator[str]:
+    """The text of `results_csv` in pieces of many rows."""
+    for number, frame in enumerate(flat_frames(data.records, size=_CHUNK)):
+        yield frame.map(_csv_value).to_csv(index=False, header=number == 0, lineterminator="\n")
+
+
+def _dumped(content: object, indent: int | None = None) -> str:
+    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +13,12 @@ from qatrix.report.frames import ReportData, read_store
 from qatrix.report.html import index_html, side_files
 from qatrix.report.junit import junit_xml
 from qatrix.report.markdown import summary_md
-from qatrix.report.tables import results_csv, results_json
+from qatrix.report.tables import csv_pieces, json_pieces
 
-RENDERERS: Final[Mapping[str, Callable[[ReportData], str]]] = {
+RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
     "index.html": index_html,
-    "results.json": results_json,
-    "results.csv": results_csv,
+    "results.json": json_pieces,
+    "results.csv": csv_pieces,
     "junit.xml": junit_xml,
     "summary.md": summary_md,
 }
@@ -59,14 +59,13 @@ def _write_sides(folder: Path, data: ReportData) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str | Iterable[str]) -> None:
     temporary = None
     try:
-        # In JSON and in text alike, backslashes keep what UTF-8 cannot hold: lone surrogates.
-        content = text.encode("utf-8", "backslashreplace")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        # In JSON and in text alike, backslashes keep what UTF-8 cannot hold: lone surrogates.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.writelines((text,) if isinstance(text, str) else text)
         # mkstemp makes files for their owner only; a report is for everyone.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)

@@ -3,6 +3,7 @@
 let grid = null;
 let order = null;
 let sortedBy = "";
+const ROW = 74;
 const pill = (place) => {
   const [, glyph, word] = rows.verdicts[rows.verdict[place]];
   return element("span", { class: `pill ${TONES[rows.tone[place]]}` }, `${glyph} ${word}`, rows.unexpected[place] ? element("b", { title: "unexpected" }, " !", element("span", { class: "sr" }, " unexpected")) : null);
@@ -13,7 +14,7 @@ const caseCell = (place) => {
   return element("span", { class: "what" }, element("a", { class: "id", href: caseHref(place), title: rows.id[place] }, rows.id[place]), line ? element("small", { title: line }, line) : null);
 };
 const columnsOf = () => [
-  { key: "verdict", title: "verdict", width: 130, show: verdictCell, value: (place) => badness(place), frozen: true },
+  { key: "verdict", title: "verdict", width: innerWidth > 700 ? 130 : 112, show: verdictCell, value: (place) => badness(place), frozen: true },
   { key: "case", title: "case", width: 520, grow: 1, show: caseCell, value: (place) => rows.id[place] },
   ...rows.points.flatMap((point, at) => [
     { key: `${point}.max_abs`, title: `${point} max abs`, show: number, of: rows.max_abs[at] },
@@ -73,8 +74,8 @@ const buildTable = () => new Promise((resolve) => {
   grid = new Tabulator(home, {
     data: order.map((place) => ({ place })),
     columns: columns.map(definition),
-    height: Math.min(Math.max(innerHeight * 0.8, 420), 46 + 62 * rows.id.length + 20),
-    rowHeight: 62,
+    height: Math.min(Math.max(innerHeight * 0.8, 420), 62 + ROW * rows.id.length + 20),
+    rowHeight: ROW,
     index: "place",
     placeholder: "No case fits these filters.",
     columnDefaults: { headerHozAlign: "left" },

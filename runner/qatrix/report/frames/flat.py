@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -32,13 +32,20 @@ def flat_frame(records: Sequence[Record]) -> pd.DataFrame:
     (`<point>_<left>_<right>_<fact>` where more than one pair was compared) and the numbers
     of checks that passed, failed and did not run. None is "not measured".
     """
-    pairs = {(item.left, item.right) for record in records for item in record.comparisons}
-    rows = [_row(record, several_pairs=len(pairs) > 1) for record in records]
-    names = dict.fromkeys(name for row in rows for name in row)
+    (frame,) = flat_frames(records, size=len(records) or 1)
+    return frame
+
+
+def flat_frames(records: Sequence[Record], *, size: int) -> Iterator[pd.DataFrame]:
+    """The same in frames of `size` rows, at least one: a frame of very many takes more room than the records."""
+    several_pairs = len({(item.left, item.right) for record in records for item in record.comparisons}) > 1
+    names = dict.fromkeys(name for record in records for name in _row(record, several_pairs=several_pairs))
     leading = [name for name in LEADING if name in names] or list(LEADING)
     # Grouped by kind, whatever case comes first: axes, comparisons, checks, then pipelines.
     rest = sorted((name for name in names if name not in LEADING), key=_group)
-    return pd.DataFrame(rows, columns=[*leading, *rest], dtype=object).astype(object)
+    for start in range(0, len(records) or 1, size):
+        rows = [_row(record, several_pairs=several_pairs) for record in records[start : start + size]]
+        yield pd.DataFrame(rows, columns=[*leading, *rest], dtype=object).astype(object)
 
 
 def pipeline_names(records: Sequence[Record]) -> tuple[str, ...]:

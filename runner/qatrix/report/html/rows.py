@@ -60,7 +60,8 @@ def comparison_at(record: Record, point: str) -> Comparison | None:
 def main_line(record: Record) -> str:
     """Why the case is as it is, in one line: the cause or the first layer that differs, else its summary."""
     found = record.diagnosis
-    words = "" if record.summary == VERDICTS[record.verdict].word else record.summary
+    dull = record.verdict == "exact" or record.summary == VERDICTS[record.verdict].word
+    words = "" if dull else record.summary
     because = (
         found.causes[0].sentence if found and found.causes else found.first.sentence if found and found.first else ""
     )
