@@ -20,6 +20,7 @@ from typing import Any, Final
 from torch import fx
 
 from qatrix.pipelines import torchenv
+from qatrix.pipelines.pattern_cache.ahead import requests, shuffled
 from qatrix.pipelines.pattern_cache.files import Files, files_for
 from qatrix.pipelines.pattern_cache.graphs import Undecodable, decoded_graph, encoded_graph, snapshot
 from qatrix.pipelines.pattern_cache.keys import Unkeyable, digest_of, key_of
@@ -50,7 +51,7 @@ def pattern_cache() -> Iterator[str | None]:
     with contextlib.ExitStack() as stack:
         for module in bindings:
             reads = module.__name__.endswith(f".{_READER}")
-            remember = functools.partial(memoised, files=files, shared=reads)
+            remember = functools.partial(memoised, files=files, shared=reads, ahead=_export_ahead)
             stack.enter_context(_stand_in(module, torchenv.PATTERN_FUNCTION, remember))
             if reads and hasattr(module, REWRITE_FUNCTION):
                 stack.enter_context(_stand_in(module, REWRITE_FUNCTION, passing_over))
@@ -68,21 +69,31 @@ def _stand_in(module: types.ModuleType, name: str, replace: Callable[[Any], Any]
         setattr(module, name, original)
 
 
-def memoised(export: Export, files: Files | None = None, *, shared: bool = False) -> Export:
+def memoised(
+    export: Export,
+    files: Files | None = None,
+    *,
+    shared: bool = False,
+    ahead: Callable[[Export, Files], None] | None = None,
+) -> Export:
     """The pattern export with a memory; every call returns a copy of its own, which callers may change.
 
     `shared` is for callers that only read: they get the remembered graph itself, which is
-    replaced by a new one if it was written to after all.
+    replaced by a new one if it was written to after all. `ahead` is called before a pattern
+    is exported that no file has, and may export it and others.
     """
 
     def lookup(pattern: Any, example_inputs: tuple[Any, ...], is_cuda: bool = False, **kwargs: Any) -> fx.GraphModule:  # noqa: FBT001, FBT002 - torchao's signature
         def exported() -> fx.GraphModule:
-            return export(pattern, example_inputs, is_cuda, **kwargs)
+            if ahead is not None and files is not None:
+                ahead(export, files)
+            known = _remembered(key)
+            return known if known is not None else export(pattern, example_inputs, is_cuda, **kwargs)
 
         try:
             key = key_of(pattern, example_inputs, is_cuda=is_cuda, keywords=kwargs)
         except Unkeyable:
-            return exported()
+            return export(pattern, example_inputs, is_cuda, **kwargs)
         graph = _remembered(key)
         if graph is None:
             graph = exported() if files is None else _filed(key, files, exported)
@@ -90,6 +101,14 @@ def memoised(export: Export, files: Files | None = None, *, shared: bool = False
         return graph if shared else copy.deepcopy(graph)
 
     return lookup
+
+
+@functools.cache
+def _export_ahead(export: Export, files: Files) -> None:
+    """Remember and file all patterns that QAT asks for, once in a process."""
+    lookup = memoised(export, files, shared=True)
+    for request in shuffled(requests(export, torchenv.pattern_functions()[1], _stand_in)):
+        lookup(*request.arguments, **request.keywords)
 
 
 def _remembered(key: Hashable) -> fx.GraphModule | None:
