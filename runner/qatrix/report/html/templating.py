@@ -73,7 +73,7 @@ def environment() -> jinja2.Environment:
     }
     made.globals |= {
         "verdicts": VERDICTS,
-        "status_words": status_words,
+        "status": _status,
         "tone_of": tone_of,
         "comparison_at": comparison_at,
         "main_figures": main_figures,
@@ -129,6 +129,13 @@ def _script_href(case_id: str) -> str | None:
     except ImportError:
         return None
     return f"repro/{script_name(case_id)}.py"
+
+
+@cache
+def _status(name: str) -> Markup:
+    """A status as a pill; there are few, and every case has some."""
+    glyph, word, tone = status_words(name)
+    return Markup('<span class="pill {}">{} {}</span>').format(tone, glyph, figures.visible(word))
 
 
 def _finalize(value: object) -> object:
