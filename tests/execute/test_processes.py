@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
-from qatrix.execute.processes import start_method
+from qatrix.execute.processes import Processes, start_method
 from qatrix.execute.workers import RunCase, execute
 from qatrix.outcomes import Record
 from support import specs
@@ -55,6 +56,17 @@ def test_a_process_started_afresh_has_imported_what_the_others_are_forked_with()
     (record,) = executed([trained(case) for case in numbered(1)], run_telling, preload=(MODULE, "no.such"))
 
     assert told(record)[2]
+
+
+def test_a_pool_that_has_ended_by_itself_is_replaced(tmp_path: Path) -> None:
+    processes = Processes(str(tmp_path), memory_limit=None, timeout=60.0, preload=())
+    try:
+        for case in numbered(2):
+            assert processes.schedule(case, run_telling).result().case_id == case.case_id
+            processes.stop()
+    finally:
+        processes.stop()
+        processes.join()
 
 
 def test_a_case_that_trains_and_dies_takes_no_other_along() -> None:

@@ -35,7 +35,10 @@ class Processes:
     def schedule(self, case: Case, function: Callable[..., object], *args: object) -> Any:
         """The future of `function(case, *args)`, run in the kind of process that the case needs."""
         method = start_method(case)
-        pool = self._pools.get(method) or self._started(method)
+        pool = self._pools.get(method)
+        # A pool ends by itself where it cannot start a process: the one to fork from was killed just then.
+        if pool is None or not pool.active:
+            pool = self._started(method)
         return pool.schedule(function, args=(case, *args), timeout=self._timeout)
 
     def stop(self) -> None:
