@@ -26,7 +26,7 @@ const follow = async () => {
 // Of a link into the report, what it filters is what one wants to see.
 const onLink = (event) => {
   const link = event.target.closest?.("a[href^='#']");
-  if (!link || !isView(link.hash.slice(1))) return;
+  if (!link || !isView(link.getAttribute("href").slice(1))) return;
   requestAnimationFrame(() => byId(link.closest("#matrix") ? "cases" : "explore").scrollIntoView());
 };
 // On paper the table is plain: what the grid does not show would be missing.

@@ -81,7 +81,13 @@ const buildTable = () => new Promise((resolve) => {
     columnDefaults: { headerHozAlign: "left" },
     keybindings: false,
   });
-  grid.on("tableBuilt", resolve);
+  grid.on("tableBuilt", () => {
+    // Its rows hold the links that keys go to; as a stop of its own it would be a child that no grid may have.
+    home.querySelector(".tabulator-tableholder").removeAttribute("tabindex");
+    home.setAttribute("aria-label", "Cases");
+    home.setAttribute("aria-rowcount", rows.id.length);
+    resolve();
+  });
 });
 const showTable = async () => {
   if (sortedBy !== state.sort) {

@@ -1,0 +1,124 @@
+"""Reports in Chromium: one browser for all tests, reports written once, and no request allowed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
+
+from qatrix.outcomes import Record
+from qatrix.report.frames import report_data
+from qatrix.report.html import index_html, side_files
+from qatrix.report.writing import write_reports
+from support.demo_run import demo_records, many_records, write_store
+from support.diagnoses import make_diagnosis
+from support.records import make_diverged, make_hostile, make_record, make_run, make_skipped
+
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+_ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+Report = Callable[[str], Path]
+Open = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in this folder are browser tests, and one process runs them all."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine; `apt-get install chromium` brings it")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS.split())
+        yield launched
+        launched.close()
+
+
+_RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
+    "demo": lambda: [*demo_records(), make_diverged("models/explained", diagnosis=make_diagnosis())],
+    "thousand": lambda: many_records(1000),
+    "large": lambda: many_records(2500),
+    "hostile": lambda: [make_hostile(), make_record()],
+    "none": list,
+    "skipped": lambda: [make_skipped()],
+}
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The page of a run, by the run's name; each is written once."""
+    written: dict[str, Path] = {}
+
+    def write(name: str) -> Path:
+        if name not in written:
+            folder = tmp_path_factory.mktemp(name)
+            if name == "huge":
+                _write_page_alone(folder, many_records(100_000))
+            else:
+                write_reports(write_store(folder / "run.sqlite", _RUNS[name]()), folder)
+            written[name] = folder / "index.html"
+        return written[name]
+
+    return write
+
+
+def _write_page_alone(folder: Path, records: list[Record]) -> None:
+    """The page and what lies beside it, without a store and the other reports, which would take a minute more."""
+    data = report_data(make_run(declared=len(records)), records)
+    (folder / "index.html").write_text(index_html(data), encoding="utf-8")
+    (folder / "data").mkdir()
+    for name, text in side_files(data):
+        (folder / "data" / name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def visit(browser: Browser, report: Report) -> Iterator[Open]:
+    """Opens a report in a window of its own; any request beyond the report's files, and any error, fails the test."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def opened(name: str = "demo", fragment: str = "", *, ready: bool = True, **options: object) -> Page:
+        path = report(name)
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]  # as Playwright has them
+        contexts.append(context)
+        page = context.new_page()
+        _watch(page, path.parent.as_uri(), wrong)
+        page.goto(path.as_uri() + fragment)
+        if ready:
+            page.wait_for_selector("html.ready", timeout=60_000)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def _watch(page: Page, allowed: str, wrong: list[str]) -> None:
+    """Note every error, every dialog and every request for anything but the report's own files."""
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            wrong.append(message.text)
+
+    def on_dialog(dialog: Dialog) -> None:
+        wrong.append(dialog.message)
+        dialog.dismiss()
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((allowed, "data:")):
+            wrong.append(request.url)
+
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", on_console)
+    page.on("dialog", on_dialog)
+    page.on("request", on_request)
