@@ -11,7 +11,7 @@ from qatrix.errors import OutputError, StoreError
 from qatrix.report import writing
 from qatrix.report.frames import ReportData
 from support.demo_run import demo_records, many_records, write_store
-from support.records import make_hostile
+from support.records import make_error, make_failed, make_hostile, make_outcome
 
 NAMES = ["index.html", "results.json", "results.csv", "junit.xml", "summary.md"]
 
@@ -56,15 +56,34 @@ def test_a_file_that_cannot_be_replaced_leaves_no_half_behind(tmp_path: Path) ->
 
 def test_a_renderer_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = write_store(tmp_path / "run.sqlite", [])
-    (tmp_path / "index.html").write_text("old")
+    (tmp_path / "junit.xml").write_text("old")
 
     def broken(data: ReportData) -> str:
         raise RuntimeError(data.run.id)
 
-    monkeypatch.setattr(writing, "RENDERERS", {"index.html": broken})
+    monkeypatch.setattr(writing, "RENDERERS", {"junit.xml": broken})
     with pytest.raises(RuntimeError):
         writing.write_reports(store, tmp_path)
-    assert (tmp_path / "index.html").read_text() == "old"
+    assert (tmp_path / "junit.xml").read_text() == "old"
+
+
+def test_a_report_of_very_many_cases_has_files_beside_the_page_and_old_ones_go(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("cases-999.js", "mine.js"):
+        (tmp_path / "data" / name).write_text("old")
+    writing.write_reports(write_store(tmp_path / "run.sqlite", many_records(2001)), tmp_path)
+    beside = {item.name for item in (tmp_path / "data").iterdir()}
+    assert beside == {"mine.js", "rows.js", *(f"cases-{number:03}.js" for number in range(9))}
+
+
+def test_a_thousand_failures_with_long_tracebacks_stay_small(tmp_path: Path) -> None:
+    error = make_error(
+        "it does not work: " + "x" * 3000, traceback="".join(f"  File {n}, line {n}\n" for n in range(2000))
+    )
+    fx = make_outcome("fx", status="failed", failed_stage="prepare", error=error)
+    records = [make_failed(f"s/{n}", pipelines={"fx": fx}, unexpected=True) for n in range(1000)]
+    writing.write_reports(write_store(tmp_path / "run.sqlite", records), tmp_path)
+    assert (tmp_path / "index.html").stat().st_size < 3_000_000
 
 
 def test_a_thousand_cases_stay_small_and_fast(tmp_path: Path) -> None:

@@ -1,24 +1,22 @@
-"""The derived files of a run, written whole or not at all."""
+"""The derived files of a run."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from qatrix.errors import OutputError
+from qatrix.report.files import make_folder, write_file
 from qatrix.report.frames import ReportData, read_store
 from qatrix.report.html import index_html, side_files
+from qatrix.report.html.links import script_name
 from qatrix.report.junit import junit_xml
 from qatrix.report.markdown import summary_md
 from qatrix.report.tables import csv_pieces, json_pieces
 
 RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
-    "index.html": index_html,
     "results.json": json_pieces,
     "results.csv": csv_pieces,
     "junit.xml": junit_xml,
@@ -35,10 +33,12 @@ def write_reports(store_path: Path, out: Path) -> ReportData:
     """
     with _no_search_for_cycles():
         data = read_store(store_path)
-        _make(out)
-        _write_sides(out / "data", data)
+        make_folder(out)
+        scripts = _scripts(out / "repro", data)
+        _write_sides(out / "data", data, scripts)
+        write_file(out / "index.html", index_html(data, scripts=scripts))
         for name, render in RENDERERS.items():
-            _write(out / name, render(data))
+            write_file(out / name, render(data))
     return data
 
 
@@ -54,39 +54,21 @@ def _no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{folder} cannot be made: {error.strerror}; name another folder with --out"
-        raise OutputError(msg) from error
+def _scripts(folder: Path, data: ReportData) -> frozenset[str]:
+    """The cases whose repro script lies in the folder already."""
+    present = {path.name for path in folder.glob("*.py")}
+    if not present:
+        return frozenset()
+    return frozenset(item.case_id for item in data.records if f"{script_name(item.case_id)}.py" in present)
 
 
-def _write_sides(folder: Path, data: ReportData) -> None:
+def _write_sides(folder: Path, data: ReportData, scripts: Collection[str]) -> None:
     """The files beside the page, where a report is large; those of an earlier one go."""
     stale = set(folder.glob("rows.js")) | set(folder.glob("cases-*.js"))
-    for name, text in side_files(data):
-        _make(folder)
+    for name, text in side_files(data, scripts=scripts):
+        make_folder(folder)
         path = folder / name
-        _write(path, text)
+        write_file(path, text)
         stale.discard(path)
     for path in stale:
         path.unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str | Iterable[str]) -> None:
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        # In JSON and in text alike, backslashes keep what UTF-8 cannot hold: lone surrogates.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.writelines((text,) if isinstance(text, str) else text)
-        # mkstemp makes files for their owner only; a report is for everyone.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}; check that the disk has room and the folder is writable"
-        raise OutputError(msg) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

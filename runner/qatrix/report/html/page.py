@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from itertools import accumulate
@@ -84,11 +85,9 @@ def _size(record: Record) -> int:
 
 
 def _rules(records: Sequence[Record]) -> Sequence[object]:
-    try:
-        from qatrix.report.rules import rules  # type: ignore[import-not-found]
-    except ImportError:
+    if importlib.util.find_spec("qatrix.report.rules") is None:
         return ()
-    return tuple(rules(records))
+    return tuple(importlib.import_module("qatrix.report.rules").rules(records))
 
 
 @cache

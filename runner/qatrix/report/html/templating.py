@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
-from urllib.parse import urlencode
 
 import jinja2
 from markupsafe import Markup, escape
@@ -17,6 +16,7 @@ from markupsafe import Markup, escape
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.explanation import explanation_lines, explanation_tables
+from qatrix.report.html.links import script_href, view_href
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
 from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
@@ -69,7 +69,7 @@ def environment() -> jinja2.Environment:
         "explanation_lines": explanation_lines,
         "explanation_tables": explanation_tables,
         "groupby_order": _groupby_order,
-        "script_href": _script_href,
+        "script_href": script_href,
     }
     made.globals |= {
         "verdicts": VERDICTS,
@@ -107,12 +107,6 @@ def stage_rows(record: Record) -> tuple[tuple[str, tuple[float | None, ...]], ..
     return tuple((stage, tuple(times.get(name) for name in record.pipelines)) for stage, times in taken.items())
 
 
-def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str:
-    """A link to the cases that fit: axes by name, and `verdict`, `unexpected` or `q` beside them."""
-    pairs = [(f"axis.{name}", value) for name, value in (conditions or {}).items()]
-    return "#" + urlencode([*pairs, *others.items()], safe="/,:@", errors="replace")
-
-
 def command(verb: str, case_id: str) -> str | None:
     """The command line about a case; None where its id is too long for one."""
     return f"qatrix {verb} {shlex.quote(case_id)}" if len(case_id) <= _COMMAND_LENGTH else None
@@ -120,15 +114,6 @@ def command(verb: str, case_id: str) -> str | None:
 
 def _sqnr(outcome: PipelineOutcome) -> str:
     return f"{outcome.pipeline} {figures.decibels(outcome.sqnr_db)} dB"
-
-
-def _script_href(case_id: str) -> str | None:
-    """Where the case's repro script lies, relative to the page."""
-    try:
-        from qatrix.report.repro import script_name  # type: ignore[attr-defined]
-    except ImportError:
-        return None
-    return f"repro/{script_name(case_id)}.py"
 
 
 @cache
