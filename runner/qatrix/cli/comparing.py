@@ -1,0 +1,85 @@
+"""The verb that puts runs beside one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from qatrix.cli import app
+from qatrix.cli.options import REPORTS
+from qatrix.cli.plans import STORE
+from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED
+
+if TYPE_CHECKING:
+    from qatrix.console import Console
+    from qatrix.report.compare import Kind, RunComparison
+
+# Cases that the terminal names; the page has all.
+_NAMED: Final = 20
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="The folders of two runs or more, or their run.sqlite; the baseline first."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where compare.html, compare.md and compare.json go.")
+    ] = REPORTS / "compare",
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME", help="What to call a run, once for each. Default: its torch release."),
+    ] = None,
+    fail_on: Annotated[
+        Literal["worse", "changed", "never"],
+        typer.Option(
+            "--fail-on", help="What gives exit code 1: a worse verdict, any change but in figures, or nothing."
+        ),
+    ] = "worse",
+) -> int:
+    """Compare runs: what got better or worse, appeared or vanished, and in which environments.
+
+    Cases are matched by their id; each run is compared with the one before it.
+
+    \b
+      qatrix compare reports/20260827-101500 reports/latest
+      qatrix compare torch29 torch211 torch215 --out reports/releases
+      qatrix compare main/run.sqlite reports/latest --label main --label branch
+    """
+    from qatrix.console import Console
+    from qatrix.report.compare import compare as compared
+    from qatrix.report.compare import read_sides, write_comparison
+
+    stores = [path / STORE if path.is_dir() else path for path in runs]
+    comparison = compared(read_sides(stores, label or ()))
+    console = Console()
+    _tell(console, comparison)
+    paths = write_comparison(comparison, out)
+    console.line(f"\n{paths[0]}")
+    return EXIT_UNEXPECTED if comparison.has(*_FAILURES[fail_on]) else EXIT_OK
+
+
+_FAILURES: Final[dict[str, tuple[Kind, ...]]] = {
+    "worse": ("worse",),
+    "changed": ("worse", "changed", "better", "stopped", "started", "vanished", "appeared"),
+    "never": (),
+}
+
+
+def _tell(console: Console, comparison: RunComparison) -> None:
+    from qatrix.report.compare import KINDS
+    from qatrix.report.figures import counted
+    from qatrix.report.vocabulary import VERDICTS
+
+    for pair in comparison.pairs:
+        counts = ", ".join(f"{count} {KINDS[kind].word}" for kind, count in pair.counts.items())
+        console.line(f"{pair.before} → {pair.after}: {counted(pair.total, 'case')}: {counts or 'none'}", style="bold")
+    rows = [row for row in comparison.remarkable if row.kind != "figures"]
+    for row in rows[:_NAMED]:
+        verdicts = " → ".join(VERDICTS[record.verdict].word if record else "–" for record in row.records)
+        console.line(f"  {KINDS[row.kind].glyph} {row.case_id}: {verdicts}")
+    if len(rows) > _NAMED:
+        console.line(f"  … and {len(rows) - _NAMED} more")

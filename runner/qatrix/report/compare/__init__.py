@@ -1,0 +1,23 @@
+"""Several runs beside one another: what got better or worse, appeared or vanished, and in which environments.
+
+Stores go in; a comparison comes out, which is rendered as a page, as Markdown and as JSON.
+"""
+
+from qatrix.report.compare.data import Pair, Row, RunComparison, Side, compare, read_sides
+from qatrix.report.compare.rendering import COMPARE_FILES, write_comparison
+from qatrix.report.compare.transitions import KINDS, Kind, Step, step
+
+__all__ = [
+    "COMPARE_FILES",
+    "KINDS",
+    "Kind",
+    "Pair",
+    "Row",
+    "RunComparison",
+    "Side",
+    "Step",
+    "compare",
+    "read_sides",
+    "step",
+    "write_comparison",
+]

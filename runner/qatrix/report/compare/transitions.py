@@ -1,0 +1,163 @@
+"""What became of one case from one run to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from qatrix.outcomes import Record
+from qatrix.report.figures import decibels, number
+from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
+
+Kind = Literal["worse", "better", "changed", "figures", "stopped", "started", "vanished", "appeared", "same"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindWords:
+    """How a transition is shown: glyph, word and tone together, and what it means."""
+
+    glyph: str
+    word: str
+    tone: Tone
+    meaning: str
+
+
+# In the order in which they are listed: what may be trouble first.
+KINDS: Final[Mapping[Kind, KindWords]] = {
+    "worse": KindWords(glyph="▼", word="worse", tone="bad", meaning="The verdict is a worse one."),
+    "changed": KindWords(
+        glyph="◆",
+        word="changed",
+        tone="known",
+        meaning="The same verdict in another manner: another stage, error, check or expectation.",
+    ),
+    "better": KindWords(glyph="▲", word="better", tone="good", meaning="The verdict is a better one."),
+    "figures": KindWords(
+        glyph="~", word="figures differ", tone="fair", meaning="The same verdict in the same manner; figures differ."
+    ),
+    "stopped": KindWords(
+        glyph="○", word="not run any more", tone="quiet", meaning="Skipped or unavailable now, so nothing can be said."
+    ),
+    "started": KindWords(
+        glyph="●", word="run now", tone="quiet", meaning="Skipped or unavailable before, so nothing can be said."
+    ),
+    "vanished": KindWords(glyph="−", word="vanished", tone="quiet", meaning="Not in the later run."),
+    "appeared": KindWords(glyph="+", word="appeared", tone="quiet", meaning="Not in the earlier run."),
+    "same": KindWords(glyph="=", word="same", tone="quiet", meaning="Verdict, manner and every figure are equal."),
+}
+# Verdicts of cases that did not run say nothing about the pipelines.
+_NOT_RUN: Final = frozenset({"skipped", "unavailable"})
+_COUNTS: Final = ("fake_quantizes", "quantize_ops", "dequantize_ops", "batch_norms_left")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One case from an earlier run to a later one, and in words what is different."""
+
+    kind: Kind
+    says: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> KindWords:
+        """How the transition is shown."""
+        return KINDS[self.kind]
+
+
+def step(before: Record | None, after: Record | None) -> Step:
+    """The transition of a case; None is a run that does not have it.
+
+    Verdicts are ordered as everywhere in the report (`vocabulary.SEVERITY`): exact, checked,
+    close, check failed, diverged, unquantized, failed, timed out, crashed, invalid.
+    """
+    if before is None or after is None:
+        return Step(kind=_presence(before, after))
+    says = tuple(_says(before, after))
+    return Step(kind=_kind(before, after, differs=bool(says)), says=says)
+
+
+def _presence(before: Record | None, after: Record | None) -> Kind:
+    if before is None:
+        return "same" if after is None else "appeared"
+    return "vanished"
+
+
+def _kind(before: Record, after: Record, *, differs: bool) -> Kind:
+    ran = before.verdict not in _NOT_RUN, after.verdict not in _NOT_RUN
+    if ran[0] != ran[1]:
+        return "started" if ran[1] else "stopped"
+    if SEVERITY[before.verdict] != SEVERITY[after.verdict]:
+        if not any(ran):
+            return "changed"
+        return "worse" if SEVERITY[after.verdict] < SEVERITY[before.verdict] else "better"
+    if not any(ran):
+        return "same"
+    if _manner(before) != _manner(after):
+        return "changed"
+    return "figures" if differs else "same"
+
+
+def _manner(record: Record) -> tuple[object, ...]:
+    """What tells two cases of one verdict apart, but for figures."""
+    pipelines = sorted(
+        (name, item.status, item.failed_stage or "", item.error.type if item.error else "")
+        for name, item in record.pipelines.items()
+    )
+    checks = sorted((item.name, item.pipeline, item.status) for item in record.checks)
+    comparisons = sorted((item.at, item.left, item.right, item.status) for item in record.comparisons)
+    return pipelines, checks, comparisons, record.unexpected, record.expected is None
+
+
+def _says(before: Record, after: Record) -> Iterator[str]:
+    if before.summary != after.summary or before.verdict != after.verdict:
+        yield f"{_verdict(before)} → {_verdict(after)}"
+    if before.reason != after.reason:
+        yield f"{before.reason or 'no reason'} → {after.reason or 'no reason'}"
+    if (before.expected is None) != (after.expected is None):
+        known = after.expected or before.expected
+        assert known is not None
+        yield f"{'expected now' if after.expected else 'not expected any more'}: {known.because}"
+    if before.unexpected != after.unexpected:
+        yield "unexpected now" if after.unexpected else "as expected now"
+    earlier, later = _facts(before), _facts(after)
+    for name in dict.fromkeys([*earlier, *later]):
+        one, other = earlier.get(name, "–"), later.get(name, "–")
+        if one != other:
+            yield f"{name}: {one} → {other}"
+
+
+def _verdict(record: Record) -> str:
+    word = VERDICTS[record.verdict].word
+    return word if record.summary in (word, record.verdict) else f"{word} ({record.summary})"
+
+
+def _facts(record: Record) -> dict[str, str]:
+    """Every figure and status that a comparison of runs looks at, exact to the bit, by its name."""
+    facts: dict[str, str] = {}
+    for item in record.comparisons:
+        place = f"{item.left} and {item.right} {item.where}"
+        facts[f"{place}, status"] = item.status
+        facts[f"{place}, greatest difference"] = _exact(item.max_abs)
+        facts[f"{place}, in quantization steps"] = _exact(item.max_steps)
+        facts[f"{place}, tolerance"] = f"rtol {item.rtol}, atol {item.atol}"
+    for name, outcome in record.pipelines.items():
+        facts[name] = _outcome(outcome.status, outcome.failed_stage, outcome.error.type if outcome.error else None)
+        facts[f"{name}, SQNR"] = _exact(outcome.sqnr_db, unit=" dB")
+        facts |= {f"{name}, {count.replace('_', ' ')}": number(getattr(outcome, count)) for count in _COUNTS}
+    for check in record.checks:
+        facts[f"check {check.name} on {check.pipeline}"] = check.status
+    return facts
+
+
+def _outcome(status: str, stage: str | None, error: str | None) -> str:
+    where = f" at {stage}" if stage else ""
+    return f"{status}{where}" + (f" with {error.rpartition('.')[2]}" if error else "")
+
+
+def _exact(value: float | None, unit: str = "") -> str:
+    """Short where short is exact, else every digit: figures of two runs may differ in the last bit only."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    short = decibels(value) if unit else number(value)
+    return f"{short if float(short) == value else repr(value)}{unit}"

@@ -1,0 +1,64 @@
+"""Text from outside in GitHub's Markdown: escaped, on one line, and no more of it than is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
+
+from qatrix.report.figures import clipped, counted, visible
+
+T = TypeVar("T")
+# GitHub drops a summary over 1 MiB; five sections of this many bytes stay well under it.
+SECTION_BYTES: Final = 120_000
+_NAME, _TEXT = 500, 600
+# What begins a list, a heading or a quote means nothing elsewhere, and stays readable there.
+_MARKUP = re.compile(r"([\\`*_{}\[\]|~$]|^[-+#=:!]|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
+
+
+def text(plain: str) -> str:
+    """Text that Markdown and HTML leave alone, on one line; `@` mentions nobody."""
+    escaped = _MARKUP.sub(r"\\\1", _one_line(plain, _TEXT).replace("&", "&amp;"))
+    return escaped.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+
+
+def html(plain: str) -> str:
+    """Text for the inside of an HTML element, on one line."""
+    return _one_line(plain, _TEXT).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(plain: str, *, limit: int = _NAME) -> str:
+    """A code span; its fence is longer than any run of backticks inside."""
+    line = _one_line(plain, limit)
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def url(link: str) -> str:
+    """The link where it is one for the web, with what would end it percent-encoded."""
+    if not link.startswith(("https://", "http://")):
+        return "#"
+    return re.sub(r"[\s()<>\\\"]", lambda match: f"%{ord(match[0]):02X}", visible(link))
+
+
+def within(items: Sequence[T], line: Callable[[T], str], limit: int = SECTION_BYTES) -> Iterator[str]:
+    """A line per item until `limit` bytes are used, then how many there are more."""
+    used = 0
+    for place, item in enumerate(items):
+        told = line(item)
+        used += len(told.encode("utf-8", "replace"))
+        if used > limit and place:
+            yield from more(len(items) - place)
+            return
+        yield told
+
+
+def more(count: int, noun: str = "entry") -> Iterable[str]:
+    """That so many are left out, where any are."""
+    plural = "entries" if noun == "entry" else None
+    return [f"- … and {counted(count, noun, plural)} more in the whole report"] if count > 0 else []
+
+
+def _one_line(plain: str, limit: int) -> str:
+    return visible(" ".join(clipped(plain, limit).split()))
