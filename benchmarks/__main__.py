@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks import cases, runs, scale
+from benchmarks import cases, pages, runs, scale
 from benchmarks.rows import Benchmark, Row, measured
 from benchmarks.table import as_json, machine, markdown, terminal
 
@@ -27,6 +27,8 @@ BENCHMARKS: Final = (
     Benchmark(name="first-case", measure=runs.first_case),
     Benchmark(name="again", measure=scale.thousand_again),
     Benchmark(name="million", measure=scale.million),
+    Benchmark(name="page", measure=pages.thousand_page),
+    Benchmark(name="large-page", measure=pages.large_page, quick=functools.partial(pages.large_page, count=10_000)),
     Benchmark(name="records", measure=scale.records, quick=functools.partial(scale.records, count=10_000)),
 )
 
