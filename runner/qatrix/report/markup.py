@@ -42,22 +42,24 @@ def url(link: str) -> str:
     return re.sub(r"[\s()<>\\\"]", lambda match: f"%{ord(match[0]):02X}", visible(link))
 
 
-def within(items: Sequence[T], line: Callable[[T], str], limit: int = SECTION_BYTES) -> Iterator[str]:
-    """A line per item until `limit` bytes are used, then how many there are more."""
+def within(
+    items: Sequence[T], line: Callable[[T], str], limit: int = SECTION_BYTES, *, whole: str = "index.html"
+) -> Iterator[str]:
+    """A line per item until `limit` bytes are used, then how many there are more in the file `whole`."""
     used = 0
     for place, item in enumerate(items):
         told = line(item)
         used += len(told.encode("utf-8", "replace"))
         if used > limit and place:
-            yield from more(len(items) - place)
+            yield from more(len(items) - place, whole=whole)
             return
         yield told
 
 
-def more(count: int, noun: str = "entry") -> Iterable[str]:
+def more(count: int, noun: str = "entry", *, whole: str = "index.html") -> Iterable[str]:
     """That so many are left out, where any are."""
     plural = "entries" if noun == "entry" else None
-    return [f"- … and {counted(count, noun, plural)} more in the whole report"] if count > 0 else []
+    return [f"- … and {counted(count, noun, plural)} more in {whole}"] if count > 0 else []
 
 
 def _one_line(plain: str, limit: int) -> str:

@@ -50,6 +50,8 @@ def compare_html(comparison: RunComparison) -> str:
                 for suite, rows in groupby(sorted(comparison.rows, key=_group), key=lambda row: row.suite)
             ],
             kinds=KINDS,
+            occurring={kind for pair in comparison.pairs for kind in pair.counts}
+            | set(comparison.overall.counts if comparison.overall else ()),
             lines=_LINES,
             why=why,
             tone_of=tone_of,
@@ -157,7 +159,7 @@ def _cases_md(comparison: RunComparison) -> Iterator[str]:
     for kind, rows in groupby(comparison.remarkable, key=lambda row: row.kind):
         members = list(rows)
         yield f"### {KINDS[kind].glyph} {KINDS[kind].word.capitalize()}: {len(members)}\n"
-        yield from within(members, lambda row: "\n".join(_case_md(row)))
+        yield from within(members, lambda row: "\n".join(_case_md(row)), whole="compare.json")
         yield ""
 
 

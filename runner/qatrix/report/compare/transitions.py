@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from qatrix.outcomes import Record
 from qatrix.report.figures import decibels, number
@@ -50,6 +49,11 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
 # Verdicts of cases that did not run say nothing about the pipelines.
 _NOT_RUN: Final = frozenset({"skipped", "unavailable"})
 _COUNTS: Final = ("fake_quantizes", "quantize_ops", "dequantize_ops", "batch_norms_left")
+
+
+_DECIBELS: Final = " in dB"
+
+Fact: TypeAlias = "str | float | None"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +126,9 @@ def _says(before: Record, after: Record) -> Iterator[str]:
         yield "unexpected now" if after.unexpected else "as expected now"
     earlier, later = _facts(before), _facts(after)
     for name in dict.fromkeys([*earlier, *later]):
-        one, other = earlier.get(name, "–"), later.get(name, "–")
-        if one != other:
-            yield f"{name}: {one} → {other}"
+        one, other = earlier.get(name), later.get(name)
+        if not _equal(one, other):
+            yield f"{name}: {' → '.join(_told(one, other, name))}"
 
 
 def _verdict(record: Record) -> str:
@@ -132,19 +136,19 @@ def _verdict(record: Record) -> str:
     return word if record.summary in (word, record.verdict) else f"{word} ({record.summary})"
 
 
-def _facts(record: Record) -> dict[str, str]:
-    """Every figure and status that a comparison of runs looks at, exact to the bit, by its name."""
-    facts: dict[str, str] = {}
+def _facts(record: Record) -> dict[str, Fact]:
+    """Every figure and status that a comparison of runs looks at, by its name."""
+    facts: dict[str, Fact] = {}
     for item in record.comparisons:
         place = f"{item.left} and {item.right} {item.where}"
         facts[f"{place}, status"] = item.status
-        facts[f"{place}, greatest difference"] = _exact(item.max_abs)
-        facts[f"{place}, in quantization steps"] = _exact(item.max_steps)
+        facts[f"{place}, greatest difference"] = item.max_abs
+        facts[f"{place}, in quantization steps"] = item.max_steps
         facts[f"{place}, tolerance"] = f"rtol {item.rtol}, atol {item.atol}"
     for name, outcome in record.pipelines.items():
         facts[name] = _outcome(outcome.status, outcome.failed_stage, outcome.error.type if outcome.error else None)
-        facts[f"{name}, SQNR"] = _exact(outcome.sqnr_db, unit=" dB")
-        facts |= {f"{name}, {count.replace('_', ' ')}": number(getattr(outcome, count)) for count in _COUNTS}
+        facts[f"{name}, SQNR{_DECIBELS}"] = outcome.sqnr_db
+        facts |= {f"{name}, {count.replace('_', ' ')}": getattr(outcome, count) for count in _COUNTS}
     for check in record.checks:
         facts[f"check {check.name} on {check.pipeline}"] = check.status
     return facts
@@ -155,9 +159,17 @@ def _outcome(status: str, stage: str | None, error: str | None) -> str:
     return f"{status}{where}" + (f" with {error.rpartition('.')[2]}" if error else "")
 
 
-def _exact(value: float | None, unit: str = "") -> str:
-    """Short where short is exact, else every digit: figures of two runs may differ in the last bit only."""
-    if value is None or not math.isfinite(value):
-        return number(value)
-    short = decibels(value) if unit else number(value)
-    return f"{short if float(short) == value else repr(value)}{unit}"
+def _equal(one: Fact, other: Fact) -> bool:
+    """Equal to the bit; what is no number is equal to itself here."""
+    return one == other or (one != one and other != other)  # noqa: PLR0124 - only NaN differs from itself
+
+
+def _told(one: Fact, other: Fact, name: str) -> tuple[str, str]:
+    """Both as they are read best, or with every digit where that would not tell them apart."""
+    write = decibels if name.endswith(_DECIBELS) else number
+    short = _written(one, write), _written(other, write)
+    return short if short[0] != short[1] else (repr(one), repr(other))
+
+
+def _written(fact: Fact, write: Callable[[float | None], str]) -> str:
+    return fact if isinstance(fact, str) else write(fact)

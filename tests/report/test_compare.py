@@ -1,0 +1,189 @@
+"""Runs beside one another: every case once for each step, whatever is in the records."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import html
+
+from qatrix.claims import Verdict
+from qatrix.errors import UsageError
+from qatrix.outcomes import Record
+from qatrix.report.compare import COMPARE_FILES, KINDS, Kind, RunComparison, Side, compare, read_sides, step
+from qatrix.report.store import Store
+from support.records import ENVIRONMENT, HOSTILE, make_hostile, make_outcome, make_record, make_run, make_skipped
+from support.transitions import TRANSITIONS, every_transition, make_side
+
+
+@pytest.fixture
+def transitions() -> RunComparison:
+    """A comparison in which every kind of transition happens once."""
+    return compare(every_transition())
+
+
+@pytest.mark.parametrize("kind", TRANSITIONS)
+def test_each_transition_is_told_from_the_others(kind: Kind) -> None:
+    assert step(*TRANSITIONS[kind]).kind == kind
+
+
+def test_every_kind_of_transition_is_in_the_sample() -> None:
+    assert set(TRANSITIONS) == set(KINDS) == set(get_args(Kind))
+
+
+def test_each_case_is_counted_once_and_counts_add_up(transitions: RunComparison) -> None:
+    (pair,) = transitions.pairs
+
+    assert pair.counts == dict.fromkeys(KINDS, 1)
+    assert pair.total == len(transitions.rows) == len(KINDS)
+    assert transitions.overall is None
+
+
+RECORDS = st.dictionaries(
+    st.sampled_from([f"s/{number}" for number in range(6)]),
+    st.sampled_from(get_args(Verdict)),
+)
+
+
+@given(st.lists(RECORDS, min_size=2, max_size=4))
+def test_the_counts_of_two_runs_sum_to_the_cases_that_either_has(runs: list[dict[str, Verdict]]) -> None:
+    sides = [
+        make_side(str(place), *(make_record(case_id, verdict=verdict) for case_id, verdict in run.items()))
+        for place, run in enumerate(runs)
+    ]
+    comparison = compare(sides)
+
+    assert [pair.total for pair in comparison.pairs] == [
+        len(set(one) | set(other)) for one, other in itertools.pairwise(runs)
+    ]
+    assert comparison.overall is None or comparison.overall.total == len(set(runs[0]) | set(runs[-1]))
+    assert {row.case_id for row in comparison.rows} == {case_id for run in runs for case_id in run}
+
+
+def test_what_is_different_is_said_with_every_digit_that_it_takes() -> None:
+    assert step(*TRANSITIONS["figures"]).says == ("pt2e, SQNR in dB: 36.4 → 36.40000000000001",)
+
+
+def test_a_figure_that_is_no_number_in_both_runs_is_the_same() -> None:
+    records = [make_record(pipelines={"pt2e": make_outcome(sqnr_db=math.nan)}) for _ in range(2)]
+
+    assert step(*records).kind == "same"
+
+
+def test_a_case_that_is_expected_now_says_why() -> None:
+    before, after = TRANSITIONS["better"]
+
+    assert any("not expected any more: FX graph mode" in line for line in step(before, after).says)
+    assert any("expected now: FX graph mode" in line for line in step(after, before).says)
+
+
+def test_a_case_that_runs_in_neither_is_the_same_whatever_the_reason() -> None:
+    assert step(make_skipped(), make_skipped(reason="another")).kind == "same"
+
+
+def test_three_runs_are_compared_each_with_the_one_before_and_the_last_with_the_first() -> None:
+    good, bad = TRANSITIONS["worse"]
+    comparison = compare([make_side("a", good), make_side("b", bad), make_side("c", good)])
+
+    assert [dict(pair.counts) for pair in comparison.pairs] == [{"worse": 1}, {"better": 1}]
+    assert comparison.overall is not None
+    assert comparison.overall.counts == {"same": 1}
+    assert [row.kind for row in comparison.remarkable] == ["worse"]
+    assert comparison.has("worse")
+    assert not comparison.has("vanished")
+
+
+def test_facts_of_the_environments_that_differ_are_listed() -> None:
+    newer = ENVIRONMENT.__class__(**{**vars(ENVIRONMENT), "packages": {**ENVIRONMENT.packages, "torch": "2.16.0"}})
+    comparison = compare([make_side("a"), make_side("b", environment=newer)])
+
+    assert [(item.name, item.values) for item in comparison.differences] == [("torch", ("2.15.0", "2.16.0"))]
+
+
+UNUSUAL: dict[str, tuple[Record, ...]] = {
+    "no cases": (),
+    "only skipped": (make_skipped(),),
+    "hostile": (make_hostile(),),
+}
+
+
+@pytest.mark.parametrize("records", UNUSUAL.values(), ids=UNUSUAL)
+@pytest.mark.parametrize("name", COMPARE_FILES)
+def test_unusual_runs_are_rendered(name: str, records: tuple[Record, ...]) -> None:
+    sides: list[Side] = [make_side("before", *records), make_side(HOSTILE, *records), make_side("after")]
+
+    assert COMPARE_FILES[name](compare(sides))
+
+
+def test_hostile_names_neither_run_nor_leave_their_place() -> None:
+    page = COMPARE_FILES["compare.html"](compare([make_side("a", make_hostile()), make_side(HOSTILE)]))
+    document = html.fromstring(page)
+
+    assert document.xpath("//script") == []
+    assert all(not link.startswith("javascript") for link in document.xpath("//@href"))
+    assert "\u202e" not in page
+
+
+def test_the_page_has_each_case_that_is_not_the_same_once(transitions: RunComparison) -> None:
+    document = html.fromstring(COMPARE_FILES["compare.html"](transitions))
+    cards = document.xpath("//*[@id='cases']//li[contains(@class, 'card')]/@id")
+
+    assert sorted(cards) == sorted(f"s/{kind}" for kind in KINDS if kind != "same")
+
+
+def test_the_json_has_every_case_of_every_run(transitions: RunComparison) -> None:
+    document = json.loads(COMPARE_FILES["compare.json"](transitions))
+
+    assert {case["case_id"]: case["steps"][0]["kind"] for case in document["cases"]} == {
+        f"s/{kind}": kind for kind in KINDS
+    }
+    assert document["pairs"][0]["counts"] == dict.fromkeys(KINDS, 1)
+
+
+def test_the_markdown_lists_what_is_worse_first(transitions: RunComparison) -> None:
+    headings = [line for line in COMPARE_FILES["compare.md"](transitions).splitlines() if line.startswith("### ")]
+
+    assert headings[0] == "### ▼ Worse: 1"
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> list[Path]:
+    """Two runs on disk, of the same torch."""
+    paths = []
+    for name in ("one", "two"):
+        path = tmp_path / name / "run.sqlite"
+        path.parent.mkdir()
+        with Store.create(path, make_run(id="same", declared=1)) as store:
+            store.plan_at({"s/a": 0})
+            store.finish_all([make_record("s/a")])
+        paths.append(path)
+    return paths
+
+
+def test_runs_are_named_by_what_tells_them_apart(stores: list[Path]) -> None:
+    assert [side.label for side in read_sides(stores)] == ["one", "two"]
+    assert [side.label for side in read_sides(stores, ["main", "branch"])] == ["main", "branch"]
+
+
+@pytest.mark.parametrize(
+    ("count", "labels", "message"),
+    [
+        pytest.param(1, [], "a comparison needs two runs or more", id="one run"),
+        pytest.param(2, ["a"], "--label is to be given once for each run", id="too few labels"),
+        pytest.param(2, ["a", "a"], "each time another", id="equal labels"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(stores: list[Path], count: int, labels: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_sides(stores[:count], labels)
+
+
+def test_a_run_named_twice_is_refused(stores: list[Path]) -> None:
+    with pytest.raises(UsageError, match="named twice"):
+        read_sides([stores[0], stores[0]])
