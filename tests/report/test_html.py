@@ -70,7 +70,7 @@ def test_the_page_loads_nothing_and_names_its_language(any_data: ReportData) -> 
 def test_text_from_outside_never_becomes_markup(any_data: ReportData) -> None:
     page = _page(any_data)
     scripts = page.xpath("//script[not(@type)]")
-    assert len(scripts) == (2 if any_data.records else 0)
+    assert len(scripts) == (3 if any_data.records else 0)
     assert len(page.xpath("//script")) == len(scripts) + (2 if any_data.records else 0)
     assert page.xpath("//*[starts-with(name(), 'on')] | //@*[starts-with(name(), 'on')] | //i") == []
 

@@ -36,11 +36,10 @@ const onPrint = () => {
   [...body.rows].forEach((row, place) => { row.hidden = !shown[place]; });
 };
 const start = async () => {
-  if (!globalThis.Tabulator || !globalThis.DecompressionStream) return;
+  if (!globalThis.Tabulator || !globalThis.DecompressionStream) throw new Error("this browser is too old for it");
   rows = await readRows();
   if (isView(location.hash.slice(1))) { state = readState(location.hash.slice(1)); listed = location.hash; }
   byId("explore").hidden = false;
-  document.documentElement.classList.add("explorable");
   buildFilters();
   buildPivot();
   await buildTable();

@@ -25,6 +25,8 @@ from qatrix.resources import folder
 LARGE_ROWS: Final = 500
 # A line takes about 200 bytes before it is packed.
 _DIAGNOSIS_ROWS: Final = 20_000
+# Said before the plain table arrives, which would be laid out only to be hidden.
+_EARLY: Final = "document.documentElement.classList.add('explorable')"
 _LIBRARY: Final = "vendor/tabulator/tabulator.min.js"
 _EXPLORER: Final = ("data", "state", "filters", "matrix", "table", "case", "page")
 
@@ -36,7 +38,7 @@ def index_html(data: ReportData, *, scripts: Collection[str] = ()) -> str:
     """
     facts, large, rows = case_facts(data, scripts), is_large(data), _static_rows(data)
     static = static_facts(data, facts)
-    code = [_text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
+    code = [_EARLY, _text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
     return (
         environment()
         .get_template("report.html.j2")
