@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from qatrix.outcomes import Record
@@ -28,30 +29,61 @@ def junit_xml(data: ReportData) -> str:
     What is unexpected is a failure, or an error where nothing could be compared; what was
     expected to differ passes, and its output says so. A case without a verdict is an error.
     """
+    return "".join(junit_pieces(data))
+
+
+def junit_pieces(data: ReportData) -> Iterator[str]:
+    """The text of `junit_xml`, a case at a time: the tree of a large run takes as much room as its records."""
+    order = {item.suite: place for place, item in enumerate(data.suites)}
+    ordered = sorted(data.records, key=lambda record: order[record.suite])
+    groups = [(suite, list(group)) for suite, group in groupby(ordered, key=lambda record: record.suite)]
+    heads = [_suite(data, suite, records) for suite, records in groups]
+    unfinished = [_unfinished(data)] if data.unfinished else []
     root = ET.Element("testsuites", name="qatrix")
-    ordered = sorted(data.records, key=lambda record: [item.suite for item in data.suites].index(record.suite))
-    for suite, group in groupby(ordered, key=lambda record: record.suite):
-        _add_suite(root, data, suite, list(group))
-    if data.unfinished:
-        _add_unfinished(root, data)
     for name in ("tests", "failures", "errors", "skipped"):
-        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+        root.set(name, str(sum(int(head.get(name, "0")) for head in (*heads, *unfinished))))
     root.set("time", _seconds(data.run.seconds))
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    yield f'<?xml version="1.0" encoding="utf-8"?>\n{_opened(root)}'
+    for head, (_, records) in zip(heads, groups):
+        yield f"\n  {_opened(head)}"
+        for record in records:
+            yield f"\n    {_text(_case(record), level=2)}"
+        yield "\n  </testsuite>"
+    yield from (f"\n  {_text(element, level=1)}" for element in unfinished)
+    yield "\n</testsuites>\n"
 
 
-def _add_suite(root: ET.Element, data: ReportData, suite: str, records: Sequence[Record]) -> None:
-    element = ET.SubElement(root, "testsuite", name=_legal(suite), tests=str(len(records)))
+def _text(element: ET.Element, *, level: int) -> str:
+    ET.indent(element, level=level)
+    return ET.tostring(element, encoding="unicode")
+
+
+def _opened(element: ET.Element) -> str:
+    """The element, whose end is still to come."""
+    ET.indent(element, level=1)
+    text = ET.tostring(element, encoding="unicode", short_empty_elements=False)
+    return text.removesuffix(f"</{element.tag}>").rstrip()
+
+
+def _suite(data: ReportData, suite: str, records: Sequence[Record]) -> ET.Element:
+    """A test suite without its cases."""
+    element = ET.Element("testsuite", name=_legal(suite), tests=str(len(records)))
     properties = ET.SubElement(element, "properties")
     for name, value in _environment(data):
         ET.SubElement(properties, "property", name=_legal(name), value=_legal(value))
-    for record in records:
-        _add_case(element, record)
+    tags = Counter(map(_tag, records))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        element.set(name, str(len(element.findall(f"testcase/{tag}"))))
+        element.set(name, str(tags[tag]))
     element.set("time", _seconds(sum(record.seconds for record in records)))
     element.set("timestamp", _legal(data.run.started[:19]))
+    return element
+
+
+def _tag(record: Record) -> str | None:
+    """What a case that does not pass holds."""
+    if record.unexpected:
+        return "error" if record.verdict in _ERRORS else "failure"
+    return "skipped" if record.verdict in _NOT_RUN else None
 
 
 def _environment(data: ReportData) -> list[tuple[str, str]]:
@@ -60,9 +92,8 @@ def _environment(data: ReportData) -> list[tuple[str, str]]:
     return [("python", environment.python), ("platform", environment.platform), *packages]
 
 
-def _add_case(suite: ET.Element, record: Record) -> None:
-    case = ET.SubElement(
-        suite,
+def _case(record: Record) -> ET.Element:
+    case = ET.Element(
         "testcase",
         classname=_legal(record.suite),
         name=_legal(record.case_id),
@@ -77,8 +108,9 @@ def _add_case(suite: ET.Element, record: Record) -> None:
     text = "\n".join(case_lines(record))
     if record.unexpected:
         message = clipped(record.unexpected_because or record.summary, _LIMIT)
-        tag = "error" if record.verdict in _ERRORS else "failure"
-        fault = ET.SubElement(case, tag, type=record.verdict, message=_legal(f"{record.summary}: {message}"))
+        fault = ET.SubElement(
+            case, _tag(record) or "failure", type=record.verdict, message=_legal(f"{record.summary}: {message}")
+        )
         fault.text = _legal(f"{text}\n{_tracebacks(record)}".strip())
     elif record.verdict in _NOT_RUN:
         ET.SubElement(case, "skipped", message=_legal(record.reason or record.summary))
@@ -86,6 +118,7 @@ def _add_case(suite: ET.Element, record: Record) -> None:
         word = VERDICTS[record.verdict].word
         output = ET.SubElement(case, "system-out")
         output.text = _legal(f"{word} as expected: {record.expected.because}\n{text}")
+    return case
 
 
 def _tracebacks(record: Record) -> str:
@@ -94,10 +127,9 @@ def _tracebacks(record: Record) -> str:
     return "\n".join(clipped_head(error.traceback, _LIMIT) for error in errors)
 
 
-def _add_unfinished(root: ET.Element, data: ReportData) -> None:
+def _unfinished(data: ReportData) -> ET.Element:
     count = str(len(data.unfinished))
-    suite = ET.SubElement(
-        root,
+    suite = ET.Element(
         "testsuite",
         {"name": "unfinished", "tests": count, "failures": "0", "errors": count, "skipped": "0", "time": "0.000"},
         timestamp=_legal(data.run.started[:19]),
@@ -106,6 +138,7 @@ def _add_unfinished(root: ET.Element, data: ReportData) -> None:
         case = ET.SubElement(suite, "testcase", classname="unfinished", name=_legal(case_id), time="0.000")
         word = "it was running" if case_id in data.in_flight else "it had not started"
         ET.SubElement(case, "error", type="unfinished", message=f"no verdict: the run was interrupted, {word}")
+    return suite
 
 
 def _legal(text: str) -> str:

@@ -12,14 +12,14 @@ from qatrix.report.files import make_folder, write_file
 from qatrix.report.frames import ReportData, read_store
 from qatrix.report.html import index_html, side_files
 from qatrix.report.html.links import script_name
-from qatrix.report.junit import junit_xml
+from qatrix.report.junit import junit_pieces
 from qatrix.report.markdown import summary_md
 from qatrix.report.tables import csv_pieces, json_pieces
 
 RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
     "results.json": json_pieces,
     "results.csv": csv_pieces,
-    "junit.xml": junit_xml,
+    "junit.xml": junit_pieces,
     "summary.md": summary_md,
 }
 
