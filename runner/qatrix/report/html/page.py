@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from itertools import accumulate
@@ -19,6 +18,7 @@ from qatrix.report.frames import ReportData
 from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
 from qatrix.report.html.rows import rows_json
 from qatrix.report.html.templating import environment
+from qatrix.report.rules import rules
 from qatrix.resources import folder
 
 # Rows of the table in a page of very many cases, all of them unexpected.
@@ -50,7 +50,7 @@ def index_html(data: ReportData, *, scripts: Collection[str] = ()) -> str:
             rows=rows,
             static={case_id: Markup(text) for case_id, text in static.items()},  # noqa: S704  # a template's
             plots=plots.run_plots(data),
-            rules=_rules(data.records),
+            rules=rules(data.records),
             code=[Markup(text) for text in code],  # noqa: S704  # our own files
             policy=_policy(code, sides=large),
             rows_json=None if large else Markup(rows_json(data, sides=False, block=BLOCK)),  # noqa: S704  # escaped there
@@ -84,12 +84,6 @@ def _size(record: Record) -> int:
     points = record.diagnosis.points if record.diagnosis else ()
     lines = sum(len(graph.lines) for point in points for graph in point.graphs)
     return lines + sum(len(point.layers) + len(point.parameters) + len(point.codes) for point in points)
-
-
-def _rules(records: Sequence[Record]) -> Sequence[object]:
-    if importlib.util.find_spec("qatrix.report.rules") is None:
-        return ()
-    return tuple(importlib.import_module("qatrix.report.rules").rules(records))
 
 
 @cache
