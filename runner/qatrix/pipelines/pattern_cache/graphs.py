@@ -1,12 +1,13 @@
 """Pattern graphs as plain data and back: nodes, arguments and all of their metadata, and no code.
 
-Reading cannot run what a file says: targets are operators of two namespaces, names are
+Reading cannot run what a file says: targets are operators of two namespaces or take an item, names are
 identifiers, and everything else is a value of a type that is listed here.
 """
 
 from __future__ import annotations
 
 import keyword
+import operator
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -121,10 +122,15 @@ def _identifier(name: Any) -> str:
 
 
 def _operator(data: Any, values: Values) -> Any:
+    if data == _GETITEM:
+        return operator.getitem
     if set(data) != {"operator"}:
         raise ValueError(data)
     return values.decoded(data)
 
+
+# Batch norms return a tuple up to torch 2.6.
+_GETITEM: Final = encoded(operator.getitem)
 
 _TARGETS: Final[dict[str, Callable[[Any, Values], Any]]] = {
     "placeholder": lambda data, _: _identifier(data),
