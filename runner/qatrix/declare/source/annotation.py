@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
@@ -83,7 +84,7 @@ def _class_name(name: str) -> str:
 def _spaced(sections: list[str]) -> str:
     """Assignments on neighbouring lines, functions and classes two lines apart."""
     text = sections[0]
-    for before, section in zip(sections, sections[1:]):
+    for before, section in itertools.pairwise(sections):
         assigned = not before.startswith(("def", "class")) and not section.startswith(("def", "class"))
         text += ("\n" if assigned else "\n\n\n") + section
     return text
