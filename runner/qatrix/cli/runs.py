@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections import Counter
@@ -150,6 +151,7 @@ def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
 def conclude(console: Console, data: ReportData, folder: Path) -> None:
     """Print the warnings, what is unexpected, and the sum of all verdicts, each with its number."""
     from qatrix.console import counts_line
+    from qatrix.report.annotations import annotation_lines
 
     run, records = data.run, data.records
     for warning in run.warnings:
@@ -170,6 +172,9 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
     else:
         verdict = f"{len(unexpected) or 'nothing'} unexpected{' so far' if left else ''}"
         console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for annotation in annotation_lines(records):
+            console.text(annotation)
     console.line(f"report: {folder / 'index.html'}")
 
 

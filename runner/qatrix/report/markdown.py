@@ -9,15 +9,20 @@ from qatrix.outcomes import Record
 from qatrix.report.figures import counted, duration
 from qatrix.report.frames import KnownDifference, ReportData
 from qatrix.report.markup import code, html, more, text, url, within
+from qatrix.report.rules import rules
 from qatrix.report.sentences import case_lines, reused_sentence
 from qatrix.report.vocabulary import VERDICTS
 
 _GROUP_BYTES: Final = 20_000
+_RULES: Final = 10
 
 
 def summary_md(data: ReportData) -> str:
     """The run as GitHub's Markdown, under 1 MiB whatever is in it, everything from outside escaped."""
-    return "\n".join([*_head(data), *_unexpected(data), *_known(data), *_not_run(data), *_rest(data)]) + "\n"
+    return (
+        "\n".join([*_head(data), *_unexpected(data), *_rules(data), *_known(data), *_not_run(data), *_rest(data)])
+        + "\n"
+    )
 
 
 def _head(data: ReportData) -> Iterator[str]:
@@ -54,6 +59,16 @@ def _unexpected_case(record: Record) -> str:
         *(f"  - {text(line)}" for line in rest),
     ]
     return "\n".join(lines)
+
+
+def _rules(data: ReportData) -> Iterator[str]:
+    found = rules(data.records)
+    if not found:
+        return
+    yield "### What the differing cases have in common\n"
+    yield from (f"- {text(rule.sentence)}\n  - such as {code(rule.example)}" for rule in found[:_RULES])
+    yield from more(len(found) - _RULES, "rule")
+    yield ""
 
 
 def _known(data: ReportData) -> Iterator[str]:
