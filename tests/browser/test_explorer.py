@@ -146,12 +146,12 @@ def test_from_case_to_case_and_back_to_the_filtered_list(visit: Open) -> None:
     assert page.locator("#case-view").is_hidden()
 
 
-def test_the_repro_command_is_copied(visit: Open) -> None:
+def test_the_command_about_a_case_is_copied(visit: Open) -> None:
     page = visit(fragment=f"#case={CASE}", permissions=["clipboard-read", "clipboard-write"])
-    button = page.get_by_role("button", name="Copy qatrix repro")
+    button = page.get_by_role("button", name="Copy qatrix show")
     button.click()
     expect(button).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == f"qatrix repro {CASE}"
+    assert page.evaluate("navigator.clipboard.readText()") == f"qatrix show {CASE}"
 
 
 def test_keys_alone_filter_sort_and_open_a_case(visit: Open) -> None:

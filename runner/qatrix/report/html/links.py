@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import hashlib
+import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlencode
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9.=-]+")
+_NAME_LENGTH: Final = 120
 
 
 def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str:
@@ -14,8 +19,9 @@ def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str
 
 
 def script_name(case_id: str) -> str:
-    """The name, without its suffix, of the file that a case's repro script is kept in."""
-    return str(importlib.import_module("qatrix.report.repro").script_name(case_id))
+    """The name, without its suffix, of the file that a script about a case is kept in: safe, short, of this case alone."""
+    digest = hashlib.sha256(case_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', case_id)[:_NAME_LENGTH]}-{digest}"
 
 
 def script_href(case_id: str) -> str:
