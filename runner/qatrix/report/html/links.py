@@ -19,7 +19,7 @@ def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str
 
 
 def script_name(case_id: str) -> str:
-    """The name, without its suffix, of the file that a script about a case is kept in: safe, short, of this case alone."""
+    """The name, without its suffix, of the file that a script about a case is kept in: safe, short, and its own."""
     digest = hashlib.sha256(case_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{_UNSAFE.sub('_', case_id)[:_NAME_LENGTH]}-{digest}"
 
