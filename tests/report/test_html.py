@@ -147,12 +147,6 @@ def test_a_usual_report_is_one_file(demo: ReportData) -> None:
     assert list(side_files(demo)) == []
 
 
-def test_a_script_that_lies_beside_the_page_is_linked() -> None:
-    data = report_data(make_run(declared=1), [make_failed("s/a,b=<1>")])
-    assert "repro/" not in index_html(data)
-    assert re.search(r'href="repro/s_a_b=_1_-[0-9a-f]{8}\.py"', index_html(data, scripts={data.records[0].case_id}))
-
-
 def test_the_verdict_is_said_in_words_with_its_proof(demo: ReportData) -> None:
     text = _text(demo)
     assert "5 of 58 cases are unexpected: 1 crashed, 1 diverged, 1 check failed, 2 exact." in text

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from qatrix.report.files import make_folder, write_file
 from qatrix.report.frames import ReportData, read_store
 from qatrix.report.html import index_html, side_files
-from qatrix.report.html.links import script_name
 from qatrix.report.junit import junit_pieces
 from qatrix.report.markdown import summary_md
 from qatrix.report.tables import csv_pieces, json_pieces
 
 RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
+    "index.html": index_html,
     "results.json": json_pieces,
     "results.csv": csv_pieces,
     "junit.xml": junit_pieces,
@@ -34,9 +34,7 @@ def write_reports(store_path: Path, out: Path) -> ReportData:
     with _no_search_for_cycles():
         data = read_store(store_path)
         make_folder(out)
-        scripts = _scripts(out / "repro", data)
-        _write_sides(out / "data", data, scripts)
-        write_file(out / "index.html", index_html(data, scripts=scripts))
+        _write_sides(out / "data", data)
         for name, render in RENDERERS.items():
             write_file(out / name, render(data))
     return data
@@ -54,18 +52,10 @@ def _no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-def _scripts(folder: Path, data: ReportData) -> frozenset[str]:
-    """The cases whose repro script lies in the folder already."""
-    present = {path.name for path in folder.glob("*.py")}
-    if not present:
-        return frozenset()
-    return frozenset(item.case_id for item in data.records if f"{script_name(item.case_id)}.py" in present)
-
-
-def _write_sides(folder: Path, data: ReportData, scripts: Collection[str]) -> None:
+def _write_sides(folder: Path, data: ReportData) -> None:
     """The files beside the page, where a report is large; those of an earlier one go."""
     stale = set(folder.glob("rows.js")) | set(folder.glob("cases-*.js"))
-    for name, text in side_files(data, scripts=scripts):
+    for name, text in side_files(data):
         make_folder(folder)
         path = folder / name
         write_file(path, text)

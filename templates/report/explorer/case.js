@@ -1,7 +1,7 @@
 // One case, as a view of its own: "#case=<id>".
 const TAGS = new Set("A,B,BR,CIRCLE,CODE,DD,DETAILS,DIV,DL,DT,FIGCAPTION,FIGURE,G,H3,H4,LI,LINE,MARK,OL,P,POLYLINE,PRE,SECTION,SMALL,SPAN,STRONG,SUMMARY,SVG,TABLE,TBODY,TD,TEXT,TH,THEAD,TITLE,TR,UL,WBR".split(","));
 const ATTRIBUTES = new Set("aria-hidden,aria-label,class,colspan,cx,cy,d,height,href,open,points,r,rel,role,scope,tabindex,text-anchor,title,viewBox,width,x,x1,x2,y,y1,y2".split(","));
-const SAFE_LINK = /^(#|https?:\/\/|repro\/)/;
+const SAFE_LINK = /^(#|https?:\/\/)/;
 // Packed facts are markup of our own templates; all the same only what they use is taken over.
 const taken = (node) => {
   if (node.nodeType === Node.TEXT_NODE) return document.createTextNode(node.data);

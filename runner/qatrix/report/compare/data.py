@@ -98,13 +98,11 @@ def read_sides(stores: Sequence[Path], labels: Sequence[str] = ()) -> tuple[Side
     if labels and (len(labels) != len(stores) or len(set(labels)) != len(labels)):
         msg = f"--label is to be given once for each run, each time another; there are {len(stores)} runs"
         raise UsageError(msg)
-    read = [_read(path) for path in stores]
-    seen: dict[str, Path] = {}
-    for path, (run, _) in zip(stores, read, strict=True):
-        if run.id in seen and path.resolve() == seen[run.id].resolve():
+    for place, path in enumerate(stores):
+        if path.resolve() in {other.resolve() for other in stores[:place]}:
             msg = f"{path} is named twice; a comparison is of different runs"
             raise UsageError(msg)
-        seen[run.id] = path
+    read = [_read(path) for path in stores]
     names = labels or _labels([run for run, _ in read], stores)
     return tuple(
         Side(label=name, path=path, run=run, records=records)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from qatrix import __version__
+from qatrix.claims import Verdict
 from qatrix.outcomes import Record
-from qatrix.report.compare.data import Pair, RunComparison
-from qatrix.report.compare.transitions import KINDS
+from qatrix.report.compare.data import Pair, Row, RunComparison
+from qatrix.report.compare.transitions import KINDS, Kind
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.files import make_folder, write_file
 from qatrix.report.html.templating import environment
 from qatrix.report.markup import code, text, within
 from qatrix.report.sentences import case_lines
-from qatrix.report.vocabulary import VERDICTS, tone_of
+from qatrix.report.vocabulary import VERDICTS
 
+T = TypeVar("T")
 # Cases that are shown one by one in the page; compare.json has all.
 _SHOWN: Final = 2000
 # Lines that say what is different about a case.
@@ -45,16 +49,12 @@ def compare_html(comparison: RunComparison) -> str:
             comparison=comparison,
             remarkable=remarkable[:_SHOWN],
             left_out=max(0, len(remarkable) - _SHOWN),
-            suites=[
-                (suite, _by_pattern(rows))
-                for suite, rows in groupby(sorted(comparison.rows, key=_group), key=lambda row: row.suite)
-            ],
+            suites=_suites(comparison.rows),
             kinds=KINDS,
             occurring={kind for pair in comparison.pairs for kind in pair.counts}
             | set(comparison.overall.counts if comparison.overall else ()),
             lines=_LINES,
             why=why,
-            tone_of=tone_of,
             version=__version__,
         )
     )
@@ -104,32 +104,45 @@ def why(record: Record) -> tuple[str, ...]:
     return case_lines(record)[:4]
 
 
-def _group(row: Any) -> tuple[str, str]:
-    return row.suite, _pattern(row)
+@dataclass(frozen=True, kw_only=True)
+class PatternRow:
+    """The cases of a pattern of one suite: how many had which verdict in each run, and went which way to the next."""
+
+    pattern: str
+    verdicts: tuple[Mapping[Verdict, int], ...]
+    steps: tuple[Mapping[Kind, int], ...]
 
 
-def _pattern(row: Any) -> str:
+def _suites(rows: Sequence[Row]) -> dict[str, list[PatternRow]]:
+    """Suites and their patterns in the order of the cases."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.suite, _pattern(row)), []).append(row)
+    suites: dict[str, list[PatternRow]] = {}
+    for (suite, pattern), group in groups.items():
+        suites.setdefault(suite, []).append(_pattern_row(pattern, group))
+    return suites
+
+
+def _pattern_row(pattern: str, rows: Sequence[Row]) -> PatternRow:
+    runs = zip(*(row.records for row in rows), strict=True)
+    steps = zip(*(row.steps for row in rows), strict=True)
+    return PatternRow(
+        pattern=pattern,
+        verdicts=tuple(_tally((record.verdict for record in records if record), VERDICTS) for records in runs),
+        steps=tuple(_tally((item.kind for item in items), KINDS) for items in steps),
+    )
+
+
+def _pattern(row: Row) -> str:
     record = next(record for record in reversed(row.records) if record is not None)
     conv = record.axes.get("conv")
     return f"{record.axes.get('pattern', '–')}" + (f" {conv}" if conv else "")
 
 
-def _by_pattern(rows: Any) -> list[tuple[str, list[list[tuple[str, int]]], list[list[tuple[str, int]]]]]:
-    """For each pattern of a suite, its verdicts in every run and its transitions from each to the next, counted."""
-    found = []
-    for pattern, members in groupby(rows, key=_pattern):
-        group = list(members)
-        verdicts = [
-            _tally([row.records[place].verdict if row.records[place] else "" for row in group], list(VERDICTS))
-            for place in range(len(group[0].records))
-        ]
-        steps = [_tally([row.steps[place].kind for row in group], list(KINDS)) for place in range(len(group[0].steps))]
-        found.append((pattern, verdicts, steps))
-    return found
-
-
-def _tally(values: list[str], order: list[Any]) -> list[tuple[str, int]]:
-    return [(name, values.count(name)) for name in order if name in values]
+def _tally(values: Iterable[T], order: Iterable[T]) -> dict[T, int]:
+    counts = Counter(values)
+    return {value: counts[value] for value in order if counts[value]}
 
 
 def _pair_json(pair: Pair) -> dict[str, Any]:
@@ -163,7 +176,7 @@ def _cases_md(comparison: RunComparison) -> Iterator[str]:
         yield ""
 
 
-def _case_md(row: Any) -> Iterator[str]:
+def _case_md(row: Row) -> Iterator[str]:
     verdicts = [VERDICTS[record.verdict].word if record else "–" for record in row.records]
     yield f"- {code(row.case_id)}: {text(' → '.join(verdicts))}"
     for item in row.steps:

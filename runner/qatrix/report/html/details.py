@@ -56,7 +56,7 @@ def blocks(records: Sequence[Record], render: Render, *, without: Collection[str
         yield f"cases-{number:03}", packed(embeddable(facts))
 
 
-def side_files(data: ReportData, *, scripts: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+def side_files(data: ReportData) -> Iterator[tuple[str, str]]:
     """Name and text of the files in `data/` beside a page of very many cases; none for others.
 
     They are scripts since a page that is opened from a folder may read nothing else.
@@ -66,7 +66,7 @@ def side_files(data: ReportData, *, scripts: Collection[str] = ()) -> Iterator[t
     if not is_large(data):
         return
     yield "rows.js", _script("rows", packed(rows_json(data, sides=True, block=BLOCK)))
-    for name, text in blocks(data.records, case_facts(data, scripts)):
+    for name, text in blocks(data.records, case_facts(data)):
         yield f"{name}.js", _script(name, text)
 
 

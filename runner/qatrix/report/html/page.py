@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate
 from typing import Final
@@ -31,12 +31,9 @@ _LIBRARY: Final = "vendor/tabulator/tabulator.min.js"
 _EXPLORER: Final = ("data", "state", "filters", "matrix", "table", "case", "page")
 
 
-def index_html(data: ReportData, *, scripts: Collection[str] = ()) -> str:
-    """The page as text; it needs no network, and for reading no script.
-
-    `scripts` are the ids of the cases whose repro script lies in the folder `repro/` beside the page.
-    """
-    facts, large, rows = case_facts(data, scripts), is_large(data), _static_rows(data)
+def index_html(data: ReportData) -> str:
+    """The page as text; it needs no network, and for reading no script."""
+    facts, large, rows = case_facts(data), is_large(data), _static_rows(data)
     static = static_facts(data, facts)
     code = [_EARLY, _text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
     return (
@@ -59,13 +56,11 @@ def index_html(data: ReportData, *, scripts: Collection[str] = ()) -> str:
     )
 
 
-def case_facts(data: ReportData, scripts: Collection[str] = ()) -> Callable[[Record], str]:
+def case_facts(data: ReportData) -> Callable[[Record], str]:
     """What writes every fact of a case of this run as HTML."""
     module = environment().get_template("report/case.html.j2").module
     explained = _explained(data.records)
-    return lambda record: str(
-        module.facts(record, record.case_id in explained, record.case_id in scripts)  # type: ignore[attr-defined]  # a macro
-    )
+    return lambda record: str(module.facts(record, record.case_id in explained))  # type: ignore[attr-defined]  # a macro
 
 
 def _static_rows(data: ReportData) -> tuple[Record, ...]:

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.explanation import explanation_lines, explanation_tables
-from qatrix.report.html.links import script_href, view_href
+from qatrix.report.html.links import view_href
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
 from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
@@ -69,7 +69,6 @@ def environment() -> jinja2.Environment:
         "explanation_lines": explanation_lines,
         "explanation_tables": explanation_tables,
         "groupby_order": _groupby_order,
-        "script_href": script_href,
     }
     made.globals |= {
         "verdicts": VERDICTS,
