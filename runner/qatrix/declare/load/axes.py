@@ -13,6 +13,7 @@ from qatrix.declare.schema import Cursor
 from qatrix.declare.schema.values import value_of
 from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, PatternSpec, QuantizerSpec
 from qatrix.declare.yamltext import data
+from qatrix.errors import Problem
 from qatrix.expressions import Value
 
 _DIMS: Final = (1, 2, 3)
@@ -42,7 +43,7 @@ class AxisReader:
         """
         missing = [axis for axis in _REQUIRED if axis not in axes]
         for axis in missing:
-            self._registry.note(top.problem(f"the axis '{axis}' is missing", expected=f"{axis}: one or more names"))
+            self._registry.note(_missing(axis, axes, top))
         self._registry.note(*idle_faults(axes, top, self._quantizers, spelled_out=spelled_out))
         names = axes.get("pattern", ())
         patterns = [self._patterns[name] for name in names if isinstance(name, str) and name in self._patterns]
@@ -93,3 +94,12 @@ class AxisReader:
             self._registry.note(*value_faults(axis, value, at))
         elif axis in _SECTIONS:
             self._registry.knows(_SECTIONS[axis], value, at)
+
+
+def _missing(axis: str, axes: Iterable[str], top: Cursor) -> Problem:
+    """That a required axis is not there; where another is spelled almost like it, at that one."""
+    expected = f"{axis}: one or more names"
+    for name in axes:
+        if hint := nearest(name, [axis]):
+            return top.key(name).problem(f"unknown axis '{name}'", expected=expected, hint=hint)
+    return top.problem(f"the axis '{axis}' is missing", expected=expected)

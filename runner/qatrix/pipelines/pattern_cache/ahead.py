@@ -43,8 +43,8 @@ def requests(export: Export, bindings: Sequence[types.ModuleType], stand_in: Sta
     """What preparing and converting a conv-bn model for QAT asks for; none of it is exported.
 
     That is for `pt2e_api` alone: in a release with two PT2Es the other's export gets none of
-    its requests. Nobody has promised that a release gets along with patterns that match nothing: where it
-    raises, the requests until then are returned.
+    its requests. Nobody has promised that a release gets along with patterns that match
+    nothing: where it raises, the requests until then are returned.
     """
     if not export.__module__.startswith(torchenv.pt2e_api().home):
         return []

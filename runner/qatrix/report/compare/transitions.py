@@ -34,7 +34,10 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
     ),
     "better": KindWords(glyph="▲", word="better", tone="good", meaning="The verdict is a better one."),
     "figures": KindWords(
-        glyph="~", word="figures differ", tone="fair", meaning="The same verdict in the same manner; figures differ."
+        glyph="~",
+        word="figures differ",
+        tone="fair",
+        meaning="The same verdict in the same manner; figures or the diagnosis differ.",
     ),
     "stopped": KindWords(
         glyph="○", word="not run any more", tone="quiet", meaning="Skipped or unavailable now, so nothing can be said."
