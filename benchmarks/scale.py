@@ -99,28 +99,15 @@ print(sum(isinstance(item, Case) for item in iter_selected(matrix, Selection()))
 
 
 def records(*, count: int = 100_000) -> Iterator[Row]:
-    """What a hundred thousand records cost the store and the reports, those of a pipeline that did nothing."""
+    """What a hundred thousand records of a pipeline that did nothing cost the store; `large-page` has the reports."""
     with tempfile.TemporaryDirectory() as place:
         store = Path(place) / "run.sqlite"
         kept = float(python("-c", _KEEP, str(store), str(count)).stdout)
-        written = python("-c", _WRITE, str(store), str(Path(place) / "out"))
-        size = (Path(place) / "out/index.html").stat().st_size
     yield Row(
         what=f"a record kept, at {count:,}",
         figure=f"{kept / count * 1e6:.0f} µs each, started and finished, each committed",
         figures={"seconds_per_record": kept / count},
         how="`Store.start` and `Store.finish` of exact records in one process",
-    )
-    yield Row(
-        what=f"all reports of {count:,} cases",
-        figure=f"{seconds(written.seconds)}, {written.seconds / count * 1e6:.0f} µs a case,"
-        f" {written.peak_bytes / _MIB:.0f} MiB; index.html {size / _MIB:.0f} MiB",
-        figures={
-            "seconds_per_case": written.seconds / count,
-            "peak_bytes": written.peak_bytes,
-            "index_html_bytes": size,
-        },
-        how="`write_reports` in a new process",
     )
 
 
@@ -128,11 +115,6 @@ _KEEP: Final = """
 import pathlib, sys, time
 from benchmarks.scale import keep
 print(keep(pathlib.Path(sys.argv[1]), int(sys.argv[2])))
-"""
-_WRITE: Final = """
-import pathlib, sys
-from qatrix.report.writing import write_reports
-write_reports(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
 """
 
 
