@@ -78,6 +78,6 @@ const showCase = async (anchor) => {
     for (const code of view.querySelectorAll("code.copy")) code.after(copyButton(code.textContent, code.textContent.slice(0, 80)));
     document.title = `${rows.id[place].slice(0, 120)} · qatrix`;
   }
-  scrollTo({ top: 0, behavior: "instant" });
+  scrollTo(0, 0);
   view.focus({ preventScroll: true });
 };

@@ -19,8 +19,8 @@ const follow = async () => {
     state = readState(hash);
     await refresh();
   }
-  if (wasCase && isView(hash)) byId("cases").scrollIntoView({ behavior: "instant" });
-  else if (hash && !isView(hash)) document.getElementById(fragment())?.scrollIntoView({ behavior: "instant" });
+  if (wasCase && isView(hash)) byId("cases").scrollIntoView();
+  else if (hash && !isView(hash)) document.getElementById(fragment())?.scrollIntoView();
   return undefined;
 };
 // Of a link into the report, what it filters is what one wants to see.
