@@ -1,0 +1,199 @@
+"""Patterns as classes of torch.nn.Module, and inputs as random tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from qatrix.declare.source.text import Callee, call_text, expression_text, local_name
+from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.vocabulary import CONV_POSITIONAL, LAYERS
+from qatrix.expressions import Assign, Call, Dictionary, Expression, Return, Sequence, Statement, evaluate
+from qatrix.scripts import literal
+
+# What need not be said: the defaults of these arguments, which torch.nn has had since it has the arguments.
+_DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
+    "Conv": {
+        "stride": 1,
+        "padding": 0,
+        "output_padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "bias": True,
+        "padding_mode": "zeros",
+    },
+    "BatchNorm": {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True},
+    "Linear": {"bias": True},
+}
+_SEVERAL_OUTPUTS: Final = frozenset("GRU LSTM LSTMCell MultiheadAttention RNN".split())
+_ONE_OUTPUT: Final = frozenset("torch.add torch.cat torch.relu F.hardtanh F.relu F.softmax".split())
+# Names that mean something else in a script.
+_TAKEN_CLASSES: Final = frozenset(
+    "BackendConfig DTypeConfig DerivedQuantizationSpec NotSwitched QConfig QConfigMapping QuantizationAnnotation "
+    "QuantizationSpec Quantizer SharedQuantizationSpec XNNPACKQuantizer".split()
+)
+_FLOATING: Final = frozenset("bfloat16 float16 float32 float64".split())
+# As pipelines.models draws them.
+_INTEGER_HIGH: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """The definitions of classes, innermost first, and the expression that makes the model."""
+
+    classes: tuple[str, ...]
+    model: str
+
+
+def model_source(case: Case) -> ModelSource:
+    """The case's float model; layers are made in the declared order, so that one seed gives the same weights."""
+    if case.pattern.factory is not None:
+        arguments = [f"{key}={literal(value)}" for key, value in case.pattern.factory_args.items()]
+        return ModelSource(classes=(), model=f"{case.pattern.factory}({', '.join(arguments)})")
+    writer = _ClassWriter(dim=case.dim, conv_kind=case.conv_kind)
+    name = writer.write(case.pattern, case.params)
+    return ModelSource(classes=tuple(writer.written), model=f"{name}()")
+
+
+def input_sources(case: Case) -> tuple[str, ...]:
+    """An expression for each input, to be evaluated in order right after torch.manual_seed."""
+    scope = {**case.params, "dim": case.dim}
+    return tuple(_drawn(spec, scope) for spec in case.pattern.inputs)
+
+
+def is_one_tensor(pattern: PatternSpec) -> bool:
+    """Whether the output is a single tensor for certain."""
+    layers = {layer.name: layer for layer in pattern.layers}
+    returned = next((line.value for line in pattern.forward if isinstance(line, Return)), None)
+    if not isinstance(returned, Call):
+        return False
+    layer = layers.get(returned.function)
+    if layer is None:
+        return returned.function in _ONE_OUTPUT
+    if layer.pattern is not None:
+        return is_one_tensor(layer.pattern)
+    return layer.call.function not in _SEVERAL_OUTPUTS
+
+
+def class_name(pattern: str) -> str:
+    """A pattern's name as the name of a class: "conv_bn_relu" is "ConvBnRelu"."""
+    name = "".join(part[:1].upper() + part[1:] for part in pattern.split("_"))
+    return f"{name}Model" if name in _TAKEN_CLASSES or name in LAYERS else name
+
+
+def _drawn(spec: InputSpec, scope: Mapping[str, object]) -> str:
+    sizes: list[Any] = [evaluate(size, scope) for size in spec.shape]
+    if spec.spatial is not None:
+        dim = scope["dim"]
+        sizes += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
+    if spec.dtype in _FLOATING:
+        drawn = f"torch.randn({', '.join(map(literal, sizes)) or '()'})"
+        return drawn if spec.dtype == "float32" else f"{drawn}.to(torch.{spec.dtype})"
+    high = 2 if spec.dtype == "bool" else _INTEGER_HIGH
+    drawn = f"torch.randint(0, {high}, {literal(tuple(sizes))})"
+    return drawn if spec.dtype == "int64" else f"{drawn}.to(torch.{spec.dtype})"
+
+
+@dataclass
+class _ClassWriter:
+    """Writes each different module once; the same pattern with other parameters is another class."""
+
+    dim: int | None
+    conv_kind: ConvKind | None
+    written: list[str] = field(default_factory=list)
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def write(self, pattern: PatternSpec, params: Mapping[str, Any]) -> str:
+        """The name of the pattern's class, which is written unless it was before."""
+        body = "\n".join(self._body(pattern, {**params, "dim": self.dim}))
+        if body not in self._names:
+            name = self._free(class_name(pattern.name))
+            self._names[body] = name
+            self.written.append(f"class {name}(nn.Module):\n{body}")
+        return self._names[body]
+
+    def _free(self, name: str) -> str:
+        used = set(self._names.values())
+        free, number = name, 1
+        while free in used:
+            number += 1
+            free = f"{name}{number}"
+        return free
+
+    def _body(self, pattern: PatternSpec, scope: Mapping[str, Any]) -> Iterator[str]:
+        about = " ".join(pattern.about.replace("\\", "/").replace('"', "'").split())
+        if about:
+            yield f'    """{about[0].upper()}{about[1:].rstrip(".")}."""\n'
+        yield "    def __init__(self):"
+        yield "        super().__init__()"
+        for layer in pattern.layers:
+            function, arguments = self._made(layer, scope)
+            yield " " * 8 + call_text(function, arguments, indent=8, prefix=f"self.{layer.name} = ")
+        yield ""
+        yield f"    def forward(self, {', '.join(local_name(item.name) for item in pattern.inputs)}):"
+        callee = _callee(frozenset(layer.name for layer in pattern.layers))
+        for statement in pattern.forward:
+            yield f"        {_line(statement, scope, callee)}"
+
+    def _made(self, layer: LayerSpec, scope: Mapping[str, Any]) -> tuple[str, list[str]]:
+        """The class that a layer is of, and its arguments."""
+        call = layer.call
+        args = [evaluate(item, scope) for item in call.args]
+        kwargs = {key: evaluate(item, scope) for key, item in call.kwargs}
+        if layer.pattern is not None:
+            return self.write(layer.pattern, {**layer.pattern.params, **kwargs}), []
+        if call.function == "conv":
+            return self._convolution({**dict(zip(CONV_POSITIONAL, args)), **kwargs})
+        return _class_of(call.function, self.dim), [*map(literal, args), *_told(call.function, kwargs)]
+
+    def _convolution(self, arguments: Mapping[str, object]) -> tuple[str, list[str]]:
+        if self.conv_kind is None:
+            msg = "a layer is a conv, but the case names no conv kind"
+            raise ValueError(msg)
+        scope = {**arguments, "dim": self.dim}
+        added = {key: evaluate(item, scope) for key, item in self.conv_kind.args.items()}
+        merged = {**arguments, **added}
+        first = [literal(merged.pop(key)) for key in CONV_POSITIONAL]
+        return _class_of(self.conv_kind.module, self.dim), [*first, *_told("Conv", merged)]
+
+
+def _class_of(name: str, dim: int | None) -> str:
+    return f"nn.{name[:-2]}{dim}d" if name.endswith("Nd") else f"nn.{name}"
+
+
+def _told(function: str, kwargs: Mapping[str, object]) -> list[str]:
+    """The keyword arguments, but for those that are the defaults."""
+    family = next((name for name in _DEFAULTS if function.startswith(name)), None)
+    defaults = _DEFAULTS[family] if family is not None else {}
+    return [f"{key}={literal(value)}" for key, value in kwargs.items() if not _is(value, defaults.get(key, ...))]
+
+
+def _is(value: object, default: object) -> bool:
+    """Whether a value is a default: equal and of its type, since True equals 1."""
+    return type(value) is type(default) and value == default
+
+
+def _callee(layers: frozenset[str]) -> Callee:
+    return lambda name: f"self.{name}" if name in layers else name
+
+
+def _line(statement: Statement, scope: Mapping[str, object], callee: Callee) -> str:
+    if isinstance(statement, Assign):
+        targets = ", ".join(map(local_name, statement.targets))
+        return f"{targets} {statement.operator or ''}= {_right_side(statement.value, scope, callee)}"
+    if isinstance(statement, Return):
+        return f"return {_right_side(statement.value, scope, callee)}"
+    msg = f"a forward pass cannot hold {statement}"
+    raise ValueError(msg)
+
+
+def _right_side(expression: Expression, scope: Mapping[str, object], callee: Callee) -> str:
+    """An expression as it is written there: a tuple without brackets, a dict's keys in double quotes."""
+    if isinstance(expression, Dictionary):
+        items = (f"{literal(key)}: {expression_text(item, scope, callee)}" for key, item in expression.items)
+        return "{" + ", ".join(items) + "}"
+    text = expression_text(expression, scope, callee)
+    if isinstance(expression, Sequence) and expression.kind == "tuple" and len(expression.items) > 1:
+        return text[1:-1]
+    return text

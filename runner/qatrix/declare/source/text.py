@@ -1,0 +1,113 @@
+"""Python source from the small language, and the layout of calls that are too long for a line."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from qatrix import expressions as tree
+from qatrix.expressions import Expression, evaluate
+from qatrix.scripts import literal
+
+LINE_LENGTH: Final = 120
+_BINARY: Final[Mapping[str, type[ast.operator]]] = {
+    "+": ast.Add,
+    "-": ast.Sub,
+    "*": ast.Mult,
+    "/": ast.Div,
+    "//": ast.FloorDiv,
+    "%": ast.Mod,
+    "**": ast.Pow,
+    "@": ast.MatMult,
+}
+_UNARY: Final[Mapping[str, type[ast.unaryop]]] = {"-": ast.USub, "+": ast.UAdd, "not": ast.Not}
+_NAMES_OF_METHODS: Final = frozenset(("self", "super"))
+
+# What a called name is in the script: "conv" → "self.conv", "F.relu" as it is.
+Callee = Callable[[str], str]
+
+
+def local_name(name: str) -> str:
+    """A name of a forward pass as it can stand in a method."""
+    return f"{name}_" if name in _NAMES_OF_METHODS else name
+
+
+def expression_text(expression: Expression, scope: Mapping[str, object], callee: Callee) -> str:
+    """An expression as source; names of `scope` are replaced by their values, arithmetic on them is worked out."""
+    return ast.unparse(_Builder(scope, callee).node(expression))
+
+
+def call_text(function: str, arguments: Sequence[str], *, indent: int = 0, prefix: str = "") -> str:
+    """A call, on one line where it fits below the indent and after the prefix, else an argument a line."""
+    line = f"{prefix}{function}({', '.join(arguments)})"
+    if not arguments or (indent + len(line) <= LINE_LENGTH and "\n" not in line):
+        return line
+    inner = " " * (indent + 4)
+    body = "".join(f"{inner}{argument},\n" for argument in arguments)
+    return f"{prefix}{function}(\n{body}{' ' * indent})"
+
+
+class _Builder:
+    """Builds Python's tree, so that brackets stand where Python needs them."""
+
+    def __init__(self, scope: Mapping[str, object], callee: Callee) -> None:
+        self._scope = scope
+        self._callee = callee
+
+    def node(self, expression: Expression) -> ast.expr:
+        match expression:
+            case tree.Literal(value):
+                return ast.Constant(... if value == "..." else value)
+            case tree.Name(id):
+                return self._name(id)
+            case tree.Sequence(kind, items):
+                parts = [self.node(item) for item in items]
+                return ast.Tuple(parts, ast.Load()) if kind == "tuple" else ast.List(parts, ast.Load())
+            case tree.Dictionary(pairs):
+                return ast.Dict([ast.Constant(key) for key, _ in pairs], [self.node(item) for _, item in pairs])
+            case tree.Operation():
+                return self._operation(expression)
+            case tree.Index(value, index):
+                return ast.Subscript(self.node(value), self.node(index), ast.Load())
+            case tree.Slice(start, stop, step):
+                return ast.Slice(*(None if part is None else self.node(part) for part in (start, stop, step)))
+            case tree.Call(function, args, kwargs):
+                return self._call(_path(self._callee(function)), args, kwargs)
+            case tree.MethodCall(value, method, args, kwargs):
+                return self._call(ast.Attribute(self.node(value), method, ast.Load()), args, kwargs)
+        msg = f"a forward pass cannot hold {expression}"
+        raise ValueError(msg)
+
+    def _name(self, name: str) -> ast.expr:
+        if name in self._scope:
+            return _value(self._scope[name])
+        return _path(name) if "." in name else ast.Name(local_name(name), ast.Load())
+
+    def _operation(self, operation: tree.Operation) -> ast.expr:
+        try:
+            return _value(evaluate(operation, self._scope))
+        except tree.EvaluationError:
+            parts = [self.node(part) for part in operation.operands]
+        if len(parts) == 1:
+            return ast.UnaryOp(_UNARY[operation.operator](), parts[0])
+        return ast.BinOp(parts[0], _BINARY[operation.operator](), parts[1])
+
+    def _call(
+        self, function: ast.expr, args: Sequence[Expression], kwargs: Sequence[tuple[str, Expression]]
+    ) -> ast.Call:
+        named = [ast.keyword(key, self.node(value)) for key, value in kwargs]
+        return ast.Call(function, [self.node(item) for item in args], named)
+
+
+def _path(dotted: str) -> ast.expr:
+    """A dotted path as attributes."""
+    head, *rest = dotted.split(".")
+    found: ast.expr = ast.Name(head, ast.Load())
+    for part in rest:
+        found = ast.Attribute(found, part, ast.Load())
+    return found
+
+
+def _value(value: object) -> ast.expr:
+    return ast.parse(literal(value), mode="eval").body

@@ -1,0 +1,9 @@
+"""Scripts that show what a case shows, without qatrix; what they print; bug reports about it."""
+
+from __future__ import annotations
+
+from qatrix.report.repro.issue import issue_md
+from qatrix.report.repro.lines import expected_lines, figure_lines, same_lines
+from qatrix.report.repro.script import script_text
+
+__all__ = ["expected_lines", "figure_lines", "issue_md", "same_lines", "script_text"]

@@ -1,0 +1,43 @@
+"""The scripts of a run as files: which cases have one, what it is called, and writing them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from qatrix.outcomes import UNREMARKABLE, Environment, Record
+from qatrix.report.files import make_folder, write_file
+from qatrix.report.repro.issue import issue_md
+
+FOLDER: Final = "repro"
+_READABLE: Final = 80
+
+
+def wants_script(record: Record) -> bool:
+    """Whether a run keeps a script of the case: it fails or differs, expected or not."""
+    return record.unexpected or record.verdict not in UNREMARKABLE
+
+
+def script_name(case_id: str) -> str:
+    """A file's name for a case, without its ending, that every file system takes: readable, and one of its own."""
+    readable = re.sub(r"[^A-Za-z0-9_.=-]+", "-", case_id)[:_READABLE].strip("-.")
+    return f"{readable}-{hashlib.sha256(case_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def write_scripts(
+    folder: Path, scripts: Mapping[str, str], *, records: Mapping[str, Record], environment: Environment
+) -> None:
+    """Write each script, and the bug report beside it; those of an earlier writing go. Raises OutputError."""
+    stale = {*folder.glob("*.py"), *folder.glob("*.md")}
+    for case_id, text in scripts.items():
+        make_folder(folder)
+        report = issue_md(text, record=records[case_id], environment=environment)
+        for suffix, content in ((".py", text), (".md", report)):
+            path = folder / f"{script_name(case_id)}{suffix}"
+            write_file(path, content)
+            stale.discard(path)
+    for path in stale:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,90 @@
+"""The lines of figures that a case's script prints: what they must be, by the record; what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
+
+DETERMINISTIC_EVAL: Final = "deterministic_eval"
+# Where an object or a file lies differs from process to process.
+_PLACES: Final = re.compile(r"0x[0-9a-fA-F]+")
+
+
+def expected_lines(record: Record) -> tuple[str, ...]:
+    """The lines that the case's script must print, to the bit: floats are written as repr does."""
+    return tuple(_lines(record))
+
+
+def figure_lines(output: str) -> tuple[str, ...]:
+    """The lines of figures in what a script printed; what is indented is for people."""
+    return tuple(line for line in output.splitlines() if line and not line[0].isspace())
+
+
+def same_lines(found: Sequence[str], expected: Sequence[str]) -> bool:
+    """Whether they are the same, but for addresses in error messages."""
+    return list(map(_placeless, found)) == list(map(_placeless, expected))
+
+
+def shows_counts(record: Record | None) -> bool:
+    """Whether the numbers of quantize and dequantize ops say something: they differ, or a pipeline has none."""
+    if record is None or record.verdict == "unquantized":
+        return True
+    counts = {(item.quantize_ops, item.dequantize_ops) for item in record.pipelines.values() if _is_converted(item)}
+    return len(counts) > 1
+
+
+def _lines(record: Record) -> Iterator[str]:
+    if record.verdict == "invalid" and record.error is not None:
+        yield f"the float model failed: {error_line(record.error)}"
+        return
+    for outcome in record.pipelines.values():
+        if outcome.status == "failed" and outcome.error is not None:
+            yield f"{outcome.pipeline}: failed at {outcome.failed_stage}: {error_line(outcome.error)}"
+        yield from (f"{check.pipeline}: two seeds give two outputs" for check in _random(record, outcome.pipeline))
+    several = len(record.comparisons) > len({item.at for item in record.comparisons})
+    yield from (_comparison_line(item, named=several) for item in record.comparisons)
+    yield from (_sqnr_line(outcome) for outcome in record.pipelines.values() if _is_converted(outcome))
+    if shows_counts(record):
+        yield from (_counts_line(outcome) for outcome in record.pipelines.values() if _is_converted(outcome))
+
+
+def error_line(error: ErrorReport) -> str:
+    """An error's type without its module, and the first line of its message."""
+    first = (error.message.strip() or "no message").splitlines()[0]
+    return f"{error.type.rpartition('.')[2]}: {first}"
+
+
+def _random(record: Record, pipeline: str) -> list[CheckOutcome]:
+    return [
+        check
+        for check in record.checks
+        if check.name == DETERMINISTIC_EVAL and check.pipeline == pipeline and check.status == "failed"
+    ]
+
+
+def _comparison_line(item: Comparison, *, named: bool) -> str:
+    """What the pipelines are apart; `named` where there are more than two."""
+    where = f"{item.left} and {item.right} {item.where}" if named else item.where
+    if item.status == "mismatched":
+        return f"{where}: cannot be compared"
+    return f"{where}: max abs difference {item.max_abs!r}, {item.mismatched} of {item.total} values out of tolerance"
+
+
+def _is_converted(outcome: PipelineOutcome) -> bool:
+    return outcome.quantize_ops is not None
+
+
+def _sqnr_line(outcome: PipelineOutcome) -> str:
+    told = "undefined" if outcome.sqnr_db is None else f"{outcome.sqnr_db!r} dB"
+    return f"{outcome.pipeline}: SQNR {told}"
+
+
+def _counts_line(outcome: PipelineOutcome) -> str:
+    return f"{outcome.pipeline}: {outcome.quantize_ops} quantize and {outcome.dequantize_ops} dequantize ops"
+
+
+def _placeless(line: str) -> str:
+    return _PLACES.sub("0x…", line)

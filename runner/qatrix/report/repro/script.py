@@ -1,0 +1,278 @@
+"""A case's script: one Python file that imports torch, torchao and torchvision alone."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import jinja2
+
+from qatrix import __version__
+from qatrix.outcomes import COMPARED, STAGES, TRAINING_POINTS, Environment, Record
+from qatrix.report.figures import visible
+from qatrix.report.repro.imports import import_lines
+from qatrix.report.repro.lines import DETERMINISTIC_EVAL, expected_lines, shows_counts
+from qatrix.report.repro.releases import Release
+from qatrix.resources import folder
+from qatrix.scripts import CaseSource, literal
+
+_WIDTH: Final = 100
+_NOT_SWITCHED: Final = "NotSwitched"
+SECOND_PT2E: Final = "pt2e_torch_ao"
+# Two blank lines around what is defined at the top, as formatters have it.
+_BEFORE_DEFINITION: Final = re.compile(r"\n+(?=(?:def|class) )")
+_MANY_BLANKS: Final = re.compile(r"\n{4,}")
+
+
+def script_text(
+    source: CaseSource,
+    *,
+    environment: Environment,
+    record: Record | None = None,
+    checked: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> str:
+    """The script of a case, for the torch release of an environment.
+
+    With a record it is as long as that needs, and its header says what it prints; without one
+    it is ready for every outcome. `checked` says in the header how the script was checked, and
+    `notes` are further sentences for it.
+    """
+    release = Release.of(environment.packages.get("torch"))
+    script = _Script(source=source, record=record, release=release)
+    body = _template("body").render(
+        script=script,
+        source=source,
+        release=release,
+        points=script.points,
+        on_device="" if source.device == "cpu" else f".to({literal(source.device)})",
+        taken_inputs="inputs_of_the_case()" if source.device == "cpu" else "moved(inputs_of_the_case())",
+    )
+    head = tuple(_head(source, record, environment, checked=checked, notes=notes))
+    dotted = (source.model.partition("(")[0],) if not source.classes else ()
+    imports = import_lines(body, homes=release.homes, dotted=dotted)
+    text = _template("script").render(head=head, imports=imports, body=body.strip("\n"))
+    return _MANY_BLANKS.sub("\n\n\n", _BEFORE_DEFINITION.sub("\n\n\n", text))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Script:
+    """What a script has to have for its record; for every outcome where there is none."""
+
+    source: CaseSource
+    record: Record | None
+    release: Release
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Those that ran; all that are declared where nothing is known."""
+        if self.record is None or not self.record.pipelines:
+            return self.source.pipelines
+        ran = [name for name, item in self.record.pipelines.items() if item.status in {"ok", "failed"}]
+        return tuple(name for name in self.source.pipelines if name in ran)
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the float model itself does not run."""
+        return self.record is not None and self.record.verdict == "invalid"
+
+    @property
+    def guarded(self) -> frozenset[str]:
+        """The pipelines that raise."""
+        if self.record is None:
+            return frozenset(self.source.pipelines)
+        return frozenset(name for name, item in self.record.pipelines.items() if item.status == "failed")
+
+    @property
+    def random(self) -> frozenset[str]:
+        """The pipelines whose converted program gives another output each time."""
+        if self.record is None:
+            return frozenset()
+        checks = (check for check in self.record.checks if check.name == DETERMINISTIC_EVAL)
+        return frozenset(check.pipeline for check in checks if check.status == "failed")
+
+    @property
+    def failed_stages(self) -> frozenset[str]:
+        """The stages at which a pipeline raises; all where nothing is known."""
+        if self.record is None:
+            return frozenset(STAGES)
+        return frozenset(item.failed_stage for item in self.record.pipelines.values() if item.failed_stage)
+
+    @property
+    def shows_graphs(self) -> bool:
+        """Whether the converted graphs are printed: a check on them fails."""
+        failed = () if self.record is None else (item for item in self.record.checks if item.status == "failed")
+        return any(check.name != DETERMINISTIC_EVAL for check in failed)
+
+    @property
+    def shows_counts(self) -> bool:
+        """Whether the numbers of quantize and dequantize ops are printed."""
+        return shows_counts(self.record)
+
+    @property
+    def may_mismatch(self) -> bool:
+        """Whether outputs may differ in structure, shape or dtype."""
+        return self.record is None or any(item.status == "mismatched" for item in self.record.comparisons)
+
+    @property
+    def may_lack_sqnr(self) -> bool:
+        """Whether there may be no noise, no signal, or values that are not finite."""
+        ran = () if self.record is None else self.record.pipelines.values()
+        return self.record is None or any(item.sqnr_db is None and item.quantize_ops is not None for item in ran)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether what is compared may be more than one tensor."""
+        return not self.source.one_tensor or self.source.training is not None
+
+    @property
+    def not_switched(self) -> frozenset[str]:
+        """The pipelines that may leave on what is switched off before training."""
+        if self.source.training is None:
+            return frozenset()
+        if self.record is None:
+            return frozenset(self.source.pipelines)
+        errors = ((name, item.error) for name, item in self.record.pipelines.items())
+        return frozenset(name for name, error in errors if error and error.type.endswith(_NOT_SWITCHED))
+
+    @property
+    def points(self) -> tuple[tuple[str, str], ...]:
+        """Where the pipelines are compared, and the same in words."""
+        source = self.source
+        if len(self.pipelines) < 2 or not source.compare:  # noqa: PLR2004 - a comparison takes two
+            return ()
+        wanted = {*source.compare, *(() if source.training is None else TRAINING_POINTS)}
+        if self.record is not None and self.record.pipelines:
+            # A point that a pipeline did not reach needs no code.
+            wanted = {item.at for item in self.record.comparisons}
+        return tuple((point, where) for point, where in COMPARED.items() if point in wanted)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Which pipelines are compared with each other."""
+        return tuple(itertools.combinations(self.pipelines, 2))
+
+    @property
+    def captures(self) -> bool:
+        """Whether a model is exported."""
+        return self.source.reexports or any(not self.is_fx(name) for name in self.pipelines)
+
+    @property
+    def has_dynamic_batch(self) -> bool:
+        """Whether a model is exported for any size of its batch."""
+        return any(phase.dynamic_batch for phase in self.source.phases)
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """What quantizers define at the top of the script, once each."""
+        sources = (
+            phase.quantizers[self.kind(name)]
+            for phase in self.source.phases
+            for name in self.pipelines
+            if self.defines_on_top(name)
+        )
+        return tuple(dict.fromkeys(item.definitions for item in sources if item.definitions))
+
+    def is_fx(self, name: str) -> bool:
+        """Whether a pipeline is FX graph mode; all others are ways of PT2E."""
+        return name == "fx"
+
+    def kind(self, name: str) -> str:
+        """Whose quantizer a pipeline takes."""
+        return "fx" if self.is_fx(name) else "pt2e"
+
+    def defines_on_top(self, name: str) -> bool:
+        """Whether a pipeline's quantizer is defined at the top: where no other of the script has the same names."""
+        return self.source.is_whole and name in {"fx", "pt2e"}
+
+    def local_imports(self, name: str) -> tuple[str, ...]:
+        """The imports of a pipeline whose names mean something else in the rest of the script."""
+        if name != SECOND_PT2E:
+            return ()
+        source = self.source
+        used = {"convert_pt2e", *("prepare_qat_pt2e" if phase.trains else "prepare_pt2e" for phase in source.phases)}
+        if source.trains and not source.converts_in_training:
+            used.add("move_exported_model_to_eval")
+        if source.training is not None and source.training.observers_off:
+            used.add("disable_observer")
+        quantizers = [phase.quantizers[self.kind(name)] for phase in source.phases]
+        text = "\n".join([*sorted(used), *(line for item in quantizers for line in (item.definitions, *item.lines))])
+        return tuple(import_lines(text, homes=self.release.second_homes).splitlines())
+
+    def observer_way(self, name: str) -> str:
+        """What switches observers off, by its full name."""
+        homes = self.release.second_homes if name == SECOND_PT2E else self.release.homes
+        home = "torch.ao.quantization" if self.is_fx(name) else homes["disable_observer"]
+        return f"{home}.disable_observer"
+
+
+def _head(
+    source: CaseSource,
+    record: Record | None,
+    environment: Environment,
+    *,
+    checked: str | None,
+    notes: tuple[str, ...],
+) -> Iterator[str]:
+    """The lines of the header; every text in it is on lines that begin with a comment's sign."""
+    yield from _wrapped("" if record is None else _sentence(record))
+    yield ""
+    yield f"case      {_one_line(source.case_id)}"
+    yield f"command   qatrix repro '{_one_line(source.case_id)}'    (qatrix {__version__})"
+    yield from _wrapped(_versions(environment), first="versions  ")
+    if checked is not None:
+        yield from _wrapped(checked, first="checked   ")
+    for note in notes:
+        yield from _wrapped(note, first="note      ")
+    for name, reason in source.inexpressible.items():
+        yield from _wrapped(f"{name} is left out: {reason}", first="note      ")
+    lines = () if record is None else expected_lines(record)
+    if lines:
+        yield ""
+        yield "It prints"
+        yield from (f"    {_one_line(line)}" for line in lines)
+
+
+def _sentence(record: Record) -> str:
+    summary = record.summary.rstrip(".")
+    if record.verdict in {"exact", "close", "checked"}:
+        return f"The pipelines agree: {summary}." if record.comparisons else f"As it should be: {summary}."
+    return f"What is wrong: {summary}."
+
+
+def _versions(environment: Environment) -> str:
+    packages = [f"{name} {version}" for name, version in environment.packages.items() if version and name != "qatrix"]
+    return ", ".join((*packages, f"Python {environment.python}", environment.platform, environment.processor))
+
+
+def _wrapped(text: str, *, first: str = "") -> list[str]:
+    wrapped = textwrap.wrap(_one_line(text), _WIDTH - len(first), break_long_words=False, break_on_hyphens=False)
+    return [f"{first if place == 0 else ' ' * len(first)}{line}" for place, line in enumerate(wrapped)]
+
+
+def _one_line(text: str) -> str:
+    """A text that cannot leave its comment."""
+    return visible(" ".join(text.split()))
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    # Python source, not HTML: every text that goes in is a literal, a name or a comment by then.
+    made = jinja2.Environment(  # noqa: S701
+        loader=jinja2.FileSystemLoader(folder("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["literal"] = literal
+    return made
+
+
+def _template(name: str) -> jinja2.Template:
+    return _environment().get_template(f"repro/{name}.py.j2")

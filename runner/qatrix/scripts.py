@@ -1,0 +1,100 @@
+"""A case as Python source, in the parts that a script of its own is put together from. Text only, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qatrix.claims import Tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerSource:
+    """What one pipeline is told, as source.
+
+    `definitions` are statements of the script's top level (functions, classes, specs), empty
+    where there is nothing to define; `lines` make `quantizer` (PT2E), or `qconfigs` and
+    `backend_config` (FX).
+    """
+
+    definitions: str = ""
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSource:
+    """One round of capture, prepare, forward and convert; `submodules` is empty for the whole model.
+
+    `quantizers` has a source for each pipeline that can express the quantizer.
+    """
+
+    trains: bool
+    submodules: tuple[str, ...] = ()
+    dynamic_batch: bool = False
+    quantizers: Mapping[str, QuantizerSource]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSource:
+    """The optimizer steps between prepare and convert, and what is switched off before them."""
+
+    steps: int
+    observers_off: bool
+    batch_norms_off: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSource:
+    """A case as source.
+
+    `classes` are the definitions of its modules, innermost first, `model` the expression that
+    makes the model, `inputs` one expression for each input. `one_tensor` says that the model's
+    output is a single tensor for certain. `inexpressible` has the declared pipelines that
+    cannot express the quantizer, with the reason; `pipelines` those that can.
+    """
+
+    case_id: str
+    seed: int
+    device: str
+    classes: tuple[str, ...]
+    model: str
+    inputs: tuple[str, ...]
+    one_tensor: bool
+    pipelines: tuple[str, ...]
+    inexpressible: Mapping[str, str] = field(default_factory=dict)
+    phases: tuple[PhaseSource, ...]
+    compare: tuple[str, ...]
+    tolerance: Tolerance
+    converts_in_training: bool
+    training: TrainingSource | None = None
+    reexports: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether any phase is quantization-aware training."""
+        return any(phase.trains for phase in self.phases)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model is quantized as a whole, in one phase."""
+        return len(self.phases) == 1 and not self.phases[0].submodules
+
+
+def literal(value: object) -> str:
+    """A value as source: scalars, and tuples and lists of them."""
+    if isinstance(value, (tuple, list)):
+        inside = ", ".join(map(literal, value))
+        if isinstance(value, list):
+            return f"[{inside}]"
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, str):
+        return quoted(value)
+    return repr(value)
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes where that takes no escapes, as a formatter would have it."""
+    return f'"{text}"' if repr(text) == f"'{text}'" and '"' not in text else repr(text)
