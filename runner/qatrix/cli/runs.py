@@ -43,6 +43,7 @@ from qatrix.cli.options import (
 )
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
+from qatrix.cli.repros import keep_scripts
 from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable, UsageError
 from qatrix.execute.options import Execution, default_workers
@@ -124,6 +125,7 @@ def run(
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
+    keep_scripts(plan.folder / STORE, selected.cases)
     data = write_reports(plan.folder / STORE, plan.folder)
     conclude(console, data, plan.folder)
     if not finished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ class Part:
     run: Run
     ordinals: dict[str, int]
     records: tuple[Record, ...]
+    scripts: dict[str, str] = field(default_factory=dict)
 
     @property
     def index(self) -> int:
@@ -38,7 +39,14 @@ def read_parts(stores: Iterable[Path]) -> tuple[Part, ...]:
     parts = []
     for path in stores:
         with Store.open(path) as store:
-            parts.append(Part(path=path, run=store.run(), ordinals=store.ordinals(), records=store.records()))
+            part = Part(
+                path=path,
+                run=store.run(),
+                ordinals=store.ordinals(),
+                records=store.records(),
+                scripts=store.scripts(),
+            )
+            parts.append(part)
     return tuple(sorted(parts, key=lambda part: part.index))
 
 
@@ -97,6 +105,7 @@ def write_merged(parts: Sequence[Part], run: Run, path: Path) -> None:
         store.plan_at(dict(sorted(ordinals.items(), key=lambda item: item[1])))
         for part in parts:
             store.finish_all(part.records)
+            store.keep_scripts(part.scripts)
         store.end(run)
 
 

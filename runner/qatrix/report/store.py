@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,13 @@ CREATE TABLE cases (
     record     TEXT               -- outcomes.Record as JSON: every fact; the columns above repeat some
 );
 CREATE INDEX cases_in_order ON cases (ordinal);
+"""
+# Made when a run keeps its first script, so that stores without any stay as they were.
+_SCRIPTS: Final = """
+CREATE TABLE IF NOT EXISTS scripts (
+    case_id TEXT PRIMARY KEY REFERENCES cases,
+    script  BLOB NOT NULL           -- Python source that shows the case without qatrix, as UTF-8, zlib
+)
 """
 
 
@@ -140,6 +148,24 @@ class Store:
             for item in records:
                 values = (item.suite, item.verdict, item.unexpected, item.seconds, codec.dumps(item), item.case_id)
                 self._demand(connection.execute(statement, values), item.case_id)
+
+    def keep_scripts(self, scripts: Mapping[str, str]) -> None:
+        """Keep the scripts of cases, by their ids; one that was kept before is replaced."""
+        rows = [(case_id, zlib.compress(text.encode("utf-8", "backslashreplace"))) for case_id, text in scripts.items()]
+        if rows:
+            with self._transaction() as connection:
+                connection.execute(_SCRIPTS)
+                connection.executemany("INSERT OR REPLACE INTO scripts VALUES (?, ?)", rows)
+
+    def scripts(self) -> dict[str, str]:
+        """The scripts by the ids of their cases, in planned order; none in a store of before there were any."""
+        if not self._read("SELECT 1 FROM sqlite_master WHERE name = 'scripts'"):
+            return {}
+        rows = self._read("SELECT case_id, script FROM scripts JOIN cases USING (case_id) ORDER BY ordinal")
+        try:
+            return {str(case_id): zlib.decompress(text).decode() for case_id, text in rows if isinstance(text, bytes)}
+        except (zlib.error, UnicodeDecodeError) as error:
+            raise StoreError(_damaged(self.path, str(error))) from error
 
     def end(self, run: Run) -> None:
         """Keep how the run ended. A finished run's file then needs no other file beside it."""

@@ -13,6 +13,7 @@ from qatrix.report.frames import ReportData, read_store
 from qatrix.report.html import index_html, side_files
 from qatrix.report.junit import junit_pieces
 from qatrix.report.markdown import summary_md
+from qatrix.report.repro import FOLDER, write_scripts
 from qatrix.report.tables import csv_pieces, json_pieces
 
 RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
@@ -35,6 +36,12 @@ def write_reports(store_path: Path, out: Path) -> ReportData:
         data = read_store(store_path)
         make_folder(out)
         _write_sides(out / "data", data)
+        write_scripts(
+            out / FOLDER,
+            data.scripts,
+            records={record.case_id: record for record in data.records},
+            environment=data.run.environment,
+        )
         for name, render in RENDERERS.items():
             write_file(out / name, render(data))
     return data

@@ -1,7 +1,7 @@
 // One case, as a view of its own: "#case=<id>".
 const TAGS = new Set("A,B,BR,CIRCLE,CODE,DD,DETAILS,DIV,DL,DT,FIGCAPTION,FIGURE,G,H3,H4,LI,LINE,MARK,OL,P,POLYLINE,PRE,SECTION,SMALL,SPAN,STRONG,SUMMARY,SVG,TABLE,TBODY,TD,TEXT,TH,THEAD,TITLE,TR,UL,WBR".split(","));
 const ATTRIBUTES = new Set("aria-hidden,aria-label,class,colspan,cx,cy,d,height,href,open,points,r,rel,role,scope,tabindex,text-anchor,title,viewBox,width,x,x1,x2,y,y1,y2".split(","));
-const SAFE_LINK = /^(#|https?:\/\/)/;
+const SAFE_LINK = /^(#|https?:\/\/|repro\/[\w.=-]+$)/;
 // Packed facts are markup of our own templates; all the same only what they use is taken over.
 const taken = (node) => {
   if (node.nodeType === Node.TEXT_NODE) return document.createTextNode(node.data);
@@ -75,7 +75,7 @@ const showCase = async (anchor) => {
     const copyLink = copyButton(location.href, "a link to this case");
     copyLink.textContent = "Copy link";
     view.replaceChildren(...caseHead(place, rows.id[place]), copyLink, element("div", { class: "facts-of-case" }, ...content));
-    for (const code of view.querySelectorAll("code.copy")) code.after(copyButton(code.textContent, code.textContent.slice(0, 80)));
+    for (const code of view.querySelectorAll("code.copy")) (code.closest("pre") ?? code).after(copyButton(code.textContent, code.closest("pre") ? "the script" : code.textContent.slice(0, 80)));
     document.title = `${rows.id[place].slice(0, 120)} · qatrix`;
   }
   scrollTo(0, 0);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -73,7 +73,8 @@ class Conservation:
 class ReportData:
     """A run, its records in planned order, and what follows from them.
 
-    `reused` is the number of records that were taken over from earlier runs.
+    `reused` is the number of records that were taken over from earlier runs, `scripts` has
+    those that show a case without qatrix, by case id.
     """
 
     run: Run
@@ -91,18 +92,33 @@ class ReportData:
     not_run: tuple[NotRun, ...]
     conservation: Conservation
     reused: int
+    scripts: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_store(path: Path) -> ReportData:
     """The data of the run in the store at `path`. Raises StoreError where it cannot be read."""
     with Store.open(path) as store:
-        return report_data(store.run(), store.records(), unfinished=store.unfinished(), in_flight=store.started())
+        return report_data(
+            store.run(),
+            store.records(),
+            unfinished=store.unfinished(),
+            in_flight=store.started(),
+            scripts=store.scripts(),
+        )
 
 
 def report_data(
-    run: Run, records: Sequence[Record], *, unfinished: Sequence[str] = (), in_flight: Sequence[str] = ()
+    run: Run,
+    records: Sequence[Record],
+    *,
+    unfinished: Sequence[str] = (),
+    in_flight: Sequence[str] = (),
+    scripts: Mapping[str, str] | None = None,
 ) -> ReportData:
-    """The data of a run; `unfinished` are the ids of cases without a verdict, `in_flight` those that had started."""
+    """The data of a run; `unfinished` are the ids of cases without a verdict, `in_flight` those that had started.
+
+    `scripts` are those that show a case without qatrix, by case id.
+    """
     columns = ["suite", "verdict", "unexpected", "expected"]
     rows = [(item.suite, item.verdict, item.unexpected, item.expected is not None) for item in records]
     frame = pd.DataFrame(rows, columns=columns)
@@ -123,6 +139,7 @@ def report_data(
         not_run=_not_run(records),
         conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
         reused=sum(record.reused_from is not None for record in records),
+        scripts=scripts or {},
     )
 
 

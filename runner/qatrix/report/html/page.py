@@ -18,6 +18,7 @@ from qatrix.report.frames import ReportData
 from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
 from qatrix.report.html.rows import rows_json
 from qatrix.report.html.templating import environment
+from qatrix.report.repro import script_name
 from qatrix.report.rules import rules
 from qatrix.resources import folder
 
@@ -25,6 +26,8 @@ from qatrix.resources import folder
 LARGE_ROWS: Final = 500
 # A line takes about 200 bytes before it is packed.
 _DIAGNOSIS_ROWS: Final = 20_000
+# A script has about 6,000; all can be copied from here, and those that are left out are files beside the page.
+_SCRIPT_LETTERS: Final = 300_000
 # Said before the plain table arrives, which would be laid out only to be hidden.
 _EARLY: Final = "document.documentElement.classList.add('explorable')"
 _LIBRARY: Final = "vendor/tabulator/tabulator.min.js"
@@ -60,7 +63,13 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
     """What writes every fact of a case of this run as HTML."""
     module = environment().get_template("report/case.html.j2").module
     explained = _explained(data.records)
-    return lambda record: str(module.facts(record, record.case_id in explained))  # type: ignore[attr-defined]  # a macro
+    shown = _shown_scripts(data)
+
+    def facts(record: Record) -> str:
+        name = script_name(record.case_id) if record.case_id in data.scripts else None
+        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id)))  # type: ignore[attr-defined]  # a macro
+
+    return facts
 
 
 def _static_rows(data: ReportData) -> tuple[Record, ...]:
@@ -72,6 +81,14 @@ def _explained(records: Sequence[Record]) -> frozenset[str]:
     known = sorted((record for record in records if record.diagnosis), key=lambda record: not record.unexpected)
     sizes = accumulate(_size(record) for record in known)
     return frozenset(record.case_id for record, size in zip(known, sizes) if size <= _DIAGNOSIS_ROWS)
+
+
+def _shown_scripts(data: ReportData) -> dict[str, str]:
+    """The scripts that stand in the page, by case id: unexpected cases first, as many as keep the page small."""
+    unexpected = {record.case_id for record in data.unexpected}
+    known = sorted(data.scripts.items(), key=lambda item: item[0] not in unexpected)
+    sizes = accumulate(len(text) for _, text in known)
+    return {case_id: text for (case_id, text), size in zip(known, sizes) if size <= _SCRIPT_LETTERS}
 
 
 def _size(record: Record) -> int:

@@ -202,7 +202,8 @@ class _Script:
             used.add("disable_observer")
         quantizers = [phase.quantizers[self.kind(name)] for phase in source.phases]
         text = "\n".join([*sorted(used), *(line for item in quantizers for line in (item.definitions, *item.lines))])
-        return tuple(import_lines(text, homes=self.release.second_homes).splitlines())
+        lines = import_lines(text, homes=self.release.second_homes).splitlines()
+        return tuple(line for line in lines if not line.startswith("import "))
 
     def observer_way(self, name: str) -> str:
         """What switches observers off, by its full name."""
