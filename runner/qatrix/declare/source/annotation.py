@@ -30,17 +30,24 @@ def op_of(node):
     return None if packet is None else packet.__name__
 
 
+def output_of(node):
+    """The node itself; of one with several outputs, as batch norm was before torch 2.7, what takes the first."""
+    items = (user for user in node.users if user.target is operator.getitem and user.args[1] == 0)
+    return next(items, node)
+
+
 def chains(graph, *parts):
     """Every run of nodes with these ops, each the only user of the one before."""
     for node in graph.nodes:
-        chain = [node]
-        while op_of(chain[-1]) in parts[len(chain) - 1]:
+        chain = []
+        while op_of(node) in parts[len(chain)]:
+            chain.append(output_of(node))
             if len(chain) == len(parts):
                 yield chain
                 break
             if len(chain[-1].users) != 1:
                 break
-            chain.extend(chain[-1].users)
+            (node,) = chain[-1].users
 '''
 _TAKEN: Final = '''
 def is_taken(node):

@@ -8,14 +8,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-_MODULES: Final = {name: f"import {name}" for name in "copy math textwrap torch torchvision traceback warnings".split()}
+_MODULES: Final = {
+    name: f"import {name}" for name in "copy math operator textwrap torch torchvision traceback warnings".split()
+}
 _ALIASES: Final = {
     "F": "import torch.nn.functional as F",
     "nn": "from torch import nn",
     "pytree": "import torch.utils._pytree as pytree",
 }
 _QCONFIGS: Final = "torch.ao.quantization.qconfig"
-_STANDARD: Final = ("copy", "math", "textwrap", "traceback", "warnings")
+_STANDARD: Final = ("copy", "math", "operator", "textwrap", "traceback", "warnings")
 _LINE_LENGTH: Final = 120
 
 

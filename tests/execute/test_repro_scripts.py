@@ -1,0 +1,63 @@
+"""Scripts of real cases, each run in a process of its own: they print their records' figures, to the bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from qatrix.declare.source import case_source
+from qatrix.execute.options import Execution
+from qatrix.execute.workers import torch_ready
+from qatrix.outcomes import Record
+from qatrix.pipelines.torchenv import environment
+from qatrix.report.repro import expected_lines, figure_lines, same_lines, script_text
+from support.cases import shipped_cases
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+# Presets and declared quantizers, errors, trained and random programs, phases, whole models.
+SPREAD = (
+    "conv_bn_bias_derived_qspec/*dim=1*",
+    "conv_transpose_numerics/conv_bn/*dim=1*per_channel*",
+    "shared_qspec/*",
+    "ptq/conv_relu/dim=2*per_channel*",
+    "linear_dynamic/*",
+    "mixing_qat_ptq_numerics/*",
+    "training_batch_norms_frozen/linear_bn/*",
+    "resnet18/*per_channel*",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def run() -> Iterator[Callable[..., Record]]:
+    """What runs a case, with the patterns of PT2E memoised, and with one thread."""
+    threads = torch.get_num_threads()
+    with torch_ready(Execution(diagnose="never")) as ready:
+        yield ready
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("glob", SPREAD)
+def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[..., Record], tmp_path: Path) -> None:
+    case = shipped_cases(glob)[0]
+    record = run(case)
+    script = tmp_path / "repro.py"
+    script.write_text(script_text(case_source(case), environment=environment(), record=record))
+    ended = subprocess.run(
+        # Isolated: neither qatrix nor anything else of the repository is on its path.
+        [sys.executable, "-I", str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+    )
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert same_lines(figure_lines(ended.stdout), expected_lines(record)), ended.stdout

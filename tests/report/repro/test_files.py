@@ -1,0 +1,81 @@
+"""The scripts of a run as files, and bug reports beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qatrix.report.repro import issue_md, script_name, wants_script, write_scripts
+from support.diagnoses import make_diagnosis
+from support.records import ENVIRONMENT, HOSTILE, make_diverged, make_failed, make_hostile, make_record, make_skipped
+
+
+def test_cases_that_fail_or_differ_want_a_script() -> None:
+    assert [wants_script(record) for record in (make_failed(), make_diverged(), make_record(), make_skipped())] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_an_exact_case_that_should_not_be_wants_one_too() -> None:
+    assert wants_script(make_record(unexpected=True))
+
+
+@pytest.mark.parametrize("case_id", ["a/b/c=d,e=1", "../../etc/passwd", "x" * 10_000, "🙂", "\ud800", "", "a b\n"])
+def test_a_name_is_a_file_of_its_folder(case_id: str) -> None:
+    name = script_name(case_id)
+
+    assert Path(name).name == name
+    assert len(name) <= 90
+    assert name.isascii()
+
+
+def test_cases_that_read_alike_have_different_names() -> None:
+    assert script_name("a/b") != script_name("a-b")
+
+
+def test_each_script_has_a_bug_report_beside_it_and_stale_ones_go(tmp_path: Path) -> None:
+    records = {record.case_id: record for record in (make_failed(), make_diverged())}
+    first, second = records
+    write_scripts(tmp_path / "repro", dict.fromkeys(records, "print()"), records=records, environment=ENVIRONMENT)
+    write_scripts(tmp_path / "repro", {second: "print()"}, records=records, environment=ENVIRONMENT)
+
+    assert {path.name for path in (tmp_path / "repro").iterdir()} == {
+        f"{script_name(second)}.py",
+        f"{script_name(second)}.md",
+    }
+    assert first != second
+
+
+def test_no_folder_without_scripts(tmp_path: Path) -> None:
+    write_scripts(tmp_path / "repro", {}, records={}, environment=ENVIRONMENT)
+
+    assert not (tmp_path / "repro").exists()
+
+
+def test_a_bug_report_has_expected_actual_cause_script_and_environment() -> None:
+    text = issue_md("print('it')\n", record=make_diverged(diagnosis=make_diagnosis()), environment=ENVIRONMENT)
+
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings[1:] == ["## Expected", "## Actual", "## Script", "## Environment"]
+    assert "```python\nprint('it')\n```" in text
+    assert "- torch 2.15.0" in text
+    assert "Where they part:" in text
+
+
+def test_a_bug_report_has_the_tracebacks_folded() -> None:
+    text = issue_md("pass", record=make_failed(), environment=ENVIRONMENT)
+
+    assert "<details><summary>Traceback of fx</summary>" in text
+
+
+def test_no_text_leaves_its_place_in_a_bug_report() -> None:
+    text = issue_md(f'x = """{HOSTILE}"""\n', record=make_hostile(), environment=ENVIRONMENT)
+    fences = [line for line in text.splitlines() if line.startswith("````")]
+
+    assert "<script>" not in text.partition("## Script")[0].partition("<details>")[0]
+    assert len(fences) % 2 == 0
+    assert "\u202e" not in text.partition("## Script")[0].partition("<details>")[0]

@@ -1,0 +1,47 @@
+"""What a script writes in a torch release, against the release that is installed."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from qatrix.report.repro.releases import Release
+
+RENAMED = {"get_x86_backend_config"}
+
+
+@pytest.mark.torch
+def test_every_name_is_where_a_script_imports_it_from() -> None:
+    import torch
+
+    release = Release.of(torch.__version__)
+    missing = {
+        name
+        for name, home in release.homes.items()
+        if name != "capture_pre_autograd_graph" and not hasattr(importlib.import_module(home), name)
+    }
+
+    assert missing - RENAMED == set()
+
+
+@pytest.mark.torch
+def test_a_model_is_captured_as_the_runner_captures_it() -> None:
+    import torch
+
+    from qatrix.pipelines.torchenv.capturing import capture_name
+
+    release = Release.of(torch.__version__)
+    expected = (
+        "capture_pre_autograd_graph" if release.captures_modules else f"torch.export.{release.export}(strict=True)"
+    )
+    assert capture_name().endswith(expected)
+
+
+@pytest.mark.parametrize("version", [None, "", "main"])
+def test_an_unknown_release_is_taken_for_a_new_one(version: str | None) -> None:
+    assert Release.of(version) == Release.of("2.15.0")
+
+
+def test_a_local_version_is_its_release() -> None:
+    assert Release.of("2.5.1+cpu") == Release.of("2.5.0")

@@ -1,0 +1,178 @@
+"""Scripts of cases, as text: valid Python that imports what it needs, and a header that nothing can leave."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import replace
+
+import pytest
+
+from qatrix.declare.source import case_source
+from qatrix.outcomes import CheckOutcome, Environment, PipelineOutcome, Record
+from qatrix.report.repro import expected_lines, script_text
+from support.cases import shipped_cases
+from support.records import (
+    ENVIRONMENT,
+    HOSTILE,
+    make_comparison,
+    make_diverged,
+    make_error,
+    make_failed,
+    make_outcome,
+    make_record,
+)
+
+CASES = {
+    "preset": "conv_bn_fusion/conv_bn/dim=2*per_channel*",
+    "derived bias": "*/*conv_bn_derived_bias_per_channel_qat*",
+    "shared": "shared_qspec/*",
+    "int32 weights": "*/*conv_bn_int32_weight_qat*",
+    "after training": "ptq*/conv_relu/dim=2*per_channel*",
+    "dynamic": "*dynamic*",
+    "phases": "mixing_qat_ptq_numerics/*",
+    "factory": "resnet18/*per_channel*",
+    "training": "training/conv_bn/dim=1*per_channel*train_steps=5*",
+    "frozen": "training_batch_norms_frozen/*",
+    "second PT2E": "two_pt2e_shared_qspec/*",
+}
+
+
+def in_torch(version: str) -> Environment:
+    return replace(ENVIRONMENT, packages={"torch": version, "torchao": "0.14.0"})
+
+
+def script_of(name: str, record: Record | None = None, environment: Environment = ENVIRONMENT) -> str:
+    case = shipped_cases(CASES[name])[0]
+    return script_text(case_source(case), environment=environment, record=record)
+
+
+def imports_of(script: str) -> set[str]:
+    """The packages that a script imports."""
+    found = set()
+    for node in ast.walk(ast.parse(script)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("version", ["2.3.1", "2.5.1", "2.6.0", "2.9.1", "2.15.0", "unknown"])
+@pytest.mark.parametrize("name", CASES)
+def test_a_script_is_python_that_imports_torch_and_its_companions_alone(name: str, version: str) -> None:
+    script = script_of(name, environment=in_torch(version))
+
+    compile(script, name, "exec")
+    assert imports_of(script) - {"torch", "torchao", "torchvision"} <= sys.stdlib_module_names
+    # The second PT2E is torch.ao's own, whose cases compare it with torchao's.
+    assert ("torchao" in imports_of(script)) == (version not in {"2.3.1", "2.5.1", "2.6.0"})
+
+
+@pytest.mark.parametrize(
+    ("version", "capture"),
+    [
+        ("2.5.1", "capture_pre_autograd_graph(copy.deepcopy(model), inputs)"),
+        ("2.6.0", "torch.export.export_for_training(model, inputs, strict=True)"),
+        ("2.15.0", "torch.export.export(model, inputs, strict=True)"),
+    ],
+)
+def test_a_model_is_captured_as_its_release_does(version: str, capture: str) -> None:
+    assert capture in script_of("preset", environment=in_torch(version))
+
+
+def test_without_a_record_a_script_is_ready_for_errors() -> None:
+    script = script_of("preset")
+
+    assert "except Exception as error:" in script
+    assert "It prints" not in script
+
+
+def test_with_a_record_a_script_has_what_that_needs_and_says_what_it_prints() -> None:
+    record = make_record()
+    script = script_of("preset", record)
+
+    assert "except" not in script
+    assert all(f"#     {line}" in script for line in expected_lines(record))
+
+
+def test_a_pipeline_that_fails_is_guarded_alone() -> None:
+    script = script_of("preset", make_failed())
+
+    assert script.count("except Exception as error:") == 1
+    assert 'report("fx", stage, error)' in script
+    # Nothing is compared then.
+    assert "def compare" not in script
+
+
+def test_a_case_whose_float_model_fails_shows_that_alone() -> None:
+    record = make_record(verdict="invalid", error=make_error("sizes do not match"), pipelines={}, comparisons=())
+    script = script_of("preset", record)
+
+    assert "the float model failed: NotImplementedError: sizes do not match" in script
+    assert "def run_pt2e" not in script
+    assert "torchao" not in imports_of(script)
+
+
+def test_a_random_program_is_run_with_a_second_seed() -> None:
+    check = CheckOutcome(name="deterministic_eval", pipeline="fx", status="failed")
+    record = make_record(verdict="check_failed", checks=(check,))
+
+    assert "is_random(converted[name]" in script_of("preset", record)
+    assert "fx: two seeds give two outputs" in expected_lines(record)
+
+
+def test_a_check_that_fails_shows_the_graphs() -> None:
+    check = CheckOutcome(name="no_batch_norm", pipeline="pt2e", status="failed")
+
+    assert "after convert:" in script_of("preset", make_record(checks=(check,)))
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    record = make_diverged(comparisons=(make_comparison("convert", status="mismatched", max_abs=None),))
+
+    assert "cannot be compared" in script_of("preset", record)
+    assert "after convert: cannot be compared" in expected_lines(record)
+
+
+def test_three_pipelines_are_told_apart() -> None:
+    pairs = (("pt2e", "fx"), ("pt2e", "pt2e_torch_ao"), ("fx", "pt2e_torch_ao"))
+    record = make_record(
+        comparisons=tuple(make_comparison("convert", left=left, right=right) for left, right in pairs),
+        pipelines={name: make_outcome(name) for name in ("pt2e", "fx", "pt2e_torch_ao")},
+    )
+    case = shipped_cases("two_pt2e/conv_relu/*per_channel*")[0]
+    script = script_text(case_source(case), environment=in_torch("2.9.1"), record=record)
+
+    assert '"pt2e and pt2e_torch_ao " + "after convert"' in script
+    assert "    from torch.ao.quantization.quantize_pt2e import convert_pt2e, prepare_qat_pt2e" in script
+    assert expected_lines(record)[1].startswith("pt2e and pt2e_torch_ao after convert: ")
+
+
+def test_a_program_that_is_not_switched_off_says_so_in_the_same_words() -> None:
+    error = make_error(
+        "the prepared program has no batch norm to switch off", type="qatrix.pipelines.switches.NotSwitched"
+    )
+    fx = make_outcome("fx", status="failed", failed_stage="train", error=error, quantize_ops=None, sqnr_db=None)
+    script = script_of("frozen", make_failed(pipelines={"pt2e": make_outcome("pt2e"), "fx": fx}))
+
+    assert "class NotSwitched(Exception):" in script
+    assert "the prepared program has no {kind} to switch off" in script
+
+
+@pytest.mark.parametrize("text", [HOSTILE, 'x"""\nimport os\n', "\\\nimport os", "\u2028import os", "\rimport os"])
+def test_no_text_of_a_record_becomes_code(text: str) -> None:
+    error = make_error(text)
+    fx: PipelineOutcome = make_outcome("fx", status="failed", failed_stage="prepare", error=error, quantize_ops=None)
+    record = make_failed(summary=text, pipelines={"pt2e": make_outcome("pt2e"), "fx": fx})
+    case = shipped_cases(CASES["preset"])[0]
+    script = script_text(case_source(case), environment=ENVIRONMENT, record=record, checked=text, notes=(text,))
+
+    plain = script_text(case_source(case), environment=ENVIRONMENT, record=make_failed())
+    assert ast.dump(ast.parse(script)) == ast.dump(ast.parse(plain))
+
+
+def test_it_needs_no_torch_to_write_a_script() -> None:
+    source = case_source(shipped_cases(CASES["phases"])[0])
+
+    assert script_text(source, environment=ENVIRONMENT) == script_text(source, environment=ENVIRONMENT)
