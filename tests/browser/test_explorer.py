@@ -106,6 +106,34 @@ def test_a_case_opens_by_its_address(visit: Open, name: str, case_id: str) -> No
     assert page.locator("#report").is_hidden()
 
 
+@pytest.mark.parametrize("redraw", [True, False], ids=["that is drawn anew meanwhile", "that stays"])
+def test_a_pressed_link_opens_its_case(visit: Open, redraw: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    page = visit()
+    link = page.locator("#grid a.id").first
+    name = link.inner_text()
+    link.scroll_into_view_if_needed()
+    link.hover()
+    page.mouse.down()
+    if redraw:
+        link.evaluate(
+            "link => link.closest('.tabulator-row').replaceWith(link.closest('.tabulator-row').cloneNode(true))"
+        )
+    page.mouse.up()
+    expect(page.locator("#case-title")).to_have_text(name)
+
+
+def test_a_press_that_is_dragged_away_opens_nothing(visit: Open) -> None:
+    page = visit()
+    link = page.locator("#grid a.id").first
+    link.scroll_into_view_if_needed()
+    link.hover()
+    page.mouse.down()
+    link.evaluate("link => link.closest('.tabulator-row').replaceWith(link.closest('.tabulator-row').cloneNode(true))")
+    page.mouse.move(5, 5)
+    page.mouse.up()
+    expect(page.locator("#case-view")).to_be_hidden()
+
+
 def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
     page = visit(fragment=f"#case={CASE}")
     view = page.locator("#case-view")

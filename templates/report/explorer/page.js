@@ -49,6 +49,8 @@ const start = async () => {
   addEventListener("beforeprint", onPrint);
   document.addEventListener("click", onLink);
   byId("grid").addEventListener("keydown", onKeys);
+  byId("grid").addEventListener("pointerdown", onPress);
+  addEventListener("pointerup", onRelease);
   byId("copy-link").addEventListener("click", (event) => copied(event.currentTarget, location.href));
   if (location.hash) await follow();
   document.documentElement.classList.add("ready");

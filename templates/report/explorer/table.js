@@ -111,3 +111,17 @@ const onKeys = (event) => {
   event.preventDefault();
   next.querySelector("a")?.focus();
 };
+// The grid draws its rows anew while it is scrolled or resized, and a link that is replaced between
+// press and release gets no click: then the release opens what was pressed.
+let pressed = null;
+const plain = (event) => event.button === 0 && !(event.altKey || event.ctrlKey || event.metaKey || event.shiftKey);
+const onPress = (event) => {
+  const link = event.target.closest?.("a");
+  pressed = link && plain(event) ? { link, href: link.getAttribute("href"), x: event.clientX, y: event.clientY } : null;
+};
+const onRelease = (event) => {
+  const press = pressed;
+  pressed = null;
+  if (!press || press.link.isConnected || Math.hypot(event.clientX - press.x, event.clientY - press.y) > 4) return;
+  location.hash = press.href;
+};
