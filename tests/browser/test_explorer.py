@@ -107,7 +107,7 @@ def test_a_case_opens_by_its_address(visit: Open, name: str, case_id: str) -> No
 
 
 @pytest.mark.parametrize("redraw", [True, False], ids=["that is drawn anew meanwhile", "that stays"])
-def test_a_pressed_link_opens_its_case(visit: Open, redraw: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_pressed_link_opens_its_case(visit: Open, redraw: bool) -> None:
     page = visit()
     link = page.locator("#grid a.id").first
     name = link.inner_text()

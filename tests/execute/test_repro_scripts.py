@@ -21,7 +21,7 @@ from support.cases import shipped_cases
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
-# Presets and declared quantizers, errors, trained and random programs, phases, whole models.
+# Presets and declared quantizers, errors, trained programs, phases.
 SPREAD = (
     "conv_bn_bias_derived_qspec/*dim=1*",
     "conv_transpose_numerics/conv_bn/*dim=1*per_channel*",
@@ -30,7 +30,6 @@ SPREAD = (
     "linear_dynamic/*",
     "mixing_qat_ptq_numerics/*",
     "training_batch_norms_frozen/linear_bn/*",
-    "resnet18/*per_channel*",
 )
 
 
