@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog,
 from qatrix.outcomes import Record
 from qatrix.report.frames import report_data
 from qatrix.report.html import index_html, side_files
+from qatrix.report.repro import wants_script
 from qatrix.report.writing import write_reports
 from support.demo_run import demo_records, many_records, write_store
 from support.diagnoses import make_diagnosis
@@ -43,6 +44,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+SCRIPT: Final = 'print("</script><script>alert(1)</script> & \\"quoted\\"")\n'
 _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     "demo": lambda: [*demo_records(), make_diverged("models/explained", diagnosis=make_diagnosis())],
     "thousand": lambda: many_records(1000),
@@ -64,7 +66,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
             if name == "huge":
                 _write_page_alone(folder, many_records(100_000))
             else:
-                write_reports(write_store(folder / "run.sqlite", _RUNS[name]()), folder)
+                records = _RUNS[name]()
+                scripts = {record.case_id: SCRIPT for record in records if wants_script(record)}
+                write_reports(write_store(folder / "run.sqlite", records, scripts=scripts), folder)
             written[name] = folder / "index.html"
         return written[name]
 

@@ -138,9 +138,10 @@ def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
     page = visit(fragment=f"#case={CASE}")
     view = page.locator("#case-view")
     assert "fx failed at prepare" in view.inner_text()
-    assert view.locator("pre").is_hidden()
+    traceback = view.locator(".error pre")
+    assert traceback.is_hidden()
     view.get_by_text("Traceback", exact=True).click()
-    assert "Traceback (most recent call last)" in view.locator("pre").inner_text()
+    assert "Traceback (most recent call last)" in traceback.inner_text()
     assert (
         view.get_by_role("link", name="read more").get_attribute("href")
         == "https://example.org/known/fx-conv-transpose"
@@ -180,6 +181,19 @@ def test_the_command_about_a_case_is_copied(visit: Open) -> None:
     button.click()
     expect(button).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == f"qatrix show {CASE}"
+
+
+@pytest.mark.parametrize("name", ["demo", "large"], ids=["in one file", "with side files"])
+def test_the_script_of_a_case_is_shown_copied_and_linked(visit: Open, report: Report, name: str) -> None:
+    case_id = CASE + (",stride=3" if name == "large" else "")
+    page = visit(name, f"#case={case_id}", permissions=["clipboard-read", "clipboard-write"])
+    view = page.locator("#case-view")
+    script = report(name).parent / str(view.get_by_role("link", name=".py").get_attribute("href"))
+    view.get_by_text("The script", exact=True).click()
+    button = view.get_by_role("button", name="Copy the script")
+    button.click()
+    expect(button).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == script.read_text()
 
 
 def test_keys_alone_filter_sort_and_open_a_case(visit: Open) -> None:

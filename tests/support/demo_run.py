@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -41,7 +41,9 @@ def many_records(count: int) -> list[Record]:
     ]
 
 
-def write_store(path: Path, records: list[Record], *, unfinished: int = 0) -> Path:
+def write_store(
+    path: Path, records: list[Record], *, unfinished: int = 0, scripts: Mapping[str, str] | None = None
+) -> Path:
     """A store of the records, and of `unfinished` cases more, the first of which had started."""
     left = [f"conv_bn/conv_bn/conv=conv,dim=3,left={place}" for place in range(unfinished)]
     warnings = ("matrix/suites/conv_bn.yaml:31:7: this exclude matches no case any more; remove it",)
@@ -57,6 +59,7 @@ def write_store(path: Path, records: list[Record], *, unfinished: int = 0) -> Pa
             store.finish(record)
         for case_id in left[:1]:
             store.start(case_id)
+        store.keep_scripts(scripts or {})
         store.end(run)
     return path
 
