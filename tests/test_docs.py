@@ -25,7 +25,7 @@ from qatrix.report.frames.flat import flat_frame
 from qatrix.report.store import SCHEMA_VERSION
 from qatrix.report.writing import RENDERERS
 from qatrix.resources import folder
-from support.records import make_record
+from support.records import make_comparison, make_record
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -170,10 +170,14 @@ def test_every_field_of_the_record_is_documented(kind: type) -> None:
 
 
 def test_every_column_of_the_csv_is_documented() -> None:
-    columns = [name for name in flat_frame([make_record()]).columns if not name.startswith("axis_")]
-    facts = [re.sub(r"^(pt2e|fx|prepare|convert)_", "", name) for name in columns]
+    records = [make_record(), make_record(comparisons=tuple(map(make_comparison, outcomes.TRAINING_POINTS)))]
+    columns = [name for name in flat_frame(records).columns if not name.startswith("axis_")]
+    points = "|".join(outcomes.COMPARED)
+    facts = [re.sub(rf"^(pt2e|fx|{points})_", "", name) for name in columns]
 
     named = [name for name in facts if name == "seconds" or not name.endswith("_seconds")]
+    text = section(page("record.md"), "results.csv")
+    assert all(f"`{point}_…`" in text for point in outcomes.COMPARED)
 
     assert unnamed(named, section(page("record.md"), "results.csv")) == []
 

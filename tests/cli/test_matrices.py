@@ -196,6 +196,12 @@ def test_schema_prints_a_json_schema(project: Project) -> None:
     assert "suites" in schema["properties"]
 
 
+def test_schema_prints_that_of_the_results_too(project: Project) -> None:
+    schema = json.loads(project.run("schema", "results").out)
+
+    assert set(schema["properties"]) == {"run", "cases", "unfinished"}
+
+
 def test_init_writes_the_shipped_matrix_and_never_overwrites(project: Project) -> None:
     first, second = project.run("init", "fresh"), project.run("init", "fresh")
 

@@ -12,6 +12,7 @@ from lxml import etree
 from qatrix.outcomes import Record
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.junit import junit_xml
+from support.diagnoses import make_diagnosis
 from support.records import make_diverged, make_failed, make_record, make_run, make_skipped
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "junit.xsd"))
@@ -82,3 +83,21 @@ def test_cases_without_a_verdict_are_errors(interrupted: ReportData) -> None:
         "no verdict: the run was interrupted, it was running",
         "no verdict: the run was interrupted, it had not started",
     ]
+
+
+def test_a_failure_says_where_the_pipelines_part_and_how_to_run_it_alone() -> None:
+    record = make_diverged(diagnosis=make_diagnosis())
+    (failure,) = _only_case(record).result
+
+    assert "They part at bn." in failure.text
+    assert f"run it alone: qatrix run --case '{record.case_id}'" in failure.text
+
+
+def test_a_case_has_a_property_for_each_axis_and_the_file_that_declares_it() -> None:
+    tree = etree.fromstring(junit_xml(report_data(make_run(), [make_record()])).encode())
+    (case,) = tree.iter("testcase")
+    properties = {item.get("name"): item.get("value") for item in case.iter("property")}
+
+    assert properties["dim"] == "2"
+    assert properties["verdict"] == "exact"
+    assert case.get("file") == "matrix/suites/conv_bn.yaml"

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -92,18 +92,38 @@ def list_cases(
 
 
 @app.command()
-def schema() -> int:
-    """Print the JSON Schema of the YAML files, so that editors complete and check them.
+def schema(
+    of: Annotated[
+        Literal["matrix", "results"],
+        typer.Argument(metavar="[matrix|results]", help="Of the YAML files, or of results.json."),
+    ] = "matrix",
+) -> int:
+    """Print the JSON Schema of the YAML files, so that editors complete and check them, or of results.json.
 
     \b
       qatrix schema > matrix.schema.json
       # yaml-language-server: $schema=matrix.schema.json   (first line of a YAML file)
+      qatrix schema results > results.schema.json
     """
     from qatrix.console import Console
+
+    Console().text(json.dumps(_SCHEMAS[of](), indent=2))
+    return EXIT_OK
+
+
+def _matrix_schema() -> dict[str, Any]:
     from qatrix.declare.schema import json_schema
 
-    Console().text(json.dumps(json_schema(), indent=2))
-    return EXIT_OK
+    return json_schema()
+
+
+def _results_schema() -> dict[str, Any]:
+    from qatrix.report.resultschema import results_schema
+
+    return results_schema()
+
+
+_SCHEMAS: Final = {"matrix": _matrix_schema, "results": _results_schema}
 
 
 @app.command()

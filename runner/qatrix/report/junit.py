@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from qatrix.outcomes import Record
+from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import axis_value, clipped, clipped_head
 from qatrix.report.frames import ReportData
 from qatrix.report.sentences import case_lines
@@ -98,6 +99,8 @@ def _case(record: Record) -> ET.Element:
         classname=_legal(record.suite),
         name=_legal(record.case_id),
         time=_seconds(record.seconds),
+        # GitLab and others lead from a failure to this file.
+        file=_legal(record.source.file),
     )
     properties = ET.SubElement(case, "properties")
     facts = {**record.axes, "verdict": record.verdict, "source": str(record.source)}
@@ -111,7 +114,8 @@ def _case(record: Record) -> ET.Element:
         fault = ET.SubElement(
             case, _tag(record) or "failure", type=record.verdict, message=_legal(f"{record.summary}: {message}")
         )
-        fault.text = _legal(f"{text}\n{_tracebacks(record)}".strip())
+        told = [text, *_explained(record), f"run it alone: qatrix run --case '{record.case_id}'", _tracebacks(record)]
+        fault.text = _legal("\n".join(told).strip())
     elif record.verdict in _NOT_RUN:
         ET.SubElement(case, "skipped", message=_legal(record.reason or record.summary))
     elif record.expected is not None:
@@ -119,6 +123,13 @@ def _case(record: Record) -> ET.Element:
         output = ET.SubElement(case, "system-out")
         output.text = _legal(f"{word} as expected: {record.expected.because}\n{text}")
     return case
+
+
+def _explained(record: Record) -> list[str]:
+    """Where the pipelines part and why, in lines."""
+    if record.diagnosis is None:
+        return []
+    return [clipped(line, _LIMIT) for line in explanation_lines(record.diagnosis)]
 
 
 def _tracebacks(record: Record) -> str:

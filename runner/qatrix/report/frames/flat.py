@@ -54,7 +54,7 @@ def pipeline_names(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _group(name: str) -> int:
-    groups = ("axis_", "prepare_", "convert_", "checks_")
+    groups = ("axis_", "prepare_", "train_", "convert_", "checks_")
     return next((rank for rank, prefix in enumerate(groups) if name.startswith(prefix)), len(groups))
 
 
