@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 import typer
 import yaml
 
-from qatrix.cli import app, merging, runs
-from support.project import Project
+from qatrix.cli import app, comparing, merging, runs
+from support.project import Project, ended_with
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ WORKFLOWS: dict[str, dict[Any, Any]] = {name: yaml.safe_load(text) for name, tex
 GITHUB, GITLAB = ".github/workflows/matrix.yml", ".gitlab-ci.yml"
 
 # Importing them registers their verbs.
-VERB_MODULES = (merging, runs)
+VERB_MODULES = (comparing, merging, runs)
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
 
 
@@ -61,8 +62,13 @@ def test_the_page_has_both_workflows() -> None:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_runs_shards_and_merges_them(name: str) -> None:
-    assert [argv[0] for argv in arguments(name)] == ["run", "merge"]
+def test_a_workflow_runs_shards_merges_them_and_compares(name: str) -> None:
+    assert [argv[0] for argv in arguments(name)] == ["run", "merge", "compare"]
+
+
+def test_the_report_is_published_by_both() -> None:
+    assert any("deploy-pages" in step["uses"] for step in WORKFLOWS[GITHUB]["jobs"]["publish"]["steps"])
+    assert WORKFLOWS[GITLAB]["pages"]["artifacts"] == {"paths": ["public"]}
 
 
 def test_the_jobs_are_as_many_as_the_shards() -> None:
@@ -90,7 +96,7 @@ def test_every_verb_that_the_text_names_exists(verb: str) -> None:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z-]+)", PAGE))))
 def test_every_option_that_the_text_names_exists(option: str) -> None:
-    assert any(option in item.opts for verb in ("run", "merge") for item in COMMANDS[verb].params)
+    assert any(option in item.opts for verb in ("run", "merge", "compare") for item in COMMANDS[verb].params)
 
 
 def kept_by_github(project: Project, uploaded: Path, shard: int) -> None:
@@ -115,3 +121,28 @@ def test_the_commands_make_one_report_of_eight_shards(project: Project, name: st
     assert ended.code == 0, ended
     assert ended.out.startswith("declared 4 = 4 exact\n")
     assert (project.path / "reports/latest/summary.md").is_file()
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_the_commands_compare_a_run_with_the_one_that_was_kept(project: Project, name: str) -> None:
+    project.run("run")
+    baseline = project.path / "baseline"
+    baseline.mkdir()
+    shutil.copy(project.path / "reports/latest/run.sqlite", baseline)
+    verb, before, after, *options = arguments(name)[2]
+    (newest,) = {path.resolve() for path in project.path.glob(after)}
+    ended = project.run(verb, before, str(newest), *options)
+
+    assert ended.code == 0, ended
+    assert "4 same" in ended.out
+    assert (project.path / "reports/compare/compare.md").is_file()
+
+
+def test_a_shard_leaves_annotations_to_the_merge(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    project.execution.records = lambda case: ended_with(case, "diverged", "pt2e and fx are 0.5 apart after convert")
+    told = [project.run("run", "--shard", f"{shard}/2", "--out", f"shards/{shard}").out for shard in (1, 2)]
+    merged = project.run("merge", "shards/1/latest", "shards/2/latest").out
+
+    assert not any("::error" in text for text in told)
+    assert merged.count("::error") == 4

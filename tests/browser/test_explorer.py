@@ -40,6 +40,13 @@ def test_filters_are_joined_and_taken_back(visit: Open) -> None:
     assert "#" not in page.url
 
 
+@pytest.mark.parametrize(("bound", "fitting"), [(">1", 27), ("<=1", 22), ("2", 27), (">9", 0)])
+def test_numbers_are_filtered_by_a_threshold(visit: Open, bound: str, fitting: int) -> None:
+    page = visit(fragment=f"#axis.dim={bound}")
+    assert shown(page) == f"{fitting} of 59 cases shown"
+    assert page.locator("select[data-axis=dim]").input_value() == bound
+
+
 def test_unexpected_cases_alone(visit: Open) -> None:
     page = visit()
     page.check("#filter-unexpected")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from qatrix.claims import Verdict
 from qatrix.outcomes import UNREMARKABLE, CheckOutcome, Record
-from qatrix.report.rules import failure, rules
+from qatrix.report.figures import axis_value
+from qatrix.report.rules import Rule, failure, rules
 from support.records import make_diverged, make_error, make_failed, make_hostile, make_outcome, make_record
 
 AXES: dict[str, list[Any]] = {
@@ -51,6 +52,51 @@ def test_a_planted_rule_is_found(seed: int) -> None:
     assert rule.covered == len(rule.case_ids)
 
 
+def holds(rule: Rule, record: Record) -> bool:
+    """Whether a record fits all conditions, read as the page reads them."""
+    for axis, wanted in rule.conditions.items():
+        value = record.suite if axis == "suite" else record.axes.get(axis)
+        if axis in rule.thresholds:
+            sign, bound = (">", wanted[1:]) if wanted.startswith(">") else ("<=", wanted[2:])
+            fits = isinstance(value, int) and (value > float(bound) if sign == ">" else value <= float(bound))
+        else:
+            fits = axis_value(value) == wanted
+        if not fits:
+            return False
+    return True
+
+
+def test_what_fails_above_a_number_is_one_rule() -> None:
+    records = [
+        (failing if groups > 1 else case)(number, {"groups": groups, "conv": conv})
+        for number, (groups, conv) in enumerate((groups, conv) for groups in (1, 2, 4, 8) for conv in "ab")
+    ]
+    (rule,) = rules(records)
+
+    assert rule.sentence == "groups>1: fx failed at prepare (NotImplementedError), 6 cases"
+    assert rule.conditions == {"groups": ">1"}
+
+
+def test_what_fails_up_to_a_number_is_one_rule() -> None:
+    records = [(failing if size <= 2 else case)(size, {"size": size}) for size in (1, 2, 4, 8)]
+
+    assert [rule.conditions for rule in rules(records)] == [{"size": "<=2"}]
+
+
+def test_a_single_value_says_more_than_a_threshold() -> None:
+    records = [(failing if size == 8 else case)(size, {"size": size}) for size in (1, 2, 4, 8)]
+
+    assert [rule.conditions for rule in rules(records)] == [{"size": "8"}]
+
+
+def test_an_axis_with_other_values_has_no_threshold() -> None:
+    records = [
+        (failing if size in {4, 8} else case)(number, {"size": size}) for number, size in enumerate((1, "same", 4, 8))
+    ]
+
+    assert not any(rule.thresholds for rule in rules(records))
+
+
 DRAWN: list[Verdict] = ["exact", "diverged", "failed", "unquantized", "skipped"]
 VERDICTS = st.sampled_from(DRAWN)
 POINTS = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in AXES.items()})
@@ -64,6 +110,16 @@ def test_no_red_case_is_explained_twice_and_no_other_at_all(drawn: list[tuple[di
 
     assert len(explained) == len(set(explained))
     assert set(explained) <= red
+
+
+@given(st.lists(st.tuples(POINTS, VERDICTS), max_size=30))
+def test_the_conditions_of_a_rule_fit_the_cases_that_it_counts(drawn: list[tuple[dict[str, Any], Verdict]]) -> None:
+    records = [case(number, axes, verdict=verdict) for number, (axes, verdict) in enumerate(drawn)]
+    for rule in rules(records):
+        fitting = {record.case_id for record in records if holds(rule, record)}
+
+        assert len(fitting) == rule.covered
+        assert set(rule.case_ids) <= fitting
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:

@@ -174,7 +174,8 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
     else:
         verdict = f"{len(unexpected) or 'nothing'} unexpected{' so far' if left else ''}"
         console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    # What a shard finds is told once, where the shards are merged.
+    if os.environ.get("GITHUB_ACTIONS") == "true" and run.shard is None:
         for annotation in annotation_lines(records):
             console.text(annotation)
     console.line(f"report: {folder / 'index.html'}")

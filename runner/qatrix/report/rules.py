@@ -1,6 +1,7 @@
 """What the red cells have in common: the shortest conditions on axes that tell them from all other cases.
 
-A condition is an axis with a value, a rule up to three of them. Each kind of failure gets rules
+A condition is an axis with a value, or an axis of numbers above or up to one ("groups>1"); a rule
+has up to three of them. Each kind of failure gets rules
 of its own, since what breaks one pipeline at one stage is one thing to find. Candidates are
 searched by size, the best of each size grown by one more condition (a beam search, as subgroup
 discovery does it; libraries for that bring scikit-learn or a solver along, for what are
@@ -37,12 +38,14 @@ Bits = npt.NDArray[np.uint8]
 class Rule:
     """Conditions on axes that explain a kind of failure.
 
+    `conditions` has a value for each axis; of the axes in `thresholds` it begins with ">" or "<=".
     `what` says the kind ("pt2e failed at prepare"), `case_ids` are the cases that this rule
     explains and none before it does, `covered` counts all cases that fit the conditions, of
     this kind or not, and `example` is the one of them that takes least time.
     """
 
     conditions: Mapping[str, str]
+    thresholds: frozenset[str]
     what: str
     case_ids: tuple[str, ...]
     covered: int
@@ -96,16 +99,21 @@ def _cause(record: Record) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Term:
-    """A condition and the cases that fit it, a bit each."""
+    """A condition and the cases that fit it, a bit each; of a threshold the value begins with ">" or "<="."""
 
     axis: str
     value: str
     fits: Bits
+    is_threshold: bool = False
 
     @property
-    def rank(self) -> tuple[int, str, str]:
-        """Its place among conditions that fit the same cases."""
-        return (_TELLING.index(self.axis) + 1 if self.axis in _TELLING else 0, self.axis, self.value)
+    def rank(self) -> tuple[bool, int, str, str]:
+        """Its place among conditions that fit the same cases: a single value says more than a threshold."""
+        telling = _TELLING.index(self.axis) + 1 if self.axis in _TELLING else 0
+        return (self.is_threshold, telling, self.axis, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.axis}{'' if self.is_threshold else '='}{self.value}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,23 +126,41 @@ class _Candidate:
     covered: int
 
     @property
-    def order(self) -> tuple[float, int, int, list[tuple[int, str, str]]]:
+    def order(self) -> tuple[float, int, int, list[tuple[bool, int, str, str]]]:
         """The better rule first: one that fits nothing else, has fewer conditions, explains more cases."""
         return (-self.own / self.covered, len(self.terms), -self.own, [term.rank for term in self.terms])
 
 
 def _terms(records: Sequence[Record]) -> list[_Term]:
-    """Every axis with each of its values, but for those that all cases share."""
-    places: dict[tuple[str, str], list[int]] = {}
+    """Every axis with each of its values and thresholds, but for those that all cases share."""
+    places: dict[str, dict[str, list[int]]] = {}
+    numbers: dict[str, dict[str, float]] = {}
     for place, record in enumerate(records):
         for axis, value in (("suite", record.suite), *record.axes.items()):
-            places.setdefault((axis, axis_value(value)), []).append(place)
+            text = axis_value(value)
+            places.setdefault(axis, {}).setdefault(text, []).append(place)
+            if type(value) in {int, float}:
+                numbers.setdefault(axis, {})[text] = float(str(value))
     terms = [
-        _Term(axis=axis, value=value, fits=_bits(fitting, len(records)))
-        for (axis, value), fitting in places.items()
+        _Term(axis=axis, value=value, fits=_bits(fitting, len(records)), is_threshold=is_threshold)
+        for axis, values in places.items()
+        for is_threshold, fits in ((False, values), (True, _thresholds(values, numbers.get(axis, {}))))
+        for value, fitting in fits.items()
         if len(fitting) < len(records)
     ]
     return sorted(terms, key=lambda term: term.rank)
+
+
+def _thresholds(places: Mapping[str, list[int]], numbers: Mapping[str, float]) -> dict[str, list[int]]:
+    """Of an axis that has numbers alone, what is up to each of them and what is above."""
+    if len(numbers) < len(places):
+        return {}
+    ordered = sorted(places, key=numbers.__getitem__)
+    found = {}
+    for number, value in enumerate(ordered[:-1], start=1):
+        found[f"<={value}"] = [place for known in ordered[:number] for place in places[known]]
+        found[f">{value}"] = [place for known in ordered[number:] for place in places[known]]
+    return found
 
 
 def _bits(places: Sequence[int], count: int) -> Bits:
@@ -205,12 +231,13 @@ def _best(candidates: Sequence[_Candidate], left: Bits) -> _Candidate | None:
 
 def _rule(what: str, candidate: _Candidate, explained: Sequence[Record]) -> Rule:
     conditions = {term.axis: term.value for term in candidate.terms}
-    where = " and ".join(f"{axis}={value}" for axis, value in conditions.items())
+    where = " and ".join(map(str, candidate.terms))
     example = min(explained, key=lambda record: (not record.unexpected, SEVERITY[record.verdict], record.seconds))
     total = counted(len(explained), "case")
     of = "" if candidate.own == candidate.covered else f" ({candidate.own} of the {candidate.covered} that fit)"
     return Rule(
         conditions=conditions,
+        thresholds=frozenset(term.axis for term in candidate.terms if term.is_threshold),
         what=what,
         case_ids=tuple(record.case_id for record in explained),
         covered=candidate.covered,

@@ -10,10 +10,18 @@ const places = () => (placeOf ??= new Map(rows.id.map((_, place) => [anchorOf(pl
 const valueOf = (axis, code) => (code < 0 ? NONE : axis.values[code]);
 
 const searchable = () => (texts ??= rows.id.map((name, place) => `${name} ${rows.lines[rows.line[place]]}`.toLowerCase()));
+// A value, or of numbers those above one or up to it: ">1", "<=1". What this run lacks fits no case.
+const THRESHOLD = /^(>|<=)(.+)$/;
+const fits = (axis, wanted) => {
+  if (wanted === NONE) return [-1];
+  const code = axis.values.indexOf(wanted);
+  const [, sign, bound] = (code < 0 && THRESHOLD.exec(wanted)) || [];
+  if (!sign) return [code];
+  return axis.values.flatMap((value, at) => ((sign === ">" ? Number(value) > Number(bound) : Number(value) <= Number(bound)) ? [at] : []));
+};
 const wantedCodes = () => Object.entries(state.axes).map(([name, value]) => {
   const axis = axisNamed(name);
-  // A value that this run lacks fits no case.
-  return { codes: axis?.codes ?? [], code: value === NONE ? -1 : axis?.values.indexOf(value) ?? -2, known: axis && (value === NONE || axis.values.includes(value)) };
+  return { codes: axis?.codes ?? [], accepted: new Set(axis ? fits(axis, value) : []) };
 });
 
 const filterRows = () => {
@@ -27,7 +35,7 @@ const filterRows = () => {
   for (let place = 0; place < count; place++) {
     if (state.verdict && rows.verdict[place] !== verdict) continue;
     if (state.unexpected && !rows.unexpected[place]) continue;
-    if (!wanted.every((item) => item.known && item.codes[place] === item.code)) continue;
+    if (!wanted.every((item) => item.accepted.has(item.codes[place]))) continue;
     if (text && !words.every((word) => text[place].includes(word))) continue;
     shown[place] = 1;
     found++;
@@ -72,7 +80,10 @@ const showFilters = (found) => {
   byId("filter-verdict").value = state.verdict;
   byId("filter-unexpected").checked = Boolean(state.unexpected);
   for (const select of byId("filter-axes").querySelectorAll("select")) {
-    select.value = state.axes[select.dataset.axis] ?? "";
+    const value = state.axes[select.dataset.axis] ?? "";
+    select.value = value;
+    // A threshold is none of the values, and stands among them while it filters.
+    if (select.value !== value) select.append(element("option", { value, selected: true }, value));
     select.closest("label").classList.toggle("active", select.value !== "");
   }
   byId("filter-axes").querySelectorAll("details").forEach((more) => { more.open ||= more.querySelector(".active") !== null; });
