@@ -7,12 +7,14 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from qatrix.claims import Verdict
 from qatrix.errors import OutputError, StoreError
-from qatrix.outcomes import Record, Run
+from qatrix.outcomes import PRECEDENCE, Record, Run
 from qatrix.report import codec
 from qatrix.report.ledger import Ledger, Line
 
@@ -52,6 +54,14 @@ CREATE TABLE IF NOT EXISTS scripts (
     script  BLOB NOT NULL           -- Python source that shows the case without qatrix, as UTF-8, zlib
 )
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """What became of a case in one run, and whether that was unexpected."""
+
+    verdict: Verdict
+    unexpected: bool
 
 
 class Store:
@@ -190,6 +200,16 @@ class Store:
         """The records of all finished cases, in planned order. Raises StoreError for a damaged one."""
         rows = self._read("SELECT record FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid")
         return tuple(self._decoded(Record, str(text)) for (text,) in rows)
+
+    def stops(self) -> dict[str, Stop]:
+        """What became of each finished case, by its id, in planned order; records are not read for it."""
+        statement = "SELECT case_id, verdict, unexpected FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid"
+        return {str(case_id): self._stop(verdict, unexpected) for case_id, verdict, unexpected in self._read(statement)}
+
+    def _stop(self, verdict: object, unexpected: object) -> Stop:
+        if verdict not in PRECEDENCE:
+            raise StoreError(_damaged(self.path, f"{verdict!r} is no verdict"))
+        return Stop(verdict=PRECEDENCE[PRECEDENCE.index(verdict)], unexpected=bool(unexpected))
 
     def seconds(self) -> dict[str, float]:
         """How long each finished case took, by its id."""

@@ -174,14 +174,15 @@ def _counted(before: Side, after: Side, steps: Sequence[Step]) -> Pair:
 
 
 def _differences(sides: Sequence[Side]) -> Iterator[Difference]:
-    facts = [dict(_environment(side.run.environment)) | dict(_about(side.run)) for side in sides]
+    facts = [dict(environment_facts(side.run.environment)) | dict(_about(side.run)) for side in sides]
     for name in dict.fromkeys(name for item in facts for name in item):
         values = tuple(item.get(name, "–") for item in facts)
         if len(set(values)) > 1:
             yield Difference(name=name, values=values)
 
 
-def _environment(environment: Environment) -> Iterator[tuple[str, str]]:
+def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
+    """What runs are told apart by: versions, platform, processor, threads, devices, each by its name."""
     for name, version in environment.packages.items():
         yield name, version or "not installed"
     yield "python", environment.python

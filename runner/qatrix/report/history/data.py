@@ -1,0 +1,155 @@
+"""Runs in the order of time, and what became of each case."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from qatrix.claims import Verdict
+from qatrix.errors import StoreError, UsageError
+from qatrix.outcomes import Run
+from qatrix.report.compare.data import environment_facts
+from qatrix.report.figures import listed
+from qatrix.report.store import Stop, Store
+
+Steadiness = Literal["flaky", "changed", "steady"]
+# In the order in which they are told.
+_ORDER: Final[tuple[Steadiness, ...]] = ("flaky", "changed", "steady")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryRun:
+    """A run, where its store is, and what became of its cases, by case id."""
+
+    path: Path
+    run: Run
+    stops: Mapping[str, Stop]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Another verdict than in the run before that has the case.
+
+    `at` is the place of the later run in the history. `because` is what else is different about
+    the two runs, environment and matrix; nothing, and the case wavers.
+    """
+
+    at: int
+    before: Verdict
+    after: Verdict
+    because: tuple[str, ...]
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether nothing that is known explains it."""
+        return not self.because
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseHistory:
+    """A case in all runs (None: the run does not have it, or not its verdict), and its changes."""
+
+    case_id: str
+    stops: tuple[Stop | None, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def steadiness(self) -> Steadiness:
+        """Flaky where any change is unexplained, else changed or steady."""
+        if any(change.is_flaky for change in self.changes):
+            return "flaky"
+        return "changed" if self.changes else "steady"
+
+    @property
+    def last(self) -> Stop:
+        """What became of it in the latest run that has it."""
+        return next(stop for stop in reversed(self.stops) if stop is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Runs, the oldest first, and their cases: those that waver first, then those that changed.
+
+    `left_out` says, in sentences, which stores were found and are not in it.
+    """
+
+    runs: tuple[HistoryRun, ...]
+    cases: tuple[CaseHistory, ...]
+    left_out: tuple[str, ...] = ()
+
+    def of(self, steadiness: Steadiness) -> tuple[CaseHistory, ...]:
+        """The cases that waver, that changed, or that never did."""
+        return tuple(case for case in self.cases if case.steadiness == steadiness)
+
+
+def read_runs(folder: Path) -> tuple[tuple[HistoryRun, ...], tuple[str, ...]]:
+    """The runs of all stores in a folder and below, the oldest first, and why others are left out.
+
+    A store that cannot be read is left out, and so is a shard that another run was merged
+    from. Raises UsageError where there is no run at all.
+    """
+    read = [_read(path) for path in sorted({path.resolve() for path in folder.rglob("*.sqlite")})]
+    found = [item for item in read if isinstance(item, HistoryRun)]
+    faults = [item for item in read if isinstance(item, str)]
+    merged = {name: item.run.id for item in found for name in item.run.merged_from}
+    kept = [item for item in found if item.run.shard is None or item.run.id not in merged]
+    shards = [f"{item.path} is a shard of {merged[item.run.id]}" for item in found if item not in kept]
+    if not kept:
+        msg = f"there is no run in {folder}; name a folder that holds runs, such as reports"
+        raise UsageError("\n".join([msg, *faults]))
+    kept.sort(key=lambda item: (item.run.started, item.run.id, str(item.path)))
+    return tuple(kept), (*faults, *shards)
+
+
+def history(runs: Sequence[HistoryRun], left_out: Sequence[str] = ()) -> History:
+    """The history of the runs, which are in the order of time."""
+    facts = [dict(_facts(item.run)) for item in runs]
+    ids = dict.fromkeys(case_id for item in reversed(runs) for case_id in item.stops)
+    cases = [_case(case_id, runs, facts) for case_id in ids]
+    cases.sort(key=lambda case: _ORDER.index(case.steadiness))
+    return History(runs=tuple(runs), cases=tuple(cases), left_out=tuple(left_out))
+
+
+def _read(path: Path) -> HistoryRun | str:
+    """The run in a store, or why it cannot be read."""
+    try:
+        with Store.open(path) as store:
+            return HistoryRun(path=path, run=store.run(), stops=store.stops())
+    except StoreError as error:
+        return str(error)
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    yield from environment_facts(run.environment)
+    yield "matrix", run.matrix_digest or "not known"
+
+
+def _case(case_id: str, runs: Sequence[HistoryRun], facts: Sequence[Mapping[str, str]]) -> CaseHistory:
+    stops = tuple(item.stops.get(case_id) for item in runs)
+    there = [place for place, stop in enumerate(stops) if stop is not None]
+    changes = []
+    for earlier, later in itertools.pairwise(there):
+        before, after = stops[earlier], stops[later]
+        if before is not None and after is not None and before.verdict != after.verdict:
+            because = tuple(_differences(facts[earlier], facts[later]))
+            changes.append(Change(at=later, before=before.verdict, after=after.verdict, because=because))
+    return CaseHistory(case_id=case_id, stops=stops, changes=tuple(changes))
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """What is different between two runs, such as "torch 2.9.1 → 2.15.0"; of a matrix only that it is."""
+    for name in dict.fromkeys([*before, *after]):
+        values = before.get(name, "–"), after.get(name, "–")
+        if values[0] != values[1]:
+            yield "the matrix" if name == "matrix" else f"{name} {' → '.join(values)}"
+
+
+def told(change: Change, runs: Sequence[HistoryRun]) -> str:
+    """A change in words: when, and what else changed."""
+    when = f"in {runs[change.at].run.id}"
+    if change.is_flaky:
+        return f"{when}: in the same environment, of the same matrix"
+    return f"{when}: with {listed(change.because)}"
