@@ -182,6 +182,17 @@ class Dropped:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """The lines of YAML that declare what an axis' value or a suite is; `line` is the first of them, from 1."""
+
+    axis: str
+    name: str
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """Where a run took place: package versions (None: not installed), platform, devices.
 

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Open, Report
+from support.demo_run import EXCERPT
 
 CASE = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true,quantizer=xnnpack_int8_per_tensor_qat,device=cpu"
 EXACT = "conv_bn/conv/conv=conv,dim=1,bias=true,quantizer=xnnpack_int8_per_channel_qat,device=cpu"
@@ -153,6 +154,14 @@ def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
         view.get_by_role("link", name="read more").get_attribute("href")
         == "https://example.org/known/fx-conv-transpose"
     )
+
+
+@pytest.mark.parametrize("name", ["demo", "large"], ids=["in one file", "with side files"])
+def test_a_case_shows_the_yaml_that_declares_it(visit: Open, name: str) -> None:
+    view = visit(name, fragment=f"#case={CASE}" + (",stride=3" if name == "large" else "")).locator("#case-view")
+    view.get_by_text("The YAML", exact=True).click()
+    assert view.locator(".yaml pre").inner_text() == EXCERPT.text
+    assert "pattern matrix/patterns.yaml:7" in view.locator(".yaml").inner_text()
 
 
 def test_a_diagnosis_shows_layers_parameters_and_plots(visit: Open) -> None:

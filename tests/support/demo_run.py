@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from qatrix.expressions import Value
-from qatrix.outcomes import CheckOutcome, Record
+from qatrix.outcomes import CheckOutcome, Excerpt, Record
 from qatrix.report.store import Store
 from support.records import (
     make_comparison,
@@ -41,6 +41,15 @@ def many_records(count: int) -> list[Record]:
     ]
 
 
+EXCERPT = Excerpt(
+    axis="pattern",
+    name="conv_bn_relu",
+    file="matrix/patterns.yaml",
+    line=7,
+    text="conv_bn_relu:\n  about: <b>bold</b> & more",
+)
+
+
 def write_store(
     path: Path, records: list[Record], *, unfinished: int = 0, scripts: Mapping[str, str] | None = None
 ) -> Path:
@@ -60,6 +69,7 @@ def write_store(
         for case_id in left[:1]:
             store.start(case_id)
         store.keep_scripts(scripts or {})
+        store.keep_excerpts([EXCERPT])
         store.end(run)
     return path
 

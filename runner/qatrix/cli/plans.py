@@ -39,6 +39,7 @@ class Plan:
 def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
     """A run of all selected cases in a folder of its own; `latest` points at it from now on."""
     from qatrix.declare.digest import matrix_digest
+    from qatrix.declare.excerpts import excerpts
     from qatrix.declare.expected import ExpectationTable
     from qatrix.report.store import Store
 
@@ -62,6 +63,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     )
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
+        store.keep_excerpts(excerpts(matrix))
     point_latest(out, folder)
     cases = longest_first(selected.cases, durations)
     return Plan(cases=cases, expectations=table, run=run, folder=folder, before=before)

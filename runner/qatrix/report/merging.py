@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from qatrix.errors import UsageError
-from qatrix.outcomes import Environment, Record, Run
+from qatrix.outcomes import Environment, Excerpt, Record, Run
 from qatrix.report.sentences import missing_sentence
 from qatrix.report.store import Store
 
@@ -22,6 +22,7 @@ class Part:
     ordinals: dict[str, int]
     records: tuple[Record, ...]
     scripts: dict[str, str] = field(default_factory=dict)
+    excerpts: tuple[Excerpt, ...] = ()
 
     @property
     def index(self) -> int:
@@ -45,6 +46,7 @@ def read_parts(stores: Iterable[Path]) -> tuple[Part, ...]:
                 ordinals=store.ordinals(),
                 records=store.records(),
                 scripts=store.scripts(),
+                excerpts=store.excerpts(),
             )
             parts.append(part)
     return tuple(sorted(parts, key=lambda part: part.index))
@@ -106,6 +108,7 @@ def write_merged(parts: Sequence[Part], run: Run, path: Path) -> None:
         for part in parts:
             store.finish_all(part.records)
             store.keep_scripts(part.scripts)
+            store.keep_excerpts(part.excerpts)
         store.end(run)
 
 

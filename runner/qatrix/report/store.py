@@ -14,7 +14,7 @@ from typing import Final
 
 from qatrix.claims import Verdict
 from qatrix.errors import OutputError, StoreError
-from qatrix.outcomes import PRECEDENCE, Record, Run
+from qatrix.outcomes import PRECEDENCE, Excerpt, Record, Run
 from qatrix.report import codec
 from qatrix.report.ledger import Ledger, Line
 
@@ -47,7 +47,15 @@ CREATE TABLE cases (
 );
 CREATE INDEX cases_in_order ON cases (ordinal);
 """
-# Made when a run keeps its first script, so that stores without any stay as they were.
+# Both are made when a run keeps the first of its kind, so that stores without any stay as they were.
+_EXCERPTS: Final = """
+CREATE TABLE IF NOT EXISTS excerpts (
+    axis    TEXT NOT NULL,          -- suite, pattern, conv or quantizer
+    name    TEXT NOT NULL,
+    excerpt TEXT NOT NULL,          -- outcomes.Excerpt as JSON: the YAML that declares it, with file and line
+    PRIMARY KEY (axis, name)
+)
+"""
 _SCRIPTS: Final = """
 CREATE TABLE IF NOT EXISTS scripts (
     case_id TEXT PRIMARY KEY REFERENCES cases,
@@ -169,13 +177,31 @@ class Store:
 
     def scripts(self) -> dict[str, str]:
         """The scripts by the ids of their cases, in planned order; none in a store of before there were any."""
-        if not self._read("SELECT 1 FROM sqlite_master WHERE name = 'scripts'"):
+        if not self._has("scripts"):
             return {}
         rows = self._read("SELECT case_id, script FROM scripts JOIN cases USING (case_id) ORDER BY ordinal")
         try:
             return {str(case_id): zlib.decompress(text).decode() for case_id, text in rows if isinstance(text, bytes)}
         except (zlib.error, UnicodeDecodeError) as error:
             raise StoreError(_damaged(self.path, str(error))) from error
+
+    def keep_excerpts(self, excerpts: Iterable[Excerpt]) -> None:
+        """Keep the YAML that declares what the run's cases are made of."""
+        rows = [(item.axis, item.name, codec.dumps(item)) for item in excerpts]
+        if rows:
+            with self._transaction() as connection:
+                connection.execute(_EXCERPTS)
+                connection.executemany("INSERT OR REPLACE INTO excerpts VALUES (?, ?, ?)", rows)
+
+    def excerpts(self) -> tuple[Excerpt, ...]:
+        """The YAML that was kept; nothing in a store of before there was any."""
+        if not self._has("excerpts"):
+            return ()
+        rows = self._read("SELECT excerpt FROM excerpts ORDER BY rowid")
+        return tuple(self._decoded(Excerpt, str(text)) for (text,) in rows)
+
+    def _has(self, table: str) -> bool:
+        return any(name == table for (name,) in self._read("SELECT name FROM sqlite_master"))
 
     def end(self, run: Run) -> None:
         """Keep how the run ended. A finished run's file then needs no other file beside it."""

@@ -16,7 +16,7 @@ const fits = (axis, wanted) => {
   if (wanted === NONE) return [-1];
   const code = axis.values.indexOf(wanted);
   const [, sign, bound] = (code < 0 && THRESHOLD.exec(wanted)) || [];
-  if (!sign) return [code];
+  if (!sign) return code < 0 ? [] : [code];
   return axis.values.flatMap((value, at) => ((sign === ">" ? Number(value) > Number(bound) : Number(value) <= Number(bound)) ? [at] : []));
 };
 const wantedCodes = () => Object.entries(state.axes).map(([name, value]) => {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from qatrix.claims import Verdict
-from qatrix.outcomes import TRAINING_POINTS, Record, Run
+from qatrix.outcomes import TRAINING_POINTS, Excerpt, Record, Run
 from qatrix.report.frames.flat import pipeline_names
 from qatrix.report.frames.headline import Headline, headline
 from qatrix.report.frames.matrix import CompatibilityMatrix, compatibility_matrix
@@ -74,7 +74,8 @@ class ReportData:
     """A run, its records in planned order, and what follows from them.
 
     `reused` is the number of records that were taken over from earlier runs, `scripts` has
-    those that show a case without qatrix, by case id.
+    those that show a case without qatrix, by case id, `excerpts` the YAML that declares what
+    cases are made of.
     """
 
     run: Run
@@ -93,6 +94,7 @@ class ReportData:
     conservation: Conservation
     reused: int
     scripts: Mapping[str, str] = field(default_factory=dict)
+    excerpts: tuple[Excerpt, ...] = ()
 
 
 def read_store(path: Path) -> ReportData:
@@ -104,6 +106,7 @@ def read_store(path: Path) -> ReportData:
             unfinished=store.unfinished(),
             in_flight=store.started(),
             scripts=store.scripts(),
+            excerpts=store.excerpts(),
         )
 
 
@@ -114,10 +117,12 @@ def report_data(
     unfinished: Sequence[str] = (),
     in_flight: Sequence[str] = (),
     scripts: Mapping[str, str] | None = None,
+    excerpts: Sequence[Excerpt] = (),
 ) -> ReportData:
     """The data of a run; `unfinished` are the ids of cases without a verdict, `in_flight` those that had started.
 
-    `scripts` are those that show a case without qatrix, by case id.
+    `scripts` are those that show a case without qatrix, by case id, `excerpts` the YAML that
+    declares what cases are made of.
     """
     columns = ["suite", "verdict", "unexpected", "expected"]
     rows = [(item.suite, item.verdict, item.unexpected, item.expected is not None) for item in records]
@@ -140,6 +145,7 @@ def report_data(
         conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
         reused=sum(record.reused_from is not None for record in records),
         scripts=scripts or {},
+        excerpts=tuple(excerpts),
     )
 
 

@@ -64,10 +64,13 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
     module = environment().get_template("report/case.html.j2").module
     explained = _explained(data.records)
     shown = _shown_scripts(data)
+    declared = {(item.axis, item.name): item for item in data.excerpts}
 
     def facts(record: Record) -> str:
         name = script_name(record.case_id) if record.case_id in data.scripts else None
-        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id)))  # type: ignore[attr-defined]  # a macro
+        named = (("suite", record.suite), *((axis, str(value)) for axis, value in record.axes.items()))
+        excerpts = [declared[place] for place in named if place in declared]
+        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), excerpts))  # type: ignore[attr-defined]  # a macro
 
     return facts
 
