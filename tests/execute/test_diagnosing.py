@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from qatrix.codec import dumps, loads
 from qatrix.diagnoses import Cause, Diagnosis
 from qatrix.execute.diagnosing import diagnose
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES
-from qatrix.report.codec import dumps, loads
 from support.cases import shipped_cases
 from support.diagnosing import Prepared, case_of, prepared_pipelines, random_plants
 

@@ -7,9 +7,9 @@ import io
 import pytest
 from lxml import html
 
+from qatrix import codec
 from qatrix.console import Console
 from qatrix.outcomes import Record
-from qatrix.report import codec
 from qatrix.report.explanation import explanation_lines, explanation_tables
 from qatrix.report.frames import report_data
 from qatrix.report.html import index_html

@@ -8,8 +8,8 @@ import json
 import pandas as pd
 import pytest
 
+from qatrix import codec
 from qatrix.outcomes import Record
-from qatrix.report import codec
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.tables import results_csv, results_json
 from support.records import make_comparison, make_diverged, make_failed, make_record, make_run

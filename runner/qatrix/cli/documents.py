@@ -36,8 +36,8 @@ def show(
       qatrix show 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'
       qatrix show --json CASE | jq .comparisons
     """
+    from qatrix import codec
     from qatrix.console import Console
-    from qatrix.report import codec
     from qatrix.report.sentences import case_lines
 
     record = _the_record(case, run)

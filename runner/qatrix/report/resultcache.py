@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from qatrix import codec
 from qatrix.claims import Verdict
 from qatrix.outcomes import Environment, Record
-from qatrix.report import codec
 
 # Another layout takes another file, so that two versions of this program do not disturb each other.
 _FILE: Final = "results-1.sqlite"

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from qatrix import codec
 from qatrix.claims import Verdict
 from qatrix.errors import OutputError, StoreError
 from qatrix.outcomes import PRECEDENCE, Excerpt, Record, Run
-from qatrix.report import codec
 from qatrix.report.ledger import Ledger, Line
 
 # History, newest first. A store of another version is refused, never guessed at.

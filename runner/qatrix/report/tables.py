@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
+from qatrix import codec
 from qatrix.outcomes import Environment, Run
-from qatrix.report import codec
 from qatrix.report.figures import axis_value
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.flat import flat_frames

@@ -1,4 +1,4 @@
-"""Tests of report.codec."""
+"""Tests of codec."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qatrix import codec
 from qatrix.outcomes import Comparison, Record, Run
-from qatrix.report import codec
 from support.records import make_comparison, make_diverged, make_dropped, make_failed, make_record, make_run
 
 HOSTILE = "<script>alert('\"')</script>\n\u202eRTL\u202c 🙂 \x00\x1b \ud800 " + "long " * 2000
