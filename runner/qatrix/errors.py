@@ -57,6 +57,10 @@ class OutputError(QatrixError):
     """A folder or a file cannot be written."""
 
 
+class ReferenceUnusable(QatrixError):
+    """A file of frozen results cannot be used: missing, damaged, of another kind or version."""
+
+
 class StoreError(QatrixError):
     """A run store cannot be opened: missing, damaged, or of another schema version."""
 

@@ -220,7 +220,8 @@ class Run:
     or "cost" with the name of the times that it was cut by); `matrix_digest` names what the
     matrix declares and `selectors` what of it was selected ("--only dim=2"), sorted: shards
     of one run have both in common. A merged run has the ids of its shards in `merged_from`,
-    and in `missing_shards` those that it was made without.
+    and in `missing_shards` those that it was made without. Where one pipeline's side came from a
+    reference, `reference` says from which ("fx of torch 2.5.1, run …, sha256 …").
     """
 
     id: str
@@ -238,3 +239,4 @@ class Run:
     selectors: tuple[str, ...] = ()
     merged_from: tuple[str, ...] = ()
     missing_shards: tuple[str, ...] = ()
+    reference: str | None = None

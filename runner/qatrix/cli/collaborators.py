@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from qatrix.errors import EnvironmentUnusable
@@ -67,6 +68,14 @@ def _result_cache() -> ResultCache:
     return ResultCache(cache_folder())
 
 
+def _reference(path: Path) -> str:
+    from qatrix.execute.reference import open_reference
+
+    found = open_reference(path)
+    found.verify()
+    return f"{found.manifest.origin}, sha256 {found.digest}"
+
+
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -80,5 +89,6 @@ class Collaborators:
     environment: Callable[[], Environment] = _environment
     fingerprint: Callable[[], str] = _fingerprint
     result_cache: Callable[[], ResultCache] = _result_cache
+    reference: Callable[[Path], str] = _reference
     now: Callable[[], datetime] = _now
     argv: tuple[str, ...] = ()

@@ -55,6 +55,8 @@ class Conduct:
         of = f" of {self.plan.run.declared}" if done or known else ""
         tail = " left" if done else " to run" if known else ""
         self.console.note(f"qatrix {__version__}: {left}{of} cases{tail}, {_place(self.options)}; {versions}")
+        if self.plan.run.reference is not None:
+            self.console.note(f"compared with {self.plan.run.reference}")
         for note in self.plan.run.environment.notes:
             self.console.note(f"note: {note}", style="yellow")
         if known:

@@ -76,6 +76,14 @@ DiagnoseWhen = Annotated[
         help="Find out where the pipelines part: for cases that are not exact, for all, for none.",
     ),
 ]
+ReferenceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        metavar="FILE",
+        help="Take FX graph mode's side from this file, which `qatrix freeze` wrote, instead of running it.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

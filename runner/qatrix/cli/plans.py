@@ -36,7 +36,15 @@ class Plan:
     before: Ledger | None = None
 
 
-def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
+def new_plan(
+    tools: Collaborators,
+    matrix: Matrix,
+    selected: Selected,
+    out: Path,
+    environment: Environment,
+    *,
+    reference: str | None = None,
+) -> Plan:
     """A run of all selected cases in a folder of its own; `latest` points at it from now on."""
     from qatrix.declare.digest import matrix_digest
     from qatrix.declare.excerpts import excerpts
@@ -60,6 +68,7 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
         shard_by=None if selected.shard is None else selected.shard.cut_by,
         matrix_digest=matrix_digest(matrix),
         selectors=selected.selectors,
+        reference=reference,
     )
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
@@ -69,7 +78,9 @@ def new_plan(tools: Collaborators, matrix: Matrix, selected: Selected, out: Path
     return Plan(cases=cases, expectations=table, run=run, folder=folder, before=before)
 
 
-def resumed_plan(matrix: Matrix, selected: Selected, out: Path, environment: Environment) -> Plan:
+def resumed_plan(
+    matrix: Matrix, selected: Selected, out: Path, environment: Environment, *, reference: str | None = None
+) -> Plan:
     """What is left of the newest run; raises UsageError where that was a run of something else."""
     from qatrix.declare.digest import matrix_digest
     from qatrix.declare.expected import ExpectationTable
@@ -88,6 +99,8 @@ def resumed_plan(matrix: Matrix, selected: Selected, out: Path, environment: Env
         _refuse(folder, "the matrix has changed since")
     if environment != run.environment:
         _refuse(folder, "it was made in another environment")
+    if reference != run.reference:
+        _refuse(folder, f"it was compared with {run.reference or 'no reference'}")
     return Plan(
         cases=tuple(case for case in selected.cases if case.case_id in left),
         expectations=ExpectationTable(matrix.expectations, environment.packages),

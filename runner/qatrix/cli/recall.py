@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Recall:
     """The results of earlier runs; a fresh run takes over none of them."""
 
-    def __init__(self, tools: Collaborators, cache: ResultCache, options: Execution, *, fresh: bool) -> None:
+    def __init__(
+        self, tools: Collaborators, cache: ResultCache, options: Execution, *, fresh: bool, reference: str | None
+    ) -> None:
         self._tools = tools
         self._cache = cache
         self._fresh = fresh
@@ -30,6 +32,8 @@ class Recall:
         self._place = tools.fingerprint()
         # A run that asks for the plain path must not be given what the short one found, nor less than it asks for.
         self._prefix = f"{self._place} pattern_cache={options.pattern_cache} diagnose={options.diagnose}"
+        if reference is not None:
+            self._prefix += f" reference={reference}"
         self._keys: dict[str, str] = {}
         self._known = cache.environment(self._place)
 
@@ -77,7 +81,9 @@ def _is_watched(case: Case) -> bool:
 
 
 @contextmanager
-def recalling(tools: Collaborators, options: Execution, *, fresh: bool) -> Iterator[Recall]:
-    """The results of earlier runs, open inside the block."""
+def recalling(
+    tools: Collaborators, options: Execution, *, fresh: bool, reference: str | None = None
+) -> Iterator[Recall]:
+    """The results of earlier runs, open inside the block; `reference` says what one pipeline's side came from."""
     with tools.result_cache() as cache:
-        yield Recall(tools, cache, options, fresh=fresh)
+        yield Recall(tools, cache, options, fresh=fresh, reference=reference)

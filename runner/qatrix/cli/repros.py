@@ -146,13 +146,15 @@ def _subject(tools: Collaborators, case: Case, run: Path) -> _Subject:
 
 
 def _kept(case: Case, run: Path) -> tuple[Record, Environment] | None:
-    """The record of a case in a run, None where there is no such run or it lacks the case."""
+    """The record of a case in a run; None where there is no such run, it lacks the case, or FX did not run in it."""
     from qatrix.report.store import Store
 
     path = run / STORE if run.is_dir() or run == LATEST_RUN else run
     if run == LATEST_RUN and not path.exists():
         return None
     with Store.open(path) as store:
+        if store.run().reference is not None:
+            return None
         environment = store.run().environment
         records = (record for record in store.records() if record.case_id == case.case_id and record.seed == case.seed)
         record = next(records, None)

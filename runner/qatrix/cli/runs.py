@@ -34,6 +34,7 @@ from qatrix.cli.options import (
     Paths,
     PatternCache,
     Quiet,
+    ReferenceFile,
     Resume,
     ShardBy,
     ShardText,
@@ -67,6 +68,7 @@ def run(
     fail_on: FailOn = "unexpected",
     pattern_cache: PatternCache = True,
     diagnose: DiagnoseWhen = "differences",
+    reference: ReferenceFile = None,
     workers: Workers = None,
     engine: Engine = "workers",
     address: Address = None,
@@ -91,6 +93,7 @@ def run(
       qatrix run
       qatrix run --case 'conv_bn_fusion/*' --only dim=2
       qatrix run my_matrix --out /tmp/reports --fail-on never
+      qatrix run --reference fx-2.5.safetensors
     """
     from qatrix.console import Console
     from qatrix.report.writing import write_reports
@@ -110,22 +113,26 @@ def run(
         diagnose=diagnose,
         engine=engine,
         address=address,
+        reference=None if reference is None else str(reference.resolve()),
     )
-    with recalling(tools, options, fresh=fresh) as recall:
+    origin = None if reference is None else tools.reference(reference)
+    with recalling(tools, options, fresh=fresh, reference=origin) as recall:
         if fresh or not recall.knows_environment:
             # Torch is imported there while this process does something else.
             tools.warm_up(options)
         # Before a folder is made: an environment without torch must not leave an empty one.
         environment = recall.environment()
         plan = (
-            resumed_plan(matrix, selected, out, environment)
+            resumed_plan(matrix, selected, out, environment, reference=origin)
             if resume
-            else new_plan(tools, matrix, selected, out, environment)
+            else new_plan(tools, matrix, selected, out, environment, reference=origin)
         )
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
-    keep_scripts(plan.folder / STORE, selected.cases)
+    if reference is None:
+        # A script runs both pipelines.
+        keep_scripts(plan.folder / STORE, selected.cases)
     data = write_reports(plan.folder / STORE, plan.folder)
     conclude(console, data, plan.folder)
     if not finished:

@@ -23,7 +23,8 @@ class Execution:
     case, `memory_limit` in bytes of resident memory per worker, None for no limit. `diagnose`
     says for which cases it is found out where the pipelines part: those that are not equal to
     the bit, all that both pipelines can run, or none. `engine` is this machine's workers or a
-    Ray cluster: the one at `address`, None for a local one.
+    Ray cluster: the one at `address`, None for a local one. `reference` is the path of a file
+    that has one pipeline's side of the cases.
     """
 
     workers: int = 0
@@ -33,6 +34,7 @@ class Execution:
     diagnose: Diagnose = "differences"
     engine: Engine = "workers"
     address: str | None = None
+    reference: str | None = None
 
 
 def default_workers() -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pebble import ProcessExpired
@@ -189,12 +190,14 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
 
     from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
+    from qatrix.execute.reference import open_reference
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
 
     torch.set_num_threads(THREADS)
+    frozen = None if options.reference is None else open_reference(Path(options.reference))
     if not options.pattern_cache:
-        yield functools.partial(run_case, diagnose=options.diagnose)
+        yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
     with memoised_patterns():
-        yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose)
+        yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)

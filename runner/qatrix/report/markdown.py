@@ -40,6 +40,8 @@ def _head(data: ReportData) -> Iterator[str]:
     sums = data.conservation
     word = "All cases are accounted for" if sums.holds else "Cases are missing or too many"
     yield f"{word}: {sums.declared} declared, {sums.verdicts} with a verdict, {sums.unfinished} unfinished.\n"
+    if data.run.reference:
+        yield f"Compared with {text(data.run.reference)}.\n"
     if data.reused:
         yield f"{text(reused_sentence(data.reused, len(data.records)))}\n"
 

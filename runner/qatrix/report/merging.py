@@ -145,6 +145,9 @@ def _differences(left: Part, right: Part) -> Iterator[str]:
         yield "they ran different matrices; run every shard on the same YAML files with the same qatrix"
     if left.run.selectors != right.run.selectors:
         yield f"they selected different cases: {_selected(left.run)}, and {_selected(right.run)}"
+    if left.run.reference != right.run.reference:
+        sides = (part.run.reference or "no reference" for part in (left, right))
+        yield f"they were compared with different references: {', '.join(sides)}"
     if facts := list(_environment_differences(left.run.environment, right.run.environment)):
         yield f"they were made in different environments: {', '.join(facts)}"
 

@@ -196,4 +196,5 @@ def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
 def _about(run: Run) -> Iterator[tuple[str, str]]:
     yield "matrix", run.matrix_digest or "not known"
     yield "selected", " ".join(run.selectors) or "all"
+    yield "reference", run.reference or "none"
     yield "finished", "yes" if run.finished else "no, it was interrupted"

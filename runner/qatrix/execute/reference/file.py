@@ -1,0 +1,182 @@
+"""The file of a reference: safetensors, its tensors named by their digests, the manifest in its metadata.
+
+The format was made for tensors that nobody has to trust: a header of JSON and plain bytes,
+nothing that is executed. https://huggingface.co/docs/safetensors
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from qatrix import codec
+from qatrix.declare.digest import case_digests
+from qatrix.declare.spec import Case
+from qatrix.errors import OutputError, ReferenceUnusable
+from qatrix.execute.reference.frozen import FrozenCase, Manifest
+from qatrix.execute.reference.tensors import digest, digest_of_all, digest_of_output, output_of
+from qatrix.execute.sight import Sight
+from qatrix.outcomes import PipelineOutcome
+from qatrix.pipelines.models import build_model
+
+FORMAT: Final = "qatrix reference"
+# A file of another version is refused, never guessed at.
+VERSION: Final = "1"
+_AGAIN: Final = "freeze the run again with qatrix freeze"
+
+
+class ReferenceWriter:
+    """Collects what is frozen; tensors that are equal are kept once."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.cases: list[FrozenCase] = []
+
+    def add(self, case: FrozenCase, tensors: Mapping[str, Tensor]) -> None:
+        """Add a case and the tensors that it names."""
+        self.cases.append(case)
+        self.tensors |= tensors
+
+    def write(self, path: Path, manifest: Manifest) -> None:
+        """Write the file; it is then whole, or not there. Raises OutputError."""
+        text = codec.dumps(manifest)
+        metadata = {"format": FORMAT, "version": VERSION, "manifest": text, "manifest_sha256": _sha256(text)}
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            os.close(handle)
+            # An empty file of tensors is none that could be read.
+            save_file(self.tensors or {"none": torch.zeros(0)}, temporary, metadata)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except (OSError, SafetensorError) as error:
+            msg = f"{path} cannot be written: {error}; check that the disk has room and the folder is writable"
+            raise OutputError(msg) from error
+        finally:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+
+
+class Reference:
+    """A reference, open; tensors are read when a case asks for them."""
+
+    def __init__(self, path: Path, file: Any, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._file = file
+        self._cases = {item.case_id: item for item in manifest.cases}
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline whose side it has."""
+        return self.manifest.pipeline
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256, in hex, of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def side(self, case: Case, inputs: tuple[Tensor, ...], float_outputs: object) -> tuple[PipelineOutcome, Sight]:
+        """The pipeline's side of a case, as if it had run here; unavailable, with the reason, where it cannot be told.
+
+        `inputs` and `float_outputs` are those of the case here and now.
+        """
+        frozen = self._cases.get(case.case_id)
+        reason = self._why_not(case, frozen, inputs)
+        if frozen is None or reason is not None:
+            told = f"it cannot be compared with the reference ({self.manifest.origin}): {reason}"
+            return PipelineOutcome(pipeline=self.pipeline, status="unavailable", reason=told), Sight()
+        return self._outcome(frozen, float_outputs), Sight(
+            outputs={point: output_of(tree, self._tensor) for point, tree in frozen.outputs.items()},
+            steps={point: list(steps) for point, steps in frozen.steps.items()},
+            checks=list(frozen.checks),
+        )
+
+    def verify(self) -> None:
+        """Raise ReferenceUnusable unless every tensor is what its name says."""
+        for name in self._file.keys():  # noqa: SIM118 - an open file, which is no dict
+            if name != "none" and digest(self._tensor(name)) != name:
+                msg = f"{self.path} is damaged: tensor {name[:12]}… holds other values than its name says; {_AGAIN}"
+                raise ReferenceUnusable(msg)
+
+    def _why_not(self, case: Case, frozen: FrozenCase | None, inputs: tuple[Tensor, ...]) -> str | None:
+        """Why a case cannot be compared; None where it can."""
+        if frozen is None:
+            return self.manifest.left_out.get(case.case_id, "it has no such case")
+        if frozen.seed != case.seed:
+            return "it was drawn with another seed, by another version of qatrix"
+        if frozen.declaration != case_digests([case])[case.case_id]:
+            return "the case is declared otherwise than it was then"
+        if frozen.inputs != digest_of_inputs(inputs):
+            return "this torch draws other inputs from the same seed"
+        if frozen.weights != digest_of_weights(case):
+            return "this torch draws other weights from the same seed"
+        return None
+
+    def _outcome(self, frozen: FrozenCase, float_outputs: object) -> PipelineOutcome:
+        notes = [*frozen.outcome.notes, f"frozen: {self.manifest.origin}"]
+        if frozen.float_outputs != digest_of_output(float_outputs):
+            notes.append(
+                "the float model itself gives other bits here than it gave there, "
+                "so that equality to the bit is not to be expected"
+            )
+        return replace(frozen.outcome, notes=tuple(notes))
+
+    def _tensor(self, name: str) -> Tensor:
+        tensor: Tensor = self._file.get_tensor(name)
+        return tensor
+
+
+def open_reference(path: Path) -> Reference:
+    """The reference in a file. Raises ReferenceUnusable for one that is missing, damaged, or of another kind."""
+    try:
+        file: Any = safetensors.safe_open(str(path), framework="pt")
+        metadata = file.metadata() or {}
+    except FileNotFoundError as error:
+        msg = f"there is no reference at {path}; make one with qatrix freeze RUN --out {path}"
+        raise ReferenceUnusable(msg) from error
+    except (SafetensorError, OSError) as error:
+        msg = f"{path} is no reference, or it is damaged or cut short ({error}); {_AGAIN}"
+        raise ReferenceUnusable(msg) from error
+    if metadata.get("format") != FORMAT:
+        msg = f"{path} holds tensors, but is no reference; make one with qatrix freeze"
+        raise ReferenceUnusable(msg)
+    if metadata.get("version") != VERSION:
+        msg = f"{path} is a reference of version {metadata.get('version')}, and this qatrix reads {VERSION}; {_AGAIN}"
+        raise ReferenceUnusable(msg)
+    text = metadata.get("manifest", "")
+    if metadata.get("manifest_sha256") != _sha256(text):
+        msg = f"{path} is damaged: its manifest is not what was written; {_AGAIN}"
+        raise ReferenceUnusable(msg)
+    try:
+        return Reference(path, file, codec.loads(Manifest, text))
+    except codec.CodecError as error:
+        msg = f"{path} is a reference of another qatrix ({error}); {_AGAIN}"
+        raise ReferenceUnusable(msg) from error
+
+
+def digest_of_inputs(inputs: tuple[Tensor, ...]) -> str:
+    """The digest of a case's inputs."""
+    return digest_of_all((str(place), tensor) for place, tensor in enumerate(inputs))
+
+
+def digest_of_weights(case: Case) -> str:
+    """The digest of the float model's parameters and buffers, as they are drawn."""
+    return digest_of_all(build_model(case).state_dict().items())
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
