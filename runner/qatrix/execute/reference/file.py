@@ -7,6 +7,7 @@ nothing that is executed. https://huggingface.co/docs/safetensors
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ from qatrix.pipelines.models import build_model
 FORMAT: Final = "qatrix reference"
 # A file of another version is refused, never guessed at.
 VERSION: Final = "1"
+_ENTRY: Final = "qatrix"
 _AGAIN: Final = "freeze the run again with qatrix freeze"
 
 
@@ -52,7 +54,9 @@ class ReferenceWriter:
     def write(self, path: Path, manifest: Manifest) -> None:
         """Write the file; it is then whole, or not there. Raises OutputError."""
         text = codec.dumps(manifest)
-        metadata = {"format": FORMAT, "version": VERSION, "manifest": text, "manifest_sha256": _sha256(text)}
+        head = {"format": FORMAT, "version": VERSION, "manifest_sha256": _sha256(text), "manifest": text}
+        # One entry, since several would be written in no certain order.
+        metadata = {_ENTRY: json.dumps(head)}
         temporary = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,25 +148,38 @@ def open_reference(path: Path) -> Reference:
     """The reference in a file. Raises ReferenceUnusable for one that is missing, damaged, or of another kind."""
     try:
         file: Any = safetensors.safe_open(str(path), framework="pt")
-        metadata = file.metadata() or {}
+        head = (file.metadata() or {}).get(_ENTRY, "{}")
     except FileNotFoundError as error:
         msg = f"there is no reference at {path}; make one with qatrix freeze RUN --out {path}"
         raise ReferenceUnusable(msg) from error
     except (SafetensorError, OSError) as error:
         msg = f"{path} is no reference, or it is damaged or cut short ({error}); {_AGAIN}"
         raise ReferenceUnusable(msg) from error
-    if metadata.get("format") != FORMAT:
+    return Reference(path, file, _manifest(path, _head(head)))
+
+
+def _head(text: str) -> dict[str, str]:
+    """What stands before the manifest; nothing where it cannot be read."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _manifest(path: Path, head: Mapping[str, str]) -> Manifest:
+    if head.get("format") != FORMAT:
         msg = f"{path} holds tensors, but is no reference; make one with qatrix freeze"
         raise ReferenceUnusable(msg)
-    if metadata.get("version") != VERSION:
-        msg = f"{path} is a reference of version {metadata.get('version')}, and this qatrix reads {VERSION}; {_AGAIN}"
+    if head.get("version") != VERSION:
+        msg = f"{path} is a reference of version {head.get('version')}, and this qatrix reads {VERSION}; {_AGAIN}"
         raise ReferenceUnusable(msg)
-    text = metadata.get("manifest", "")
-    if metadata.get("manifest_sha256") != _sha256(text):
+    text = head.get("manifest", "")
+    if head.get("manifest_sha256") != _sha256(text):
         msg = f"{path} is damaged: its manifest is not what was written; {_AGAIN}"
         raise ReferenceUnusable(msg)
     try:
-        return Reference(path, file, codec.loads(Manifest, text))
+        return codec.loads(Manifest, text)
     except codec.CodecError as error:
         msg = f"{path} is a reference of another qatrix ({error}); {_AGAIN}"
         raise ReferenceUnusable(msg) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +106,7 @@ class _Watcher:
         for name, module in program.named_modules():
             if not hasattr(module, "calculate_qparams") or not hasattr(module, "dtype"):
                 continue
+            scale, zero_point = _calculated(module)
             yield FrozenParameters(
                 module=name,
                 type=type(module).__name__,
@@ -112,8 +114,8 @@ class _Watcher:
                 qscheme=_text(getattr(module, "qscheme", None)),
                 quant_min=getattr(module, "quant_min", None),
                 quant_max=getattr(module, "quant_max", None),
-                scale=self._kept(getattr(module, "scale", None)),
-                zero_point=self._kept(getattr(module, "zero_point", None)),
+                scale=self._kept(scale),
+                zero_point=self._kept(zero_point),
             )
 
     def _kept(self, value: object) -> str | None:
@@ -122,6 +124,15 @@ class _Watcher:
         name = digest(value)
         self.tensors.setdefault(name, value.detach().cpu().clone().contiguous())
         return name
+
+
+def _calculated(module: Any) -> tuple[Tensor | None, Tensor | None]:
+    """Scale and zero point as an observer has them now; nothing of one that calculates none, such as a placeholder."""
+    try:
+        scale, zero_point, *_ = module.calculate_qparams()
+    except Exception:  # noqa: BLE001 - an observer that has seen nothing, or that never calculates, says so in many ways
+        return None, None
+    return scale, zero_point
 
 
 def _text(value: object) -> str | None:
