@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -189,9 +191,23 @@ def test_other_inputs_and_weights_are_never_compared(
 
 
 def test_a_float_model_that_gives_other_bits_is_noted(cases: list[Case], written: Path, tmp_path: Path) -> None:
-    found = run_case(cases[0], WITHOUT_FX, frozen=forged(written, tmp_path, float_outputs="other"))
+    found = run_case(cases[0], WITHOUT_FX, frozen=forged(written, tmp_path, float_model="other"))
 
+    assert found.verdict == "exact"
     assert "equality to the bit is not to be expected" in found.pipelines["fx"].notes[-1]
+
+
+def test_a_difference_that_the_float_model_may_have_too_says_nothing(
+    cases: list[Case], written: Path, tmp_path: Path
+) -> None:
+    first = open_reference(written).manifest.cases[0]
+    # The other outputs of the same shape in the file: those after prepare.
+    swapped = {point: first.outputs[other] for point, other in (("prepare", "convert"), ("convert", "prepare"))}
+    found = run_case(cases[0], WITHOUT_FX, frozen=forged(written, tmp_path, float_model="other", outputs=swapped))
+
+    assert found.verdict == "unavailable"
+    assert "may come from that" in (found.reason or "")
+    assert found.comparisons[-1].status == "diverged"
 
 
 def test_what_does_not_give_what_was_recorded_is_not_frozen(cases: list[Case], records: dict[str, Record]) -> None:
@@ -304,3 +320,16 @@ def test_equal_tensors_are_kept_once() -> None:
 def test_an_output_of_another_kind_is_refused() -> None:
     with pytest.raises(Unwritable, match="an output holds a object"):
         tree_of((torch.ones(1), object()), {})
+
+
+def test_qatrix_runs_on_a_torch_without_fx_graph_mode() -> None:
+    code = (
+        "import sys; sys.modules['torch.ao.quantization.quantize_fx'] = None\n"
+        "from qatrix.pipelines import PIPELINES\n"
+        "print(PIPELINES['fx'].missing(), '|', PIPELINES['pt2e'].missing())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    fx, pt2e = ended.stdout.strip().split(" | ")
+
+    assert "quantize_fx" in fx
+    assert pt2e == "None"

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from torch import Tensor
 
@@ -23,6 +24,12 @@ from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison,
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs
 from qatrix.pipelines.torchenv import device_missing
+
+# A difference that the float model has, too, says nothing about quantization.
+_OTHER_FLOAT: Final = (
+    "it cannot be compared with the reference: the float model itself gives other bits here than it gave there, "
+    "and what the pipelines differ by may come from that"
+)
 
 
 def run_case(
@@ -100,6 +107,9 @@ def _facts(
         outcome = run_stages(case, name, pipeline, inputs, Onlooker(case, name, inputs, sight), captures=captures)
         facts.pipelines[name] = with_counts(outcome, sight, reference)
     facts.comparisons = _comparisons(case, sights)
+    for name, sight in sights.items():
+        if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):
+            facts.pipelines[name] = replace(facts.pipelines[name], status="unavailable", reason=_OTHER_FLOAT)
     facts.checks = tuple(
         check for name, sight in sights.items() for check in _checks(case, facts.pipelines[name], sight)
     )

@@ -25,13 +25,17 @@ CONV_BN_FUSED: Final = "conv_bn_fused"
 
 @dataclass
 class Sight:
-    """Outputs and their quantization steps by point, the checks that were made, counts."""
+    """Outputs and their quantization steps by point, the checks that were made, counts.
+
+    `float_differs` says that the float model gave other bits where this was seen than here.
+    """
 
     outputs: dict[str, object] = field(default_factory=dict)
     steps: dict[str, list[float | None]] = field(default_factory=dict)
     checks: list[CheckOutcome] = field(default_factory=list)
     fake_quantizes: int | None = None
     ops: graphs.OpCounts | None = None
+    float_differs: bool = False
 
 
 @dataclass
@@ -106,13 +110,17 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
     )
 
 
+def trains(case: Case) -> bool:
+    """Whether any phase of the case is quantization-aware training."""
+    modes = [phase.quantizer.mode for phase in case.quantizer.phases] or [case.quantizer.mode]
+    return "qat" in modes
+
+
 def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> object:
     """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too."""
-    phases = case.quantizer.phases
-    trained = any(phase.quantizer.mode == "qat" for phase in phases) if phases else case.quantizer.mode == "qat"
     model = build_model(case).to(case.device.torch)
     with torch.no_grad():
-        if trained:
+        if trains(case):
             forward(model, inputs)
         if case.training is not None:
             train_float(case, case.training, model=model, inputs=inputs)

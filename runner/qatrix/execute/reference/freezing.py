@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from qatrix.declare.digest import case_digests
 from qatrix.declare.spec import Case
-from qatrix.execute.reference.file import digest_of_inputs, digest_of_weights
+from qatrix.execute.reference.file import digest_of_float_model, digest_of_inputs, digest_of_weights
 from qatrix.execute.reference.frozen import FrozenCase, FrozenParameters
-from qatrix.execute.reference.tensors import Unwritable, digest, digest_of_output, tree_of
+from qatrix.execute.reference.tensors import Unwritable, digest, tree_of
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.stages import run_stages
 from qatrix.judge.graphs.identity import graph_digest
@@ -55,7 +55,7 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
         seed=case.seed,
         inputs=digest_of_inputs(inputs),
         weights=digest_of_weights(case),
-        float_outputs=digest_of_output(expected),
+        float_model=digest_of_float_model(case, inputs, expected),
         # How long it took then says nothing about now.
         outcome=replace(outcome, stages=()),
         outputs=outputs,

@@ -26,8 +26,9 @@ class FrozenParameters:
 class FrozenCase:
     """One pipeline's side of a case.
 
-    `declaration` is the digest of all that the case declares; `inputs`, `weights` and
-    `float_outputs` those of what it was run on, and of what the float model gave for it.
+    `declaration` is the digest of all that the case declares, `inputs` and `weights` are those of
+    what it was run on, and `float_model` that of what the float model made of it: outputs in
+    evaluation, and in training with the statistics after it.
     `outputs` are trees of JSON, by the point where they are compared, `steps` the quantization
     steps of their leaves, `graphs` the digests of the program's graph at each point.
     """
@@ -37,7 +38,7 @@ class FrozenCase:
     seed: int
     inputs: str
     weights: str
-    float_outputs: str | None
+    float_model: str
     outcome: PipelineOutcome
     outputs: Mapping[str, str] = field(default_factory=dict)
     steps: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
