@@ -169,12 +169,14 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """Points of a product that are not cases: left out by an `exclude`, or equal to another.
+    """Points of a product that are not cases, and declared cases that a selection left out.
 
-    `kind` is "excluded" or "merged"; `count` how many points this reason dropped.
+    `kind` is "excluded" (by an `exclude`), "merged" (equal to another), "untagged" (its suite has
+    none of the tags that were asked for) or "covered" (what it has, others have too); `count` is
+    how many points or cases this reason dropped.
     """
 
-    kind: Literal["excluded", "merged"]
+    kind: Literal["excluded", "merged", "untagged", "covered"]
     suite: str
     because: str
     count: int

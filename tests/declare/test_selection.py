@@ -225,3 +225,68 @@ def test_selectors_that_select_the_same_read_the_same() -> None:
     second = Selection.parse(["a", "b", "a"], ["dim=1", "quantizer=int8", "dim=2"])
 
     assert first.selectors == second.selectors == ("--case a", "--case b", "--only dim=1,2", "--only quantizer=int8")
+
+
+def tagged() -> Matrix:
+    """A suite of each kind: without a tag, with one, with two."""
+    axes: Mapping[str, Sequence[Value]] = {"pattern": ["conv_bn"], "dim": [1, 2], "quantizer": ["int8"]}
+    return specs.matrix(
+        specs.suite("plain", axes),
+        specs.suite("slow", axes, tags=("full",)),
+        specs.suite("quick", axes, tags=("smoke", "default")),
+        patterns=[specs.pattern()],
+        quantizers=[specs.quantizer("int8")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "cases", "suites"),
+    [
+        ((), (), ["plain", "quick"]),
+        (("smoke",), (), ["quick"]),
+        (("full",), (), ["plain", "slow", "quick"]),
+        (("smoke", "full"), (), ["plain", "slow", "quick"]),
+        ((), ("slow",), ["slow"]),
+    ],
+)
+def test_a_tag_takes_suites(tags: Sequence[str], cases: Sequence[str], suites: list[str]) -> None:
+    found = select(tagged(), Selection.parse(cases, (), tags)).cases
+
+    assert list(dict.fromkeys(case.suite for case in found)) == suites
+
+
+def test_what_has_none_of_the_tags_is_counted_with_its_reason() -> None:
+    (dropped,) = select(tagged(), Selection()).dropped
+
+    assert (dropped.kind, dropped.suite, dropped.count) == ("untagged", "slow", 2)
+    assert dropped.because == "its tags are full; --tag full takes them"
+
+
+def test_a_tag_that_no_suite_has_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"--tag smok: no suite has it \(known: .*smoke.*\); .*'smoke'"):
+        select(tagged(), Selection.parse(tags=["smok"]))
+
+
+def test_the_default_tag_is_no_selector_and_others_are() -> None:
+    assert Selection.parse(tags=["default"]).selectors == ()
+    assert Selection.parse(only=["dim=1"], tags=["full"], strength=2).selectors == (
+        "--only dim=1",
+        "--strength 2",
+        "--tag full",
+    )
+
+
+def test_a_covering_counts_what_it_leaves_out() -> None:
+    found = select(matrix(), Selection.parse(strength=1))
+    left_out = sum(item.count for item in found.dropped if item.kind == "covered")
+
+    assert found.covering is not None
+    assert found.covering.covered == found.covering.occurring
+    assert left_out == found.covering.total - len(found.cases) > 0
+
+
+def test_shards_of_a_covering_are_slices_of_it() -> None:
+    whole = select(matrix(), Selection.parse(strength=1)).cases
+    parts = [select(matrix(), Selection.parse(strength=1), Shard(index=index, count=2)).cases for index in (1, 2)]
+
+    assert sorted(case.case_id for part in parts for case in part) == sorted(case.case_id for case in whole)

@@ -51,6 +51,8 @@ def freeze(
       qatrix run --reference fx-2.5.safetensors
     """
     from qatrix.console import Console
+    from qatrix.declare.selection import Selection
+    from qatrix.declare.spec import FULL_TAG
     from qatrix.report.store import Store
 
     tools: Collaborators = context.obj
@@ -61,7 +63,7 @@ def freeze(
     _demand_environment(recorded, environment)
     declared = load_matrix(matrix, allow_module)
     _demand_matrix(recorded, declared)
-    cases = {case.case_id: case for case in selected_cases(declared, None, None).cases}
+    cases = {case.case_id: case for case in selected_cases(declared, Selection(tags=(FULL_TAG,))).cases}
     writer, left_out, differing = _frozen(console, cases, records)
     frozen = _Frozen(
         run=recorded, environment=environment, left_out=left_out, now=tools.now().isoformat("T", "seconds")

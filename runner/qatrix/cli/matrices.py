@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from qatrix.cli import app, matrices_summary
-from qatrix.cli.options import LATEST_RUN, AllowModules, CaseGlobs, Durations, Only, Paths, ShardBy, ShardText
+from qatrix.cli.options import (
+    LATEST_RUN,
+    AllowModules,
+    CaseGlobs,
+    Durations,
+    Only,
+    Pairwise,
+    Paths,
+    ShardBy,
+    ShardText,
+    Strength,
+    Tags,
+)
 from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
 from qatrix.resources import folder
 
 if TYPE_CHECKING:
-    from qatrix.declare.selection import Selected
+    from qatrix.declare.selection import Selected, Selection
     from qatrix.declare.sharding import Shard
     from qatrix.declare.spec import Case, Matrix
 
@@ -37,6 +49,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     from qatrix.console import Console
     from qatrix.declare.load import load
     from qatrix.declare.selection import Selection, select
+    from qatrix.declare.spec import FULL_TAG
 
     console = Console()
     chosen = matrix_paths(paths)
@@ -44,7 +57,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     problems = list(loaded.problems)
     cases = 0
     if loaded.matrix is not None:
-        selected = select(loaded.matrix, Selection())
+        selected = select(loaded.matrix, Selection(tags=(FULL_TAG,)))
         problems += [*selected.problems, *stale_expectations(loaded.matrix, selected.declared, {})]
         cases = len(selected.cases)
     if any(problem.severity == "error" for problem in problems):
@@ -60,6 +73,9 @@ def list_cases(
     paths: Paths = None,
     case: CaseGlobs = None,
     only: Only = None,
+    tag: Tags = None,
+    pairwise: Pairwise = False,
+    strength: Strength = None,
     shard: ShardText = None,
     shard_by: ShardBy = "hash",
     durations: Durations = LATEST_RUN,
@@ -78,7 +94,8 @@ def list_cases(
 
     console = Console()
     cut = wanted_shard(shard, shard_by, durations)
-    selected = selected_cases(load_matrix(paths, allow_module), case, only, cut)
+    selection = wanted_cases(case, only, tag, pairwise=pairwise, strength=strength)
+    selected = selected_cases(load_matrix(paths, allow_module), selection, cut)
     if output == "json":
         console.text(json.dumps([_as_json(item) for item in selected.cases], indent=1))
     else:
@@ -88,6 +105,8 @@ def list_cases(
     reasons = sorted({item.because for item in selected.dropped})
     told = f", {dropped} points dropped: {'; '.join(reasons)}" if dropped else ""
     console.note(f"{len(selected.cases)} of {len(selected.declared)} cases{told}")
+    if selected.covering is not None:
+        console.note(selected.covering.sentence)
     return EXIT_OK
 
 
@@ -169,13 +188,27 @@ def load_matrix(paths: Sequence[Path] | None, allow_module: Sequence[str] | None
     return loaded.matrix
 
 
-def selected_cases(
-    matrix: Matrix, cases: Sequence[str] | None, only: Sequence[str] | None, shard: Shard | None = None
-) -> Selected:
-    """The selected cases; raises DeclarationError where the expansion found an error, UsageError where nothing fits."""
-    from qatrix.declare.selection import Selection, select
+def wanted_cases(
+    cases: Sequence[str] | None,
+    only: Sequence[str] | None,
+    tags: Sequence[str] | None,
+    *,
+    pairwise: bool,
+    strength: int | None,
+) -> Selection:
+    """The selection that options ask for. Raises UsageError."""
+    from qatrix.declare.selection import Selection
 
-    selection = Selection.parse(cases or (), only or ())
+    if pairwise and strength not in {None, 2}:
+        msg = f"--pairwise is --strength 2; give one of them, not --strength {strength}"
+        raise UsageError(msg)
+    return Selection.parse(cases or (), only or (), tags or (), 2 if pairwise else strength)
+
+
+def selected_cases(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> Selected:
+    """The selected cases; raises DeclarationError where the expansion found an error, UsageError where nothing fits."""
+    from qatrix.declare.selection import select
+
     selected = select(matrix, selection, shard)
     if any(problem.severity == "error" for problem in selected.problems):
         raise DeclarationError(selected.problems)

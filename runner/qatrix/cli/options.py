@@ -29,6 +29,22 @@ Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="AXIS=VALUE", help="Take only the cases with this value, e.g. dim=2. Repeatable."),
 ]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="NAME",
+        help="Take the suites with this tag instead of those with the tag default; full takes every suite. Repeatable.",
+    ),
+]
+Pairwise = Annotated[
+    bool,
+    typer.Option("--pairwise", help="Take a few cases in which every pair of axis values that occurs still occurs."),
+]
+Strength = Annotated[
+    int | None,
+    typer.Option("--strength", metavar="N", min=1, help="The same for every combination of N values; 2 is --pairwise."),
+]
 ShardText = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Take the I-th of N slices of these cases; `qatrix merge` joins them."),

@@ -126,8 +126,10 @@ def _script_or_none(subject: _Subject) -> str | None:
 
 def _the_case(selector: str, paths: list[Path] | None, allow_module: list[str] | None) -> Case:
     """The one declared case that a selector fits; raises UsageError for several."""
+    from qatrix.declare.selection import Selection
+
     matrix = load_matrix(paths, allow_module)
-    cases = selected_cases(matrix, [selector], None).cases
+    cases = selected_cases(matrix, Selection.parse([selector])).cases
     exact = [case for case in cases if case.case_id == selector]
     if len(exact or cases) != 1:
         ids = "\n".join(case.case_id for case in cases[:20])

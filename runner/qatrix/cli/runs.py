@@ -16,7 +16,7 @@ import typer
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.conduct import Conduct
-from qatrix.cli.matrices import load_matrix, selected_cases
+from qatrix.cli.matrices import load_matrix, selected_cases, wanted_cases
 from qatrix.cli.options import (
     LATEST_RUN,
     REPORTS,
@@ -31,6 +31,7 @@ from qatrix.cli.options import (
     MemoryLimit,
     Only,
     OutFolder,
+    Pairwise,
     Paths,
     PatternCache,
     Quiet,
@@ -38,6 +39,8 @@ from qatrix.cli.options import (
     Resume,
     ShardBy,
     ShardText,
+    Strength,
+    Tags,
     Timeout,
     Verbose,
     Workers,
@@ -61,6 +64,9 @@ def run(
     paths: Paths = None,
     case: CaseGlobs = None,
     only: Only = None,
+    tag: Tags = None,
+    pairwise: Pairwise = False,
+    strength: Strength = None,
     shard: ShardText = None,
     shard_by: ShardBy = "hash",
     durations: Durations = LATEST_RUN,
@@ -104,7 +110,10 @@ def run(
         msg = "--address: it names a Ray cluster; give --engine ray, too"
         raise UsageError(msg)
     cut = wanted_shard(shard, shard_by, durations)
-    selected = selected_cases(matrix := load_matrix(paths, allow_module), case, only, cut)
+    selection = wanted_cases(case, only, tag, pairwise=pairwise, strength=strength)
+    selected = selected_cases(matrix := load_matrix(paths, allow_module), selection, cut)
+    if selected.covering is not None:
+        console.note(selected.covering.sentence)
     options = Execution(
         workers=default_workers() if workers is None else workers,
         timeout=timeout,

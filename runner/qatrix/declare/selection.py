@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from qatrix.declare.covering import Covering, cover
 from qatrix.declare.expand import expand, value_text
 from qatrix.declare.globs import GlobIndex
+from qatrix.declare.language import nearest
 from qatrix.declare.sharding import Shard
-from qatrix.declare.spec import Case, Matrix
+from qatrix.declare.spec import DEFAULT_TAG, FULL_TAG, Case, Matrix, SuiteSpec
 from qatrix.declare.survey import Survey
 from qatrix.errors import Problem, UsageError
 from qatrix.outcomes import Dropped
@@ -21,15 +23,25 @@ from qatrix.outcomes import Dropped
 class Selection:
     """Selectors of cases; a case is taken that fits one of `cases` and, for every axis of `only`, one value.
 
-    No `cases` means all. Values are texts as they stand in case ids.
+    No `cases` means all whose suite has one of `tags`, of which "full" takes every suite. Values
+    are texts as they stand in case ids. Of what is taken only so many cases are left that every
+    combination of `strength` values stays; None leaves all.
     """
 
     cases: tuple[str, ...] = ()
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tags: tuple[str, ...] = (DEFAULT_TAG,)
+    strength: int | None = None
 
     @classmethod
-    def parse(cls, cases: Sequence[str] = (), only: Sequence[str] = ()) -> Selection:
-        """Read `--case GLOB` and `--only AXIS=VALUE[,VALUE]`; raises UsageError for anything else."""
+    def parse(
+        cls,
+        cases: Sequence[str] = (),
+        only: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        strength: int | None = None,
+    ) -> Selection:
+        """Read `--case GLOB`, `--only AXIS=VALUE[,VALUE]` and `--tag NAME`; raises UsageError for anything else."""
         values: dict[str, tuple[str, ...]] = {}
         for text in only:
             axis, _, accepted = text.partition("=")
@@ -43,13 +55,24 @@ class Selection:
                 "--case: expected a glob over case ids, for instance --case 'conv_bn/*' (`qatrix list` prints the ids)"
             )
             raise UsageError(msg)
-        return cls(cases=tuple(dict.fromkeys(cases)), only=values)
+        return cls(
+            cases=tuple(dict.fromkeys(cases)),
+            only=values,
+            tags=tuple(dict.fromkeys(tags)) or (DEFAULT_TAG,),
+            strength=strength,
+        )
 
     @property
     def selectors(self) -> tuple[str, ...]:
         """The selectors as they are written, sorted: equal texts select the same."""
         axes = (f"--only {axis}={','.join(sorted(values))}" for axis, values in self.only.items())
-        return (*sorted(f"--case {glob}" for glob in self.cases), *sorted(axes))
+        tags = [] if self.tags == (DEFAULT_TAG,) else [f"--tag {tag}" for tag in self.tags]
+        strength = [] if self.strength is None else [f"--strength {self.strength}"]
+        return (*sorted(f"--case {glob}" for glob in self.cases), *sorted(axes), *strength, *sorted(tags))
+
+    def tagged(self, suite: SuiteSpec) -> bool:
+        """Whether a suite's tags let its cases be taken; named by a glob they are taken whatever its tags."""
+        return bool(self.cases) or FULL_TAG in self.tags or any(tag in suite.tags for tag in self.tags)
 
     def matches(self, case: Case) -> bool:
         """Whether a case is selected."""
@@ -72,6 +95,7 @@ class Selected(NamedTuple):
     ordinals: tuple[int, ...]
     selectors: tuple[str, ...]
     shard: Shard | None
+    covering: Covering | None = None
 
 
 def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> Selected:
@@ -91,6 +115,10 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
             dropped.append(item)
         else:
             problems.append(item)
+    covering = None if selection.strength is None else cover(cases, selection.strength)
+    if covering is not None:
+        dropped += _uncovered(matrix, cases, covering)
+        cases = [cases[place] for place in covering.places]
     held = range(len(cases)) if shard is None else shard.places(cases)
     return Selected(
         cases=tuple(cases[place] for place in held),
@@ -100,7 +128,18 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
         ordinals=tuple(held),
         selectors=selection.selectors,
         shard=shard,
+        covering=covering,
     )
+
+
+def _uncovered(matrix: Matrix, cases: Sequence[Case], covering: Covering) -> Iterator[Dropped]:
+    """What a covering leaves out, by suite."""
+    left = Counter(case.suite for case in cases)
+    left.subtract(cases[place].suite for place in covering.places)
+    for suite, count in left.items():
+        if count:
+            because = f"--strength {covering.strength}: every combination of their values is in a case that is taken"
+            yield Dropped(kind="covered", suite=suite, because=because, count=count, source=matrix.suites[suite].source)
 
 
 def iter_selected(
@@ -113,12 +152,16 @@ def iter_selected(
     """
     tracker = SelectionTracker(selection)
     suites: set[str] = set()
+    untagged: Counter[str] = Counter()
     broken = False
+    _demand_tags(matrix, selection)
     for item in expand(matrix):
         if isinstance(item, Case):
             if see is not None:
                 see(item)
-            if tracker.takes(item):
+            if not selection.tagged(matrix.suites[item.suite]):
+                untagged[item.suite] += 1
+            elif tracker.takes(item):
                 suites.add(item.suite)
                 yield item
         elif isinstance(item, Problem):
@@ -128,6 +171,24 @@ def iter_selected(
             yield item
     if not broken:
         tracker.demand_matches(matrix)
+    yield from (_untagged(matrix.suites[suite], count) for suite, count in untagged.items())
+
+
+def _untagged(suite: SuiteSpec, count: int) -> Dropped:
+    ways = " or ".join(f"--tag {tag}" for tag in dict.fromkeys((suite.tags[0], FULL_TAG)))
+    because = f"its tags are {', '.join(suite.tags)}; {ways} takes them"
+    return Dropped(kind="untagged", suite=suite.name, because=because, count=count, source=suite.source)
+
+
+def _demand_tags(matrix: Matrix, selection: Selection) -> None:
+    """Raise UsageError for a tag that no suite has."""
+    known = dict.fromkeys([*(tag for suite in matrix.suites.values() for tag in suite.tags), FULL_TAG, DEFAULT_TAG])
+    for tag in selection.tags:
+        if tag not in known:
+            hint = nearest(tag, known)
+            more = f"; {hint}" if hint else ""
+            msg = f"--tag {tag}: no suite has it (known: {', '.join(known)}){more}"
+            raise UsageError(msg)
 
 
 class SelectionTracker:

@@ -11,6 +11,9 @@ from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
 
 Mode = Literal["qat", "ptq", "dynamic"]
+# A suite without tags has the first; the second takes every suite.
+DEFAULT_TAG = "default"
+FULL_TAG = "full"
 # What is done between prepare and convert; only cases that train take these axes.
 TRAINING_AXES = ("train_steps", "observer_state", "batch_norm")
 # Axes with a meaning of their own; any other axis is a parameter of the pattern.
@@ -217,7 +220,8 @@ class SuiteSpec:
 
     `axes` keeps the order of the file. `pipelines` lists who runs; where it is not all of
     them `pipelines_because` says why. `convert_in` is the mode the prepared model is in when
-    it is converted. `skip` is a reason not to run the suite's cases, None to run them.
+    it is converted. `skip` is a reason not to run the suite's cases, None to run them. `tags` say
+    in which selections the suite is.
     """
 
     name: str
@@ -233,6 +237,7 @@ class SuiteSpec:
     convert_in: Literal["eval", "train"]
     skip: str | None
     source: Source
+    tags: tuple[str, ...] = (DEFAULT_TAG,)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from qatrix.declare.load.axes import AxisReader
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.load.uses import read_uses
 from qatrix.declare.schema import Cursor, models
-from qatrix.declare.spec import PatternSpec, QuantizerSpec, Rule, SuiteSpec
+from qatrix.declare.spec import FULL_TAG, PatternSpec, QuantizerSpec, Rule, SuiteSpec
 from qatrix.expressions import Value
 
 COMPARISON_POINTS: Final[tuple[ComparisonPoint, ...]] = typing.get_args(ComparisonPoint)
@@ -79,6 +79,8 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         convert_in=model.convert_in,
         skip=model.skip,
         source=cursor.source,
+        # Without any it would be in no selection but the full one.
+        tags=tuple(dict.fromkeys(model.tags)) or (FULL_TAG,),
     )
 
 

@@ -239,6 +239,7 @@ class Suite(Declaration):
     tolerance: Name = Field(default="float32", description="the tolerance's name")
     convert_in: Literal["eval", "train"] = Field(default="eval", description="the mode in which the model is converted")
     skip: Text | None = Field(default=None, description="a reason not to run these cases")
+    tags: list[Name] = Field(default=["default"], description="the selections that it is in: smoke, default, models, …")
 
 
 class Expectation(Declaration):
