@@ -190,7 +190,7 @@ suites: {written: {axes: {pattern: mismatched, quantizer: xnnpack_int8_per_tenso
 
 def test_an_error_of_the_tool_itself_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.case.build_inputs", lambda _: ())
-    monkeypatch.setattr("qatrix.execute.case._float_reference", lambda *_: None)
+    monkeypatch.setattr("qatrix.execute.case.float_reference", lambda *_: None)
     monkeypatch.setattr("qatrix.execute.case._facts", raising)
     record = run_case(conv_case())
 

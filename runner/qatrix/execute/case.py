@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from torch import Tensor
 
@@ -15,7 +15,6 @@ from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
-from qatrix.execute.reference import Reference
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.stages import report_error, run_stages
 from qatrix.judge import numerics
@@ -24,6 +23,9 @@ from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison,
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs
 from qatrix.pipelines.torchenv import device_missing
+
+if TYPE_CHECKING:
+    from qatrix.execute.reference import Reference
 
 # A difference that the float model has, too, says nothing about quantization.
 _OTHER_FLOAT: Final = (

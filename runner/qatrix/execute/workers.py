@@ -190,12 +190,15 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
 
     from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
-    from qatrix.execute.reference import open_reference
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
 
     torch.set_num_threads(THREADS)
-    frozen = None if options.reference is None else open_reference(Path(options.reference))
+    frozen = None
+    if options.reference is not None:
+        from qatrix.execute.reference import open_reference
+
+        frozen = open_reference(Path(options.reference))
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
