@@ -13,6 +13,7 @@ from benchmarks.processes import Ended, python
 from benchmarks.rows import Row, seconds
 from benchmarks.selection import CONV_BN, shipped
 from benchmarks.waiting import exact
+from qatrix.resources import folder
 
 _MIB: Final = 2**20
 _ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
@@ -123,8 +124,11 @@ print(time.perf_counter() - began)
 
 
 def keep(path: Path, count: int) -> None:
-    """Keep that many records of two pipelines in a new store, every fifth of a case that failed."""
+    """Keep that many records of two pipelines in a new store, as a run does, every fifth of a case that failed."""
     from benchmarks.cases import NOWHERE
+    from qatrix.cli.repros import keep_scripts
+    from qatrix.declare.excerpts import excerpts
+    from qatrix.declare.load import load
     from qatrix.outcomes import Comparison, ErrorReport, PipelineOutcome, Record, Run, StageTime
     from qatrix.report.store import Store
 
@@ -155,9 +159,13 @@ def keep(path: Path, count: int) -> None:
             comparisons=() if failed else tuple(alike),
         )
 
+    matrix = load([folder("matrix")]).matrix
+    assert matrix is not None
     run = Run(id="bench", started="", seconds=0.0, command=(), environment=NOWHERE, declared=count, finished=True)
     records = [made(number) for number in range(count)]
     with Store.create(path, run) as store:
         store.plan(record.case_id for record in records)
         store.finish_all(records)
+        store.keep_excerpts(excerpts(matrix))
         store.end(run)
+    keep_scripts(path, [replace(case, case_id=record.case_id) for record in records])

@@ -43,6 +43,16 @@ def test_a_run_keeps_scripts_of_what_differs_and_links_them(project: Project) ->
     assert f'href="repro/{script.name}"' in (folder / "index.html").read_text()
 
 
+def test_a_run_keeps_no_more_scripts_than_are_worth_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repros, "_MOST_SCRIPTS", 1)
+    project.execution.records = diverged
+    project.run("run", "--case", "first")
+    folder = project.path / "reports/latest"
+
+    assert len(list((folder / "repro").glob("*.py"))) == 1
+    assert "This run keeps no script of the case" in (folder / "index.html").read_text()
+
+
 def test_a_run_in_which_all_agree_keeps_none(project: Project) -> None:
     project.run("run")
 

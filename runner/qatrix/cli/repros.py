@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from qatrix.outcomes import Environment, Record
 
 # A script takes the plain path, without a pattern cache: 10 to 30 s for a small model.
-_PATIENCE = 900
-_STANDARD_OUTPUT = Path("-")
+_PATIENCE: Final = 900
+_STANDARD_OUTPUT: Final = Path("-")
+# A script takes about 10 ms; of a run with more that fail, `qatrix repro` makes the others when they are wanted.
+_MOST_SCRIPTS: Final = 1000
 # What makes no script of a case: sizes that cannot be worked out, and what the language of scripts lacks.
 _NO_SOURCE = (EvaluationError, ValueError, KeyError)
 
@@ -104,7 +106,7 @@ class _Subject:
 
 
 def keep_scripts(store_path: Path, cases: Iterable[Case]) -> None:
-    """Keep, in a run's store, the scripts of its cases that fail or differ; they are not run."""
+    """Keep, in a run's store, the scripts of its cases that fail or differ, as many as are worth it; none is run."""
     from qatrix.report.repro import wants_script
     from qatrix.report.store import Store
 
@@ -112,6 +114,8 @@ def keep_scripts(store_path: Path, cases: Iterable[Case]) -> None:
     with Store.open(store_path) as store:
         environment = store.run().environment
         records = [record for record in store.records() if wants_script(record) and record.case_id in by_id]
+        # What nobody expected is what someone will look at.
+        records = sorted(records, key=lambda record: not record.unexpected)[:_MOST_SCRIPTS]
         subjects = (_Subject(case=by_id[item.case_id], record=item, environment=environment) for item in records)
         written = ((subject.case.case_id, _script_or_none(subject)) for subject in subjects)
         store.keep_scripts({case_id: text for case_id, text in written if text is not None})

@@ -66,10 +66,15 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
     shown = _shown_scripts(data)
     declared = {(item.axis, item.name): item for item in data.excerpts}
 
+    @cache
+    def yaml(named: tuple[tuple[str, str], ...]) -> Markup:
+        # Cases by the thousand have the same few declarations.
+        return Markup(module.yaml([declared[place] for place in named]))  # type: ignore[attr-defined]  # noqa: S704  # a macro
+
     def facts(record: Record) -> str:
         name = script_name(record.case_id) if record.case_id in data.scripts else None
         named = (("suite", record.suite), *((axis, str(value)) for axis, value in record.axes.items()))
-        excerpts = [declared[place] for place in named if place in declared]
+        excerpts = yaml(tuple(place for place in named if place in declared))
         return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), excerpts))  # type: ignore[attr-defined]  # a macro
 
     return facts

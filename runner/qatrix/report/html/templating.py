@@ -13,7 +13,7 @@ from typing import Final
 import jinja2
 from markupsafe import Markup, escape
 
-from qatrix.outcomes import PipelineOutcome, Record
+from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.explanation import explanation_lines, explanation_tables
 from qatrix.report.html.links import view_href
@@ -72,6 +72,7 @@ def environment() -> jinja2.Environment:
     }
     made.globals |= {
         "verdicts": VERDICTS,
+        "unremarkable": UNREMARKABLE,
         "status": _status,
         "tone_of": tone_of,
         "comparison_at": comparison_at,
