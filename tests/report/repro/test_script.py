@@ -176,3 +176,10 @@ def test_it_needs_no_torch_to_write_a_script() -> None:
     source = case_source(shipped_cases(CASES["phases"])[0])
 
     assert script_text(source, environment=ENVIRONMENT) == script_text(source, environment=ENVIRONMENT)
+
+
+@pytest.mark.parametrize(("version", "renames"), [("2.5.1", True), ("2.15.0", False)])
+def test_captured_names_are_those_of_the_float_model(version: str, renames: bool) -> None:
+    script = script_of("training", environment=in_torch(version))
+
+    assert ("A captured module has conv_weight for conv.weight." in script) == renames
