@@ -82,6 +82,25 @@ def test_a_case_is_compared_with_the_run_that_last_had_it(tmp_path: Path) -> Non
     assert case.last.verdict == "diverged"
 
 
+def test_a_case_wavers_though_runs_of_another_environment_lie_between(tmp_path: Path) -> None:
+    keep(tmp_path, 1, {"s/a": "exact"})
+    keep(tmp_path, 2, {"s/a": "diverged"}, environment=TORCH_214)
+    keep(tmp_path, 3, {"s/a": "diverged"})
+    keep(tmp_path, 4, {"s/a": "diverged"}, environment=TORCH_214)
+    (case,) = look_back(tmp_path).cases
+
+    assert case.steadiness == "flaky"
+    assert [(change.since, change.at, change.is_flaky) for change in case.changes] == [(0, 1, False), (0, 2, True)]
+
+
+def test_environments_in_turn_that_each_keep_their_verdict_are_no_flakiness(tmp_path: Path) -> None:
+    for day in (1, 3):
+        keep(tmp_path, day, {"s/a": "exact"})
+        keep(tmp_path, day + 1, {"s/a": "diverged"}, environment=TORCH_214)
+
+    assert look_back(tmp_path).cases[0].steadiness == "changed"
+
+
 def test_runs_are_in_the_order_of_time_wherever_they_lie(tmp_path: Path) -> None:
     keep(tmp_path / "b", 1, {"s/a": "exact"})
     keep(tmp_path / "a", 2, {"s/a": "exact"})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -31,13 +31,16 @@ class HistoryRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Another verdict than in the run before that has the case.
+    """Another verdict than in an earlier run that has the case.
 
-    `at` is the place of the later run in the history. `because` is what else is different about
-    the two runs, environment and matrix; nothing, and the case wavers.
+    That is the latest one in the same environment with the same matrix, where verdicts differ
+    from it, else the latest at all: runs of several environments often lie in turn. `at` and
+    `since` are the places of both in the history. `because` is what else is different about the
+    two runs, environment and matrix; nothing, and the case wavers.
     """
 
     at: int
+    since: int
     before: Verdict
     after: Verdict
     because: tuple[str, ...]
@@ -106,7 +109,8 @@ def read_runs(folder: Path) -> tuple[tuple[HistoryRun, ...], tuple[str, ...]]:
 
 def history(runs: Sequence[HistoryRun], left_out: Sequence[str] = ()) -> History:
     """The history of the runs, which are in the order of time."""
-    facts = [dict(_facts(item.run)) for item in runs]
+    found = [dict(_facts(item.run)) for item in runs]
+    facts = [found[found.index(item)] for item in found]
     ids = dict.fromkeys(case_id for item in reversed(runs) for case_id in item.stops)
     cases = [_case(case_id, runs, facts) for case_id in ids]
     cases.sort(key=lambda case: _ORDER.index(case.steadiness))
@@ -129,14 +133,22 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 
 def _case(case_id: str, runs: Sequence[HistoryRun], facts: Sequence[Mapping[str, str]]) -> CaseHistory:
     stops = tuple(item.stops.get(case_id) for item in runs)
-    there = [place for place, stop in enumerate(stops) if stop is not None]
-    changes = []
-    for earlier, later in itertools.pairwise(there):
-        before, after = stops[earlier], stops[later]
+    changes = [_change(at, stops, facts) for at in range(len(stops))]
+    return CaseHistory(case_id=case_id, stops=stops, changes=tuple(item for item in changes if item is not None))
+
+
+def _change(at: int, stops: Sequence[Stop | None], facts: Sequence[Mapping[str, str]]) -> Change | None:
+    """What changed with the run at this place, None where the case is not there or nothing did."""
+    after = stops[at]
+    earlier = [place for place in reversed(range(at)) if stops[place] is not None]
+    # Runs that are alike share their facts.
+    alike = (place for place in earlier if facts[place] is facts[at])
+    for place in (*islice(alike, 1), *earlier[:1]):
+        before = stops[place]
         if before is not None and after is not None and before.verdict != after.verdict:
-            because = tuple(_differences(facts[earlier], facts[later]))
-            changes.append(Change(at=later, before=before.verdict, after=after.verdict, because=because))
-    return CaseHistory(case_id=case_id, stops=stops, changes=tuple(changes))
+            because = tuple(_differences(facts[place], facts[at]))
+            return Change(at=at, since=place, before=before.verdict, after=after.verdict, because=because)
+    return None
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
@@ -151,5 +163,5 @@ def told(change: Change, runs: Sequence[HistoryRun]) -> str:
     """A change in words: when, and what else changed."""
     when = f"in {runs[change.at].run.id}"
     if change.is_flaky:
-        return f"{when}: in the same environment, of the same matrix"
+        return f"{when}: in the same environment, of the same matrix as {runs[change.since].run.id}"
     return f"{when}: with {listed(change.because)}"

@@ -67,7 +67,13 @@ def _case_json(case: CaseHistory) -> dict[str, Any]:
         "verdicts": [None if stop is None else stop.verdict for stop in case.stops],
         "unexpected": [None if stop is None else stop.unexpected for stop in case.stops],
         "changes": [
-            {"run": change.at, "before": change.before, "after": change.after, "because": change.because}
+            {
+                "run": change.at,
+                "since": change.since,
+                "before": change.before,
+                "after": change.after,
+                "because": change.because,
+            }
             for change in case.changes
         ],
     }
