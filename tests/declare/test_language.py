@@ -211,7 +211,7 @@ def test_values_of_a_forward_pass(written: str, expected: Expression) -> None:
             "the function 'torch.ops.aten.relu' is not allowed",
             id="path",
         ),
-        pytest.param(["return relu(conv(x)).to(torch.os)"], "unknown dtype 'torch.os'", id="dtype"),
+        pytest.param(["return relu(conv(x)).to(torch.os)"], "unknown dtype or memory format 'torch.os'", id="dtype"),
         pytest.param(["y = relu(conv(x))"], "forward returns nothing", id="no return"),
         pytest.param(["return conv(x)"], "the layer 'relu' is never called", id="unused layer"),
         pytest.param(["return relu(conv(x))", "y = x"], "this stands after return", id="after return"),

@@ -91,6 +91,8 @@ TENSOR_METHODS: Final = frozenset(
 
 # Written torch.NAME in a forward pass, and plainly as the dtype of an input.
 DTYPES: Final = frozenset("bfloat16 bool float16 float32 float64 int16 int32 int64 int8 uint8".split())
+# Written torch.NAME in a forward pass.
+MEMORY_FORMATS: Final = frozenset("channels_last channels_last_3d contiguous_format preserve_format".split())
 
 # The arguments of `conv(…)`, in the order of the positional ones; a conv kind's args may use them.
 CONV_POSITIONAL: Final = ("in_channels", "out_channels", "kernel_size")

@@ -116,6 +116,7 @@ class _Gap:
 
 def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_Pair], str | None]:
     """The tensors of two outputs; or no tensors, and why they cannot be paired."""
+    left, right = _with_plain_dicts(left), _with_plain_dicts(right)
     left_leaves, left_spec = pytree.tree_flatten_with_path(left)
     right_leaves, right_spec = pytree.tree_flatten_with_path(_ordered_as(left, right))
     if left_spec != right_spec:
@@ -129,6 +130,15 @@ def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_P
         if isinstance(one, Tensor):
             pairs.append(_Pair(leaf, where, _plain(one), _plain(other)))
     return pairs, None
+
+
+def _with_plain_dicts(value: object) -> object:
+    """The output with dicts for its OrderedDicts, which FX cannot return: its graphs hold plain dicts alone."""
+    if isinstance(value, dict):
+        return {key: _with_plain_dicts(item) for key, item in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(map(_with_plain_dicts, value))
+    return value
 
 
 def _unlike_structures(left: object, right: object, names: tuple[str, str]) -> str:

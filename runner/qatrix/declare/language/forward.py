@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from qatrix.declare.language.reader import Reader, words
 from qatrix.declare.language.text import Text, listed, nearest, syntax_tree
-from qatrix.declare.vocabulary import DTYPES, F_FUNCTIONS, TENSOR_METHODS, TORCH_FUNCTIONS
+from qatrix.declare.vocabulary import DTYPES, F_FUNCTIONS, MEMORY_FORMATS, TENSOR_METHODS, TORCH_FUNCTIONS
 from qatrix.errors import Problem
 from qatrix.expressions import Assign, Call, Expression, Literal, MethodCall, Name, Return, Statement
 
@@ -73,14 +73,19 @@ class _ForwardReader(Reader):
 
     def attribute(self, node: ast.Attribute) -> Expression:
         if isinstance(node.value, ast.Name) and node.value.id == "torch":
-            if node.attr in DTYPES:
-                return Name(f"torch.{node.attr}")
-            hint = f"write torch.{node.attr}(…)" if node.attr in TORCH_FUNCTIONS else nearest(node.attr, DTYPES)
-            self.note(node, f"unknown dtype 'torch.{node.attr}'", expected=f"torch.NAME of {listed(DTYPES)}", hint=hint)
-            return Literal(None)
+            return self._constant_of_torch(node)
         hints = {"shape": "write x.size(0)", "T": "write x.t()"}
         hint = hints.get(node.attr) or (f"write .{node.attr}()" if node.attr in TENSOR_METHODS else None)
         return self.refuse(node, f"the attribute '.{node.attr}' stands here", hint)
+
+    def _constant_of_torch(self, node: ast.Attribute) -> Expression:
+        if node.attr in DTYPES | MEMORY_FORMATS:
+            return Name(f"torch.{node.attr}")
+        known = [*DTYPES, *MEMORY_FORMATS]
+        hint = f"write torch.{node.attr}(…)" if node.attr in TORCH_FUNCTIONS else nearest(node.attr, known)
+        kind = "unknown dtype or memory format"
+        self.note(node, f"{kind} 'torch.{node.attr}'", expected=f"torch.NAME of {listed(known)}", hint=hint)
+        return Literal(None)
 
     def call(self, node: ast.Call) -> Expression:
         args, kwargs = self.arguments(node)

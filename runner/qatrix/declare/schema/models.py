@@ -248,6 +248,7 @@ class Expectation(Declaration):
     cases: Text = Field(description="glob over case ids")
     verdict: Verdict = Field(description="how these cases end")
     because: Text = Field(description="why; shown wherever the verdict is")
+    title: Text | None = Field(default=None, description="the cause in a few words, its heading among the findings")
     pipeline: PipelineName | None = Field(default=None, description="the pipeline that fails")
     stage: Stage | None = Field(default=None, description="the stage that fails")
     error: Text | None = Field(default=None, description="the exception's type")

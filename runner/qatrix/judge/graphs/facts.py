@@ -74,10 +74,26 @@ def _graphs(module: nn.Module) -> Iterator[fx.Graph]:
 def unfused_batch_norms(module: nn.Module) -> list[str]:
     """The batch norm ops that take the result of a convolution whose weight is quantized, with nothing in between.
 
-    Where a batch norm is fused for training, the result is divided by its scale first.
+    Where a batch norm is fused for training, the result is divided by its scale first. A convolution
+    whose result is used elsewhere too is left out: folding would change it there, so nobody fuses it.
     """
     nodes = [node for graph in _graphs(module) for node in graph.nodes if op_name(node) == "batch_norm"]
-    return [node.name for node in nodes if _is_quantized_conv(_source(node.args[0]))]
+    return [
+        node.name
+        for node in nodes
+        if _is_quantized_conv(source := _source(node.args[0])) and _readers(source) == {node}
+    ]
+
+
+def _readers(node: object) -> set[fx.Node]:
+    """The nodes that use a node's value, seen through fake quantizes and observers."""
+    if not isinstance(node, fx.Node):
+        return set()
+    found: set[fx.Node] = set()
+    for user in node.users:
+        called = called_module(user)
+        found |= _readers(user) if called is not None and is_observing(called) else {user}
+    return found
 
 
 def _is_quantized_conv(node: object) -> bool:
