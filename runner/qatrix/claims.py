@@ -26,6 +26,35 @@ Verdict = Literal[
     "timed_out",
     "crashed",
 ]
+# Checks that are made for every case without being declared; execute.soundness makes them.
+# The converted model gives the same bits whatever the seed.
+DETERMINISTIC_EVAL: Final = "deterministic_eval"
+# A forward pass of the converted model leaves its buffers as they are.
+STEADY_EVAL: Final = "steady_eval"
+# Every fake quantize and observer has seen values in the forward pass after prepare.
+OBSERVED: Final = "observed"
+# Batch norms have moved in the forward pass of training, and not in that of evaluation.
+BATCH_NORM_STATE: Final = "batch_norm_state"
+# Weights with a scale per channel have one for each output channel, along the axis of these.
+WEIGHT_SCALES: Final = "weight_scales"
+# As many weights are quantized after convert as were fake quantized or observed after prepare.
+WEIGHTS_QUANTIZED: Final = "weights_quantized"
+# The SQNR is not below what the number of bits explains.
+SQNR_OF_BITS: Final = "sqnr_of_bits"
+# No batch norm follows a quantized convolution without being fused with it, where both could be.
+CONV_BN_FUSED: Final = "conv_bn_fused"
+BUILT_IN_CHECKS: Final = frozenset(
+    {
+        DETERMINISTIC_EVAL,
+        STEADY_EVAL,
+        OBSERVED,
+        BATCH_NORM_STATE,
+        WEIGHT_SCALES,
+        WEIGHTS_QUANTIZED,
+        SQNR_OF_BITS,
+        CONV_BN_FUSED,
+    }
+)
 PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]
 # What a suite compares unless it names its pipelines.
 DEFAULT_PIPELINES: Final[tuple[PipelineName, ...]] = ("pt2e", "fx")

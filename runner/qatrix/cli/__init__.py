@@ -70,7 +70,18 @@ def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None 
 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     """Run one command; its exit code. Known errors are printed in words, never as a traceback."""
-    from qatrix.cli import comparing, documents, environments, freezing, histories, matrices, merging, repros, runs  # noqa: F401 - each registers its verbs
+    from qatrix.cli import (
+        comparing,
+        documents,
+        environments,
+        finding,
+        freezing,
+        histories,
+        matrices,
+        merging,
+        repros,
+        runs,
+    )  # noqa: F401 - each registers its verbs
     from qatrix.console import Console
 
     try:

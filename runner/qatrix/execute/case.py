@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qatrix.claims import DEFAULT_PIPELINES
 from qatrix.declare.spec import Case
-from qatrix.execute import diagnosing
+from qatrix.execute import diagnosing, soundness
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
@@ -107,7 +107,8 @@ def _facts(
             continue
         sights[name] = sight = Sight()
         outcome = run_stages(case, name, pipeline, inputs, Onlooker(case, name, inputs, sight), captures=captures)
-        facts.pipelines[name] = with_counts(outcome, sight, reference)
+        facts.pipelines[name] = outcome = with_counts(outcome, sight, reference)
+        sight.checks += soundness.of_outcome(case, outcome)
     facts.comparisons = _comparisons(case, sights)
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):

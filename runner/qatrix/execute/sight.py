@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from qatrix.claims import GraphCheck, Tolerance
+from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
-from qatrix.execute.passes import FORWARD_SEED, forward, set_training
+from qatrix.execute import soundness
+from qatrix.execute.passes import forward, set_training
 from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
 from qatrix.pipelines.models import build_model
-
-# Made for every converted model: two pipelines can agree to the bit and both be random.
-DETERMINISTIC_EVAL: Final = "deterministic_eval"
-# Made for every prepared program, and kept where it fails: a model that was captured into another
-# IR than the patterns of the release's QAT fusion is quantized and not fused, without an error.
-CONV_BN_FUSED: Final = "conv_bn_fused"
 
 
 @dataclass
@@ -34,6 +28,7 @@ class Sight:
     steps: dict[str, list[float | None]] = field(default_factory=dict)
     checks: list[CheckOutcome] = field(default_factory=list)
     fake_quantizes: int | None = None
+    quantized_weights: int = 0
     ops: graphs.OpCounts | None = None
     float_differs: bool = False
 
@@ -58,40 +53,21 @@ class Onlooker:
         if point == "prepare":
             sight.steps[point] = graphs.output_steps(program)
             sight.fake_quantizes = graphs.count_fake_quantizes(program)
-            sight.checks += self._unfused(program)
+            sight.quantized_weights = graphs.quantized_weights(program)
+            sight.checks += soundness.of_prepared(self.case, self.pipeline, program)
         elif point == "convert":
             sight.steps[point] = graphs.output_steps(program)
             sight.ops = graphs.count_ops(program)
-            sight.checks.append(self._deterministic(program, outputs))
+            sight.checks += soundness.of_converted(
+                program,
+                self.pipeline,
+                inputs=self.inputs,
+                outputs=outputs,
+                prepared_weights=sight.quantized_weights,
+            )
 
     def _due(self, point: str) -> list[GraphCheck]:
         return [check for check in self.case.checks if check.at == point and self.pipeline in check.pipelines]
-
-    def _unfused(self, program: nn.Module) -> list[CheckOutcome]:
-        left = graphs.unfused_batch_norms(program)
-        if not left:
-            return []
-        message = (
-            f"{', '.join(left)} follows a quantized convolution without being fused with it, "
-            "so that what was captured does not match the patterns that this release fuses"
-        )
-        return [CheckOutcome(name=CONV_BN_FUSED, pipeline=self.pipeline, status="failed", message=message)]
-
-    def _deterministic(self, program: nn.Module, outputs: object) -> CheckOutcome:
-        """Run the converted program once more with another seed: it must give the same bits."""
-        again = forward(program, self.inputs, seed=FORWARD_SEED + 1)
-        same = numerics.compare(
-            outputs, again, at="convert", names=("first", "second"), tolerance=Tolerance(name="exact", rtol=0, atol=0)
-        )
-        if same.status == "exact":
-            return CheckOutcome(name=DETERMINISTIC_EVAL, pipeline=self.pipeline, status="passed")
-        apart = same.message or f"they are {same.max_abs:.3g} apart"
-        return CheckOutcome(
-            name=DETERMINISTIC_EVAL,
-            pipeline=self.pipeline,
-            status="failed",
-            message=f"the converted model gives two different outputs for one input and two seeds: {apart}",
-        )
 
 
 def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> PipelineOutcome:

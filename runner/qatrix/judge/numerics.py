@@ -136,9 +136,9 @@ def _with_plain_dicts(value: object) -> object:
     """The output with dicts for its OrderedDicts, which FX cannot return: its graphs hold plain dicts alone."""
     if isinstance(value, dict):
         return {key: _with_plain_dicts(item) for key, item in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(map(_with_plain_dicts, value))
-    return value
+    if type(value) is tuple:
+        return tuple(map(_with_plain_dicts, value))
+    return list(map(_with_plain_dicts, value)) if type(value) is list else value
 
 
 def _unlike_structures(left: object, right: object, names: tuple[str, str]) -> str:

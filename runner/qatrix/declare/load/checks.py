@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qatrix.claims import GraphCheck
+from qatrix.claims import BUILT_IN_CHECKS, GraphCheck
 from qatrix.declare.language import parse_graph
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
@@ -23,6 +23,9 @@ def _check(registry: Registry, declared: Declared, model: models.Check) -> Graph
     if not (model.graph or model.counts or model.order or model.absent or model.annotations):
         expected = "at least one of graph, counts, order, absent, annotations"
         registry.note(cursor.problem("the check claims nothing", expected=expected))
+    if declared.name in BUILT_IN_CHECKS:
+        message = f"check '{declared.name}' is made for every case without being declared"
+        registry.note(cursor.problem(message, expected="a name of its own"))
     for name in filter(unusable_name, model.params):
         key = cursor.down("params").key(name)
         registry.note(key.problem(f"'{name}' is a word of Python's syntax", expected="another name"))

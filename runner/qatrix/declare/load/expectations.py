@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from qatrix.claims import Expectation
+from qatrix.claims import BUILT_IN_CHECKS, Expectation
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor, models, read
 
@@ -24,7 +24,8 @@ def read_expectations(registry: Registry) -> tuple[Expectation, ...]:
 
 def _check(registry: Registry, cursor: Cursor, model: models.Expectation) -> None:
     for item, name in zip(cursor.items_of("checks"), model.checks):
-        registry.knows("checks", name, item)
+        if name not in BUILT_IN_CHECKS:
+            registry.knows("checks", name, item)
     if model.device is not None:
         registry.knows("devices", model.device, cursor.down("device"))
     for key, specifier in (("torch", model.torch), ("torchao", model.torchao)):

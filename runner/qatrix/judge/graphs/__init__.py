@@ -1,6 +1,31 @@
-"""Graphs: what the ops are called, how often they occur, and whether a graph is the expected one."""
+"""Graphs: what ops are called, how often they occur, whether a graph is the expected one, and whether it is sound."""
 
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
+from qatrix.judge.graphs.soundness import (
+    batch_norm_faults,
+    changed_state,
+    float_weights,
+    is_counter,
+    misplaced_scales,
+    quantized_weights,
+    state_of,
+    unobserved,
+)
 
-__all__ = ["OpCounts", "count_fake_quantizes", "count_ops", "output_steps", "run_check", "unfused_batch_norms"]
+__all__ = [
+    "OpCounts",
+    "batch_norm_faults",
+    "changed_state",
+    "count_fake_quantizes",
+    "count_ops",
+    "float_weights",
+    "is_counter",
+    "misplaced_scales",
+    "output_steps",
+    "quantized_weights",
+    "run_check",
+    "state_of",
+    "unfused_batch_norms",
+    "unobserved",
+]

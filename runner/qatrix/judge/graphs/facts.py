@@ -48,7 +48,7 @@ def count_ops(module: nn.Module) -> OpCounts:
     A reference module of FX quantizes and dequantizes its own weight inside; that is not a
     node of a graph and is not counted.
     """
-    names = [op_name(node) for graph in _graphs(module) for node in graph.nodes]
+    names = [op_name(node) for graph in graphs_of(module) for node in graph.nodes]
     fused = [part for part in module.modules() if isinstance(part, _BATCH_NORMS)]
     called = sum("batchnorm" in name for name in names)
     return OpCounts(
@@ -60,12 +60,15 @@ def count_ops(module: nn.Module) -> OpCounts:
 
 def _live(module: nn.Module, parts: list[nn.Module]) -> int:
     """How many of the parts sit inside a module that a graph calls whole; an exported program keeps dead ones."""
-    called = [inner for graph in _graphs(module) for node in graph.nodes if (inner := called_module(node)) is not None]
+    called = [
+        inner for graph in graphs_of(module) for node in graph.nodes if (inner := called_module(node)) is not None
+    ]
     reached = {id(part) for owner in called for part in owner.modules()}
     return sum(id(part) in reached for part in parts)
 
 
-def _graphs(module: nn.Module) -> Iterator[fx.Graph]:
+def graphs_of(module: nn.Module) -> Iterator[fx.Graph]:
+    """The graphs of a module and of those inside it."""
     for part in module.modules():
         if isinstance(part, fx.GraphModule):
             yield part.graph
@@ -77,11 +80,11 @@ def unfused_batch_norms(module: nn.Module) -> list[str]:
     Where a batch norm is fused for training, the result is divided by its scale first. A convolution
     whose result is used elsewhere too is left out: folding would change it there, so nobody fuses it.
     """
-    nodes = [node for graph in _graphs(module) for node in graph.nodes if op_name(node) == "batch_norm"]
+    nodes = [node for graph in graphs_of(module) for node in graph.nodes if op_name(node) == "batch_norm"]
     return [
         node.name
         for node in nodes
-        if _is_quantized_conv(source := _source(node.args[0])) and _readers(source) == {node}
+        if _is_quantized_conv(source := source_of(node.args[0])) and _readers(source) == {node}
     ]
 
 
@@ -99,10 +102,10 @@ def _readers(node: object) -> set[fx.Node]:
 def _is_quantized_conv(node: object) -> bool:
     if not isinstance(node, fx.Node) or op_name(node) not in {"conv", "conv_transpose"}:
         return False
-    return node.op == "call_function" and _source(node.args[1]) is not node.args[1]
+    return node.op == "call_function" and source_of(node.args[1]) is not node.args[1]
 
 
-def _source(node: object) -> object:
+def source_of(node: object) -> object:
     """The node behind fake quantizes and observers."""
     while isinstance(node, fx.Node) and (called := called_module(node)) is not None and is_observing(called):
         node = node.args[0]

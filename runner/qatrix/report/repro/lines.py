@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from qatrix.claims import DETERMINISTIC_EVAL
 from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 
-DETERMINISTIC_EVAL: Final = "deterministic_eval"
 # Where an object or a file lies differs from process to process.
 _PLACES: Final = re.compile(r"0x[0-9a-fA-F]+")
 

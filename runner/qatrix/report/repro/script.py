@@ -13,10 +13,11 @@ from typing import Final
 import jinja2
 
 from qatrix import __version__
+from qatrix.claims import DETERMINISTIC_EVAL
 from qatrix.outcomes import COMPARED, STAGES, TRAINING_POINTS, Environment, Record
 from qatrix.report.figures import visible
 from qatrix.report.repro.imports import import_lines
-from qatrix.report.repro.lines import DETERMINISTIC_EVAL, expected_lines, shows_counts
+from qatrix.report.repro.lines import expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource, literal

@@ -63,7 +63,9 @@ def one_norm_for_two(facts: Facts) -> Iterator[Found]:
         for path, keys in sight.modules.items():
             chains = [facts.compound(facts.layout.sites[key], sight) for key in keys]
             norms = sorted({name for chain in chains for name in chain if _is_norm(facts, name)})
-            if len(norms) < 2 or path in told:  # noqa: PLR2004 - one batch norm for one module is as it should be
+            # The second call of a layer "bn" is called "bn@2"; one batch norm for one module is as it should be.
+            layers = {name.partition("@")[0] for name in norms}
+            if len(layers) < 2 or path in told:  # noqa: PLR2004
                 continue
             told.add(path)
             yield found(

@@ -1,0 +1,127 @@
+"""The checks that are made for every case: two pipelines can agree to the bit and both be wrong.
+
+They are in the record whether they hold or not, but for CONV_BN_FUSED, which is there where it fails:
+a model that was captured into another IR than the patterns of the release's QAT fusion is quantized
+and not fused, without an error.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from torch import Tensor, nn
+
+from qatrix.claims import (
+    BATCH_NORM_STATE,
+    CONV_BN_FUSED,
+    DETERMINISTIC_EVAL,
+    OBSERVED,
+    SQNR_OF_BITS,
+    STEADY_EVAL,
+    WEIGHT_SCALES,
+    WEIGHTS_QUANTIZED,
+    Tolerance,
+)
+from qatrix.declare.spec import Case, QuantizerSpec
+from qatrix.execute.passes import FORWARD_SEED, forward
+from qatrix.judge import graphs, numerics
+from qatrix.outcomes import CheckOutcome, PipelineOutcome
+
+# The greatest ratio of a tensor's peak to its root mean square that is taken for granted.
+# Of 2,100 sound post-training results of the shipped matrix none needs more than 6.2.
+_CREST_FACTOR: Final = 12.0
+# What the presets of both pipelines have.
+_PRESET_BITS: Final = 8.0
+# Findings that a message spells out; the rest it counts.
+_TOLD: Final = 3
+
+
+def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The checks of a prepared program, after its forward pass."""
+    made = [_outcome(OBSERVED, pipeline, graphs.unobserved(program))]
+    # What an earlier phase has trained is not fresh any more.
+    if not case.quantizer.phases:
+        moved = graphs.batch_norm_faults(program, training=case.quantizer.mode == "qat")
+        made.append(_outcome(BATCH_NORM_STATE, pipeline, moved))
+    left = graphs.unfused_batch_norms(program)
+    if left:
+        message = (
+            f"{', '.join(left)} follows a quantized convolution without being fused with it, "
+            "so that what was captured does not match the patterns that this release fuses"
+        )
+        made.append(CheckOutcome(name=CONV_BN_FUSED, pipeline=pipeline, status="failed", message=message))
+    return made
+
+
+def of_converted(
+    program: nn.Module, pipeline: str, *, inputs: tuple[Tensor, ...], outputs: object, prepared_weights: int
+) -> list[CheckOutcome]:
+    """The checks of a converted program, which is run once more, with another seed.
+
+    `outputs` are what it gave before, `prepared_weights` how many weights were quantized after prepare.
+    """
+    before = graphs.state_of(program)
+    again = forward(program, inputs, seed=FORWARD_SEED + 1)
+    changed = graphs.changed_state(before, program)
+    return [
+        _outcome(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
+        _outcome(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
+        _outcome(STEADY_EVAL, pipeline, [f"{name} has changed" for name in changed if not graphs.is_counter(name)]),
+        _outcome(DETERMINISTIC_EVAL, pipeline, _randomness(outputs, again)),
+    ]
+
+
+def of_outcome(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
+    """The check of how near a pipeline's quantized output is to the float model's; none where there is no SQNR."""
+    if outcome.sqnr_db is None or not outcome.quantize_ops or outcome.dequantize_ops is None:
+        return []
+    least = least_sqnr_db(case.quantizer, outcome.quantize_ops + outcome.dequantize_ops)
+    faults = []
+    if outcome.sqnr_db < least:
+        faults.append(
+            f"an SQNR of {outcome.sqnr_db:.1f} dB is below {least:.1f} dB, "
+            "which the bits of weights and activations explain"
+        )
+    return [_outcome(SQNR_OF_BITS, outcome.pipeline, faults)]
+
+
+def least_sqnr_db(quantizer: QuantizerSpec, ops: int) -> float:
+    """The SQNR in decibels below which rounding to the quantizer's bits does not explain the noise of that many ops.
+
+    A uniform quantizer of b bits that just holds a signal of crest factor c has an SQNR of
+    6.02 b + 4.77 - 20 log10(c) dB (Proakis and Manolakis, Digital Signal Processing, section
+    on quantization errors); n such noises of equal power add up to 10 log10(n) dB more.
+
+    In training, ranges are moving averages over what batch norms gave with the statistics of the
+    batch, so that outputs in evaluation may not fit them: there 0 dB is the least, at which noise
+    is as loud as the signal.
+    """
+    if quantizer.mode == "qat" or any(phase.quantizer.mode == "qat" for phase in quantizer.phases):
+        return 0.0
+    return 6.02 * _bits(quantizer) + 4.77 - 20 * math.log10(_CREST_FACTOR) - 10 * math.log10(ops)
+
+
+def _bits(quantizer: QuantizerSpec) -> float:
+    """The fewest bits of anything that the quantizer quantizes."""
+    if quantizer.phases:
+        return min(_bits(phase.quantizer) for phase in quantizer.phases)
+    ranges = (spec for spec in (quantizer.activation, quantizer.weight) if spec is not None)
+    return min((math.log2(spec.quant_max - spec.quant_min + 1) for spec in ranges), default=_PRESET_BITS)
+
+
+def _randomness(outputs: object, again: object) -> list[str]:
+    same = numerics.compare(
+        outputs, again, at="convert", names=("first", "second"), tolerance=Tolerance(name="exact", rtol=0, atol=0)
+    )
+    if same.status == "exact":
+        return []
+    apart = same.message or f"they are {same.max_abs:.3g} apart"
+    return [f"the converted model gives two different outputs for one input and two seeds: {apart}"]
+
+
+def _outcome(name: str, pipeline: str, faults: list[str]) -> CheckOutcome:
+    if not faults:
+        return CheckOutcome(name=name, pipeline=pipeline, status="passed")
+    more = f" and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
+    return CheckOutcome(name=name, pipeline=pipeline, status="failed", message="; ".join(faults[:_TOLD]) + more)

@@ -1,0 +1,147 @@
+"""Causes out of the expectations of runs' records, and what their cases measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from qatrix.claims import Verdict
+from qatrix.errors import UsageError
+from qatrix.outcomes import Record, Run
+from qatrix.report.store import Store
+
+# Below this many decibels apart, neither pipeline is called nearer to the float model, as in judge.verdict.
+_NEARER_DB: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingsRun:
+    """A run, its records, and the scripts that it kept, by case id."""
+
+    run: Run
+    records: tuple[Record, ...]
+    scripts: Mapping[str, str]
+
+    @property
+    def release(self) -> str:
+        """For instance "torch 2.15.0"."""
+        return f"torch {self.run.environment.packages.get('torch') or 'unknown'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How much nearer to the float model one of two pipelines is, over the cases in which both have an SQNR.
+
+    `nearer` counts the cases by the name of the pipeline that is at least a decibel nearer, or
+    "neither"; `median_db` and `most_db` are of the absolute difference of the SQNR.
+    """
+
+    nearer: Mapping[str, int]
+    median_db: float
+    most_db: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One cause, and the cases of the first run that it explains, in the order of that run.
+
+    `releases` counts the cases that it explains in every run, by release. `example` is the case
+    whose script is the shortest, `script` that script; None where no run kept one.
+    """
+
+    title: str
+    because: str
+    links: tuple[str, ...]
+    records: tuple[Record, ...]
+    verdicts: Mapping[Verdict, int]
+    releases: Mapping[str, int]
+    most_abs: float | None
+    most_steps: float | None
+    spread: Spread | None
+    example: Record
+    script: str | None
+
+    @property
+    def suites(self) -> Mapping[str, int]:
+        """How many of the cases are of which suite and pattern."""
+        return Counter(f"{record.suite}/{record.axes.get('pattern')}" for record in self.records)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """The causes, those with most cases first, and the runs that show them; the first run has the figures."""
+
+    runs: tuple[FindingsRun, ...]
+    found: tuple[Finding, ...]
+
+
+def read_runs(stores: Iterable[Path]) -> tuple[FindingsRun, ...]:
+    """The runs in the stores, in their order. Raises StoreError."""
+    read = []
+    for path in stores:
+        with Store.open(path) as store:
+            read.append(FindingsRun(run=store.run(), records=store.records(), scripts=store.scripts()))
+    return tuple(read)
+
+
+def findings(runs: Sequence[FindingsRun]) -> Findings:
+    """The causes of all runs. Raises UsageError where no case of any run is as expected."""
+    grouped: dict[str, list[list[Record]]] = {}
+    for number, side in enumerate(runs):
+        for record in side.records:
+            if record.expected is not None and record.verdict == record.expected.verdict and not record.unexpected:
+                grouped.setdefault(record.expected.because, [[] for _ in runs])[number].append(record)
+    if not grouped:
+        msg = "no case of these runs is explained by an expectation; run a matrix whose cases have some"
+        raise UsageError(msg)
+    found = [_finding(because, by_run, runs) for because, by_run in grouped.items()]
+    found.sort(key=lambda item: (-item.releases[runs[0].release], -sum(item.releases.values()), item.title))
+    return Findings(runs=tuple(runs), found=tuple(found))
+
+
+def _finding(because: str, by_run: list[list[Record]], runs: Sequence[FindingsRun]) -> Finding:
+    every = [record for records in by_run for record in records]
+    # Where the first run shows nothing of it, the first one that does has the figures.
+    shown = next(number for number, records in enumerate(by_run) if records)
+    records, scripts = by_run[shown], runs[shown].scripts
+    titles = (record.expected.title for record in every if record.expected is not None)
+    kept = [record for record in records if record.case_id in scripts]
+    example = min(kept or records, key=lambda item: (len(scripts.get(item.case_id, "")), item.case_id))
+    comparisons = [item for record in records for item in record.comparisons if item.status == "diverged"]
+    return Finding(
+        title=next((title for title in titles if title), None) or _beginning(because),
+        because=because,
+        links=tuple(sorted({item.expected.link for item in every if item.expected and item.expected.link})),
+        records=tuple(records),
+        verdicts=Counter(record.verdict for record in records),
+        releases={side.release: len(found) for side, found in zip(runs, by_run)},
+        most_abs=max((item.max_abs for item in comparisons if item.max_abs is not None), default=None),
+        most_steps=max((item.max_steps for item in comparisons if item.max_steps is not None), default=None),
+        spread=_spread(records),
+        example=example,
+        script=scripts.get(example.case_id),
+    )
+
+
+def _beginning(because: str) -> str:
+    """The first words of a cause that nobody gave a title."""
+    return because.partition(" (")[0].partition(",")[0].strip()
+
+
+def _spread(records: Iterable[Record]) -> Spread | None:
+    nearer: Counter[str] = Counter()
+    apart = []
+    for record in records:
+        known = [(item.sqnr_db, name) for name, item in record.pipelines.items() if item.sqnr_db is not None]
+        if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
+            continue
+        (worst, _), *_, (best, name) = sorted(known)
+        apart.append(best - worst)
+        nearer[name if best - worst >= _NEARER_DB else "neither"] += 1
+    if not apart:
+        return None
+    return Spread(nearer=dict(nearer), median_db=statistics.median(apart), most_db=max(apart))
