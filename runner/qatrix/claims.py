@@ -107,8 +107,8 @@ class Expectation:
     It holds only where every condition does: `torch` and `torchao` are version specifiers
     (">=2.5,<2.9"), `device` a device name. `pipeline`, `stage`, `error` (the exception's
     type) and `message` (a part of its message) narrow a failure; `checks` names the checks
-    that fail too. `title` is the cause in a few words; expectations of one cause share `because`. Strict both ways: a case that ends in another way is unexpected, also
-    when it got better.
+    that fail too. Strict both ways: a case that ends in another way is unexpected, also
+    when it got better. `title` is the cause in a few words; expectations of one cause share `because`.
     """
 
     cases: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from qatrix.claims import Expectation
 from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.errors import Source
 from qatrix.execute.case import run_case
+from qatrix.judge.graphs.ops import is_observing
 from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
@@ -157,6 +158,148 @@ def test_a_converted_model_that_is_random_fails_a_check_though_both_agree() -> N
     assert [item.status for item in record.comparisons] == ["exact", "exact"]
     assert record.verdict == "check_failed"
     assert "two different outputs for one input and two seeds" in record.summary
+
+
+def failed_checks(record: Record) -> dict[str, str]:
+    """Messages by check, of the checks that fail on both pipelines alike or on either."""
+    return {check.name: str(check.message) for check in record.checks if check.status == "failed"}
+
+
+def both_with(**after: Callable[..., Any]) -> Mapping[str, Pipeline]:
+    """Both pipelines, with the same fault in the same place."""
+    return {name: Altered(name, **after) for name in ("pt2e", "fx")}
+
+
+def ptq_case(quantizer: str = "per_channel") -> Case:
+    case, *_ = shipped_cases(f"ptq/conv/*dim=2*{quantizer}*")
+    return case
+
+
+def qat_conv_bn_case() -> Case:
+    case, *_ = shipped_cases("conv_bn_fusion/*dim=2*per_channel*device=cpu")
+    return case
+
+
+def with_scales_along_the_input_channels(converted: nn.Module) -> nn.Module:
+    assert isinstance(converted, fx.GraphModule)
+    for node in converted.graph.nodes:
+        if node.target is torch.ops.quantized_decomposed.dequantize_per_channel.default:
+            node.args = (*node.args[:3], 1, *node.args[4:])
+    for module in converted.modules():
+        if hasattr(module, "weight_axis"):
+            module.weight_axis = torch.tensor(1)
+            module.weight_axis_int = 1  # type: ignore[assignment]  # torch declares no attributes
+    converted.recompile()
+    return converted
+
+
+def without_quantized_weights(converted: nn.Module) -> nn.Module:
+    """The weights dequantized once and for all."""
+    assert isinstance(converted, fx.GraphModule)
+    graph = converted.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.quantized_decomposed.dequantize_per_channel.default:
+            tensors = [getattr(converted, str(item.target)) for item in node.args[:3]]
+            converted.register_buffer("plain", node.target(*tensors, *node.args[3:]))
+            with graph.inserting_before(node):
+                node.replace_all_uses_with(graph.get_attr("plain"))
+            graph.erase_node(node)
+    for name, module in list(converted.named_modules()):
+        if hasattr(module, "weight_scale"):
+            plain = nn.Conv2d(module.in_channels, module.out_channels, module.kernel_size)
+            plain.weight, plain.bias = nn.Parameter(cast("Any", module).get_weight()), cast("Any", module).bias
+            converted.set_submodule(name, plain)
+    converted.recompile()
+    return converted
+
+
+def counting(converted: nn.Module) -> nn.Module:
+    """The same numbers from a model that counts its calls."""
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = converted
+            self.calls = nn.Buffer(torch.zeros(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls.add_(1)
+            out: Tensor = self.inner(x)
+            return out
+
+    return Counting()
+
+
+def blind(prepared: nn.Module) -> nn.Module:
+    """Observers that pass values on and see nothing."""
+    for module in prepared.modules():
+        if is_observing(module):
+            module.forward = lambda x: x
+    return prepared
+
+
+def unmoving(prepared: nn.Module) -> nn.Module:
+    """Batch norms whose statistics stay as they are in training."""
+    assert isinstance(prepared, fx.GraphModule)
+    for module in prepared.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 0.0
+    for node in prepared.graph.nodes:
+        if node.target is torch.ops.aten.batch_norm.default:
+            node.args = (*node.args[:6], 0.0, *node.args[7:])
+    prepared.recompile()
+    return prepared
+
+
+@pytest.mark.parametrize(
+    ("stage", "fault", "check", "message"),
+    [
+        pytest.param(
+            "convert",
+            with_scales_along_the_input_channels,
+            "weight_scales",
+            "has its weight's scales along axis 1, its output channels are axis 0",
+            id="scales on the wrong axis",
+        ),
+        pytest.param(
+            "convert",
+            without_quantized_weights,
+            "weights_quantized",
+            "1 weights were fake quantized or observed after prepare, and 0 are quantized after convert",
+            id="weights left in float",
+        ),
+        pytest.param("convert", counting, "steady_eval", "calls has changed", id="state that moves in evaluation"),
+        pytest.param("prepare", blind, "observed", "has observed nothing", id="observers that see nothing"),
+        pytest.param(
+            "prepare", unmoving, "batch_norm_state", "has not moved in training", id="batch norms that stay in training"
+        ),
+    ],
+)
+def test_both_pipelines_agree_and_are_wrong(stage: str, fault: Callable[..., Any], check: str, message: str) -> None:
+    case = qat_conv_bn_case() if fault is unmoving else ptq_case()
+    record = run_case(case, both_with(**{stage: fault}), diagnose="never")
+
+    assert record.verdict in {"check_failed", "diverged", "unquantized"}
+    assert message in failed_checks(record)[check]
+    failing = {item.pipeline for item in record.checks if item.name == check and item.status == "failed"}
+    assert failing == ({"pt2e"} if check == "weights_quantized" else {"pt2e", "fx"})
+
+
+def test_both_pipelines_agree_and_are_far_from_the_float_model() -> None:
+    record = run_case(ptq_case(), both_with(capture=nudged_far), diagnose="never")
+
+    assert "dB, which the bits of weights and activations explain" in failed_checks(record)["sqnr_of_bits"]
+    assert record.verdict != "exact"
+
+
+def nudged_far(capture: Capture) -> Capture:
+    def program() -> nn.Module:
+        captured = capture()
+        with torch.no_grad():
+            next(captured.parameters()).mul_(0.5)
+        return captured
+
+    return program
 
 
 def test_a_missing_pipeline_is_unavailable_and_an_inexpressible_quantizer_leaves_one_side() -> None:

@@ -70,7 +70,8 @@ def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None 
 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     """Run one command; its exit code. Known errors are printed in words, never as a traceback."""
-    from qatrix.cli import (
+    # Each registers its verbs.
+    from qatrix.cli import (  # noqa: F401  # noqa: F401
         comparing,
         documents,
         environments,
@@ -81,7 +82,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         merging,
         repros,
         runs,
-    )  # noqa: F401 - each registers its verbs
+    )
     from qatrix.console import Console
 
     try:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
-from qatrix.claims import Verdict
+from qatrix.claims import ComparisonPoint, Verdict
 from qatrix.errors import UsageError
 from qatrix.outcomes import Record, Run
 from qatrix.report.store import Store
@@ -49,8 +49,8 @@ class Spread:
 class Finding:
     """One cause, and the cases of the first run that it explains, in the order of that run.
 
-    `releases` counts the cases that it explains in every run, by release. `example` is the case
-    whose script is the shortest, `script` that script; None where no run kept one.
+    `counts` has the number of cases that it explains in every run, in the order of the runs.
+    `example` is the case whose script is the shortest, `script` that script; None where no run kept one.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Finding:
     links: tuple[str, ...]
     records: tuple[Record, ...]
     verdicts: Mapping[Verdict, int]
-    releases: Mapping[str, int]
+    counts: tuple[int, ...]
     most_abs: float | None
     most_steps: float | None
     spread: Spread | None
@@ -99,7 +99,7 @@ def findings(runs: Sequence[FindingsRun]) -> Findings:
         msg = "no case of these runs is explained by an expectation; run a matrix whose cases have some"
         raise UsageError(msg)
     found = [_finding(because, by_run, runs) for because, by_run in grouped.items()]
-    found.sort(key=lambda item: (-item.releases[runs[0].release], -sum(item.releases.values()), item.title))
+    found.sort(key=lambda item: (-item.counts[0], -sum(item.counts), item.title))
     return Findings(runs=tuple(runs), found=tuple(found))
 
 
@@ -111,14 +111,19 @@ def _finding(because: str, by_run: list[list[Record]], runs: Sequence[FindingsRu
     titles = (record.expected.title for record in every if record.expected is not None)
     kept = [record for record in records if record.case_id in scripts]
     example = min(kept or records, key=lambda item: (len(scripts.get(item.case_id, "")), item.case_id))
-    comparisons = [item for record in records for item in record.comparisons if item.status == "diverged"]
+    comparisons = [
+        item
+        for record in records
+        for item in record.comparisons
+        if item.status == "diverged" and item.at in get_args(ComparisonPoint)
+    ]
     return Finding(
         title=next((title for title in titles if title), None) or _beginning(because),
         because=because,
         links=tuple(sorted({item.expected.link for item in every if item.expected and item.expected.link})),
         records=tuple(records),
         verdicts=Counter(record.verdict for record in records),
-        releases={side.release: len(found) for side, found in zip(runs, by_run)},
+        counts=tuple(map(len, by_run)),
         most_abs=max((item.max_abs for item in comparisons if item.max_abs is not None), default=None),
         most_steps=max((item.max_steps for item in comparisons if item.max_steps is not None), default=None),
         spread=_spread(records),

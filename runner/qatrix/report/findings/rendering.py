@@ -73,7 +73,5 @@ def _nearer(spread: Spread) -> str:
 
 def _releases(finding: Finding, found: Findings) -> str:
     return ", ".join(
-        f"{side.release} ({counted(finding.releases[side.release], 'case')})"
-        for side in found.runs
-        if finding.releases[side.release]
+        f"{side.release} ({counted(count, 'case')})" for side, count in zip(found.runs, finding.counts) if count
     )
