@@ -16,7 +16,19 @@ from pydantic import BaseModel
 
 from qatrix import outcomes
 from qatrix.claims import Expectation
-from qatrix.cli import app, comparing, documents, environments, freezing, histories, matrices, merging, repros, runs
+from qatrix.cli import (
+    app,
+    comparing,
+    documents,
+    environments,
+    finding,
+    freezing,
+    histories,
+    matrices,
+    merging,
+    repros,
+    runs,
+)
 from qatrix.cli.plans import STORE
 from qatrix.declare.load import load
 from qatrix.declare.schema import models
@@ -31,7 +43,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 # Importing them registers their verbs.
-VERB_MODULES = (comparing, documents, environments, freezing, histories, matrices, merging, repros, runs)
+VERB_MODULES = (comparing, documents, environments, finding, freezing, histories, matrices, merging, repros, runs)
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
 # The sections of docs/yaml.md that have the keys of each model.

@@ -52,10 +52,8 @@ def test_mixed_training_and_post_training_quantization_gives_the_declared_graph(
     record = run_case(case)
 
     assert record.verdict == "checked"
-    assert {check.name: check.status for check in record.checks} == {
-        "mixed_linears_graph": "passed",
-        "deterministic_eval": "passed",
-    }
+    assert {check.status for check in record.checks} == {"passed"}
+    assert {"mixed_linears_graph", "deterministic_eval", "weight_scales"} <= {check.name for check in record.checks}
 
 
 def test_a_phase_on_a_submodule_that_is_never_called_fails_in_words() -> None:
