@@ -39,6 +39,10 @@ BATCH_NORM_STATE: Final = "batch_norm_state"
 WEIGHT_SCALES: Final = "weight_scales"
 # As many weights are quantized after convert as were fake quantized or observed after prepare.
 WEIGHTS_QUANTIZED: Final = "weights_quantized"
+# Every convolution and linear layer that the quantizer claims has a quantized weight and input after convert.
+OPS_QUANTIZED: Final = "ops_quantized"
+# No batch norm is left behind a convolution or linear layer after convert.
+BATCH_NORM_FOLDED: Final = "batch_norm_folded"
 # The SQNR is not below what the number of bits explains.
 SQNR_OF_BITS: Final = "sqnr_of_bits"
 # No batch norm follows a quantized convolution without being fused with it, where both could be.
@@ -51,6 +55,8 @@ BUILT_IN_CHECKS: Final = frozenset(
         BATCH_NORM_STATE,
         WEIGHT_SCALES,
         WEIGHTS_QUANTIZED,
+        OPS_QUANTIZED,
+        BATCH_NORM_FOLDED,
         SQNR_OF_BITS,
         CONV_BN_FUSED,
     }

@@ -59,8 +59,9 @@ class Onlooker:
             sight.steps[point] = graphs.output_steps(program)
             sight.ops = graphs.count_ops(program)
             sight.checks += soundness.of_converted(
-                program,
+                self.case,
                 self.pipeline,
+                program,
                 inputs=self.inputs,
                 outputs=outputs,
                 prepared_weights=sight.quantized_weights,

@@ -13,10 +13,12 @@ from typing import Final
 from torch import Tensor, nn
 
 from qatrix.claims import (
+    BATCH_NORM_FOLDED,
     BATCH_NORM_STATE,
     CONV_BN_FUSED,
     DETERMINISTIC_EVAL,
     OBSERVED,
+    OPS_QUANTIZED,
     SQNR_OF_BITS,
     STEADY_EVAL,
     WEIGHT_SCALES,
@@ -33,6 +35,8 @@ from qatrix.outcomes import CheckOutcome, PipelineOutcome
 _CREST_FACTOR: Final = 12.0
 # What the presets of both pipelines have.
 _PRESET_BITS: Final = 8.0
+_LINEAR: Final = frozenset({"linear"})
+_CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
@@ -55,7 +59,13 @@ def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutc
 
 
 def of_converted(
-    program: nn.Module, pipeline: str, *, inputs: tuple[Tensor, ...], outputs: object, prepared_weights: int
+    case: Case,
+    pipeline: str,
+    program: nn.Module,
+    *,
+    inputs: tuple[Tensor, ...],
+    outputs: object,
+    prepared_weights: int,
 ) -> list[CheckOutcome]:
     """The checks of a converted program, which is run once more, with another seed.
 
@@ -65,11 +75,39 @@ def of_converted(
     again = forward(program, inputs, seed=FORWARD_SEED + 1)
     changed = graphs.changed_state(before, program)
     return [
+        *_of_quantized(case, pipeline, program),
         _outcome(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
         _outcome(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
         _outcome(STEADY_EVAL, pipeline, [f"{name} has changed" for name in changed if not graphs.is_counter(name)]),
         _outcome(DETERMINISTIC_EVAL, pipeline, _randomness(outputs, again)),
     ]
+
+
+def _of_quantized(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The checks op by op; none where nothing is quantized, which is a verdict of its own."""
+    ops = graphs.count_ops(program)
+    if not ops.quantize + ops.dequantize:
+        return []
+    return [
+        _outcome(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claimed_ops(case.quantizer))),
+        _outcome(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program)),
+    ]
+
+
+def claimed_ops(quantizer: QuantizerSpec) -> frozenset[str]:
+    """The ops with weights that a quantizer says it quantizes wherever they stand.
+
+    A preset is for all of them, for linear layers alone where activations are quantized as they
+    come; declared specs are for those that are annotated by themselves, since those of a chain
+    such as conv_bn need not be in one. Phases leave out modules each in its own way.
+    """
+    if quantizer.phases:
+        return frozenset()
+    if not quantizer.annotate:
+        return _LINEAR if quantizer.mode == "dynamic" else _LINEAR | _CONVOLUTIONS
+    return (_LINEAR if "linear" in quantizer.annotate else frozenset()) | (
+        _CONVOLUTIONS if "conv" in quantizer.annotate else frozenset()
+    )
 
 
 def of_outcome(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:

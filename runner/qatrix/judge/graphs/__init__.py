@@ -5,11 +5,13 @@ from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops,
 from qatrix.judge.graphs.soundness import (
     batch_norm_faults,
     changed_state,
+    float_ops,
     float_weights,
     is_counter,
     misplaced_scales,
     quantized_weights,
     state_of,
+    unfolded_batch_norms,
     unobserved,
 )
 
@@ -19,6 +21,7 @@ __all__ = [
     "changed_state",
     "count_fake_quantizes",
     "count_ops",
+    "float_ops",
     "float_weights",
     "is_counter",
     "misplaced_scales",
@@ -26,6 +29,7 @@ __all__ = [
     "quantized_weights",
     "run_check",
     "state_of",
+    "unfolded_batch_norms",
     "unfused_batch_norms",
     "unobserved",
 ]

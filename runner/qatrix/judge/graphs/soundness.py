@@ -5,7 +5,7 @@ Each function returns its findings as sentences; none is good news.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -19,7 +19,14 @@ from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_
 _OUTPUT_AXIS: Final[Mapping[str, int]] = {"conv": 0, "conv_transpose": 1, "linear": 0}
 # Ops that a weight may pass on its way to the op that uses it, without another axis.
 _PASSING: Final = frozenset({"clone", "contiguous", "detach", "to"})
+# Ops that move values and compute none: what is quantized before them is after them, too.
+_MOVING: Final = _PASSING | {"reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "slice", "getitem"}
 _REFERENCE: Final = "torch.ao.nn.quantized.reference"
+_WEIGHTED: Final[Mapping[str, tuple[type[nn.Module], ...]]] = {
+    "conv_transpose": (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    "conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    "linear": (nn.Linear,),
+}
 
 
 def misplaced_scales(program: nn.Module) -> list[str]:
@@ -49,6 +56,30 @@ def quantized_weights(program: nn.Module) -> int:
     counted from convert on.
     """
     return sum(_has_quantized_weight(node) for node in _nodes(program))
+
+
+def float_ops(program: nn.Module, claimed: Collection[str]) -> list[str]:
+    """The calls of claimed ops ("conv", "conv_transpose", "linear") whose weight or input is in float after convert."""
+    return [
+        f"{node.name} has its {' and its '.join(parts)} in float"
+        for node in _nodes(program)
+        if _weighted_op(node) in claimed and (parts := _float_parts(node))
+    ]
+
+
+def unfolded_batch_norms(program: nn.Module) -> list[str]:
+    """The batch norms that still stand behind a convolution or linear layer after convert.
+
+    Where the layer's result is used elsewhere too, the batch norm has to stay.
+    """
+    return [
+        f"{node.name} still follows {source.name}"
+        for node in _nodes(program)
+        if _is_batch_norm(node)
+        and isinstance(source := _computed(node.args[0]), fx.Node)
+        and _ends_in_a_weight(source)
+        and _computing_readers(source) == {node}
+    ]
 
 
 def unobserved(program: nn.Module) -> list[str]:
@@ -120,6 +151,73 @@ def _misplaced(name: str, expected: int, axis: int, scales: Tensor, weight: Tens
     if scales.numel() != weight.shape[axis]:
         return f"{name} has {scales.numel()} scales of its weight for {weight.shape[axis]} output channels"
     return None
+
+
+def _weighted_op(node: fx.Node) -> str | None:
+    """The op with a weight that a node is, or that the module is which it calls; a fused module goes by its layer."""
+    if node.op == "call_function":
+        name = op_name(node)
+        return name if name in _OUTPUT_AXIS else None
+    if node.op != "call_module":
+        return None
+    return next((name for part in _fused_parts(node) for name, kinds in _WEIGHTED.items() if isinstance(part, kinds)), None)
+
+
+def _fused_parts(node: fx.Node) -> tuple[nn.Module, ...]:
+    """The module that a node calls, and where that is a sequence its parts."""
+    module = called_module(node)
+    if module is None:
+        return ()
+    return (module, *module.children()) if isinstance(module, nn.Sequential) else (module,)
+
+
+def _ends_in_a_weight(node: fx.Node) -> bool:
+    """Whether it is a convolution or linear layer with nothing fused behind it, such as a ReLU."""
+    return _weighted_op(node) is not None and (
+        node.op == "call_function" or any(isinstance(_fused_parts(node)[-1], kinds) for kinds in _WEIGHTED.values())
+    )
+
+
+def _float_parts(node: fx.Node) -> list[str]:
+    parts = {"weight": _has_quantized_weight(node), "input": _is_quantized(node.args[0])}
+    return [name for name, quantized in parts.items() if not quantized]
+
+
+def _is_quantized(value: object) -> bool:
+    source = _behind(value, _MOVING)
+    return isinstance(source, fx.Node) and op_name(source).startswith("dequantize")
+
+
+def _behind(value: object, ops: Collection[str]) -> object:
+    """The node behind ops of some names."""
+    while isinstance(value, fx.Node) and op_name(value) in ops:
+        value = value.args[0]
+    return value
+
+
+def _is_batch_norm(node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return any(isinstance(part, _BatchNorm) for part in _fused_parts(node))
+    return op_name(node) == "batch_norm"
+
+
+def _computed(value: object) -> object:
+    """The node whose value it is, seen through quantize and dequantize ops."""
+    while isinstance(value, fx.Node) and _is_rounding(value):
+        value = value.args[0]
+    return value
+
+
+def _computing_readers(node: fx.Node) -> set[fx.Node]:
+    """The nodes that use a node's value, seen through quantize and dequantize ops."""
+    found: set[fx.Node] = set()
+    for user in node.users:
+        found |= _computing_readers(user) if _is_rounding(user) else {user}
+    return found
+
+
+def _is_rounding(node: fx.Node) -> bool:
+    return op_name(node).startswith(("quantize_per", "dequantize_per"))
 
 
 def _is_reference(module: nn.Module) -> bool:

@@ -1,27 +1,83 @@
-"""The findings as one page of Markdown."""
+"""The findings as one page of Markdown, and the scripts that it links to."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
 import jinja2
 
-from qatrix.report.figures import counted, listed
+from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, number
 from qatrix.report.findings.data import Finding, Findings, Spread
+from qatrix.report.findings.names import anchors
+from qatrix.report.findings.scripts import script_files
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.resources import folder
 
+_HEADING: Final = "Findings"
+# Of a cause with more suites and patterns than these, the others are counted.
+_MOST_NAMES: Final = 12
 
-def findings_markdown(found: Findings) -> str:
-    """A heading for each cause: why, the cases, the figures, the releases, a script."""
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The findings as Markdown, and the scripts that it links to, by the names of their files."""
+
+    text: str
+    scripts: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Section:
+    """A finding, the anchor of its heading, and its script's path from the page, if the page has one."""
+
+    finding: Finding
+    anchor: str
+    script: str | None
+
+
+def findings_page(found: Findings, *, scripts: str | None = None) -> Page:
+    """A table of the causes, and a section for each: why, the cases, the figures, the releases, a script.
+
+    `scripts` is the name of the folder beside the page in which the scripts will be; without
+    it the page has the commands alone that make them.
+    """
+    files = {} if scripts is None else script_files(found.found)
+    paths = {because: f"{scripts}/{file.name}" for because, file in files.items()}
+    return Page(
+        text=_text(found, _sections(found, paths)),
+        scripts={file.name: file.text for file in files.values()},
+    )
+
+
+def _sections(found: Findings, paths: Mapping[str, str]) -> list[_Section]:
+    _, *places = anchors([_HEADING, *(finding.title for finding in found.found)])
+    return [
+        _Section(finding=finding, anchor=place, script=paths.get(finding.because))
+        for finding, place in zip(found.found, places)
+    ]
+
+
+def _text(found: Findings, sections: list[_Section]) -> str:
     return (
         _environment()
         .get_template("findings.md.j2")
         .render(
-            findings=found,
+            heading=_HEADING,
+            runs=found.runs,
+            sections=sections,
+            has_scripts=any(section.script for section in sections),
+            row=lambda number, section: _row(number, section, found),
             counted=counted,
             told=_told,
-            anchor=_anchor,
+            names=_names,
             figures=_figures,
-            releases=_releases,
+            releases=lambda finding: _releases(finding, found),
+            link=quote,
+            shell=shlex.quote,
         )
     )
 
@@ -37,23 +93,40 @@ def _environment() -> jinja2.Environment:
     )
 
 
+def _row(place: int, section: _Section, found: Findings) -> str:
+    """The finding's row of the table."""
+    finding = section.finding
+    shown_by = {side.release for side, count in zip(found.runs, finding.counts) if count}
+    title = finding.title.replace("|", r"\|")
+    cells = (
+        str(place),
+        f"[{title}](#{section.anchor})",
+        _told(finding),
+        _nearer_shortly(finding.spread),
+        number(finding.most_abs),
+        str(len(shown_by)),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 def _told(finding: Finding) -> str:
     """The verdicts in words: "12 diverged, 2 failed"."""
     return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in finding.verdicts.items())
 
 
-def _anchor(title: str) -> str:
-    """What GitHub makes of a heading."""
-    kept = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -_")
-    return kept.replace(" ", "-")
+def _names(finding: Finding) -> str:
+    """The suites and patterns with their numbers of cases, or the first of them and how many more there are."""
+    told = [f"`{name}` ({count})" for name, count in finding.suites.items()]
+    more = f" and {len(told) - _MOST_NAMES} more" if len(told) > _MOST_NAMES else ""
+    return ", ".join(told[:_MOST_NAMES]) + more
 
 
 def _figures(finding: Finding) -> list[str]:
     """Sentences on what was measured."""
     told = []
     if finding.most_abs is not None:
-        steps = f", {finding.most_steps:.3g} quantization steps" if finding.most_steps is not None else ""
-        told.append(f"Outputs are at most {finding.most_abs:.3g} apart{steps}.")
+        steps = f", {number(finding.most_steps)} quantization steps" if finding.most_steps is not None else ""
+        told.append(f"Outputs are at most {number(finding.most_abs)} apart{steps}.")
     if finding.spread is not None:
         told.append(_nearer(finding.spread))
     return told
@@ -67,8 +140,17 @@ def _nearer(spread: Spread) -> str:
     measured = sum(spread.nearer.values())
     return (
         f"Nearer to the float model, of {counted(measured, 'case')} with an SQNR of both: {listed(parts)}; "
-        f"the median of the difference is {spread.median_db:.1f} dB, the most {spread.most_db:.1f} dB."
+        f"the median of the difference is {decibels(spread.median_db)} dB, the most {decibels(spread.most_db)} dB."
     )
+
+
+def _nearer_shortly(spread: Spread | None) -> str:
+    """For instance "pt2e 18 of 54", "fx 20, pt2e 3 of 24", "neither of 4"; "–" where nothing was measured."""
+    if spread is None:
+        return NOT_MEASURED
+    wins = [(name, count) for name, count in spread.nearer.items() if name != "neither"]
+    told = ", ".join(f"{name} {count}" for name, count in sorted(wins, key=lambda item: (-item[1], item[0])))
+    return f"{told or 'neither'} of {sum(spread.nearer.values())}"
 
 
 def _releases(finding: Finding, found: Findings) -> str:
