@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from qatrix.claims import Expectation
 from qatrix.errors import UsageError
 from qatrix.outcomes import Record
-from qatrix.report.findings import findings, findings_markdown
+from qatrix.report.findings import MARK, findings, findings_page
 from qatrix.report.findings.data import FindingsRun
 from support.records import ENVIRONMENT, EXPECTED, make_comparison, make_outcome, make_record, make_run
 
@@ -57,28 +58,146 @@ def test_findings_are_counted_in_every_run_and_shown_by_the_first_that_has_them(
 
     assert found.found[0].counts == (0, 2)
     assert len(found.found[0].records) == 2
-    assert "- Releases: torch 2.5.1 (2 cases)." in findings_markdown(found)
+    assert "- Releases: torch 2.5.1 (2 cases)." in findings_page(found).text
 
 
-def test_the_shortest_script_is_shown() -> None:
-    scripts = {"a/p/x=1": "import torch\nprint(torch)\n", "a/p/x=2": "import torch\n"}
-    text = findings_markdown(findings([side(explained("a/p/x=1"), explained("a/p/x=2"), scripts=scripts)]))
+SCRIPTS = {"a/p/x=1": "import torch\nprint(torch)\n", "a/p/x=2": "import torch\n"}
 
-    assert "```python\nimport torch\n```" in text
-    assert "`qatrix repro 'a/p/x=2'`" in text
+
+def test_the_shortest_script_is_a_file_that_the_page_links_to() -> None:
+    run = side(explained("a/p/x=1", title="One eps"), explained("a/p/x=2"), scripts=SCRIPTS)
+    page = findings_page(findings([run]), scripts="causes")
+
+    assert list(page.scripts) == ["one-eps.py"]
+    assert page.scripts["one-eps.py"].startswith(f"{MARK}, ")
+    assert page.scripts["one-eps.py"].endswith("\n# Cause: One eps\n#\nimport torch\n")
+    assert (
+        "\nIts [script](causes/one-eps.py) is run by `python causes/one-eps.py`; `qatrix repro 'a/p/x=2'` writes and runs it anew.\n"
+        in page.text
+    )
+
+
+def test_the_folder_of_the_scripts_is_quoted_in_links_and_in_commands() -> None:
+    run = side(explained("a/p/x=1", title="One eps"), scripts=SCRIPTS)
+    text = findings_page(findings([run]), scripts="all causes").text
+
+    assert "[script](all%20causes/one-eps.py)" in text
+    assert "`python 'all causes/one-eps.py'`" in text
+
+
+@pytest.mark.parametrize(
+    ("folder", "scripts"),
+    [
+        pytest.param(None, SCRIPTS, id="a page that stands alone"),
+        pytest.param("causes", {}, id="a run that kept no scripts"),
+    ],
+)
+def test_without_a_script_there_is_the_command_that_writes_one(folder: str | None, scripts: dict[str, str]) -> None:
+    page = findings_page(findings([side(explained("a/p/x=2"), scripts=scripts)]), scripts=folder)
+
+    assert page.scripts == {}
+    assert page.text.endswith("\n`qatrix repro 'a/p/x=2'` writes and runs its script.\n")
+    assert "python " not in page.text
+    assert "import" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("titles", "names"),
+    [
+        pytest.param(["One eps", "One eps!", "One: eps"], ["one-eps", "one-eps-2", "one-eps-3"], id="one slug"),
+        pytest.param(["One", "One", "One 2"], ["one", "one-2", "one-2-2"], id="a slug that a number has taken"),
+        pytest.param(["freeze_bn_stats's scale of 0.1"], ["freeze_bn_statss-scale-of-01"], id="signs"),
+        pytest.param(["../../Etc/passwd", "C:\\x"], ["etcpasswd", "cx"], id="paths"),
+        pytest.param(["Größe", "Ä", "__"], ["gre", "finding", "finding-2"], id="letters that a file system may lack"),
+        pytest.param(["a" * 300, "a" * 301], ["a" * 100, "a" * 100 + "-2"], id="long titles"),
+    ],
+)
+def test_every_script_has_a_name_of_its_own_that_is_safe(titles: list[str], names: list[str]) -> None:
+    ids = [f"a/p/x={number}" for number in range(len(titles))]
+    records = [explained(item, because=item, title=title) for item, title in zip(ids, titles)]
+    page = findings_page(findings([side(*records, scripts=dict.fromkeys(ids, "import torch"))]), scripts="causes")
+
+    assert sorted(page.scripts) == sorted(f"{name}.py" for name in names)
+    assert all(f"](causes/{name}.py)" in page.text for name in names)
+
+
+def test_headings_of_one_title_are_linked_as_github_numbers_them() -> None:
+    records = [explained(f"a/p/x={title}", because=title, title="Findings") for title in "ab"]
+    text = findings_page(findings([side(*records)])).text
+
+    assert "| 1 | [Findings](#findings-1) |" in text
+    assert "| 2 | [Findings](#findings-2) |" in text
+
+
+def row(*records: Record) -> str:
+    """The row of the table that has the cause of these cases."""
+    text = findings_page(findings([side(*records), side(*records), side(torch="2.5.1")])).text
+    return next(line for line in text.splitlines() if line.startswith("| 1 |"))
+
+
+def sqnr(case_id: str, pt2e: float | None, fx: float | None) -> Record:
+    sides = {"pt2e": make_outcome("pt2e", sqnr_db=pt2e), "fx": make_outcome("fx", sqnr_db=fx)}
+    return dataclasses.replace(explained(case_id, title="One eps"), pipelines=sides)
+
+
+def test_the_overview_has_a_row_of_figures_for_each_cause() -> None:
+    records = [sqnr("a/p/x=1", 20, 32), sqnr("a/p/x=2", 20, 20), sqnr("a/p/x=3", None, 20)]
+
+    assert row(*records) == "| 1 | [One eps](#one-eps) | 3 diverged | fx 1 of 2 | 0.02 | 1 |"
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        pytest.param([sqnr("a", 9, 1), sqnr("b", 9, 1), sqnr("c", 1, 9)], "pt2e 2, fx 1 of 3", id="now one, now other"),
+        pytest.param([sqnr("a", 9, 9)], "neither of 1", id="neither"),
+        pytest.param([sqnr("a", None, 9)], "–", id="not measured"),
+    ],
+)
+def test_the_overview_tells_who_is_nearer_to_the_float_model(records: list[Record], told: str) -> None:
+    assert f" | {told} | 0.02 | " in row(*records)
+
+
+def test_what_was_not_measured_is_a_dash_in_the_overview() -> None:
+    record = dataclasses.replace(explained("a/p/x=1", title="One eps"), comparisons=(), pipelines={})
+
+    assert row(record) == "| 1 | [One eps](#one-eps) | 1 diverged | – | – | 1 |"
+
+
+def test_a_title_leaves_neither_its_cell_nor_its_heading() -> None:
+    text = findings_page(findings([side(explained("a/p/x=1", title="One |\neps"))])).text
+
+    assert r"| 1 | [One \| eps](#one--eps) | 1 diverged |" in text
+    assert "\n## One | eps\n" in text
+
+
+@pytest.mark.parametrize(
+    ("patterns", "end"),
+    [
+        pytest.param(12, "`conv_bn/p10` (1), `conv_bn/p11` (1).", id="as many as are named"),
+        pytest.param(14, "`conv_bn/p10` (1), `conv_bn/p11` (1) and 2 more.", id="two more"),
+    ],
+)
+def test_the_first_twelve_suites_and_patterns_are_named(patterns: int, end: str) -> None:
+    records = [
+        dataclasses.replace(explained(f"conv_bn/p{number}"), axes={"pattern": f"p{number}"})
+        for number in range(patterns)
+    ]
+    text = findings_page(findings([side(*records)])).text
+    (line,) = (line for line in text.splitlines() if line.startswith("- Cases: "))
+
+    assert line.startswith(f"- Cases: {patterns} diverged, in `conv_bn/p0` (1), `conv_bn/p1` (1), ")
+    assert line.endswith(end)
 
 
 def test_most_cases_come_first_and_links_are_told_once() -> None:
     link = "https://github.com/pytorch/ao/issues/4107"
     records = [explained("a/p/x=1", "rare"), explained("a/p/x=2", link=link), explained("a/p/x=3", link=link)]
-    text = findings_markdown(findings([side(*records)]))
+    text = findings_page(findings([side(*records)])).text
 
     assert text.index("## PT2E computes") < text.index("## rare")
     assert text.count(f"<{link}>") == 1
-    assert (
-        "1. [PT2E computes batch norms with an eps of its own](#pt2e-computes-batch-norms-with-an-eps-of-its-own)"
-        in text
-    )
+    assert f"\n| 1 | [{EPS}](#pt2e-computes-batch-norms-with-an-eps-of-its-own) | 2 diverged | " in text
 
 
 def test_a_case_that_is_not_as_expected_is_no_finding() -> None:

@@ -118,7 +118,7 @@ def _finding(because: str, by_run: list[list[Record]], runs: Sequence[FindingsRu
         if item.status == "diverged" and item.at in get_args(ComparisonPoint)
     ]
     return Finding(
-        title=next((title for title in titles if title), None) or _beginning(because),
+        title=_one_line(next((title for title in titles if title), None) or _beginning(because)),
         because=because,
         links=tuple(sorted({item.expected.link for item in every if item.expected and item.expected.link})),
         records=tuple(records),
@@ -135,6 +135,11 @@ def _finding(because: str, by_run: list[list[Record]], runs: Sequence[FindingsRu
 def _beginning(because: str) -> str:
     """The first words of a cause that nobody gave a title."""
     return because.partition(" (")[0].partition(",")[0].strip()
+
+
+def _one_line(title: str) -> str:
+    """A title that leaves neither its heading, its row of a table nor its comment."""
+    return " ".join(title.split())
 
 
 def _spread(records: Iterable[Record]) -> Spread | None:

@@ -70,7 +70,7 @@ def _text(found: Findings, sections: list[_Section]) -> str:
             runs=found.runs,
             sections=sections,
             has_scripts=any(section.script for section in sections),
-            row=lambda number, section: _row(number, section, found),
+            rows=[_row(place, section, found) for place, section in enumerate(sections, 1)],
             counted=counted,
             told=_told,
             names=_names,
