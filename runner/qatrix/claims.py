@@ -31,6 +31,8 @@ Verdict = Literal[
 DETERMINISTIC_EVAL: Final = "deterministic_eval"
 # A forward pass of the converted model leaves its buffers as they are.
 STEADY_EVAL: Final = "steady_eval"
+# Captured with a free batch axis, the converted model gives a batch twice as long the same outputs for both halves.
+OTHER_BATCH: Final = "other_batch"
 # Every fake quantize and observer has seen values in the forward pass after prepare.
 OBSERVED: Final = "observed"
 # Batch norms have moved in the forward pass of training, and not in that of evaluation.
@@ -51,6 +53,7 @@ BUILT_IN_CHECKS: Final = frozenset(
     {
         DETERMINISTIC_EVAL,
         STEADY_EVAL,
+        OTHER_BATCH,
         OBSERVED,
         BATCH_NORM_STATE,
         WEIGHT_SCALES,

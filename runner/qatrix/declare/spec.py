@@ -17,7 +17,9 @@ FULL_TAG = "full"
 # What is done between prepare and convert; only cases that train take these axes.
 TRAINING_AXES = ("train_steps", "observer_state", "batch_norm")
 # Axes with a meaning of their own; any other axis is a parameter of the pattern.
-RESERVED_AXES = ("pattern", "conv", "dim", "quantizer", "device", *TRAINING_AXES)
+RESERVED_AXES = ("pattern", "conv", "dim", "dtype", "dynamic_batch", "quantizer", "device", *TRAINING_AXES)
+# What the parameters and floating inputs of a model may be.
+FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
 ObserverState = Literal["enabled", "disabled"]
 BatchNormState = Literal["training", "frozen"]
 
@@ -50,6 +52,15 @@ class LayerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InitSpec:
+    """A parameter or buffer by its path ("bn.weight"), and the number that fills it once the model is made."""
+
+    path: str
+    value: Expression
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
 class PatternSpec:
     """A model to quantize: layers and the statements that call them, or a factory.
 
@@ -69,6 +80,7 @@ class PatternSpec:
     takes_conv: bool
     takes_dim: bool
     source: Source
+    init: tuple[InitSpec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +111,8 @@ class TensorSpec:
     """How one kind of tensor is quantized: dtype, range, scheme, axis, observer, fake quantize.
 
     `observer` and `fake_quantize` are names of the tables in `schema.py`; None takes the
-    default of the case's mode. `eps` is the observer's smallest scale.
+    default of the case's mode. `eps` is the observer's smallest scale. Where `scale` is given, it and
+    `zero_point` are fixed, and nothing is observed.
     """
 
     dtype: str
@@ -111,6 +124,8 @@ class TensorSpec:
     fake_quantize: str | None
     eps: float | None
     source: Source
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +151,13 @@ class Pt2ePreset:
 
 @dataclass(frozen=True, kw_only=True)
 class FxPreset:
-    """A backend config and a qconfig that FX already has, by name."""
+    """A backend config that FX already has, by name, and one qconfig for all ops, by name, or the
+    default mapping of qconfigs of a backend.
+    """
 
     backend_config: str
-    qconfig: str
+    qconfig: str | None = None
+    qconfig_mapping: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +203,14 @@ class QuantizerSpec:
         """Whether weights have a scale per channel."""
         if self.weight is not None:
             return self.weight.qscheme.startswith("per_channel")
-        return self.pt2e is not None and bool(self.pt2e.config.get("is_per_channel", False))
+        if self.pt2e is None:
+            return False
+        # X86InductorQuantizer knows no other way.
+        return self.pt2e.quantizer == "X86InductorQuantizer" or bool(self.pt2e.config.get("is_per_channel", False))
+
+    def mode_of(self, tensor: TensorSpec) -> Mode:
+        """How a declared tensor is observed: weights are known beforehand where activations are quantized as they come."""
+        return "ptq" if self.mode == "dynamic" and tensor is not self.activation else self.mode
 
     @property
     def trainable(self) -> bool:
@@ -275,7 +300,9 @@ class Case:
     `params` are the pattern's parameters with the axes' values in them. `seed` makes the
     weights and inputs: a hash of what the float model is (pattern, conv kind, dim,
     parameters), so that it does not depend on suite, quantizer, training, pipeline, device or order.
-    `training` is None where no step is made.
+    `training` is None where no step is made. `dtype` is that of parameters and floating inputs,
+    which are made in float32 and cast. With `dynamic_batch` the first axis of every input is
+    captured free, and the converted model runs on another batch, too.
     """
 
     case_id: str
@@ -297,3 +324,5 @@ class Case:
     seed: int
     source: Source
     training: Training | None = None
+    dtype: str = "float32"
+    dynamic_batch: bool = False

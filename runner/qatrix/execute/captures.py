@@ -29,6 +29,7 @@ class Captured:
     path: str
     training: bool
     dynamic_batch: bool
+    dtype: str
 
 
 class Captures:
@@ -59,4 +60,5 @@ def captured_of(case: Case, pipeline: str, *, path: str, training: bool, dynamic
         path=path,
         training=training,
         dynamic_batch=dynamic_batch,
+        dtype=case.dtype,
     )

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from qatrix.claims import (
     BATCH_NORM_FOLDED,
@@ -19,6 +21,7 @@ from qatrix.claims import (
     DETERMINISTIC_EVAL,
     OBSERVED,
     OPS_QUANTIZED,
+    OTHER_BATCH,
     SQNR_OF_BITS,
     STEADY_EVAL,
     WEIGHT_SCALES,
@@ -80,6 +83,7 @@ def of_converted(
         _outcome(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
         _outcome(STEADY_EVAL, pipeline, [f"{name} has changed" for name in changed if not graphs.is_counter(name)]),
         _outcome(DETERMINISTIC_EVAL, pipeline, _randomness(outputs, again)),
+        *([_of_other_batch(case, pipeline, program, inputs, outputs)] if case.dynamic_batch else []),
     ]
 
 
@@ -146,6 +150,25 @@ def _bits(quantizer: QuantizerSpec) -> float:
         return min(_bits(phase.quantizer) for phase in quantizer.phases)
     ranges = (spec for spec in (quantizer.activation, quantizer.weight) if spec is not None)
     return min((math.log2(spec.quant_max - spec.quant_min + 1) for spec in ranges), default=_PRESET_BITS)
+
+
+def _of_other_batch(
+    case: Case, pipeline: str, program: nn.Module, inputs: tuple[Tensor, ...], outputs: object
+) -> CheckOutcome:
+    """A batch twice as long, each half the inputs: whoever exports with a free axis wants to run on other batches."""
+    doubled = tuple(torch.cat([tensor, tensor]) for tensor in inputs)
+    try:
+        longer = forward(program, doubled)
+    except Exception as error:  # noqa: BLE001 - whatever it raises is the answer
+        return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {type(error).__name__}: {error}"])
+    expected = pytree.tree_map(lambda item: torch.cat([item, item]) if isinstance(item, Tensor) else item, outputs)
+    same = numerics.compare(
+        expected, longer, at="convert", names=("one batch", "twice the batch"), tolerance=case.tolerance
+    )
+    if same.status in {"exact", "close"}:
+        return _outcome(OTHER_BATCH, pipeline, [])
+    apart = same.message or f"they are {same.max_abs:.3g} apart"
+    return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long gives other outputs: {apart}"])
 
 
 def _randomness(outputs: object, again: object) -> list[str]:

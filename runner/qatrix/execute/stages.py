@@ -201,16 +201,15 @@ class _Way:
             }
 
     def _captured(self, phase: PhaseSpec, target: Target, captures: Captures) -> Capture:
+        dynamic = phase.dynamic_batch or self.case.dynamic_batch
         key = captured_of(
             self.case,
             self.name,
             path=target.path,
             training=phase.quantizer.mode == "qat",
-            dynamic_batch=phase.dynamic_batch,
+            dynamic_batch=dynamic,
         )
-        return captures.get(
-            key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=phase.dynamic_batch)
-        )
+        return captures.get(key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=dynamic))
 
     def _converted(self, phase: PhaseSpec, parts: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
         with self.clock("convert"):

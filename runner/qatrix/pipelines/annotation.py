@@ -65,7 +65,8 @@ class DeclaredAnnotation:
         for node in chain:
             self._mark(node, {}, None)
         inputs = self._inputs(name.partition("_")[0], anchor)
-        output = self._activation
+        # What is quantized as it comes is computed in integers and leaves as float.
+        output = None if self._spec.mode == "dynamic" else self._activation
         if name in self._spec.shared:
             first, *others = inputs
             shared = self._api.find("SharedQuantizationSpec")((first, anchor))
@@ -88,14 +89,23 @@ class DeclaredAnnotation:
     def _tensor(self, spec: TensorSpec | None) -> Any:
         if spec is None:
             return None
+        if spec.scale is not None:
+            return self._api.find("FixedQParamsQuantizationSpec")(
+                dtype=getattr(torch, spec.dtype),
+                scale=spec.scale,
+                zero_point=spec.zero_point or 0,
+                quant_min=spec.quant_min,
+                quant_max=spec.quant_max,
+                qscheme=getattr(torch, spec.qscheme),
+            )
         return self._api.find("QuantizationSpec")(
             dtype=getattr(torch, spec.dtype),
             quant_min=spec.quant_min,
             quant_max=spec.quant_max,
             qscheme=getattr(torch, spec.qscheme),
             ch_axis=spec.ch_axis,
-            is_dynamic=self._spec.mode == "dynamic" and spec is self._spec.activation,
-            observer_or_fake_quant_ctr=constructor(spec, self._spec.mode, _Names(self._api)),
+            is_dynamic=self._spec.mode_of(spec) == "dynamic",
+            observer_or_fake_quant_ctr=constructor(spec, self._spec.mode_of(spec), _Names(self._api)),
         )
 
     def _bias(self, anchor: fx.Node) -> Any:

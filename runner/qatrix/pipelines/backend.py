@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from torch.ao.quantization import QConfig
+from torch.ao import quantization
+from torch.ao.quantization import QConfig, QConfigMapping
 from torch.ao.quantization import backend_config as backends
 from torch.ao.quantization import qconfig as qconfigs
 from torch.ao.quantization.backend_config import BackendConfig, BackendPatternConfig, DTypeConfig
 from torch.ao.quantization.backend_config import _common_operator_config_utils as operators
+from torch.ao.quantization.backend_config import x86
 
 from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.pipelines.observers import constructor
@@ -39,9 +41,20 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
     return None
 
 
-def qconfig(quantizer: QuantizerSpec) -> QConfig:
+def qconfig_mapping(quantizer: QuantizerSpec) -> QConfigMapping:
+    """What each op gets: all the same QConfig, or what a backend has for each by default."""
+    backend = quantizer.fx.qconfig_mapping if quantizer.fx is not None else None
+    if backend is not None:
+        qat = quantizer.mode == "qat"
+        make = quantization.get_default_qat_qconfig_mapping if qat else quantization.get_default_qconfig_mapping
+        default: QConfigMapping = make(backend)
+        return default
+    return QConfigMapping().set_global(_qconfig(quantizer))
+
+
+def _qconfig(quantizer: QuantizerSpec) -> QConfig:
     """The preset's QConfig by name, or one made from the declared activation and weight."""
-    if quantizer.fx is not None:
+    if quantizer.fx is not None and quantizer.fx.qconfig is not None:
         preset: QConfig = getattr(qconfigs, quantizer.fx.qconfig)
         return preset
     return QConfig(activation=_declared(quantizer.activation, quantizer), weight=_declared(quantizer.weight, quantizer))
@@ -50,7 +63,9 @@ def qconfig(quantizer: QuantizerSpec) -> QConfig:
 def backend_config(quantizer: QuantizerSpec) -> BackendConfig:
     """The preset's backend config by name, or one that holds the declared patterns alone."""
     if quantizer.fx is not None:
-        make: Callable[[], BackendConfig] = getattr(backends, f"get_{quantizer.fx.backend_config}_backend_config")
+        name = f"get_{quantizer.fx.backend_config}_backend_config"
+        # That of x86 is in its own module alone.
+        make: Callable[[], BackendConfig] = getattr(x86 if hasattr(x86, name) else backends, name)
         return make()
     dtypes = [_dtype_config(quantizer)]
     shapes = {shape for name in quantizer.annotate for shape in _shapes(name)}
@@ -66,18 +81,20 @@ def backend_config(quantizer: QuantizerSpec) -> BackendConfig:
 def _declared(spec: TensorSpec | None, quantizer: QuantizerSpec) -> Any:
     if spec is None:
         return torch.ao.quantization.NoopObserver
-    return constructor(spec, quantizer.mode, torch.ao.quantization, dtype=DTYPES[spec.dtype], ranged=True)
+    return constructor(spec, quantizer.mode_of(spec), torch.ao.quantization, dtype=DTYPES[spec.dtype], ranged=True)
 
 
 def _dtype_config(quantizer: QuantizerSpec) -> DTypeConfig:
     activation = DTYPES[quantizer.activation.dtype] if quantizer.activation else torch.float
+    dynamic = quantizer.mode == "dynamic"
     weight = DTYPES[quantizer.weight.dtype] if quantizer.weight else torch.float
     return DTypeConfig(
         input_dtype=activation,
-        output_dtype=activation,
+        # What is quantized as it comes is computed in integers and leaves as float.
+        output_dtype=torch.float if dynamic else activation,
         weight_dtype=weight,
         bias_dtype=torch.float,
-        is_dynamic=quantizer.mode == "dynamic",
+        is_dynamic=dynamic,
     )
 
 

@@ -49,7 +49,7 @@ def prepare(
     """The traced model with observers (PTQ) or fake quantizes and fused QAT modules (QAT)."""
     api = torchenv.fx_api()
     prepare_model = api.prepare_qat_fx if quantizer.mode == "qat" else api.prepare_fx
-    mapping = torch.ao.quantization.QConfigMapping().set_global(backend.qconfig(quantizer))
+    mapping = backend.qconfig_mapping(quantizer)
     for name in skip_modules:
         mapping.set_object_type(getattr(nn, name), None)
     prepared: nn.Module = prepare_model(captured, mapping, inputs, backend_config=backend.backend_config(quantizer))

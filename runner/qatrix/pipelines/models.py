@@ -55,27 +55,31 @@ def build_model(case: Case) -> nn.Module:
     """
     torch.manual_seed(case.seed)
     if case.pattern.factory is not None:
-        return _from_factory(case.pattern.factory, case.pattern.factory_args)
-    return _build(case.pattern, case.params, case.dim, case.conv_kind)
+        model = _from_factory(case.pattern.factory, case.pattern.factory_args)
+    else:
+        model = _build(case.pattern, case.params, case.dim, case.conv_kind)
+    return model if case.dtype == "float32" else model.to(getattr(torch, case.dtype))
 
 
 def build_inputs(case: Case) -> tuple[torch.Tensor, ...]:
     """The case's inputs in the order of the forward's arguments, on the CPU, made from its seed.
 
     Floating point inputs are drawn from the standard normal distribution, integers from
-    0 to 7, booleans from both values.
+    0 to 7, booleans from both values. Inputs of float32 get the case's dtype.
     """
     generator = torch.Generator().manual_seed(case.seed)
     scope = {**case.params, "dim": case.dim}
-    return tuple(_draw(spec, scope, generator) for spec in case.pattern.inputs)
+    return tuple(_draw(spec, scope, generator, case.dtype) for spec in case.pattern.inputs)
 
 
-def _draw(spec: InputSpec, scope: Mapping[str, object], generator: torch.Generator) -> torch.Tensor:
+def _draw(
+    spec: InputSpec, scope: Mapping[str, object], generator: torch.Generator, float_dtype: str
+) -> torch.Tensor:
     shape: list[Any] = [evaluate(size, scope) for size in spec.shape]
     if spec.spatial is not None:
         dim = scope["dim"]
         shape += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
-    dtype: torch.dtype = getattr(torch, spec.dtype)
+    dtype: torch.dtype = getattr(torch, float_dtype if spec.dtype == "float32" else spec.dtype)
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)
     high = 2 if dtype is torch.bool else _INTEGER_HIGH
@@ -97,9 +101,20 @@ def _build(pattern: PatternSpec, params: Mapping[str, Any], dim: int | None, con
     scope = {**params, "dim": dim}
     for layer in pattern.layers:
         root.add_module(layer.name, _layer(layer, scope, dim, conv_kind))
+    for item in pattern.init:
+        _fill(root, item.path, evaluate(item.value, scope))
     names = frozenset(layer.name for layer in pattern.layers)
     graph = _ForwardGraph(names, scope).build(tuple(item.name for item in pattern.inputs), pattern.forward)
     return fx.GraphModule(root, graph, class_name=pattern.name)
+
+
+def _fill(root: nn.Module, path: str, value: Any) -> None:
+    """Fill a parameter or buffer, in place; raises ValueError where the model has none of that name."""
+    tensor = dict(root.named_parameters()).get(path, dict(root.named_buffers()).get(path))
+    if tensor is None:
+        msg = f"init: the model has no parameter or buffer '{path}'"
+        raise ValueError(msg)
+    nn.init.constant_(tensor, value)
 
 
 def _layer(layer: LayerSpec, scope: Mapping[str, Any], dim: int | None, conv_kind: ConvKind | None) -> nn.Module:

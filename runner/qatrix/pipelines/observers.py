@@ -31,6 +31,8 @@ def constructor(
     attributes. PT2E passes dtype, range and scheme on from its own quantization spec; for
     FX `ranged` puts them into the constructor, with FX's name for the dtype.
     """
+    if spec.scale is not None:
+        return _fixed(spec, mode, space, dtype=dtype)
     arguments: dict[str, Any] = {} if spec.eps is None else {"eps": spec.eps}
     if spec.ch_axis is not None:
         arguments["ch_axis"] = spec.ch_axis
@@ -41,6 +43,8 @@ def constructor(
             "quant_max": spec.quant_max,
             "qscheme": getattr(torch, spec.qscheme),
         }
+        if mode == "dynamic":
+            arguments["is_dynamic"] = True
     if mode != "qat":
         return getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)]).with_args(**arguments)
     if spec.fake_quantize == "default" and spec.observer is None:
@@ -49,6 +53,19 @@ def constructor(
     fake_quantize = space.FakeQuantize if spec.fake_quantize == "default" else space.FusedMovingAvgObsFakeQuantize
     observer = getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)])
     return fake_quantize.with_args(observer=observer, **arguments)
+
+
+def _fixed(spec: TensorSpec, mode: Mode, space: Any, *, dtype: torch.dtype | None) -> Any:
+    """What makes the observer or fake quantize of a fixed scale and zero point; for FX, PT2E has a spec of its own."""
+    observer = space.FixedQParamsObserver.with_args(
+        scale=spec.scale,
+        zero_point=spec.zero_point or 0,
+        dtype=dtype,
+        quant_min=spec.quant_min,
+        quant_max=spec.quant_max,
+        qscheme=getattr(torch, spec.qscheme),
+    )
+    return space.FixedQParamsFakeQuantize.with_args(observer=observer) if mode == "qat" else observer
 
 
 def _default_observer(spec: TensorSpec, mode: Mode) -> str:

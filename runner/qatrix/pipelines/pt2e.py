@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
+from qatrix.declare.vocabulary import PT2E_QUANTIZERS
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
@@ -105,9 +106,10 @@ def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[s
 
 def _preset(preset: Pt2ePreset, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
     quantizer = api.find(preset.quantizer)()
+    known = PT2E_QUANTIZERS[preset.quantizer]
     for name in skip_modules:
-        quantizer.set_module_type(getattr(nn, name), None)
-    return quantizer.set_global(api.find("get_symmetric_quantization_config")(**preset.config))
+        getattr(quantizer, known.skip)(getattr(nn, name), None)
+    return quantizer.set_global(api.find(known.configuration)(**preset.config))
 
 
 PIPELINE: Final = Exporting(torchenv.pt2e_api)

@@ -108,6 +108,8 @@ class CaseMaker:
             seed=seed_of(self._key.at(texts)),
             source=self._source,
             training=_training(axes),
+            dtype=str(axes.get("dtype", DEFAULTS["dtype"])),
+            dynamic_batch=axes.get("dynamic_batch") is True,
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:

@@ -13,6 +13,8 @@ from qatrix.expressions import Value
 # Axes that a suite may leave out; `dim` has no default, since no dimension is the usual one.
 DEFAULTS: Final[Mapping[str, str]] = {
     "conv": "conv",
+    "dtype": "float32",
+    "dynamic_batch": "false",
     "device": "cpu",
     "train_steps": "0",
     "observer_state": "enabled",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import typing
 from typing import Final
 
-from qatrix.declare.spec import InputSpec, LayerSpec
+from qatrix.declare.spec import InitSpec, InputSpec, LayerSpec
 from qatrix.expressions import Expression, Name, Statement
 
-_TREES: Final = frozenset((*typing.get_args(Expression), *typing.get_args(Statement), InputSpec))
+_TREES: Final = frozenset((*typing.get_args(Expression), *typing.get_args(Statement), InitSpec, InputSpec))
 
 
 def names_in(part: object) -> frozenset[str]:

@@ -6,12 +6,13 @@ import re
 from typing import Final, NamedTuple
 
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
+from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
 from qatrix.declare.load.names import names_in
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor
-from qatrix.declare.spec import RESERVED_AXES, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.spec import RESERVED_AXES, InitSpec, InputSpec, LayerSpec, PatternSpec
 from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
 from qatrix.expressions import Call, Statement
 
@@ -68,12 +69,14 @@ class _Builder:
             body_takes_dim = takes_conv = False
             layers: tuple[LayerSpec, ...] = ()
             forward: tuple[Statement, ...] = ()
+            init: tuple[InitSpec, ...] = ()
         else:
             self._check_body(cursor, model)
             layers = self._layers(cursor, model, stack)
             forward = self._forward(cursor, model)
-            body_takes_dim, takes_conv = self._takes(layers, forward)
-            self._warn_unused(cursor, model, (layers, forward, inputs))
+            init = read_init(self._registry, cursor, model)
+            body_takes_dim, takes_conv = self._takes(layers, forward, init)
+            self._warn_unused(cursor, model, (layers, forward, inputs, init))
         spec = PatternSpec(
             name=declared.name,
             about=model.about,
@@ -86,6 +89,7 @@ class _Builder:
             takes_conv=takes_conv,
             takes_dim=body_takes_dim or any(_input_takes_dim(item) for item in inputs),
             source=cursor.source,
+            init=init,
         )
         return _Built(spec, body_takes_dim)
 
@@ -111,10 +115,10 @@ class _Builder:
             expected = "layers and forward, or model: the dotted path of a factory"
             self._registry.note(cursor.problem("the pattern declares no model", expected=expected))
             return
-        for key in ("layers", "forward", "params"):
+        for key in ("layers", "forward", "params", "init"):
             if cursor.has(key):
                 message = f"'{key}' stands beside 'model'"
-                expected = "args alone: a factory takes no layers, forward or params"
+                expected = "args alone: a factory takes no layers, forward, params or init"
                 self._registry.note(cursor.key(key).problem(message, expected=expected))
         at = cursor.down("model")
         if not _PATH.fullmatch(model.model):
@@ -185,14 +189,16 @@ class _Builder:
         self._registry.note(*problems)
         return statements or ()
 
-    def _takes(self, layers: tuple[LayerSpec, ...], forward: tuple[Statement, ...]) -> tuple[bool, bool]:
+    def _takes(
+        self, layers: tuple[LayerSpec, ...], forward: tuple[Statement, ...], init: tuple[InitSpec, ...]
+    ) -> tuple[bool, bool]:
         """Whether a body takes the case's dim, and its conv kind."""
         parts = [self.built.get(layer.call.function) for layer in layers if layer.pattern is not None]
         calls = [layer.call for layer in layers if layer.pattern is None]
         takes_conv = any(call.function == "conv" for call in calls)
         takes_conv |= any(part is not None and part.spec.takes_conv for part in parts)
         takes_dim = takes_conv or any(call.function.endswith("Nd") for call in calls)
-        takes_dim |= "dim" in names_in((layers, forward))
+        takes_dim |= "dim" in names_in((layers, forward, init))
         takes_dim |= any(part is not None and part.body_takes_dim for part in parts)
         return takes_dim, takes_conv
 

@@ -10,7 +10,7 @@ from qatrix.declare.language.text import listed
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import DerivedSpec, FxPreset, Mode, PhaseSpec, Pt2ePreset, QuantizerSpec, TensorSpec
-from qatrix.declare.vocabulary import INTEGER_RANGES, LAYERS, QCONFIGS
+from qatrix.declare.vocabulary import INTEGER_RANGES, LAYERS, PT2E_QUANTIZERS, QCONFIGS
 
 _SHAPES: Final = "presets (pt2e, fx), or declared specs (annotate, activation, weight), or phases"
 _DECLARED_KEYS: Final = ("annotate", "activation", "weight", "bias", "shared")
@@ -95,12 +95,16 @@ def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer) ->
 
 
 def _check_preset(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
-    if model.fx is not None and model.fx.qconfig not in QCONFIGS:
-        name = model.fx.qconfig
-        at = cursor.down("fx", "qconfig")
-        hint = nearest(name, QCONFIGS)
-        registry.note(at.problem(f"unknown qconfig '{name}'", expected=listed(QCONFIGS), hint=hint))
-    if model.pt2e is None or model.mode is None:
+    if model.fx is not None:
+        _check_fx(registry, cursor.down("fx"), model.fx)
+    if model.pt2e is None:
+        return
+    known = PT2E_QUANTIZERS[model.pt2e.quantizer].arguments
+    for name in model.pt2e.config.model_dump(exclude_none=True):
+        if name not in known:
+            at = cursor.down("pt2e", "config").key(name)
+            registry.note(at.problem(f"{model.pt2e.quantizer} has no argument '{name}'", expected=listed(known)))
+    if model.mode is None:
         return
     for flag, its_mode in _MODE_FLAGS.items():
         value = getattr(model.pt2e.config, flag)
@@ -111,6 +115,17 @@ def _check_preset(registry: Registry, cursor: Cursor, model: models.Quantizer, m
             registry.note(at.problem(message, expected=expected))
 
 
+def _check_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset) -> None:
+    """One qconfig by name, or the mapping of a backend."""
+    name = preset.qconfig
+    if (name is None) == (preset.qconfig_mapping is None):
+        message = "neither qconfig nor qconfig_mapping is there" if name is None else "qconfig stands beside its mapping"
+        registry.note(cursor.problem(message, expected="qconfig, or qconfig_mapping"))
+    elif name is not None and name not in QCONFIGS:
+        at = cursor.down("qconfig")
+        registry.note(at.problem(f"unknown qconfig '{name}'", expected=listed(QCONFIGS), hint=nearest(name, QCONFIGS)))
+
+
 def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
     if model.activation is None and model.weight is None:
         expected = "activation, weight, or both"
@@ -119,6 +134,8 @@ def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer,
         if name not in model.annotate:
             registry.note(item.problem(f"'{name}' is shared but not annotated", expected=listed(model.annotate)))
     for key, spec in (("activation", model.activation), ("weight", model.weight)):
+        if spec is not None:
+            _check_fixed(registry, cursor.down(key), spec, mode)
         if spec is not None and spec.fake_quantize is not None and mode != "qat":
             at = cursor.down(key).key("fake_quantize")
             registry.note(at.problem(f"fake_quantize stands in mode {mode}", expected="mode: qat, or no fake_quantize"))
@@ -127,6 +144,27 @@ def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer,
             if getattr(model, source) is None:
                 message = f"the bias derives from '{source}', which is not quantized"
                 registry.note(item.problem(message, expected=f"{source}: a tensor spec"))
+
+
+def _check_fixed(registry: Registry, cursor: Cursor, spec: models.TensorSpec, mode: Mode) -> None:
+    """A fixed scale stands alone: nothing is observed, and there is one for the whole tensor."""
+    if spec.scale is None:
+        if spec.zero_point is not None:
+            at = cursor.key("zero_point")
+            registry.note(at.problem("zero_point stands without scale", expected="scale: the fixed scale"))
+        return
+    for name in ("observer", "fake_quantize", "eps"):
+        if getattr(spec, name) is not None:
+            at = cursor.key(name)
+            registry.note(at.problem(f"{name} stands beside a fixed scale", expected="no observer: nothing is observed"))
+    if spec.qscheme.startswith("per_channel") or mode == "dynamic":
+        expected = "a per_tensor scheme, and mode qat or ptq"
+        registry.note(cursor.key("scale").problem("a scale cannot be fixed here", expected=expected))
+    zero_point = spec.zero_point or 0
+    if not spec.quant_min <= zero_point <= spec.quant_max:
+        at = cursor.down("zero_point") if spec.zero_point is not None else cursor.key("scale")
+        message = f"zero_point {zero_point} is outside of the range"
+        registry.note(at.problem(message, expected=f"{spec.quant_min} to {spec.quant_max}"))
 
 
 def _check_range(registry: Registry, cursor: Cursor, spec: models.TensorSpec | models.DerivedSpec) -> None:

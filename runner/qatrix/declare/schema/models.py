@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, Tag
 
 from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Verdict
-from qatrix.declare.schema.values import Argument, DeclaredValue, Name, Size, Text, Values
+from qatrix.declare.schema.values import Argument, DeclaredValue, Filling, Name, Size, Text, Values
 from qatrix.declare.spec import Mode
 
 Stage = Literal["build", "capture", "prepare", "forward", "train", "convert", "quantized_forward"]
@@ -43,9 +43,11 @@ Chain = Literal[
     "mul_relu",
     "cat",
 ]
-Backend = Literal["executorch", "fbgemm", "native", "onednn", "qnnpack", "tensorrt"]
+Backend = Literal["executorch", "fbgemm", "native", "onednn", "qnnpack", "tensorrt", "x86"]
+MappingBackend = Literal["fbgemm", "onednn", "qnnpack", "x86"]
 Op = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
 Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[StrictFloat, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -76,6 +78,9 @@ class Pattern(Declaration):
         default=None, description="dotted path of a factory, such as torchvision.models.resnet18"
     )
     args: dict[Name, Argument] = Field(default={}, description="the factory's keyword arguments")
+    init: dict[Text, Filling] = Field(
+        default={}, description="parameter or buffer, such as bn.weight → the number that fills it"
+    )
     inputs: dict[Name, Input] = Field(description="the forward's arguments, in order")
 
 
@@ -114,6 +119,8 @@ class TensorSpec(Declaration):
     observer: Observer | None = Field(default=None, description="what finds the range; default: what the mode has")
     fake_quantize: Literal["default", "fused_moving_average"] | None = Field(default=None, description="for mode qat")
     eps: Number | None = Field(default=None, description="the smallest scale")
+    scale: Positive | None = Field(default=None, description="the scale, where it is fixed and nothing is observed")
+    zero_point: StrictInt | None = Field(default=None, description="the zero point beside scale; default 0")
 
 
 class DerivedSpec(Declaration):
@@ -128,9 +135,12 @@ class DerivedSpec(Declaration):
 
 
 class Pt2eConfig(Declaration):
-    """The arguments of XNNPACK's symmetric quantization config."""
+    """The arguments of the quantizer's configuration."""
 
-    is_per_channel: StrictBool | None = Field(default=None, description="a weight scale per channel")
+    is_per_channel: StrictBool | None = Field(default=None, description="a weight scale per channel; XNNPACKQuantizer")
+    reduce_range: StrictBool | None = Field(
+        default=None, description="seven bits for activations; X86InductorQuantizer"
+    )
     is_qat: StrictBool | None = Field(default=None, description="true where the mode is qat")
     is_dynamic: StrictBool | None = Field(default=None, description="true where the mode is dynamic")
 
@@ -138,15 +148,20 @@ class Pt2eConfig(Declaration):
 class Pt2ePreset(Declaration):
     """A quantizer that PT2E has."""
 
-    quantizer: Literal["XNNPACKQuantizer"] = Field(description="the quantizer's class")
+    quantizer: Literal["XNNPACKQuantizer", "X86InductorQuantizer"] = Field(description="the quantizer's class")
     config: Pt2eConfig = Field(default=Pt2eConfig(), description="the arguments of its configuration")
 
 
 class FxPreset(Declaration):
-    """A backend config and a qconfig that FX graph mode has."""
+    """A backend config, and a qconfig or a backend's default mapping of qconfigs, that FX graph mode has."""
 
     backend_config: Backend = Field(description="the backend config's name")
-    qconfig: Text = Field(description="the qconfig's name, such as default_symmetric_qnnpack_qat_qconfig")
+    qconfig: Text | None = Field(
+        default=None, description="the qconfig's name, such as default_symmetric_qnnpack_qat_qconfig"
+    )
+    qconfig_mapping: MappingBackend | None = Field(
+        default=None, description="the backend whose default mapping is taken, instead of a qconfig for all"
+    )
 
 
 class Phase(Declaration):
@@ -225,7 +240,7 @@ class Suite(Declaration):
 
     about: Text = Field(default="", description="what it covers, in a few words")
     axes: dict[Name, Values] = Field(
-        default={}, description="axis → its values: pattern, conv, dim, quantizer, device, train_steps, …, a param"
+        default={}, description="axis → its values: pattern, conv, dim, dtype, quantizer, device, …, a param"
     )
     include: list[dict[Name, Values]] = Field(
         default=[], description="cases to add: axis → values; because is optional"

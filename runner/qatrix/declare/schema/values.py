@@ -14,6 +14,7 @@ _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"
 _INTEGERS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
 _VALUE_SCHEMA: dict[str, Any] = {"anyOf": [_SCALAR_SCHEMA, _INTEGERS_SCHEMA]}
 _A_SIZE = "an integer, or an expression over the parameters and dim"
+_A_FILLING = "a number, or an expression over the parameters and dim"
 _A_VALUE = "a number, text, true, false, null, or a list of integers"
 
 
@@ -51,6 +52,12 @@ def _size(found: object) -> int | str:
     raise _error(_A_SIZE)
 
 
+def _filling(found: object) -> float | str:
+    if isinstance(found, (int, float, str)) and not isinstance(found, bool):
+        return found
+    raise _error(_A_FILLING)
+
+
 Name: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=NAME_PATTERN)]
 Text: TypeAlias = Annotated[StrictStr, StringConstraints(min_length=1)]
 DeclaredValue: TypeAlias = Annotated[Any, PlainValidator(value_of), WithJsonSchema(_VALUE_SCHEMA)]
@@ -65,3 +72,5 @@ Values: TypeAlias = Annotated[
     WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _VALUE_SCHEMA}]}),
 ]
 Size: TypeAlias = Annotated[Any, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
+# What fills a parameter or buffer.
+Filling: TypeAlias = Annotated[Any, PlainValidator(_filling), WithJsonSchema({"type": ["number", "string"]})]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from qatrix.declare.source.models import class_name
-from qatrix.declare.source.observers import constructor_call
+from qatrix.declare.source.observers import constructor_call, range_arguments
 from qatrix.declare.source.text import call_text
 from qatrix.declare.spec import DerivedSpec, QuantizerSpec, TensorSpec
 from qatrix.scripts import QuantizerSource, literal
@@ -115,13 +115,20 @@ def _specs(spec: QuantizerSpec) -> Iterator[str]:
     # One object each: PT2E lets a producer and its consumers share an observer where their specs are equal.
     for name, tensor in (("ACTIVATION", spec.activation), ("WEIGHT", spec.weight)):
         if tensor is not None:
-            is_dynamic = spec.mode == "dynamic" and name == "ACTIVATION"
-            arguments = _spec_arguments(spec, tensor, is_dynamic=is_dynamic)
-            yield call_text("QuantizationSpec", arguments, prefix=f"{name} = ")
+            arguments = _spec_arguments(spec, tensor)
+            kind = "QuantizationSpec" if tensor.scale is None else "FixedQParamsQuantizationSpec"
+            yield call_text(kind, arguments, prefix=f"{name} = ")
 
 
-def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec, *, is_dynamic: bool) -> list[str]:
-    function, arguments = constructor_call(tensor, spec.mode)
+def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec) -> list[str]:
+    if tensor.scale is not None:
+        return [
+            *range_arguments(tensor, tensor.dtype),
+            f"scale={literal(tensor.scale)}",
+            f"zero_point={tensor.zero_point or 0}",
+        ]
+    mode = spec.mode_of(tensor)
+    function, arguments = constructor_call(tensor, mode)
     prefix = "observer_or_fake_quant_ctr="
     made = call_text(function, arguments, indent=4, prefix=prefix) if arguments else f"{prefix}{function}"
     return [
@@ -130,7 +137,7 @@ def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec, *, is_dynamic: bool
         f"quant_max={tensor.quant_max}",
         f"qscheme=torch.{tensor.qscheme}",
         *([] if tensor.ch_axis is None else [f"ch_axis={tensor.ch_axis}"]),
-        *(["is_dynamic=True"] if is_dynamic else []),
+        *(["is_dynamic=True"] if mode == "dynamic" else []),
         made,
     ]
 
@@ -166,7 +173,7 @@ def _annotated(spec: QuantizerSpec, chain: str, *, checks: bool) -> Iterator[str
         yield f"    if {' or '.join(f'is_taken({part})' for part in parts)}:"
         yield "        continue"
     yield from (f"    {line}" for line in _inputs(spec, parts[0]))
-    output = [] if spec.activation is None else ["output_qspec=ACTIVATION"]
+    output = [] if spec.activation is None or spec.mode == "dynamic" else ["output_qspec=ACTIVATION"]
     if chain in spec.shared:
         yield "    first, *others = inputs"
         yield f"    shared = SharedQuantizationSpec((first, {parts[0]}))"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from qatrix.declare.source.observers import constructor_call, range_arguments
-from qatrix.declare.source.presets import qconfig_mapping
+from qatrix.declare.source.presets import skipping
 from qatrix.declare.source.text import call_text
 from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.scripts import QuantizerSource, literal
@@ -53,7 +53,7 @@ def declared_fx(spec: QuantizerSpec, skip_modules: tuple[str, ...]) -> Quantizer
     return QuantizerSource(
         definitions="\n".join(definitions),
         lines=(
-            f"qconfigs = {qconfig_mapping('qconfig', skip_modules)}",
+            f"qconfigs = QConfigMapping().set_global(qconfig){skipping(skip_modules)}",
             *call_text(made, [kept], prefix="backend_config = ").split("\n"),
         ),
     )
@@ -64,7 +64,7 @@ def _dtypes(spec: QuantizerSpec) -> list[str]:
     weight = _DTYPES[spec.weight.dtype] if spec.weight else "float"
     return [
         f"input_dtype=torch.{activation}",
-        f"output_dtype=torch.{activation}",
+        f"output_dtype=torch.{'float' if spec.mode == 'dynamic' else activation}",
         f"weight_dtype=torch.{weight}",
         "bias_dtype=torch.float",
         *(["is_dynamic=True"] if spec.mode == "dynamic" else []),
@@ -79,8 +79,9 @@ def _qconfig(spec: QuantizerSpec) -> list[str]:
 def _made(tensor: TensorSpec | None, spec: QuantizerSpec) -> str:
     if tensor is None:
         return f"{_SPACE}NoopObserver"
-    ranges = tuple(range_arguments(tensor, _DTYPES[tensor.dtype]))
-    function, arguments = constructor_call(tensor, spec.mode, space=_SPACE, ranges=ranges)
+    mode = spec.mode_of(tensor)
+    ranges = (*range_arguments(tensor, _DTYPES[tensor.dtype]), *(["is_dynamic=True"] if mode == "dynamic" else []))
+    function, arguments = constructor_call(tensor, mode, space=_SPACE, ranges=ranges)
     return call_text(function, arguments, indent=4)
 
 

@@ -22,7 +22,7 @@ def case_source(case: Case) -> CaseSource:
         one_tensor=is_one_tensor(case.pattern),
         pipelines=tuple(name for name, reason in reasons.items() if reason is None),
         inexpressible={name: reason for name, reason in reasons.items() if reason is not None},
-        phases=phase_sources(case.quantizer, on_cpu=case.device.torch == "cpu"),
+        phases=phase_sources(case.quantizer, on_cpu=case.device.torch == "cpu", dynamic_batch=case.dynamic_batch),
         compare=case.compare,
         tolerance=case.tolerance,
         converts_in_training=case.convert_in == "train",

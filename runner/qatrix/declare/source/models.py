@@ -31,7 +31,8 @@ _ONE_OUTPUT: Final = frozenset("torch.add torch.cat torch.relu F.hardtanh F.relu
 # Names that mean something else in a script.
 _TAKEN_CLASSES: Final = frozenset(
     "BackendConfig DTypeConfig DerivedQuantizationSpec NotSwitched QConfig QConfigMapping QuantizationAnnotation "
-    "QuantizationSpec Quantizer SharedQuantizationSpec XNNPACKQuantizer".split()
+    "FixedQParamsQuantizationSpec QuantizationSpec Quantizer SharedQuantizationSpec X86InductorQuantizer "
+    "XNNPACKQuantizer".split()
 )
 _FLOATING: Final = frozenset("bfloat16 float16 float32 float64".split())
 # As pipelines.models draws them.
@@ -48,18 +49,19 @@ class ModelSource:
 
 def model_source(case: Case) -> ModelSource:
     """The case's float model; layers are made in the declared order, so that one seed gives the same weights."""
+    cast = "" if case.dtype == "float32" else f".to(torch.{case.dtype})"
     if case.pattern.factory is not None:
         arguments = [f"{key}={literal(value)}" for key, value in case.pattern.factory_args.items()]
-        return ModelSource(classes=(), model=f"{case.pattern.factory}({', '.join(arguments)})")
+        return ModelSource(classes=(), model=f"{case.pattern.factory}({', '.join(arguments)}){cast}")
     writer = _ClassWriter(dim=case.dim, conv_kind=case.conv_kind)
     name = writer.write(case.pattern, case.params)
-    return ModelSource(classes=tuple(writer.written), model=f"{name}()")
+    return ModelSource(classes=tuple(writer.written), model=f"{name}(){cast}")
 
 
 def input_sources(case: Case) -> tuple[str, ...]:
     """An expression for each input, to be evaluated in order right after torch.manual_seed."""
     scope = {**case.params, "dim": case.dim}
-    return tuple(_drawn(spec, scope) for spec in case.pattern.inputs)
+    return tuple(_drawn(spec, scope, case.dtype) for spec in case.pattern.inputs)
 
 
 def is_one_tensor(pattern: PatternSpec) -> bool:
@@ -82,14 +84,15 @@ def class_name(pattern: str) -> str:
     return f"{name}Model" if name in _TAKEN_CLASSES or name in LAYERS else name
 
 
-def _drawn(spec: InputSpec, scope: Mapping[str, object]) -> str:
+def _drawn(spec: InputSpec, scope: Mapping[str, object], float_dtype: str) -> str:
     sizes: list[Any] = [evaluate(size, scope) for size in spec.shape]
     if spec.spatial is not None:
         dim = scope["dim"]
         sizes += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
     if spec.dtype in _FLOATING:
         drawn = f"torch.randn({', '.join(map(literal, sizes)) or '()'})"
-        return drawn if spec.dtype == "float32" else f"{drawn}.to(torch.{spec.dtype})"
+        dtype = float_dtype if spec.dtype == "float32" else spec.dtype
+        return drawn if dtype == "float32" else f"{drawn}.to(torch.{dtype})"
     high = 2 if spec.dtype == "bool" else _INTEGER_HIGH
     drawn = f"torch.randint(0, {high}, {literal(tuple(sizes))})"
     return drawn if spec.dtype == "int64" else f"{drawn}.to(torch.{spec.dtype})"
@@ -130,6 +133,8 @@ class _ClassWriter:
         for layer in pattern.layers:
             function, arguments = self._made(layer, scope)
             yield " " * 8 + call_text(function, arguments, indent=8, prefix=f"self.{layer.name} = ")
+        for item in pattern.init:
+            yield f"        nn.init.constant_(self.{item.path}, {literal(evaluate(item.value, scope))})"
         yield ""
         yield f"    def forward(self, {', '.join(local_name(item.name) for item in pattern.inputs)}):"
         callee = _callee(frozenset(layer.name for layer in pattern.layers))

@@ -34,6 +34,12 @@ def constructor_call(
 
     `space` is what stands before the classes' names, with its point.
     """
+    if spec.scale is not None:
+        fixed = [f"scale={literal(spec.scale)}", f"zero_point={spec.zero_point or 0}", *ranges]
+        if mode != "qat":
+            return f"{space}FixedQParamsObserver.with_args", fixed
+        observer = f"{space}FixedQParamsObserver.with_args({', '.join(fixed)})"
+        return f"{space}FixedQParamsFakeQuantize.with_args", [f"observer={observer}"]
     eps = [] if spec.eps is None else [f"eps={literal(spec.eps)}"]
     arguments = [*eps, *([] if spec.ch_axis is None else [f"ch_axis={spec.ch_axis}"]), *ranges]
     observer = f"{space}{_OBSERVERS[spec.observer or _default_observer(spec, mode)]}"

@@ -9,10 +9,10 @@ from qatrix.declare.spec import PhaseSpec, QuantizerSpec
 from qatrix.scripts import PhaseSource, QuantizerSource
 
 
-def phase_sources(quantizer: QuantizerSpec, *, on_cpu: bool) -> tuple[PhaseSource, ...]:
+def phase_sources(quantizer: QuantizerSpec, *, on_cpu: bool, dynamic_batch: bool) -> tuple[PhaseSource, ...]:
     """The quantizer's phases; one that has none is one phase over the whole model."""
     phases = quantizer.phases or (_whole(quantizer),)
-    return tuple(_phase(phase, on_cpu=on_cpu) for phase in phases)
+    return tuple(_phase(phase, on_cpu=on_cpu, dynamic_batch=dynamic_batch) for phase in phases)
 
 
 def why_inexpressible(quantizer: QuantizerSpec, pipeline: str) -> str | None:
@@ -23,7 +23,7 @@ def why_inexpressible(quantizer: QuantizerSpec, pipeline: str) -> str | None:
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _phase(phase: PhaseSpec, *, on_cpu: bool) -> PhaseSource:
+def _phase(phase: PhaseSpec, *, on_cpu: bool, dynamic_batch: bool) -> PhaseSource:
     spec = phase.quantizer
     sources: dict[str, QuantizerSource] = {}
     if _pt2e_reason(spec) is None:
@@ -34,12 +34,14 @@ def _phase(phase: PhaseSpec, *, on_cpu: bool) -> PhaseSource:
         )
     if _fx_reason(spec) is None:
         sources["fx"] = (
-            fx_preset(spec.fx, phase.skip_modules) if spec.fx is not None else declared_fx(spec, phase.skip_modules)
+            fx_preset(spec.fx, phase.skip_modules, trains=spec.mode == "qat")
+            if spec.fx is not None
+            else declared_fx(spec, phase.skip_modules)
         )
     return PhaseSource(
         trains=spec.mode == "qat",
         submodules=phase.submodules,
-        dynamic_batch=phase.dynamic_batch,
+        dynamic_batch=phase.dynamic_batch or dynamic_batch,
         quantizers=sources,
     )
 

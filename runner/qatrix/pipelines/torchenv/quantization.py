@@ -73,15 +73,17 @@ def fx_api() -> types.ModuleType:
 def _torchao() -> Pt2eApi:
     public = imported("torchao.quantization.pt2e")
     # XNNPACKQuantizer moved to ExecuTorch; torchao keeps this copy for its own tests.
-    others = (imported("torchao.quantization.pt2e.quantizer"), imported("torchao.testing.pt2e._xnnpack_quantizer"))
-    return _api("torchao", imported("torchao.quantization.pt2e.quantize_pt2e"), (public, *others))
+    others = ("quantization.pt2e.quantizer", "quantization.pt2e.quantizer.x86_inductor_quantizer",
+              "testing.pt2e._xnnpack_quantizer")
+    spaces = (public, *(imported(f"torchao.{name}") for name in others))
+    return _api("torchao", imported("torchao.quantization.pt2e.quantize_pt2e"), spaces)
 
 
 def _torch_ao() -> Pt2eApi:
     public = imported("torch.ao.quantization")
-    quantizers = imported("torch.ao.quantization.quantizer")
-    xnnpack = imported("torch.ao.quantization.quantizer.xnnpack_quantizer")
-    return _api("torch.ao", imported("torch.ao.quantization.quantize_pt2e"), (public, quantizers, xnnpack))
+    others = ("quantizer", "quantizer.xnnpack_quantizer", "quantizer.x86_inductor_quantizer")
+    spaces = (public, *(imported(f"torch.ao.quantization.{name}") for name in others))
+    return _api("torch.ao", imported("torch.ao.quantization.quantize_pt2e"), spaces)
 
 
 def _api(home: str, quantize: types.ModuleType, spaces: tuple[types.ModuleType, ...]) -> Pt2eApi:

@@ -11,34 +11,43 @@ _COMMON: Final = "torch.ao.quantization.backend_config._common_operator_config_u
 # `pipelines.torchenv` knows the same of the release that is installed; a test compares the two.
 _FX: Final = {
     "torch.ao.nn.intrinsic.qat": "freeze_bn_stats",
-    "torch.ao.quantization": "QConfig QConfigMapping",
+    "torch.ao.quantization": """
+        QConfig QConfigMapping get_default_qat_qconfig_mapping get_default_qconfig_mapping
+    """,
     "torch.ao.quantization.backend_config": """
         BackendConfig DTypeConfig get_executorch_backend_config get_fbgemm_backend_config get_native_backend_config
-        get_onednn_backend_config get_qnnpack_backend_config get_tensorrt_backend_config get_x86_backend_config
+        get_onednn_backend_config get_qnnpack_backend_config get_tensorrt_backend_config
     """,
+    "torch.ao.quantization.backend_config.x86": "get_x86_backend_config",
     _COMMON: "_get_binary_op_configs _get_cat_config _get_conv_configs _get_linear_configs",
     "torch.ao.quantization.quantize_fx": "_convert_to_reference_decomposed_fx prepare_fx prepare_qat_fx",
     "torch.nn.modules.batchnorm": "_BatchNorm",
 }
 _OBSERVERS: Final = """
-    FakeQuantize FusedMovingAvgObsFakeQuantize HistogramObserver MinMaxObserver MovingAverageMinMaxObserver
+    FakeQuantize FixedQParamsFakeQuantize FixedQParamsObserver FusedMovingAvgObsFakeQuantize HistogramObserver MinMaxObserver MovingAverageMinMaxObserver
     MovingAveragePerChannelMinMaxObserver PerChannelMinMaxObserver PlaceholderObserver default_fake_quant
     disable_observer move_exported_model_to_eval
 """
 _QUANTIZE: Final = "convert_pt2e prepare_pt2e prepare_qat_pt2e"
-_SPECS: Final = "DerivedQuantizationSpec QuantizationAnnotation QuantizationSpec Quantizer SharedQuantizationSpec"
+_SPECS: Final = """
+    DerivedQuantizationSpec FixedQParamsQuantizationSpec QuantizationAnnotation QuantizationSpec Quantizer
+    SharedQuantizationSpec
+"""
+_X86: Final = "X86InductorQuantizer get_default_x86_inductor_quantization_config"
 _XNNPACK: Final = "XNNPACKQuantizer get_symmetric_quantization_config"
 # The quantizer of XNNPACK moved to ExecuTorch; torchao keeps this copy for its own tests.
 _TORCHAO: Final = {
     "torchao.quantization.pt2e": _OBSERVERS,
     "torchao.quantization.pt2e.quantize_pt2e": _QUANTIZE,
     "torchao.quantization.pt2e.quantizer": _SPECS,
+    "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer": _X86,
     "torchao.testing.pt2e._xnnpack_quantizer": _XNNPACK,
 }
 _TORCH_AO: Final = {
     "torch.ao.quantization": _OBSERVERS,
     "torch.ao.quantization.quantize_pt2e": _QUANTIZE,
     "torch.ao.quantization.quantizer": _SPECS,
+    "torch.ao.quantization.quantizer.x86_inductor_quantizer": _X86,
     "torch.ao.quantization.quantizer.xnnpack_quantizer": _XNNPACK,
     "torch._export": "capture_pre_autograd_graph",
 }
