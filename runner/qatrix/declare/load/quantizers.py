@@ -119,7 +119,8 @@ def _check_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset) -> No
     """One qconfig by name, or the mapping of a backend."""
     name = preset.qconfig
     if (name is None) == (preset.qconfig_mapping is None):
-        message = "neither qconfig nor qconfig_mapping is there" if name is None else "qconfig stands beside its mapping"
+        both = "qconfig stands beside qconfig_mapping"
+        message = "neither qconfig nor qconfig_mapping is there" if name is None else both
         registry.note(cursor.problem(message, expected="qconfig, or qconfig_mapping"))
     elif name is not None and name not in QCONFIGS:
         at = cursor.down("qconfig")
@@ -156,10 +157,14 @@ def _check_fixed(registry: Registry, cursor: Cursor, spec: models.TensorSpec, mo
     for name in ("observer", "fake_quantize", "eps"):
         if getattr(spec, name) is not None:
             at = cursor.key(name)
-            registry.note(at.problem(f"{name} stands beside a fixed scale", expected="no observer: nothing is observed"))
-    if spec.qscheme.startswith("per_channel") or mode == "dynamic":
-        expected = "a per_tensor scheme, and mode qat or ptq"
-        registry.note(cursor.key("scale").problem("a scale cannot be fixed here", expected=expected))
+            expected = f"no {name}: nothing is observed"
+            registry.note(at.problem(f"{name} stands beside a fixed scale", expected=expected))
+    at = cursor.key("scale")
+    if spec.qscheme.startswith("per_channel"):
+        message = f"scale stands beside qscheme {spec.qscheme}"
+        registry.note(at.problem(message, expected="scale with per_tensor schemes only"))
+    if mode == "dynamic":
+        registry.note(at.problem("scale stands in mode dynamic", expected="mode: qat or ptq, or no scale"))
     zero_point = spec.zero_point or 0
     if not spec.quant_min <= zero_point <= spec.quant_max:
         at = cursor.down("zero_point") if spec.zero_point is not None else cursor.key("scale")

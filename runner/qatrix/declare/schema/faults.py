@@ -100,6 +100,8 @@ def _wrong_value(cursor: Cursor, detail: ErrorDetails) -> Problem:
     expected = _TYPES.get(kind) or context.get("expected") or detail["msg"]
     if kind == "greater_than_equal":
         expected = f"{context['ge']:g} or more"
+    elif kind == "greater_than":
+        expected = f"more than {context['gt']:g}"
     elif kind == "too_short":
         expected = f"at least {context['min_length']} item"
     hint = quoting_hint(cursor.node) if kind in ("string_type", "string_pattern_mismatch") else None
