@@ -7,8 +7,8 @@ import pytest
 
 from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.load import Loaded, load
-from qatrix.declare.spec import Matrix
-from qatrix.expressions import Literal, Name
+from qatrix.declare.spec import FxPreset, Matrix, Pt2ePreset
+from qatrix.expressions import Literal, Name, Operation
 from qatrix.resources import folder
 from support.problems import as_text
 
@@ -112,6 +112,39 @@ def test_what_a_pattern_takes_is_found_in_its_parts(
     assert (pattern.takes_conv, pattern.takes_dim) == takes
 
 
+INIT = """
+patterns:
+  filled:
+    params: {gamma: 0.5}
+    layers: {conv: "Conv2d(3, 3, 1)", act: PReLU()}
+    init: {conv.weight: 0, act.weight: gamma * 2}
+    forward: [return act(conv(x))]
+    inputs: {x: {shape: [2, 3, 4, 4]}}
+"""
+
+
+def test_init_keeps_paths_and_expressions_in_their_order(tmp_path: Path) -> None:
+    pattern = matrix_of(tmp_path, INIT).patterns["filled"]
+    assert [item.path for item in pattern.init] == ["conv.weight", "act.weight"]
+    assert [item.value for item in pattern.init] == [Literal(0), Operation("*", (Name("gamma"), Literal(2)))]
+    assert [item.source.line for item in pattern.init] == [6, 6]
+
+
+def test_a_parameter_that_init_alone_uses_is_used(tmp_path: Path) -> None:
+    assert loaded(tmp_path, INIT).problems == ()
+    unused = loaded(tmp_path, INIT.replace("gamma * 2", "0.25"))
+    assert [problem.message for problem in unused.problems] == ["the parameter 'gamma' is never used"]
+
+
+@pytest.mark.parametrize(
+    ("value", "takes"), [("gamma", False), ("1.0 / dim", True)], ids=["a parameter", "the case's dim"]
+)
+def test_a_pattern_takes_the_dim_that_its_init_names(tmp_path: Path, value: str, takes: bool) -> None:
+    outer = "  outer: {layers: {inner: filled()}, forward: [return inner(x)], inputs: {x: {shape: [2, 3, 4, 4]}}}\n"
+    patterns = matrix_of(tmp_path, INIT.replace("gamma * 2", value).replace("weight: 0,", "weight: gamma,") + outer)
+    assert {name: item.takes_dim for name, item in patterns.patterns.items()} == {"filled": takes, "outer": takes}
+
+
 def test_a_pattern_may_be_declared_after_the_one_that_holds_it(tmp_path: Path) -> None:
     outer = "patterns:\n  a: {layers: {b: conv_relu(channels=4)}, forward: [return b(x)], inputs: {x: {shape: [1]}}}\n"
     patterns = matrix_of(tmp_path, outer, PATTERN).patterns
@@ -182,6 +215,31 @@ quantizers:
     assert spec.bias is not None
     assert spec.bias.derived_from == ("activation", "weight")
     assert (spec.annotate, spec.shared) == (("conv_bn", "cat"), ("cat",))
+
+
+def test_a_fixed_scale_keeps_its_zero_point(tmp_path: Path) -> None:
+    fixed = TENSOR.replace("}", ", scale: 0.25, zero_point: -3}")
+    whole = TENSOR.replace("}", ", scale: 1}")
+    text = f"quantizers: {{q: {{mode: qat, annotate: [conv], activation: {fixed}, weight: {whole}}}}}\n"
+    spec = matrix_of(tmp_path, text).quantizers["q"]
+    assert spec.activation is not None
+    assert spec.weight is not None
+    assert (spec.activation.scale, spec.activation.zero_point) == (0.25, -3)
+    assert (spec.weight.scale, spec.weight.zero_point) == (1.0, None)
+
+
+def test_a_preset_of_x86_keeps_its_mapping_and_has_a_scale_per_channel(tmp_path: Path) -> None:
+    text = """
+quantizers:
+  q:
+    mode: ptq
+    pt2e: {quantizer: X86InductorQuantizer, config: {reduce_range: true}}
+    fx: {backend_config: x86, qconfig_mapping: x86}
+"""
+    spec = matrix_of(tmp_path, text).quantizers["q"]
+    assert spec.pt2e == Pt2ePreset(quantizer="X86InductorQuantizer", config={"reduce_range": True})
+    assert spec.fx == FxPreset(backend_config="x86", qconfig=None, qconfig_mapping="x86")
+    assert spec.per_channel
 
 
 def test_the_last_phase_gives_the_mode(tmp_path: Path) -> None:

@@ -82,6 +82,18 @@ def test_a_wrong_tensor_spec_is_one_problem_of_its_own_branch() -> None:
         ("patterns", "{inputs: {x: 3}}", "x is the number 3", "a mapping"),
         ("checks", "{at: prepare, counts: {conv: -1}}", "conv is the number -1", "0 or more"),
         ("checks", "{at: prepare, pipelines: []}", "pipelines is an empty list", "at least 1 item"),
+        (
+            "quantizers",
+            "{weight: {dtype: int8, quant_min: 0, quant_max: 1, qscheme: per_tensor_affine, scale: 0}}",
+            "scale is the number 0",
+            "more than 0",
+        ),
+        (
+            "patterns",
+            "{init: {bn.weight: no}, inputs: {}}",
+            "bn.weight is false (so YAML reads the plain word no)",
+            "a number, or an expression over the parameters and dim",
+        ),
         ("suites", "{skip: yes}", "skip is true (so YAML reads the plain word yes)", "text"),
         ("suites", "{axes: [dim]}", "axes is a list", "a mapping"),
     ],
@@ -106,6 +118,9 @@ def test_every_key_has_a_description() -> None:
         models.Input,
         models.TensorSpec,
         models.DerivedSpec,
+        models.Pt2ePreset,
+        models.Pt2eConfig,
+        models.FxPreset,
         models.Phase,
         models.CheckUse,
     ]

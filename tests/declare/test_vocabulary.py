@@ -43,17 +43,38 @@ def test_integer_ranges_are_those_of_the_schema() -> None:
         ("torch.Tensor", vocabulary.TENSOR_METHODS),
         ("torch.nn", frozenset(name for name in vocabulary.LAYERS if not name.endswith("Nd"))),
         ("torch.ao.quantization.qconfig", vocabulary.QCONFIGS),
-        (
-            "torch.ao.quantization.backend_config",
-            {f"get_{name}_backend_config" for name in typing.get_args(models.Backend)},
-        ),
     ],
-    ids=["torch", "F", "tensor", "nn", "qconfig", "backend"],
+    ids=["torch", "F", "tensor", "nn", "qconfig"],
 )
 def test_every_name_exists_in_the_installed_torch(module: str, names: frozenset[str]) -> None:
     pytest.importorskip("torch")
     found = pkgutil.resolve_name(module.replace("torch.Tensor", "torch:Tensor"))
     assert sorted(name for name in names if not hasattr(found, name)) == []
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("backend", typing.get_args(models.Backend))
+def test_every_backend_has_its_config_in_the_installed_torch(backend: str) -> None:
+    pytest.importorskip("torch")
+    # That of x86 is in its own module alone.
+    homes = [pkgutil.resolve_name(f"torch.ao.quantization.backend_config{name}") for name in ("", ".x86")]
+    assert any(hasattr(home, f"get_{backend}_backend_config") for home in homes)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("backend", typing.get_args(models.MappingBackend))
+@pytest.mark.parametrize("function", ["get_default_qconfig_mapping", "get_default_qat_qconfig_mapping"])
+def test_every_backend_of_a_mapping_has_one_in_the_installed_torch(function: str, backend: str) -> None:
+    quantization = pytest.importorskip("torch.ao.quantization")
+    assert getattr(quantization, function)(backend).global_qconfig is not None
+
+
+def test_the_quantizers_are_those_of_the_schema() -> None:
+    assert set(vocabulary.PT2E_QUANTIZERS) == set(
+        typing.get_args(models.Pt2ePreset.model_fields["quantizer"].annotation)
+    )
+    arguments = {name for known in vocabulary.PT2E_QUANTIZERS.values() for name in known.arguments}
+    assert arguments == set(models.Pt2eConfig.model_fields)
 
 
 @pytest.mark.torch
