@@ -209,7 +209,7 @@ class QuantizerSpec:
         return self.pt2e.quantizer == "X86InductorQuantizer" or bool(self.pt2e.config.get("is_per_channel", False))
 
     def mode_of(self, tensor: TensorSpec) -> Mode:
-        """How a declared tensor is observed: weights are known beforehand where activations are quantized as they come."""
+        """How a declared tensor is observed: where activations are quantized as they come, weights are known before."""
         return "ptq" if self.mode == "dynamic" and tensor is not self.activation else self.mode
 
     @property

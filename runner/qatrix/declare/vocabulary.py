@@ -127,6 +127,7 @@ QCONFIGS: Final = frozenset(
     """.split()
 )
 
+
 class Pt2eQuantizer(NamedTuple):
     """A quantizer class of PT2E's: the function that configures it, and what that takes; how it is told to skip."""
 

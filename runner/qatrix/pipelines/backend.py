@@ -10,9 +10,8 @@ from torch.ao import quantization
 from torch.ao.quantization import QConfig, QConfigMapping
 from torch.ao.quantization import backend_config as backends
 from torch.ao.quantization import qconfig as qconfigs
-from torch.ao.quantization.backend_config import BackendConfig, BackendPatternConfig, DTypeConfig
+from torch.ao.quantization.backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, x86
 from torch.ao.quantization.backend_config import _common_operator_config_utils as operators
-from torch.ao.quantization.backend_config import x86
 
 from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.pipelines.observers import constructor

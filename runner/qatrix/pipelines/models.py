@@ -72,9 +72,7 @@ def build_inputs(case: Case) -> tuple[torch.Tensor, ...]:
     return tuple(_draw(spec, scope, generator, case.dtype) for spec in case.pattern.inputs)
 
 
-def _draw(
-    spec: InputSpec, scope: Mapping[str, object], generator: torch.Generator, float_dtype: str
-) -> torch.Tensor:
+def _draw(spec: InputSpec, scope: Mapping[str, object], generator: torch.Generator, float_dtype: str) -> torch.Tensor:
     shape: list[Any] = [evaluate(size, scope) for size in spec.shape]
     if spec.spatial is not None:
         dim = scope["dim"]

@@ -160,7 +160,9 @@ def _weighted_op(node: fx.Node) -> str | None:
         return name if name in _OUTPUT_AXIS else None
     if node.op != "call_module":
         return None
-    return next((name for part in _fused_parts(node) for name, kinds in _WEIGHTED.items() if isinstance(part, kinds)), None)
+    return next(
+        (name for part in _fused_parts(node) for name, kinds in _WEIGHTED.items() if isinstance(part, kinds)), None
+    )
 
 
 def _fused_parts(node: fx.Node) -> tuple[nn.Module, ...]:

@@ -73,8 +73,11 @@ def fx_api() -> types.ModuleType:
 def _torchao() -> Pt2eApi:
     public = imported("torchao.quantization.pt2e")
     # XNNPACKQuantizer moved to ExecuTorch; torchao keeps this copy for its own tests.
-    others = ("quantization.pt2e.quantizer", "quantization.pt2e.quantizer.x86_inductor_quantizer",
-              "testing.pt2e._xnnpack_quantizer")
+    others = (
+        "quantization.pt2e.quantizer",
+        "quantization.pt2e.quantizer.x86_inductor_quantizer",
+        "testing.pt2e._xnnpack_quantizer",
+    )
     spaces = (public, *(imported(f"torchao.{name}") for name in others))
     return _api("torchao", imported("torchao.quantization.pt2e.quantize_pt2e"), spaces)
 

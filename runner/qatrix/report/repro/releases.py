@@ -24,9 +24,9 @@ _FX: Final = {
     "torch.nn.modules.batchnorm": "_BatchNorm",
 }
 _OBSERVERS: Final = """
-    FakeQuantize FixedQParamsFakeQuantize FixedQParamsObserver FusedMovingAvgObsFakeQuantize HistogramObserver MinMaxObserver MovingAverageMinMaxObserver
-    MovingAveragePerChannelMinMaxObserver PerChannelMinMaxObserver PlaceholderObserver default_fake_quant
-    disable_observer move_exported_model_to_eval
+    FakeQuantize FixedQParamsFakeQuantize FixedQParamsObserver FusedMovingAvgObsFakeQuantize HistogramObserver
+    MinMaxObserver MovingAverageMinMaxObserver MovingAveragePerChannelMinMaxObserver PerChannelMinMaxObserver
+    PlaceholderObserver default_fake_quant disable_observer move_exported_model_to_eval
 """
 _QUANTIZE: Final = "convert_pt2e prepare_pt2e prepare_qat_pt2e"
 _SPECS: Final = """
