@@ -42,6 +42,16 @@ def test_a_layer_that_is_called_elsewhere_stays(tmp_path: Path) -> None:
         assert "act" in called or "without" in smaller.change
 
 
+def test_what_fills_a_layer_goes_with_it(tmp_path: Path) -> None:
+    text = TWO_LAYERS.replace("    forward:", "    init: {first.weight: 0.5, second.bias: 1.0}\n    forward:")
+    (case,) = written_cases(tmp_path, text, "shrinking")
+    kept = {change: [item.path for item in smaller.case.pattern.init] for change, smaller in changes(case).items()}
+
+    assert kept["without first"] == ["second.bias"]
+    assert kept["without second"] == ["first.weight"]
+    assert kept["without act"] == ["first.weight", "second.bias"]
+
+
 def test_functions_operators_and_assignments_go(tmp_path: Path) -> None:
     assert {"without F.relu", "without +", "without the assignment of y", "without second"} <= changes(
         two_layers(tmp_path)

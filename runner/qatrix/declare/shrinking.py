@@ -107,10 +107,12 @@ def _with_pattern(case: Case, pattern: PatternSpec, change: str) -> Smaller:
 
 
 def _tidy(pattern: PatternSpec) -> PatternSpec:
-    """Without assignments of a name to itself, and without layers that nothing calls."""
+    """Without assignments of a name to itself, without layers that nothing calls, and without what fills those."""
     forward = tuple(line for line in pattern.forward if not _is_idle(line))
     called = {item.function for line in forward for item in _calls(line)}
-    return replace(pattern, forward=forward, layers=tuple(item for item in pattern.layers if item.name in called))
+    layers = tuple(item for item in pattern.layers if item.name in called)
+    init = tuple(item for item in pattern.init if item.path.partition(".")[0] in called)
+    return replace(pattern, forward=forward, layers=layers, init=init)
 
 
 def _is_idle(statement: object) -> bool:

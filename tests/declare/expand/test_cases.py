@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qatrix.declare.expand import expand
+from qatrix.declare.expand import expand, model_key
 from qatrix.declare.spec import Case
 from support import specs
 from support.expansion import cases, ids, of_type, problems
@@ -54,6 +54,49 @@ def test_an_axis_nobody_names_is_not_in_the_id_but_has_its_default() -> None:
     assert case.axes == {"pattern": "conv_bn", "dim": 2, "quantizer": "int8", "device": "cpu"}
 
 
+KINDS: Axes = {
+    "pattern": ["conv_bn"],
+    "dim": [2],
+    "dtype": ["float32", "bfloat16"],
+    "dynamic_batch": [False, True],
+    "quantizer": ["int8"],
+}
+
+
+def test_a_case_is_of_float32_and_captured_as_it_is_unless_told_otherwise() -> None:
+    (case,) = cases(specs.matrix(specs.suite()))
+    assert (case.dtype, case.dynamic_batch) == ("float32", False)
+    assert not {"dtype", "dynamic_batch"} & case.axes.keys()
+
+
+def test_dtype_and_dynamic_batch_are_in_the_id_where_the_suite_has_them() -> None:
+    assert ids(specs.matrix(specs.suite("s", KINDS))) == [
+        "s/conv_bn/dim=2,dtype=float32,dynamic_batch=false,quantizer=int8,device=cpu",
+        "s/conv_bn/dim=2,dtype=float32,dynamic_batch=true,quantizer=int8,device=cpu",
+        "s/conv_bn/dim=2,dtype=bfloat16,dynamic_batch=false,quantizer=int8,device=cpu",
+        "s/conv_bn/dim=2,dtype=bfloat16,dynamic_batch=true,quantizer=int8,device=cpu",
+    ]
+
+
+def test_a_case_carries_its_dtype_and_whether_its_batch_is_free() -> None:
+    found = [(case.dtype, case.dynamic_batch) for case in cases(specs.matrix(specs.suite("s", KINDS)))]
+    assert found == [("float32", False), ("float32", True), ("bfloat16", False), ("bfloat16", True)]
+
+
+def test_a_seed_depends_neither_on_the_dtype_nor_on_a_free_batch() -> None:
+    (usual,) = cases(specs.matrix(specs.suite()))
+    found = cases(specs.matrix(specs.suite("s", KINDS)))
+    assert {case.seed for case in found} == {usual.seed}
+    assert {model_key(case) for case in found} == {model_key(usual)}
+
+
+def test_a_factory_takes_dtype_and_dynamic_batch() -> None:
+    axes: Axes = {"pattern": ["resnet18"], "dtype": ["float16"], "dynamic_batch": [True], "quantizer": ["int8"]}
+    (case,) = cases(specs.matrix(specs.suite("s", axes), patterns=[specs.factory()]))
+    assert case.case_id == "s/resnet18/dtype=float16,dynamic_batch=true,quantizer=int8,device=cpu"
+    assert (case.dtype, case.dynamic_batch) == ("float16", True)
+
+
 def test_a_case_carries_what_its_suite_says() -> None:
     suite = specs.suite(skip="too slow", convert_in="train", compare=("convert",), source=specs.source(7))
     (case,) = cases(specs.matrix(suite))
@@ -95,6 +138,10 @@ def test_a_check_is_made_on_the_cases_that_its_where_fits() -> None:
     [
         pytest.param({"conv": ["conv"]}, True, id="default conv"),
         pytest.param({"device": ["cpu", "cuda"]}, True, id="default device"),
+        pytest.param({"dtype": ["float32", "float16"]}, True, id="default dtype"),
+        pytest.param({"dtype": ["float16"]}, False, id="not the default dtype"),
+        pytest.param({"dynamic_batch": [False]}, True, id="default dynamic_batch"),
+        pytest.param({"dynamic_batch": [True]}, False, id="not the default dynamic_batch"),
         pytest.param({"bias": [True]}, True, id="default of a parameter"),
         pytest.param({"bias": [False]}, False, id="not the default of a parameter"),
         pytest.param({"dim": [2], "quantizer": ["other"]}, False, id="one of two values"),

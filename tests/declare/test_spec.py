@@ -1,0 +1,78 @@
+"""What quantizers say of themselves."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from qatrix.declare.spec import Mode, Pt2ePreset, QuantizerSpec, TensorSpec
+from support import specs
+
+TENSOR = TensorSpec(
+    dtype="int8",
+    quant_min=-127,
+    quant_max=127,
+    qscheme="per_tensor_symmetric",
+    ch_axis=None,
+    observer=None,
+    fake_quantize=None,
+    eps=None,
+    source=specs.source(),
+)
+
+
+def declared(mode: Mode = "qat") -> QuantizerSpec:
+    """A declared quantizer whose activation and weight have equal specs."""
+    return specs.quantizer(
+        mode=mode, pt2e=None, fx=None, annotate=("linear",), activation=replace(TENSOR), weight=replace(TENSOR)
+    )
+
+
+def preset(quantizer: str, **config: bool) -> QuantizerSpec:
+    return specs.quantizer(pt2e=Pt2ePreset(quantizer=quantizer, config=config))
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "per_channel"),
+    [
+        pytest.param(preset("XNNPACKQuantizer"), False, id="XNNPACK by default"),
+        pytest.param(preset("XNNPACKQuantizer", is_per_channel=True), True, id="XNNPACK per channel"),
+        pytest.param(preset("XNNPACKQuantizer", is_per_channel=False), False, id="XNNPACK per tensor"),
+        pytest.param(preset("X86InductorQuantizer"), True, id="x86 by default"),
+        pytest.param(preset("X86InductorQuantizer", is_qat=True, reduce_range=True), True, id="x86 in training"),
+        pytest.param(specs.quantizer(pt2e=None), False, id="FX graph mode alone"),
+        pytest.param(declared(), False, id="declared per tensor"),
+        pytest.param(
+            replace(declared(), weight=replace(TENSOR, qscheme="per_channel_symmetric", ch_axis=0)),
+            True,
+            id="declared per channel",
+        ),
+    ],
+)
+def test_a_quantizer_knows_whether_weights_have_a_scale_per_channel(
+    quantizer: QuantizerSpec, per_channel: bool
+) -> None:
+    assert quantizer.per_channel is per_channel
+
+
+@pytest.mark.parametrize(
+    ("mode", "activation", "weight"),
+    [("qat", "qat", "qat"), ("ptq", "ptq", "ptq"), ("dynamic", "dynamic", "ptq")],
+)
+def test_weights_are_observed_beforehand_where_activations_are_quantized_as_they_come(
+    mode: Mode, activation: Mode, weight: Mode
+) -> None:
+    quantizer = declared(mode)
+    assert quantizer.activation is not None
+    assert quantizer.weight is not None
+    assert quantizer.activation == quantizer.weight, "equal specs are told apart"
+    assert (quantizer.mode_of(quantizer.activation), quantizer.mode_of(quantizer.weight)) == (activation, weight)
+
+
+def test_a_worker_tells_activation_and_weight_apart_too() -> None:
+    quantizer: QuantizerSpec = pickle.loads(pickle.dumps(declared("dynamic")))
+    assert quantizer.activation is not None
+    assert quantizer.weight is not None
+    assert (quantizer.mode_of(quantizer.activation), quantizer.mode_of(quantizer.weight)) == ("dynamic", "ptq")
