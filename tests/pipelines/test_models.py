@@ -154,3 +154,122 @@ def test_a_factory_that_makes_no_module_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TypeError, match=r"torch\.Size made a Size, not a torch\.nn\.Module"):
         build_model(case)
+
+
+FILLED = """
+patterns:
+  inner:
+    params: {scale: 2.0}
+    layers: {conv: "Conv2d(3, 4, 1)", bn: BatchNorm2d(4)}
+    init: {bn.weight: scale / 4, bn.running_var: 9, conv.bias: -0.25}
+    forward: [return bn(conv(x))]
+    inputs: {x: {shape: [2, 3, 4, 4]}}
+  outer:
+    params: {slope: 0.125}
+    layers: {first: inner(scale=3.0), second: "Conv2d(4, 4, 1)", act: PReLU()}
+    init: {act.weight: slope, first.conv.bias: slope + 1}
+    forward: [return act(second(first(x)))]
+    inputs: {x: {shape: [2, 3, 4, 4]}}
+"""
+
+
+def filled(tmp_path: Path, pattern: str, text: str = FILLED) -> nn.Module:
+    (case,) = written_cases(tmp_path, text + SUITE.format(pattern=pattern, axes=""))
+    return build_model(case)
+
+
+def test_init_fills_parameters_and_buffers(tmp_path: Path) -> None:
+    state = filled(tmp_path, "inner").state_dict()
+
+    assert state["bn.weight"].tolist() == [0.5] * 4
+    assert state["bn.running_var"].tolist() == [9.0] * 4
+    assert state["conv.bias"].tolist() == [-0.25] * 4
+    assert state["bn.bias"].tolist() == [0.0] * 4, "what is not filled is as it always is"
+    assert all(item.requires_grad for item in filled(tmp_path, "inner").parameters())
+
+
+def test_init_fills_what_is_inside_of_a_composed_pattern_last(tmp_path: Path) -> None:
+    state = filled(tmp_path, "outer").state_dict()
+
+    assert state["first.bn.weight"].tolist() == [0.75] * 4, "the inner pattern, with the parameter of its call"
+    assert state["first.conv.bias"].tolist() == [1.125] * 4, "the outer pattern, after the inner one"
+    assert state["act.weight"].tolist() == [0.125]
+
+
+def test_init_leaves_the_random_weights_of_other_layers_alone(tmp_path: Path) -> None:
+    found = filled(tmp_path, "outer").state_dict()
+    lines = [line for line in FILLED.splitlines() if "init:" not in line]
+    plain = filled(tmp_path, "outer", "\n".join(lines)).state_dict()
+
+    same = {name for name in found if torch.equal(found[name], plain[name])}
+    assert {"first.conv.weight", "second.weight", "second.bias"} <= same
+    assert found.keys() - same == {"first.bn.weight", "first.bn.running_var", "first.conv.bias", "act.weight"}
+
+
+def test_init_may_name_the_case_s_dim(tmp_path: Path) -> None:
+    text = FILLED.replace("scale / 4", "1 / 2 ** dim")
+    (case,) = written_cases(tmp_path, text + SUITE.format(pattern="inner", axes="      dim: 3\n"))
+
+    assert build_model(case).get_parameter("bn.weight").tolist() == [0.125] * 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("bn.gamma", id="no such parameter"),
+        pytest.param("conv.bn.weight", id="no such submodule"),
+        pytest.param("bn.eps", id="no tensor"),
+    ],
+)
+def test_a_path_that_the_model_does_not_have_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValueError, match=f"^init: the model has no parameter or buffer '{path}'$"):
+        filled(tmp_path, "inner", FILLED.replace("bn.weight", path))
+
+
+def test_what_a_layer_is_made_without_cannot_be_filled(tmp_path: Path) -> None:
+    text = FILLED.replace("Conv2d(3, 4, 1)", "Conv2d(3, 4, 1, bias=False)")
+    with pytest.raises(ValueError, match=r"no parameter or buffer 'conv\.bias'"):
+        filled(tmp_path, "inner", text)
+
+
+KINDS = """
+patterns:
+  written:
+    layers: {table: "Embedding(8, 4)", linear: "Linear(4, 4)", bn: BatchNorm1d(4)}
+    forward: ["return (bn(linear(table(i) + x)), torch.where(m, y, -y))"]
+    inputs:
+      i: {shape: [3], dtype: int64}
+      x: {shape: [3, 4]}
+      y: {shape: [3, 4], dtype: float64}
+      m: {shape: [3, 4], dtype: bool}
+"""
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_dtype_is_that_of_parameters_and_inputs_of_float32_whose_values_are_cast(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    name = str(dtype).removeprefix("torch.")
+    plain, other = written_cases(
+        tmp_path, KINDS + SUITE.format(pattern="written", axes=f"      dtype: [float32, {name}]\n")
+    )
+    model, inputs = build_model(other), build_inputs(other)
+
+    for key, value in build_model(plain).state_dict().items():
+        expected = value.to(dtype) if value.is_floating_point() else value
+        found = model.state_dict()[key]
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected), key
+    assert [item.dtype for item in inputs] == [torch.int64, dtype, torch.float64, torch.bool]
+    i, x, y, m = build_inputs(plain)
+    assert all(torch.equal(found, due) for found, due in zip(inputs, (i, x.to(dtype), y, m)))
+    assert [item.dtype for item in model(*inputs)] == [dtype, torch.float64]
+
+
+def test_a_model_of_a_factory_is_cast_too(tmp_path: Path) -> None:
+    text = "patterns: {written: {model: torch.nn.PReLU, inputs: {x: {shape: [2]}}}}\n" + SUITE.format(
+        pattern="written", axes="      dtype: float16\n"
+    )
+    (case,) = written_cases(tmp_path, text)
+
+    assert build_model(case)(*build_inputs(case)).dtype == torch.float16

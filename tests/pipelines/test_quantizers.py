@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import torch
 from torch import fx, nn
 
 from qatrix.claims import DEFAULT_PIPELINES, PipelineName
-from qatrix.declare.spec import QuantizerSpec, TensorSpec
+from qatrix.declare.spec import Case, FxPreset, Mode, Pt2ePreset, QuantizerSpec, TensorSpec
+from qatrix.declare.vocabulary import PT2E_QUANTIZERS
 from qatrix.errors import Source
 from qatrix.pipelines import PIPELINES, backend, pt2e, torchenv
 from qatrix.pipelines import fx as fx_pipeline
 from qatrix.pipelines.annotation import DeclaredAnnotation
+from qatrix.pipelines.models import build_inputs, build_model
 from qatrix.pipelines.observers import constructor
 from support.cases import shipped_cases, written_cases
 
@@ -210,3 +214,198 @@ def test_the_backend_config_holds_the_declared_chains_and_what_they_fold_to() ->
     assert "<class 'torch.nn.modules.conv.Conv2d'>" in patterns
     assert any("BatchNorm2d" in text for text in patterns)
     assert not any("relu" in text.lower() for text in patterns)
+
+
+FIXED = replace(INT8, dtype="uint8", quant_min=0, quant_max=255, qscheme="per_tensor_affine", scale=0.25, zero_point=3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("ptq", "FixedQParamsObserver"), ("qat", "FixedQParamsFakeQuantize")], ids=["ptq", "qat"]
+)
+def test_a_fixed_scale_makes_what_observes_nothing(mode: Mode, kind: str) -> None:
+    made = constructor(FIXED, mode, torch.ao.quantization, dtype=torch.quint8, ranged=True)()
+    made(torch.randn(100) * 1000)
+    scale, zero_point = made.calculate_qparams()
+
+    assert type(made).__name__ == kind
+    assert (float(scale), int(zero_point)) == (0.25, 3)
+    assert (made.dtype, made.quant_min, made.quant_max) == (torch.quint8, 0, 255)
+
+
+def test_the_zero_point_of_a_fixed_scale_is_zero_by_default() -> None:
+    made = constructor(replace(FIXED, zero_point=None), "ptq", torch.ao.quantization, dtype=torch.quint8)()
+
+    assert int(made.calculate_qparams()[1]) == 0
+
+
+def programs(case: Case, name: str) -> tuple[list[typing.Any], fx.GraphModule]:
+    """What observes in the program that a pipeline prepares of a case, after its forward pass; the converted program."""
+    pipeline, inputs = PIPELINES[name], build_inputs(case)
+    trains = case.quantizer.mode == "qat"
+    captured = pipeline.capture(build_model(case).train(trains), inputs, dynamic_batch=False)()
+    prepared = pipeline.prepare(captured, inputs, case.quantizer, skip_modules=())
+    prepared(*inputs)
+    # Convert takes them out of the program.
+    observers = [item for item in prepared.modules() if hasattr(item, "calculate_qparams")]
+    if trains:
+        pipeline.to_eval(prepared)
+    converted = pipeline.convert(prepared, case.quantizer)
+    assert isinstance(converted, fx.GraphModule)
+    return observers, converted
+
+
+def parameters_of(module: typing.Any) -> tuple[float, int]:
+    scale, zero_point = module.calculate_qparams()
+    return float(scale), int(zero_point)
+
+
+def called(converted: fx.GraphModule, op: str) -> list[tuple[object, ...]]:
+    """The arguments behind the tensor of each call of an op of quantization."""
+    return [
+        node.args[1:] for node in converted.graph.nodes if str(node.target).startswith(f"quantized_decomposed.{op}")
+    ]
+
+
+@pytest.mark.parametrize("name", DEFAULT_PIPELINES)
+@pytest.mark.parametrize("mode", ["qat", "ptq"])
+def test_a_fixed_scale_is_the_same_in_both_pipelines_after_prepare_and_convert(
+    name: str, mode: Mode, tmp_path: Path
+) -> None:
+    text = f"""
+quantizers:
+  written:
+    mode: {mode}
+    annotate: [conv, conv_bn_relu]
+    activation: {{dtype: uint8, quant_min: 0, quant_max: 255, qscheme: per_tensor_affine, scale: 0.25, zero_point: 3}}
+    weight: {{dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_tensor_symmetric, scale: 0.0625}}
+suites: {{written: {{axes: {{pattern: conv_bn_relu, dim: 2, quantizer: written}}}}}}
+"""
+    (case,) = written_cases(tmp_path, text)
+    observers, converted = programs(case, name)
+    kept = [parameters_of(item) for item in observers]
+
+    assert set(kept) <= {(0.25, 3), (0.0625, 0)}
+    assert kept.count((0.25, 3)) == (4 if mode == "qat" else 2), "a fake quantize has an observer inside"
+    assert called(converted, "quantize_per_tensor") == [(0.25, 3, 0, 255, torch.uint8)] * 2
+    weight = reference_weight(converted) if name == "fx" else called(converted, "dequantize_per_tensor")
+    assert (0.0625, 0, -127, 127, torch.int8) in weight
+
+
+def reference_weight(converted: fx.GraphModule) -> list[tuple[object, ...]]:
+    """Scale, zero point and range of the weights that FX graph mode keeps in its reference modules."""
+    modules: list[typing.Any] = [item for item in converted.modules() if hasattr(item, "weight_scale")]
+    return [
+        (
+            float(item.weight_scale),
+            int(item.weight_zero_point),
+            item.weight_quant_min,
+            item.weight_quant_max,
+            torch.int8,
+        )
+        for item in modules
+    ]
+
+
+def test_a_case_with_fixed_scales_is_exact() -> None:
+    from qatrix.execute.case import run_case
+
+    case, *_ = shipped_cases("fixed_scales/conv/dim=2*_ptq*")
+
+    assert run_case(case).verdict == "exact"
+
+
+@pytest.mark.parametrize("name", PT2E_QUANTIZERS)
+def test_pt2e_has_every_quantizer_with_its_configuration_and_its_way_to_skip(name: str) -> None:
+    api, known = torchenv.pt2e_api(), PT2E_QUANTIZERS[name]
+    arguments = inspect.signature(api.find(known.configuration)).parameters
+
+    assert known.arguments <= arguments.keys()
+    assert callable(getattr(api.find(name)(), known.skip))
+
+
+@pytest.mark.parametrize(
+    "skip_modules", [pytest.param((), id="nothing skipped"), pytest.param(("Linear",), id="linear layers skipped")]
+)
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(Pt2ePreset(quantizer="XNNPACKQuantizer", config={"is_per_channel": True}), id="XNNPACK"),
+        pytest.param(Pt2ePreset(quantizer="X86InductorQuantizer", config={"reduce_range": True}), id="x86"),
+    ],
+)
+def test_a_preset_quantizes_all_but_the_modules_that_it_is_to_skip(
+    preset: Pt2ePreset, skip_modules: tuple[str, ...]
+) -> None:
+    module = exported(nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(27, 3)), torch.randn(1, 3, 5, 5))
+    spec = declared(pt2e=preset)
+    inputs = (torch.randn(1, 3, 5, 5),)
+    converted = converted_of(pt2e.PIPELINE.prepare(module, inputs, spec, skip_modules=skip_modules), spec, inputs)
+
+    assert len(called(converted, "dequantize_per_channel")) == (1 if skip_modules else 2)
+
+
+def converted_of(prepared: nn.Module, spec: QuantizerSpec, inputs: tuple[torch.Tensor, ...]) -> fx.GraphModule:
+    prepared(*inputs)
+    converted = pt2e.PIPELINE.convert(prepared, spec)
+    assert isinstance(converted, fx.GraphModule)
+    return converted
+
+
+@pytest.mark.parametrize(
+    ("mode", "observer"),
+    [("qat", "FusedMovingAvgObsFakeQuantize"), ("ptq", "HistogramObserver")],
+    ids=["qat", "ptq"],
+)
+def test_fx_takes_the_default_mapping_of_a_backend_in_the_mode_of_the_quantizer(mode: Mode, observer: str) -> None:
+    preset = FxPreset(backend_config="x86", qconfig_mapping="x86")
+    mapping = backend.qconfig_mapping(declared(mode=mode, fx=preset))
+    plain = backend.qconfig_mapping(declared(mode=mode, fx=FxPreset(backend_config="x86", qconfig="default_qconfig")))
+
+    assert mapping.global_qconfig is not None
+    assert type(mapping.global_qconfig.activation()).__name__ == observer
+    # Beside the one for all ops it has those of ops whose scale is fixed, such as sigmoid.
+    assert mapping.object_type_qconfigs
+    assert not plain.object_type_qconfigs
+
+
+def test_the_backend_config_of_x86_is_found_in_its_own_module() -> None:
+    preset = FxPreset(backend_config="x86", qconfig_mapping="x86")
+
+    assert backend.backend_config(declared(fx=preset)).name == "x86"
+
+
+@pytest.mark.parametrize("name", DEFAULT_PIPELINES)
+def test_an_x86_preset_leaves_one_bit_of_activations_unused_where_it_is_told(name: str) -> None:
+    case, *_ = shipped_cases("x86/conv_relu/*_qat*")
+    _, converted = programs(case, name)
+
+    assert {args[2:] for args in called(converted, "quantize_per_tensor")} == {(0, 127, torch.uint8)}
+
+
+DYNAMIC: Mapping[str, tuple[int, int, torch.dtype]] = {
+    "int8_dynamic": (-128, 127, torch.int8),
+    "uint8_dynamic": (0, 255, torch.uint8),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULT_PIPELINES)
+@pytest.mark.parametrize("quantizer", DYNAMIC)
+def test_a_declared_dynamic_quantizer_leaves_outputs_in_float_in_both_pipelines(name: str, quantizer: str) -> None:
+    (case,) = shipped_cases(f"linear_dynamic_declared/two_linear/*={quantizer},*")
+    _, converted = programs(case, name)
+    low, high, dtype = DYNAMIC[quantizer]
+    quantized = called(converted, "quantize_per_tensor")
+    chosen = called(converted, "choose_qparams")
+
+    assert [args[-3:] for args in quantized] == [(low, high, dtype)] * 2, "the inputs of two layers, and no output"
+    assert [(args[0], args[1], args[-1]) for args in chosen] == [(low, high, dtype)] * 2, "in every forward pass"
+    (output,) = next(node for node in converted.graph.nodes if node.op == "output").all_input_nodes
+    assert "quantize" not in str(output.target)
+    assert converted(*build_inputs(case)).dtype == torch.float32
+
+
+def test_declared_dynamic_activations_are_observed_by_placeholders_and_weights_by_their_range() -> None:
+    (case,) = shipped_cases("linear_dynamic_declared/one_linear/*=int8_dynamic,*")
+    observers, _ = programs(case, "pt2e")
+
+    assert {type(item).__name__ for item in observers} == {"PlaceholderObserver", "PerChannelMinMaxObserver"}
