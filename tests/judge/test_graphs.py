@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import fx, nn
 
 from qatrix.claims import GraphCheck
-from qatrix.judge.graphs import count_fake_quantizes, count_ops, output_steps, run_check
+from qatrix.judge.graphs import (
+    count_fake_quantizes,
+    count_ops,
+    float_ops,
+    output_steps,
+    run_check,
+    unfolded_batch_norms,
+)
 from support.graphs import aten, graph_check, graph_module
 
 torch.ao.quantization  # noqa: B018 - registers the quantized_decomposed ops
@@ -270,3 +279,144 @@ def test_fake_quantizes_are_matched_by_their_attributes() -> None:
         "output ← fake_quantize ← quant_min: expected -127, found 0"
     )
     assert output_steps(module) == [1.0]
+
+
+ALL = frozenset({"conv", "conv_transpose", "linear"})
+RANGE = (0.5, 0, -128, 127, torch.int8)
+
+
+def rounded(graph: fx.Graph, value: fx.Node) -> fx.Node:
+    """Quantize, dequantize."""
+    q = graph.call_function(decomposed.quantize_per_tensor.default, (value, *RANGE))
+    return graph.call_function(decomposed.dequantize_per_tensor.default, (q, *RANGE))
+
+
+def linear_of(
+    *, weight: bool = True, inputs: bool = True, then: Callable[[fx.Graph, fx.Node], fx.Node] = lambda _, x: x
+) -> fx.GraphModule:
+    """A linear layer with its weight and its input quantized or not; `then` comes between quantization and layer."""
+
+    def build(graph: fx.Graph) -> fx.Node:
+        x = graph.placeholder("x")
+        x = then(graph, rounded(graph, x) if inputs else x)
+        w = graph.get_attr("weight")
+        if weight:
+            w = graph.call_function(decomposed.dequantize_per_tensor.default, (w, *RANGE))
+        return graph.call_function(aten.linear.default, (x, w))
+
+    return graph_module(build, weight=torch.ones(2, 2))
+
+
+def calling(op: torch._ops.OpOverload, *args: Any) -> Callable[[fx.Graph, fx.Node], fx.Node]:
+    return lambda graph, value: graph.call_function(op, (value, *args))
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        pytest.param(linear_of(), [], id="both quantized"),
+        pytest.param(linear_of(weight=False), ["linear_default has its weight in float"], id="weight"),
+        pytest.param(linear_of(inputs=False), ["linear_default has its input in float"], id="input"),
+        pytest.param(
+            linear_of(weight=False, inputs=False), ["linear_default has its weight and its input in float"], id="both"
+        ),
+        pytest.param(linear_of(then=calling(aten.view.default, [2, 2])), [], id="quantized, then moved"),
+        pytest.param(
+            linear_of(then=calling(aten.relu.default)),
+            ["linear_default has its input in float"],
+            id="quantized, then computed on",
+        ),
+    ],
+)
+def test_what_an_op_takes_in_float_is_told(module: fx.GraphModule, found: list[str]) -> None:
+    assert float_ops(module, ALL) == found
+
+
+def test_only_claimed_ops_have_to_be_quantized() -> None:
+    assert float_ops(conv_module(), {"conv"}) == ["conv2d_default has its weight and its input in float"]
+    assert float_ops(conv_module(), {"conv_transpose", "linear"}) == []
+    assert float_ops(conv_module(), ()) == []
+
+
+def fused(first: nn.Module) -> nn.Module:
+    """A module and its ReLU in one, as FX graph mode has them."""
+    return nn.Sequential(first, nn.ReLU())
+
+
+def reference(conv: nn.Conv2d) -> nn.Module:
+    """The module that FX graph mode leaves of a convolution: it dequantizes its weight inside."""
+    kind: Any = torch.ao.nn.quantized.reference.Conv2d
+    per_tensor = {"qscheme": torch.per_tensor_affine, "dtype": torch.qint8, "scale": 1.0, "zero_point": 0}
+    made: nn.Module = kind.from_float(conv, per_tensor)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("conv", "found"),
+    [
+        pytest.param(reference(nn.Conv2d(3, 3, 1)), [], id="reference"),
+        pytest.param(fused(reference(nn.Conv2d(3, 3, 1))), [], id="reference with its ReLU"),
+        pytest.param(nn.Conv2d(3, 3, 1), ["conv has its weight in float"], id="float"),
+        pytest.param(fused(nn.Conv2d(3, 3, 1)), ["conv has its weight in float"], id="float with its ReLU"),
+    ],
+)
+@pytest.mark.parametrize("by_name", [False, True], ids=["by position", "by name"])
+def test_modules_that_a_graph_calls_have_to_be_quantized_too(conv: nn.Module, found: list[str], by_name: bool) -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        x = rounded(graph, graph.placeholder("x"))
+        return graph.call_module("conv", *(((), {"input": x}) if by_name else ((x,), {})))
+
+    assert float_ops(graph_module(build, conv=conv, dead=nn.Conv2d(3, 3, 1)), ALL) == found
+
+
+def behind_a_conv(
+    between: Callable[[fx.Graph, fx.Node], fx.Node] = lambda _, y: y, *, elsewhere: bool = False
+) -> fx.GraphModule:
+    """A convolution and a batch norm as ops; `between` stands between the two."""
+
+    def build(graph: fx.Graph) -> fx.Node | tuple[fx.Node, ...]:
+        conv = graph.call_function(aten.conv2d.default, (graph.placeholder("x"), graph.get_attr("weight")))
+        args = (None, None, graph.get_attr("mean"), graph.get_attr("var"), False, 0.1, 1e-5, False)
+        bn = graph.call_function(aten.batch_norm.default, (between(graph, conv), *args))
+        return (bn, conv) if elsewhere else bn
+
+    return graph_module(build, weight=torch.ones(3, 3, 3, 3), mean=torch.zeros(3), var=torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("module", "left"),
+    [
+        pytest.param(behind_a_conv(), True, id="right behind"),
+        pytest.param(behind_a_conv(rounded), True, id="behind a quantize and a dequantize"),
+        pytest.param(behind_a_conv(calling(aten.relu.default)), False, id="a ReLU between"),
+        pytest.param(behind_a_conv(elsewhere=True), False, id="used elsewhere too"),
+    ],
+)
+def test_a_batch_norm_that_could_be_folded_is_told(module: fx.GraphModule, left: bool) -> None:
+    assert unfolded_batch_norms(module) == (["batch_norm_default still follows conv2d_default"] if left else [])
+
+
+@pytest.mark.parametrize(
+    ("layer", "norm", "left"),
+    [
+        pytest.param(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), True, id="convolution"),
+        pytest.param(nn.ConvTranspose2d(3, 3, 1), nn.BatchNorm2d(3), True, id="transposed convolution"),
+        pytest.param(nn.Linear(3, 3), nn.BatchNorm1d(3), True, id="linear layer"),
+        pytest.param(
+            reference(nn.Conv2d(3, 3, 1)),
+            fused(nn.BatchNorm2d(3)),
+            True,
+            id="fused with the ReLU behind it",
+        ),
+        pytest.param(fused(nn.Conv2d(3, 3, 1)), nn.BatchNorm2d(3), False, id="a ReLU between, fused"),
+        pytest.param(nn.ReLU(), nn.BatchNorm2d(3), False, id="no layer with a weight"),
+        pytest.param(nn.Conv2d(3, 3, 1), nn.LayerNorm(3), False, id="another norm"),
+    ],
+)
+def test_modules_of_batch_norms_are_told_too(layer: nn.Module, norm: nn.Module, left: bool) -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        layer = rounded(graph, graph.call_module("layer", (graph.placeholder("x"),)))
+        return graph.call_module("norm", (layer,))
+
+    found = unfolded_batch_norms(graph_module(build, layer=layer, norm=norm))
+    assert found == (["norm still follows layer"] if left else [])

@@ -19,6 +19,7 @@ from qatrix.claims import (
     BATCH_NORM_STATE,
     CONV_BN_FUSED,
     DETERMINISTIC_EVAL,
+    FINITE_OUTPUTS,
     OBSERVED,
     OPS_QUANTIZED,
     OTHER_BATCH,
@@ -28,7 +29,7 @@ from qatrix.claims import (
     WEIGHTS_QUANTIZED,
     Tolerance,
 )
-from qatrix.declare.spec import Case, QuantizerSpec
+from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
 from qatrix.execute.passes import FORWARD_SEED, forward
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
@@ -38,6 +39,7 @@ from qatrix.outcomes import CheckOutcome, PipelineOutcome
 _CREST_FACTOR: Final = 12.0
 # What the presets of both pipelines have.
 _PRESET_BITS: Final = 8.0
+_STATISTICS: Final = frozenset({"running_mean", "running_var"})
 _LINEAR: Final = frozenset({"linear"})
 _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
 # Findings that a message spells out; the rest it counts.
@@ -59,6 +61,13 @@ def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutc
         )
         made.append(CheckOutcome(name=CONV_BN_FUSED, pipeline=pipeline, status="failed", message=message))
     return made
+
+
+def _fills_statistics(pattern: PatternSpec) -> bool:
+    """Whether a pattern, or one in it, gives batch norms other statistics than those that they are made with."""
+    names = {item.path.rpartition(".")[2] for item in pattern.init}
+    inner = (layer.pattern for layer in pattern.layers if layer.pattern is not None)
+    return bool(names & _STATISTICS) or any(map(_fills_statistics, inner))
 
 
 def of_converted(
@@ -128,6 +137,15 @@ def of_outcome(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
     return [_outcome(SQNR_OF_BITS, outcome.pipeline, faults)]
 
 
+def of_outputs(pipeline: str, reference: object, outputs: object) -> list[CheckOutcome]:
+    """The check that a converted model's outputs are finite; none where the float model's are not."""
+    if numerics.not_finite(reference):
+        return []
+    count = numerics.not_finite(outputs)
+    faults = [f"{count} values are NaN or infinite where the float model's are finite"] if count else []
+    return [_outcome(FINITE_OUTPUTS, pipeline, faults)]
+
+
 def least_sqnr_db(quantizer: QuantizerSpec, ops: int) -> float:
     """The SQNR in decibels below which rounding to the quantizer's bits does not explain the noise of that many ops.
 
@@ -156,12 +174,12 @@ def _of_other_batch(
     case: Case, pipeline: str, program: nn.Module, inputs: tuple[Tensor, ...], outputs: object
 ) -> CheckOutcome:
     """A batch twice as long, each half the inputs: whoever exports with a free axis wants to run on other batches."""
-    doubled = tuple(torch.cat([tensor, tensor]) for tensor in inputs)
+    doubled = tuple(_twice(tensor) for tensor in inputs)
     try:
         longer = forward(program, doubled)
     except Exception as error:  # noqa: BLE001 - whatever it raises is the answer
         return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {type(error).__name__}: {error}"])
-    expected = pytree.tree_map(lambda item: torch.cat([item, item]) if isinstance(item, Tensor) else item, outputs)
+    expected = pytree.tree_map(lambda item: _twice(item) if isinstance(item, Tensor) else item, outputs)
     same = numerics.compare(
         expected, longer, at="convert", names=("one batch", "twice the batch"), tolerance=case.tolerance
     )
@@ -169,6 +187,11 @@ def _of_other_batch(
         return _outcome(OTHER_BATCH, pipeline, [])
     apart = same.message or f"they are {same.max_abs:.3g} apart"
     return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long gives other outputs: {apart}"])
+
+
+def _twice(tensor: Tensor) -> Tensor:
+    """The tensor twice, one after the other; what has no axis has no batch."""
+    return torch.cat([tensor, tensor]) if tensor.ndim else tensor
 
 
 def _randomness(outputs: object, again: object) -> list[str]:

@@ -89,6 +89,12 @@ def sqnr_db(reference: object, output: object) -> tuple[float | None, str | None
     return 20 * math.log10(signal / noise), None
 
 
+def not_finite(outputs: object) -> int:
+    """How many of all values in the outputs' floating tensors are NaN or infinite."""
+    tensors = (leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point())
+    return sum(int((~tensor.isfinite()).sum()) for tensor in tensors)
+
+
 @dataclass(frozen=True)
 class _Pair:
     """Two tensors that stand at the same place; `leaf` counts every leaf of the output, other values too."""

@@ -76,7 +76,7 @@ def unfolded_batch_norms(program: nn.Module) -> list[str]:
         f"{node.name} still follows {source.name}"
         for node in _nodes(program)
         if _is_batch_norm(node)
-        and isinstance(source := _computed(node.args[0]), fx.Node)
+        and isinstance(source := _computed(_input(node)), fx.Node)
         and _ends_in_a_weight(source)
         and _computing_readers(source) == {node}
     ]
@@ -181,8 +181,13 @@ def _ends_in_a_weight(node: fx.Node) -> bool:
 
 
 def _float_parts(node: fx.Node) -> list[str]:
-    parts = {"weight": _has_quantized_weight(node), "input": _is_quantized(node.args[0])}
+    parts = {"weight": _has_quantized_weight(node), "input": _is_quantized(_input(node))}
     return [name for name, quantized in parts.items() if not quantized]
+
+
+def _input(node: fx.Node) -> object:
+    """What a node computes on: its first argument, which FX leaves by name where the model names it."""
+    return node.args[0] if node.args else next(iter(node.kwargs.values()), None)
 
 
 def _is_quantized(value: object) -> bool:
@@ -193,7 +198,7 @@ def _is_quantized(value: object) -> bool:
 def _behind(value: object, ops: Collection[str]) -> object:
     """The node behind ops of some names."""
     while isinstance(value, fx.Node) and op_name(value) in ops:
-        value = value.args[0]
+        value = _input(value)
     return value
 
 
