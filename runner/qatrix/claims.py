@@ -45,6 +45,8 @@ WEIGHTS_QUANTIZED: Final = "weights_quantized"
 OPS_QUANTIZED: Final = "ops_quantized"
 # No batch norm is left behind a convolution or linear layer after convert.
 BATCH_NORM_FOLDED: Final = "batch_norm_folded"
+# The converted model's outputs are finite where the float model's are.
+FINITE_OUTPUTS: Final = "finite_outputs"
 # The SQNR is not below what the number of bits explains.
 SQNR_OF_BITS: Final = "sqnr_of_bits"
 # No batch norm follows a quantized convolution without being fused with it, where both could be.
@@ -60,6 +62,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         WEIGHTS_QUANTIZED,
         OPS_QUANTIZED,
         BATCH_NORM_FOLDED,
+        FINITE_OUTPUTS,
         SQNR_OF_BITS,
         CONV_BN_FUSED,
     }

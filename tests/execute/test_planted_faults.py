@@ -18,6 +18,7 @@ from qatrix.judge.graphs.ops import is_observing
 from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
+from qatrix.pipelines.models import build_inputs
 from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
@@ -300,6 +301,249 @@ def nudged_far(capture: Capture) -> Capture:
         return captured
 
     return program
+
+
+TWO_CONVS = """
+patterns:
+  two_plain_convs:
+    layers: {first: "Conv2d(3, 3, 3)", second: "Conv2d(3, 3, 3)"}
+    forward: [return second(first(x))]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+suites: {written: {axes: {pattern: two_plain_convs, quantizer: xnnpack_int8_per_channel_ptq}}}
+"""
+
+
+def second_of_two(converted: nn.Module) -> tuple[fx.GraphModule, fx.Node]:
+    """The second convolution as PT2E has it or as FX graph mode has it."""
+    assert isinstance(converted, fx.GraphModule)
+    return converted, next(node for node in converted.graph.nodes if node.name in {"conv2d_1", "second"})
+
+
+def with_the_second_weight_in_float(program: nn.Module) -> nn.Module:
+    """The same numbers with the weight of the second convolution dequantized once and for all."""
+    converted, second = second_of_two(program)
+    if second.op == "call_module":
+        module: Any = converted.get_submodule("second")
+        plain = nn.Conv2d(3, 3, 3)
+        plain.weight, plain.bias = nn.Parameter(module.get_weight()), module.bias
+        converted.set_submodule("second", plain)
+        return converted
+    weight = cast("fx.Node", second.args[1])
+    tensors = [getattr(converted, str(item.target)) for item in weight.all_input_nodes]
+    converted.register_buffer("plain", cast("Any", weight.target)(*tensors, *weight.args[3:]))
+    with converted.graph.inserting_before(second):
+        second.replace_input_with(weight, converted.graph.get_attr("plain"))
+    converted.recompile()
+    return converted
+
+
+def with_the_second_input_in_float(program: nn.Module) -> nn.Module:
+    """The second convolution computes on what the first one gives before it is rounded."""
+    converted, second = second_of_two(program)
+    dequantized = cast("fx.Node", second.args[0])
+    quantized = cast("fx.Node", dequantized.args[0])
+    second.replace_input_with(dequantized, cast("fx.Node", quantized.args[0]))
+    converted.recompile()
+    return converted
+
+
+@pytest.mark.parametrize(
+    ("fault", "message", "verdict"),
+    [
+        pytest.param(with_the_second_weight_in_float, "has its weight in float", "check_failed", id="weight"),
+        pytest.param(with_the_second_input_in_float, "has its input in float", "diverged", id="input"),
+    ],
+)
+@pytest.mark.parametrize(("name", "op"), [("pt2e", "conv2d_1"), ("fx", "second")], ids=["pt2e", "fx"])
+def test_one_of_two_convolutions_in_float_fails_a_check_though_the_other_is_quantized(
+    tmp_path: Path, name: str, op: str, fault: Callable[..., Any], message: str, verdict: str
+) -> None:
+    (case,) = written_cases(tmp_path, TWO_CONVS)
+    record = run_case(case, with_altered(name, convert=fault), diagnose="never")
+
+    assert record.verdict == verdict
+    assert of_check(record, "ops_quantized") == {
+        name: ("failed", f"{op} {message}"),
+        ("fx" if name == "pt2e" else "pt2e"): ("passed", None),
+    }
+    assert record.pipelines[name].quantize_ops
+
+
+def of_check(record: Record, name: str) -> dict[str, tuple[str, str | None]]:
+    """What became of a check by pipeline."""
+    return {str(check.pipeline): (check.status, check.message) for check in record.checks if check.name == name}
+
+
+@pytest.mark.parametrize("mode", ["qat", "ptq"])
+def test_the_second_call_of_a_shared_convolution_is_in_float_in_pt2e(mode: str) -> None:
+    (case,) = shipped_cases(f"batch_norms/shared_conv/*_{mode},*")
+    record = run_case(case, diagnose="never")
+
+    assert of_check(record, "ops_quantized") == {
+        "pt2e": ("failed", "conv2d_1 has its weight in float"),
+        "fx": ("passed", None),
+    }
+    # There is one weight, and it is quantized.
+    assert {status for status, _ in of_check(record, "weights_quantized").values()} == {"passed"}
+
+
+def test_ops_that_a_declared_quantizer_does_not_claim_may_be_in_float(tmp_path: Path) -> None:
+    (case,) = written_cases(
+        tmp_path,
+        """
+quantizers:
+  convs_with_relu:
+    mode: ptq
+    annotate: [conv_relu]
+    activation: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}
+    weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_tensor_symmetric}
+patterns:
+  one_of_two:
+    layers: {first: "Conv2d(3, 3, 3)", second: "Conv2d(3, 3, 3)", relu: ReLU()}
+    forward: [return second(relu(first(x)))]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+suites: {written: {axes: {pattern: one_of_two, quantizer: convs_with_relu}, pipelines: {only: [pt2e], because: one}}}
+""",
+    )
+    record = run_case(case, diagnose="never")
+
+    assert record.pipelines["pt2e"].quantize_ops == 2, "around the first alone"
+    assert of_check(record, "ops_quantized") == {"pt2e": ("passed", None)}
+
+
+def test_a_batch_norm_that_is_not_folded_fails_a_check_in_both_pipelines() -> None:
+    record = run_case(conv_case(), both_with(convert=with_batch_norm), diagnose="never")
+
+    assert [item.status for item in record.comparisons] == ["exact", "exact"]
+    assert record.verdict == "check_failed"
+    assert of_check(record, "batch_norm_folded") == {
+        "pt2e": ("failed", "batch_norm_default still follows conv2d"),
+        "fx": ("failed", "batch_norm_default still follows conv"),
+    }
+
+
+def test_a_batch_norm_behind_a_relu_cannot_be_folded() -> None:
+    case, *_ = shipped_cases("ptq/conv_relu/*dim=2*per_channel*")
+    record = run_case(case, both_with(convert=with_batch_norm), diagnose="never")
+
+    assert record.verdict == "exact"
+    assert record.pipelines["pt2e"].batch_norms_left == 1
+    assert of_check(record, "batch_norm_folded") == {"pt2e": ("passed", None), "fx": ("passed", None)}
+
+
+def test_a_batch_norm_behind_a_linear_layer_is_left_by_pt2e() -> None:
+    (case,) = shipped_cases("training_linear_bn/*")
+    record = run_case(case, diagnose="never")
+
+    assert of_check(record, "batch_norm_folded") == {
+        "pt2e": ("failed", "batch_norm_1 still follows linear"),
+        "fx": ("passed", None),
+    }
+
+
+def test_a_folded_batch_norm_and_its_relu_pass_every_check() -> None:
+    case, *_ = shipped_cases("conv_bn_fusion/conv_bn_relu/*dim=2*per_channel*device=cpu")
+    record = run_case(case, diagnose="never")
+
+    assert set(of_check(record, "batch_norm_folded").values()) == {("passed", None)}
+    assert set(of_check(record, "ops_quantized").values()) == {("passed", None)}
+
+
+def free_batch_case() -> Case:
+    (case,) = shipped_cases("dynamic_batches/two_linear/*_ptq*")
+    return case
+
+
+class OfOneBatch(nn.Module):
+    """A converted model that takes the batch alone that it was captured with."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) != len(build_inputs(free_batch_case())[0]):
+            msg = f"a batch of {len(x)} is not what was captured"
+            raise ValueError(msg)
+        out: Tensor = self.inner(x)
+        return out
+
+
+class OtherSecondHalf(OfOneBatch):
+    """A converted model that gives zeros for all that comes after the batch that it was captured with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        captured = len(build_inputs(free_batch_case())[0])
+        out: Tensor = self.inner(x)
+        return torch.cat([out[:captured], torch.zeros_like(out[captured:])])
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        pytest.param(
+            OfOneBatch, "a batch twice as long fails: ValueError: a batch of 4 is not what was captured", id="fails"
+        ),
+        pytest.param(OtherSecondHalf, "a batch twice as long gives other outputs: they are ", id="other values"),
+    ],
+)
+def test_a_free_batch_axis_that_is_none_fails_a_check_though_both_agree(fault: type[nn.Module], message: str) -> None:
+    record = run_case(free_batch_case(), both_with(convert=fault), diagnose="never")
+    found = of_check(record, "other_batch")
+
+    assert [item.status for item in record.comparisons] == ["exact", "exact"]
+    assert record.verdict == "check_failed"
+    assert {name: status for name, (status, _) in found.items()} == {"pt2e": "failed", "fx": "failed"}
+    assert all(str(told).startswith(message) for _, told in found.values())
+
+
+@pytest.mark.parametrize("glob", ["dynamic_batches/two_linear/*_ptq*", "dynamic_batches/conv_bn_relu_flatten/*_ptq*"])
+def test_a_free_batch_axis_takes_another_batch(glob: str) -> None:
+    (case,) = shipped_cases(glob)
+    record = run_case(case, diagnose="never")
+
+    assert record.verdict == "exact"
+    assert of_check(record, "other_batch") == {"pt2e": ("passed", None), "fx": ("passed", None)}
+
+
+def test_no_other_batch_is_tried_where_the_batch_is_not_free() -> None:
+    assert of_check(run_case(conv_case(), diagnose="never"), "other_batch") == {}
+
+
+def test_an_output_without_a_batch_is_compared_as_it_is(tmp_path: Path) -> None:
+    text = """
+patterns:
+  with_mean:
+    layers: {a: "Linear(4, 4)"}
+    forward: ["y = a(x)", "return y, y.mean()"]
+    inputs: {x: {shape: [3, 4]}}
+suites:
+  written: {axes: {pattern: with_mean, dynamic_batch: true, quantizer: xnnpack_int8_per_tensor_ptq}}
+"""
+    (case,) = written_cases(tmp_path, text)
+    record = run_case(case, diagnose="never")
+
+    assert of_check(record, "other_batch") == {"pt2e": ("passed", None), "fx": ("passed", None)}
+
+
+def test_batch_norms_whose_statistics_are_filled_are_not_expected_to_be_fresh(tmp_path: Path) -> None:
+    text = """
+patterns:
+  settled:
+    layers: {conv: "Conv2d(3, 3, 1)", bn: BatchNorm2d(3)}
+    init: {bn.running_mean: 0.5}
+    forward: [return bn(conv(x))]
+    inputs: {x: {shape: [2, 3, 4, 4]}}
+  outer:
+    layers: {inner: settled(), relu: ReLU()}
+    forward: [return relu(inner(x))]
+    inputs: {x: {shape: [2, 3, 4, 4]}}
+suites: {written: {axes: {pattern: [settled, outer], quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+    for case in written_cases(tmp_path, text):
+        record = run_case(case, diagnose="never")
+        assert record.verdict == "exact"
+        assert of_check(record, "batch_norm_state") == {}
 
 
 def test_a_missing_pipeline_is_unavailable_and_an_inexpressible_quantizer_leaves_one_side() -> None:

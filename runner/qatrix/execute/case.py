@@ -22,7 +22,7 @@ from qatrix.judge.verdict import conclude, with_diagnosis
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs
-from qatrix.pipelines.torchenv import device_missing
+from qatrix.pipelines.torchenv import device_missing, forget_programs
 
 if TYPE_CHECKING:
     from qatrix.execute.reference import Reference
@@ -58,6 +58,8 @@ def run_case(
             record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         record = _record(case, facts=_Facts(), error=report_error(error))
+    finally:
+        forget_programs()
     return replace(record, seconds=time.perf_counter() - started)
 
 
@@ -109,6 +111,8 @@ def _facts(
         outcome = run_stages(case, name, pipeline, inputs, Onlooker(case, name, inputs, sight), captures=captures)
         facts.pipelines[name] = outcome = with_counts(outcome, sight, reference)
         sight.checks += soundness.of_outcome(case, outcome)
+        if "convert" in sight.outputs:
+            sight.checks += soundness.of_outputs(name, reference, sight.outputs["convert"])
     facts.comparisons = _comparisons(case, sights)
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):

@@ -4,7 +4,14 @@ Everything that a release moved, renamed or lacks is answered here, so that supp
 another release is an addition to this folder and to nothing else.
 """
 
-from qatrix.pipelines.torchenv.capturing import Programs, capture, capture_name, named_tensors, reset_compiler
+from qatrix.pipelines.torchenv.capturing import (
+    Programs,
+    capture,
+    capture_name,
+    forget_programs,
+    named_tensors,
+    reset_compiler,
+)
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
 from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment
@@ -25,6 +32,7 @@ __all__ = [
     "device_missing",
     "engines",
     "environment",
+    "forget_programs",
     "fx_api",
     "imported",
     "named_tensors",
