@@ -86,7 +86,7 @@ def forget_programs() -> None:
     function that it traced, which for an export is one of its own.
     """
     for module, function in _REMEMBERING:
-        remembered = getattr(sys.modules.get(module), function, None)
+        remembered: Any = getattr(sys.modules.get(module), function, None)
         if hasattr(remembered, "cache_clear"):
             remembered.cache_clear()
     for module in _TRACED:
