@@ -442,7 +442,7 @@ def test_a_batch_norm_behind_a_linear_layer_is_left_by_pt2e() -> None:
 
 
 def test_a_folded_batch_norm_and_its_relu_pass_every_check() -> None:
-    case, *_ = shipped_cases("conv_bn_fusion/conv_bn_relu/*dim=2*per_channel*device=cpu")
+    case, *_ = shipped_cases("conv_bn_relu_fusion/*dim=2*per_channel*")
     record = run_case(case, diagnose="never")
 
     assert set(of_check(record, "batch_norm_folded").values()) == {("passed", None)}

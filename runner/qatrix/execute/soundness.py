@@ -49,8 +49,8 @@ _TOLD: Final = 3
 def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
     """The checks of a prepared program, after its forward pass."""
     made = [_outcome(OBSERVED, pipeline, graphs.unobserved(program))]
-    # What an earlier phase has trained, or the pattern fills, is not fresh.
-    if not case.quantizer.phases and not case.pattern.init:
+    # What an earlier phase has trained is not fresh any more, and what is filled never was.
+    if not case.quantizer.phases and not _fills_statistics(case.pattern):
         moved = graphs.batch_norm_faults(program, training=case.quantizer.mode == "qat")
         made.append(_outcome(BATCH_NORM_STATE, pipeline, moved))
     left = graphs.unfused_batch_norms(program)
