@@ -510,6 +510,27 @@ def test_no_other_batch_is_tried_where_the_batch_is_not_free() -> None:
     assert of_check(run_case(conv_case(), diagnose="never"), "other_batch") == {}
 
 
+class Overflowing(nn.Module):
+    """A converted model whose outputs are infinite."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full_like(self.inner(x), torch.inf)
+
+
+def test_infinite_outputs_fail_a_check_though_both_agree() -> None:
+    record = run_case(free_batch_case(), both_with(convert=Overflowing), diagnose="never")
+    count = record.comparisons[-1].total
+
+    assert [item.status for item in record.comparisons] == ["exact", "exact"]
+    assert record.verdict == "check_failed"
+    told = f"{count} values are NaN or infinite where the float model's are finite"
+    assert of_check(record, "finite_outputs") == {"pt2e": ("failed", told), "fx": ("failed", told)}
+
+
 def test_an_output_without_a_batch_is_compared_as_it_is(tmp_path: Path) -> None:
     text = """
 patterns:
