@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from qatrix.declare.source.text import call_text
 from qatrix.declare.spec import Mode, TensorSpec
 from qatrix.scripts import literal
 
@@ -38,8 +39,9 @@ def constructor_call(
         fixed = [f"scale={literal(spec.scale)}", f"zero_point={spec.zero_point or 0}", *ranges]
         if mode != "qat":
             return f"{space}FixedQParamsObserver.with_args", fixed
-        observer = f"{space}FixedQParamsObserver.with_args({', '.join(fixed)})"
-        return f"{space}FixedQParamsFakeQuantize.with_args", [f"observer={observer}"]
+        # It is an argument of an argument, and stands eight columns to the right.
+        observer = call_text(f"{space}FixedQParamsObserver.with_args", fixed, indent=8, prefix="observer=")
+        return f"{space}FixedQParamsFakeQuantize.with_args", [observer]
     eps = [] if spec.eps is None else [f"eps={literal(spec.eps)}"]
     arguments = [*eps, *([] if spec.ch_axis is None else [f"ch_axis={spec.ch_axis}"]), *ranges]
     observer = f"{space}{_OBSERVERS[spec.observer or _default_observer(spec, mode)]}"
