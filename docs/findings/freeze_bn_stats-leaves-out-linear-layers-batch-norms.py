@@ -1,0 +1,291 @@
+# Written by qatrix findings, which replaces and removes it: change a copy.
+# Cause: freeze_bn_stats leaves out linear layers' batch norms
+#
+# What is wrong: fx failed at train: NotSwitched: torch.ao.nn.intrinsic.qat.freeze_bn_stats leaves 1
+# of 1 batch norms on: linear.bn.
+#
+# case      training_batch_norms_frozen/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,batch_norm=frozen,device=cpu
+# command   qatrix repro 'training_batch_norms_frozen/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,batch_norm=frozen,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
+#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#
+# It prints
+#     fx: failed at train: NotSwitched: torch.ao.nn.intrinsic.qat.freeze_bn_stats leaves 1 of 1 batch norms on: linear.bn
+#     after prepare: max abs difference 0.012667417526245117, 16 of 16 values out of tolerance
+#     pt2e: SQNR 29.41707266531104 dB
+
+import math
+import textwrap
+import traceback
+import warnings
+
+import torch
+import torch.nn.functional as F
+import torch.utils._pytree as pytree
+from torch import nn
+from torch.ao.nn.intrinsic.qat import freeze_bn_stats
+from torch.ao.quantization import QConfigMapping
+from torch.ao.quantization.backend_config import get_qnnpack_backend_config
+from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qat_qconfig
+from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_qat_fx
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchao.quantization.pt2e import move_exported_model_to_eval
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+
+# One thread, as in the run: sums over several come out in another order.
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+
+
+class LinearBn(nn.Module):
+    """Linear layer, batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 4)
+        self.bn = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.bn(self.linear(x))
+
+
+def float_model():
+    torch.manual_seed(1047295099)
+    return LinearBn()
+
+
+def inputs_of_the_case():
+    torch.manual_seed(1047295099)
+    return (torch.randn(4, 8),)
+
+
+def forward(model, inputs, seed=100):
+    torch.manual_seed(seed)
+    return model(*(tensor.clone() for tensor in inputs))
+
+
+def capture(model, inputs):
+    """The exported model, in the mode (train or eval) that it is in."""
+    return torch.export.export(model, inputs, strict=True).module()
+
+
+class NotSwitched(Exception):
+    pass
+
+
+def require_all_off(kind, count, left, way):
+    if not count:
+        raise NotSwitched(f"the prepared program has no {kind} to switch off")
+    if left:
+        raise NotSwitched(f"{way} leaves {len(left)} of {count} {kind}s on: {', '.join(left)}")
+
+
+def freeze_exported_batch_norms(program):
+    """Set the argument `training` of every batch norm in the graph to false; how many there are."""
+    aten = torch.ops.aten
+    kinds = (
+        aten.batch_norm.default,
+        aten._native_batch_norm_legit.default,
+        aten.cudnn_batch_norm.default,
+        aten.miopen_batch_norm.default,
+    )
+    nodes = [node for node in program.graph.nodes if node.target in kinds]
+    for node in nodes:
+        node.args = (*node.args[:5], False, *node.args[6:])
+    program.recompile()
+    return len(nodes)
+
+
+def float_names(program):
+    """The names of parameters and buffers before prepare, by identity; the tensors are kept, so that none is reused."""
+    named = (*program.named_parameters(), *program.named_buffers())
+    return {id(tensor): (name, tensor) for name, tensor in named}
+
+
+def renamed(names, tensors):
+    return {names.get(id(tensor), (name,))[0]: tensor for name, tensor in tensors}
+
+
+def copied(tensors):
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def loss_of(outputs):
+    """The mean squared errors of all outputs, summed up, against targets of a seed of their own."""
+    generator = torch.Generator().manual_seed(1047295100)
+    leaves = (item for item in pytree.tree_leaves(outputs) if isinstance(item, torch.Tensor))
+    tensors = [tensor for tensor in leaves if tensor.is_floating_point()]
+    targets = [torch.randn(tensor.shape, generator=generator).to(tensor) for tensor in tensors]
+    if not tensors:
+        raise ValueError("the model has no output to train on: none is a tensor of floating point numbers")
+    return torch.stack([F.mse_loss(tensor, target) for tensor, target in zip(tensors, targets)]).sum()
+
+
+def take_steps(program, inputs, parameters):
+    """The losses by step, and the gradients of the first."""
+    optimizer = torch.optim.SGD(parameters.values(), lr=0.01)
+    losses, gradients = {}, {}
+    with torch.enable_grad():
+        for step in range(1, 6):
+            optimizer.zero_grad()
+            loss = loss_of(forward(program, inputs))
+            loss.backward()
+            losses[f"step {step}"] = loss.detach()
+            if step == 1:
+                gradients = copied({name: item.grad for name, item in parameters.items() if item.grad is not None})
+            optimizer.step()
+    optimizer.zero_grad()
+    return losses, gradients
+
+
+def train(program, inputs, names):
+    parameters = renamed(names, program.named_parameters())
+    losses, gradients = take_steps(program, inputs, parameters)
+    kinds = ("running_mean", "running_var")
+    buffers = renamed(names, program.named_buffers())
+    return {
+        "train_loss": losses,
+        "train_gradients": gradients,
+        "train_parameters": copied(parameters),
+        "train_statistics": copied({name: item for name, item in buffers.items() if name.rpartition(".")[2] in kinds}),
+    }
+
+
+def train_float(model, inputs):
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    take_steps(model, inputs, dict(model.named_parameters()))
+
+
+def report(pipeline, stage, error):
+    first = (str(error).strip() or "no message").splitlines()[0]
+    print(f"{pipeline}: failed at {stage}: {type(error).__name__}: {first}")
+    print(textwrap.indent("".join(traceback.format_exception(error)), "    "))
+
+
+def run_pt2e(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen = {}
+    model = float_model()
+    model = capture(model, inputs)
+    names = float_names(model)
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=True))
+    model = prepare_qat_pt2e(model, quantizer)
+    seen["prepare"] = forward(model, inputs)
+    frozen = freeze_exported_batch_norms(model)
+    seen |= train(model, inputs, names)
+    move_exported_model_to_eval(model)
+    converted = convert_pt2e(model)
+    seen["convert"] = forward(converted, inputs)
+    return seen, converted
+
+
+def run_fx(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen, converted, stage = {}, None, "build"
+    try:
+        model = float_model()
+        names = float_names(model)
+        stage = "prepare"
+        qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qat_qconfig)
+        backend_config = get_qnnpack_backend_config()
+        model = prepare_qat_fx(model, qconfigs, inputs, backend_config=backend_config)
+        stage = "forward"
+        seen["prepare"] = forward(model, inputs)
+        stage = "train"
+        model.apply(freeze_bn_stats)
+        norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+        left = [name for name, module in norms.items() if module.training]
+        require_all_off("batch norm", len(norms), left, "torch.ao.nn.intrinsic.qat.freeze_bn_stats")
+        seen |= train(model, inputs, names)
+        stage = "convert"
+        model.eval()
+        converted = _convert_to_reference_decomposed_fx(model, backend_config=backend_config)
+        stage = "quantized_forward"
+        seen["convert"] = forward(converted, inputs)
+    except Exception as error:
+        report("fx", stage, error)
+    return seen, converted
+
+
+def float_outputs(inputs):
+    """Those of the float model in evaluation, after the training that the quantized ones get."""
+    model = float_model()
+    with torch.no_grad():
+        forward(model, inputs)
+        train_float(model, inputs)
+        return forward(model.eval(), inputs)
+
+
+def pairs(left, right):
+    """The tensors that stand at the same place; raises ValueError where the structures differ."""
+    if type(left) is not type(right):
+        raise ValueError
+    if isinstance(left, torch.Tensor):
+        if (left.shape, left.dtype, left.layout) != (right.shape, right.dtype, right.layout):
+            raise ValueError
+        yield left.detach().cpu(), right.detach().cpu()
+    elif isinstance(left, dict):
+        if left.keys() != right.keys():
+            raise ValueError
+        for key in left:
+            yield from pairs(left[key], right[key])
+    elif isinstance(left, (tuple, list)):
+        if len(left) != len(right):
+            raise ValueError
+        for one, other in zip(left, right):
+            yield from pairs(one, other)
+    elif left is not right and left != right:
+        raise ValueError
+
+
+def gap(left, right):
+    """The greatest difference (NaN counts as the greatest), how many values are out of tolerance, and of how many."""
+    if not left.numel():
+        return 0.0, 0, 0
+    is_float = left.dtype.is_floating_point
+    left, right = left.double(), right.double()
+    same = (left == right) | (left.isnan() & right.isnan())
+    difference = (left - right).abs().masked_fill(same, 0.0)
+    within = (difference <= 1e-05 + 1.3e-06 * right.abs()) & difference.isfinite()
+    outside = ~same & ~within if is_float else ~same
+    greatest = torch.nan_to_num(difference, nan=math.inf).argmax()
+    return float(difference.flatten()[greatest]), int(outside.sum()), left.numel()
+
+
+def compare(where, left, right):
+    gaps = [gap(one, other) for one, other in pairs(left, right)]
+    greatest = max((item[0] for item in gaps), key=lambda value: math.inf if math.isnan(value) else value, default=0.0)
+    outside, total = sum(item[1] for item in gaps), sum(item[2] for item in gaps)
+    print(f"{where}: max abs difference {greatest!r}, {outside} of {total} values out of tolerance")
+
+
+def norm(tensors):
+    """The norm over all tensors together, scaled so that no square overflows."""
+    peak = max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), default=0.0)
+    if not math.isfinite(peak) or peak == 0:
+        return peak
+    return peak * math.sqrt(sum(float((tensor / peak).square().sum()) for tensor in tensors))
+
+
+def print_sqnr(name, reference, output):
+    """Signal to quantization noise against the float model, in decibels."""
+    both = [(one.double(), other.double()) for one, other in pairs(reference, output)]
+    signal, noise = norm([one for one, _ in both]), norm([one - other for one, other in both])
+    print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
+
+
+inputs = inputs_of_the_case()
+reference = float_outputs(inputs)
+seen, converted = {}, {}
+for name, run in {"pt2e": run_pt2e, "fx": run_fx}.items():
+    seen[name], converted[name] = run(inputs)
+if "prepare" in seen["pt2e"] and "prepare" in seen["fx"]:
+    compare("after prepare", seen["pt2e"]["prepare"], seen["fx"]["prepare"])
+for name in converted:
+    if "convert" in seen[name]:
+        print_sqnr(name, reference, seen[name]["convert"])
+for name, program in converted.items():
+    print(textwrap.indent(f"\n{name} after convert:\n{program}", "    "))
