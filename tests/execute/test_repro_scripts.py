@@ -21,7 +21,7 @@ from support.cases import shipped_cases
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
-# Presets and declared quantizers, errors, trained programs, phases.
+# Presets and declared quantizers, errors, trained programs, phases, filled parameters, dtypes, free batch axes.
 SPREAD = (
     "conv_bn_bias_derived_qspec/*dim=1*",
     "conv_transpose_numerics/conv_bn/*dim=1*per_channel*",
@@ -30,6 +30,13 @@ SPREAD = (
     "linear_dynamic/*",
     "mixing_qat_ptq_numerics/*",
     "training_batch_norms_frozen/linear_bn/*",
+    "x86/conv_relu/*_qat*",
+    "x86_dynamic/one_linear/*",
+    "fixed_scales/conv_relu/*_qat*",
+    "linear_dynamic_declared/linear_relu/*=uint8_dynamic*",
+    "batch_norms/conv_bn_relu_gamma/*_ptq*",
+    "bfloat16/conv_bn_relu/*_ptq*",
+    "dynamic_batches/two_linear/*_ptq*",
 )
 
 

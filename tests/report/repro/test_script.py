@@ -35,6 +35,15 @@ CASES = {
     "training": "training/conv_bn/dim=1*per_channel*train_steps=5*",
     "frozen": "training_batch_norms_frozen/*",
     "second PT2E": "two_pt2e_shared_qspec/*",
+    "x86": "x86/conv_bn_relu/*_qat*",
+    "x86 after training": "x86/two_linear/*_ptq*",
+    "x86 dynamic": "x86_dynamic/*",
+    "fixed scales": "fixed_scales/conv_bn/*_qat*",
+    "fixed scales after training": "fixed_scales/one_linear/*_ptq*",
+    "declared dynamic": "linear_dynamic_declared/*",
+    "filled": "batch_norms/conv_bn_relu_gamma/*",
+    "bfloat16": "bfloat16/*",
+    "free batch": "dynamic_batches/two_linear/*",
 }
 
 
@@ -176,6 +185,25 @@ def test_it_needs_no_torch_to_write_a_script() -> None:
     source = case_source(shipped_cases(CASES["phases"])[0])
 
     assert script_text(source, environment=ENVIRONMENT) == script_text(source, environment=ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("version", "home"),
+    [
+        ("2.5.1", "torch.ao.quantization.quantizer.x86_inductor_quantizer"),
+        ("2.15.0", "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"),
+    ],
+)
+def test_the_quantizer_of_x86_comes_from_the_home_that_its_release_has(version: str, home: str) -> None:
+    script = script_of("x86", environment=in_torch(version))
+
+    assert f"from {home} import" in script
+    assert "from torch.ao.quantization.backend_config.x86 import get_x86_backend_config" in script
+
+
+def test_a_free_batch_axis_is_captured_as_one() -> None:
+    assert "model = capture(model, inputs, dynamic_batch=True)" in script_of("free batch")
+    assert "dynamic_batch" not in script_of("preset")
 
 
 @pytest.mark.parametrize(("version", "renames"), [("2.5.1", True), ("2.15.0", False)])
