@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,9 +19,17 @@ from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.pipelines.models import build_inputs
+from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memoised() -> Iterator[None]:
+    """The patterns of training are exported once, not for every case."""
+    with pattern_cache():
+        yield
 
 
 class Altered:

@@ -115,8 +115,11 @@ def changed_state(before: Mapping[str, Tensor], program: nn.Module) -> list[str]
 
 
 def is_counter(name: str) -> bool:
-    """Whether a buffer only counts the batches of a batch norm, which no output depends on once it is converted."""
-    return name.rpartition(".")[2].startswith("num_batches_tracked")
+    """Whether a buffer only counts the batches of a batch norm, which no output depends on once it is converted.
+
+    Torch 2.5 and before write `bn_num_batches_tracked` in a captured program.
+    """
+    return "num_batches_tracked" in name
 
 
 def _nodes(program: nn.Module) -> Iterator[fx.Node]:
