@@ -24,8 +24,10 @@ def made(count: list[int]) -> Capture:
     return nn.Identity
 
 
-def capture_of(captures: Captures, case: Case, count: list[int], *, training: bool = True) -> Capture:
-    key = captured_of(case, "pt2e", path="", training=training, dynamic_batch=False)
+def capture_of(
+    captures: Captures, case: Case, count: list[int], *, training: bool = True, dynamic_batch: bool = False
+) -> Capture:
+    key = captured_of(case, "pt2e", path="", training=training, dynamic_batch=dynamic_batch)
     return captures.get(key, lambda: made(count))
 
 
@@ -45,6 +47,7 @@ def test_cases_that_differ_only_in_their_quantizer_share_a_capture() -> None:
         pytest.param(lambda case: replace(case, params={"bias": 1}), id="an int for a bool"),
         pytest.param(lambda case: replace(case, dim=1), id="dim"),
         pytest.param(lambda case: replace(case, seed=1), id="seed"),
+        pytest.param(lambda case: replace(case, dtype="bfloat16"), id="dtype"),
         pytest.param(lambda case: replace(case, device=specs.device("cuda")), id="device"),
         pytest.param(lambda case: replace(case, conv_kind=specs.conv_kind("depthwise")), id="conv kind"),
         pytest.param(lambda case: replace(case, pattern=replace(case.pattern, about="another")), id="pattern"),
@@ -62,6 +65,14 @@ def test_training_and_evaluation_are_captured_apart() -> None:
     captures, count = Captures(), list[int]()
     for training in (True, False):
         capture_of(captures, specs.case(), count, training=training)
+
+    assert len(count) == 2
+
+
+def test_a_free_batch_axis_is_captured_apart() -> None:
+    captures, count = Captures(), list[int]()
+    for dynamic_batch in (True, False):
+        capture_of(captures, specs.case(), count, dynamic_batch=dynamic_batch)
 
     assert len(count) == 2
 
