@@ -105,11 +105,12 @@ def _facts(
             facts.pipelines[name] = PipelineOutcome(pipeline=name, status="not_declared", reason=case.pipelines_because)
             continue
         if frozen is not None and name == frozen.pipeline:
-            facts.pipelines[name], sights[name] = frozen.side(case, inputs, reference)
-            continue
-        sights[name] = sight = Sight()
-        outcome = run_stages(case, name, pipeline, inputs, Onlooker(case, name, inputs, sight), captures=captures)
-        facts.pipelines[name] = outcome = with_counts(outcome, sight, reference)
+            outcome, sight = frozen.side(case, inputs, reference)
+        else:
+            sight = Sight()
+            outcome = run_stages(case, name, pipeline, inputs, Onlooker(case, name, inputs, sight), captures=captures)
+            outcome = with_counts(outcome, sight, reference)
+        facts.pipelines[name], sights[name] = outcome, sight
         sight.checks += soundness.of_outcome(case, outcome)
         if "convert" in sight.outputs:
             sight.checks += soundness.of_outputs(name, reference, sight.outputs["convert"])
