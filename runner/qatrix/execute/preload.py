@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 from qatrix.execute import case
 from qatrix.pipelines import PIPELINES
 
 READY = {name: pipeline.missing() is None for name, pipeline in PIPELINES.items()}
+
+# 600,000 objects of imported modules, which every full collection of a worker would search for garbage in vain.
+gc.freeze()
 
 __all__ = ["READY", "case"]

@@ -185,11 +185,12 @@ def worker_ready(options: Execution) -> RunCase:
 
 @contextmanager
 def torch_ready(options: Execution) -> Iterator[RunCase]:
-    """What runs a case, with torch as cases need it: one thread, and the patterns memoised."""
+    """What runs a case, with torch as cases need it: one thread, and the patterns and the histograms memoised."""
     import torch
 
     from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
+    from qatrix.pipelines.histograms import histogram_memory
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
 
@@ -202,5 +203,5 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
-    with memoised_patterns():
+    with memoised_patterns(), histogram_memory():
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)

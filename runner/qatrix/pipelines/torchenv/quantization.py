@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable
@@ -68,6 +69,16 @@ def second_pt2e_api() -> Pt2eApi:
 def fx_api() -> types.ModuleType:
     """FX graph mode quantization; raises PackageMissing where this release has none."""
     return imported("torch.ao.quantization.quantize_fx")
+
+
+def histogram_observers() -> tuple[type[nn.Module], ...]:
+    """The classes of that name: FX graph mode's, and those of every PT2E that has its own."""
+    name = "HistogramObserver"
+    classes = [getattr(imported("torch.ao.quantization"), name)]
+    for api in (pt2e_api, second_pt2e_api):
+        with contextlib.suppress(PackageMissing):
+            classes.append(api().find(name))
+    return tuple(dict.fromkeys(classes))
 
 
 def _torchao() -> Pt2eApi:
