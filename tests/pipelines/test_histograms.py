@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from support.cases import shipped_cases
 from torch.ao.quantization.observer import HistogramObserver
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines import histograms, torchenv
 from qatrix.pipelines.histograms import histogram_memory, remembering
+from support.cases import shipped_cases
 
 pytestmark = pytest.mark.torch
 
@@ -101,7 +101,7 @@ def test_the_parameters_of_every_package_are_the_same_to_the_bit() -> None:
 
 
 def test_nothing_is_patched_outside_the_block() -> None:
-    kinds = torchenv.histogram_observers()
+    kinds: tuple[Any, ...] = torchenv.histogram_observers()
     before = [kind._non_linear_param_search for kind in kinds]
     with histogram_memory():
         inside = [kind._non_linear_param_search for kind in kinds]
@@ -122,7 +122,9 @@ def test_a_case_has_the_same_record_both_ways() -> None:
 
 def without_times(record: Record) -> Record:
     pipelines = {
-        name: dataclasses.replace(outcome, stages=tuple(dataclasses.replace(stage, seconds=0) for stage in outcome.stages))
+        name: dataclasses.replace(
+            outcome, stages=tuple(dataclasses.replace(stage, seconds=0) for stage in outcome.stages)
+        )
         for name, outcome in record.pipelines.items()
     }
     diagnosis = dataclasses.replace(record.diagnosis, seconds=0) if record.diagnosis else None
