@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatrix.declare.covering import cover
+from qatrix.declare.load import load
+from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case
 from qatrix.expressions import Value
+from qatrix.resources import folder
 from support import specs
 
 VALUES: dict[str, list[Value]] = {
@@ -54,6 +57,20 @@ def test_everything_that_occurs_is_covered(points: list[tuple[str, dict[str, Val
 
     assert occurring(chosen, strength) == occurring(cases, strength)
     assert found.covered == found.occurring == len(occurring(cases, strength))
+
+
+@pytest.mark.parametrize("strength", [2, 3])
+def test_the_subset_of_the_matrix_that_comes_with_qatrix_has_every_combination(strength: int) -> None:
+    matrix = load([folder("matrix")]).matrix
+    assert matrix is not None
+    everything = select(matrix, Selection(tags=("full",)))
+    subset = select(matrix, Selection(tags=("full",), strength=strength))
+    wanted = occurring(list(everything.cases), strength)
+
+    assert occurring(list(subset.cases), strength) == wanted
+    assert len(subset.cases) < len(everything.cases)
+    assert subset.covering is not None
+    assert subset.covering.covered == subset.covering.occurring == len(wanted)
 
 
 def product() -> list[Case]:
