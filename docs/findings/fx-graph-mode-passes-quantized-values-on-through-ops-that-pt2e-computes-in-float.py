@@ -5,8 +5,8 @@
 # nearer to the float model; first at p after convert: pt2e leaves p, AvgPool2d, in float where fx
 # quantizes it.
 #
-# case      shapes_per_tensor/conv_bn_relu_avg_pool/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
-# command   qatrix repro 'shapes_per_tensor/conv_bn_relu_avg_pool/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
+# case      shapes_wide/conv_bn_relu_avg_pool/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
+# command   qatrix repro 'shapes_wide/conv_bn_relu_avg_pool/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
 #           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #

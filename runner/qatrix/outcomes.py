@@ -33,6 +33,9 @@ PRECEDENCE: Final[tuple[Verdict, ...]] = (
 # Verdicts that need no expectation: nothing is wrong, or nothing could be said.
 UNREMARKABLE: Final[frozenset[Verdict]] = frozenset({"exact", "close", "checked", "skipped", "unavailable"})
 
+# Verdicts of cases that no pipeline was asked about.
+NOT_RUN: Final[frozenset[Verdict]] = frozenset({"skipped", "unavailable"})
+
 # In their order; "train" is a stage of cases that train.
 STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "quantized_forward")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
 from qatrix.execute.processes import Processes, start_method
-from qatrix.execute.workers import RunCase, execute
+from qatrix.execute.workers import PRELOAD, RunCase, execute
 from qatrix.outcomes import Record
 from support import specs
 from support.whereabouts import MODULE, numbered, run_backward, run_telling, trained
@@ -83,3 +85,11 @@ def test_forty_backward_passes_end_without_an_abort() -> None:
     records = executed(cases, run_backward, preload=("qatrix.execute.preload",))
 
     assert Counter(record.verdict for record in records) == {"exact": 40}, [record.summary for record in records]
+
+
+@pytest.mark.torch
+def test_the_process_that_workers_are_forked_from_ends_without_a_word() -> None:
+    command = [sys.executable, "-c", f"import {PRELOAD[0]}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert (ended.stdout, ended.stderr) == ("", "")

@@ -58,7 +58,18 @@ def test_findings_are_counted_in_every_run_and_shown_by_the_first_that_has_them(
 
     assert found.found[0].counts == (0, 2)
     assert len(found.found[0].records) == 2
-    assert "- Releases: torch 2.5.1 (2 cases)." in findings_page(found).text
+    assert "- Releases: torch 2.5.1 (2 cases); not torch 2.15.0." in findings_page(found).text
+
+
+def test_a_release_that_ran_no_such_case_says_nothing_about_it() -> None:
+    new, old = side(explained("a/p/x=1")), side(make_record("a/p/x=2"), torch="2.5.1")
+    skipped = side(make_record("a/p/x=1", verdict="skipped"), torch="2.3.1")
+    found = findings([new, old, skipped])
+
+    text = findings_page(found).text
+    assert found.found[0].ran == (1, 0, 0)
+    assert "- Releases: torch 2.15.0 (1 case); no such case ran on torch 2.5.1 and torch 2.3.1." in text
+    assert "| 1 of 1 |" in text
 
 
 SCRIPTS = {"a/p/x=1": "import torch\nprint(torch)\n", "a/p/x=2": "import torch\n"}
@@ -143,7 +154,7 @@ def sqnr(case_id: str, pt2e: float | None, fx: float | None) -> Record:
 def test_the_overview_has_a_row_of_figures_for_each_cause() -> None:
     records = [sqnr("a/p/x=1", 20, 32), sqnr("a/p/x=2", 20, 20), sqnr("a/p/x=3", None, 20)]
 
-    assert row(*records) == "| 1 | [One eps](#one-eps) | 3 diverged | fx 1 of 2 | 0.02 | 1 |"
+    assert row(*records) == "| 1 | [One eps](#one-eps) | 3 diverged | fx 1 of 2 | 0.02 | 1 of 1 |"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,7 @@ def test_the_overview_tells_who_is_nearer_to_the_float_model(records: list[Recor
 def test_what_was_not_measured_is_a_dash_in_the_overview() -> None:
     record = dataclasses.replace(explained("a/p/x=1", title="One eps"), comparisons=(), pipelines={})
 
-    assert row(record) == "| 1 | [One eps](#one-eps) | 1 diverged | – | – | 1 |"
+    assert row(record) == "| 1 | [One eps](#one-eps) | 1 diverged | – | – | 1 of 1 |"
 
 
 def test_a_title_leaves_neither_its_cell_nor_its_heading() -> None:

@@ -195,9 +195,10 @@ def _minimized(tools: Collaborators, console: Console, subject: _Subject) -> _Su
 
 def _script(subject: _Subject, *, checked: str | None = None) -> str:
     from qatrix.declare.source import case_source
+    from qatrix.outcomes import NOT_RUN
     from qatrix.report.repro import script_text
 
-    if subject.record.verdict in {"skipped", "unavailable"}:
+    if subject.record.verdict in NOT_RUN:
         msg = f"{subject.case.case_id} cannot be shown here: {subject.record.reason or subject.record.summary}"
         raise UsageError(msg)
     try:

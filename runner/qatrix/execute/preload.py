@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 from qatrix.execute import case
@@ -10,6 +11,8 @@ from qatrix.pipelines import PIPELINES
 READY = {name: pipeline.missing() is None for name, pipeline in PIPELINES.items()}
 
 # 600,000 objects of imported modules, which every full collection of a worker would search for garbage in vain.
+# Thawed at the end: extensions report as leaked what is never collected.
 gc.freeze()
+atexit.register(gc.unfreeze)
 
 __all__ = ["READY", "case"]

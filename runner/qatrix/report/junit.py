@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from qatrix.outcomes import Record
+from qatrix.outcomes import NOT_RUN, Record
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import axis_value, clipped, clipped_head
 from qatrix.report.frames import ReportData
@@ -20,7 +20,6 @@ from qatrix.report.vocabulary import VERDICTS
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Nothing was compared in these, so they are errors rather than failures.
 _ERRORS = frozenset({"failed", "crashed", "timed_out", "invalid"})
-_NOT_RUN = frozenset({"skipped", "unavailable"})
 _LIMIT = 4000
 
 
@@ -84,7 +83,7 @@ def _tag(record: Record) -> str | None:
     """What a case that does not pass holds."""
     if record.unexpected:
         return "error" if record.verdict in _ERRORS else "failure"
-    return "skipped" if record.verdict in _NOT_RUN else None
+    return "skipped" if record.verdict in NOT_RUN else None
 
 
 def _environment(data: ReportData) -> list[tuple[str, str]]:
@@ -116,7 +115,7 @@ def _case(record: Record) -> ET.Element:
         )
         told = [text, *_explained(record), f"run it alone: qatrix run --case '{record.case_id}'", _tracebacks(record)]
         fault.text = _legal("\n".join(told).strip())
-    elif record.verdict in _NOT_RUN:
+    elif record.verdict in NOT_RUN:
         ET.SubElement(case, "skipped", message=_legal(record.reason or record.summary))
     elif record.expected is not None:
         word = VERDICTS[record.verdict].word

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from qatrix.outcomes import Record
+from qatrix.outcomes import NOT_RUN, Record
 from qatrix.report.figures import decibels, number
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
 
@@ -50,7 +50,6 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
     "same": KindWords(glyph="=", word="same", tone="quiet", meaning="Verdict, manner and every figure are equal."),
 }
 # Verdicts of cases that did not run say nothing about the pipelines.
-_NOT_RUN: Final = frozenset({"skipped", "unavailable"})
 _COUNTS: Final = ("fake_quantizes", "quantize_ops", "dequantize_ops", "batch_norms_left")
 
 
@@ -91,7 +90,7 @@ def _presence(before: Record | None, after: Record | None) -> Kind:
 
 
 def _kind(before: Record, after: Record, *, differs: bool) -> Kind:
-    ran = before.verdict not in _NOT_RUN, after.verdict not in _NOT_RUN
+    ran = before.verdict not in NOT_RUN, after.verdict not in NOT_RUN
     if ran[0] != ran[1]:
         return "started" if ran[1] else "stopped"
     if SEVERITY[before.verdict] != SEVERITY[after.verdict]:

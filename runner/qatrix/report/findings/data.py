@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
 from qatrix.claims import ComparisonPoint, Verdict
 from qatrix.errors import UsageError
-from qatrix.outcomes import Record, Run
+from qatrix.outcomes import NOT_RUN, Record, Run
 from qatrix.report.store import Store
 
 # Below this many decibels apart, neither pipeline is called nearer to the float model, as in judge.verdict.
@@ -49,7 +49,8 @@ class Spread:
 class Finding:
     """One cause, and the cases of the first run that it explains, in the order of that run.
 
-    `counts` has the number of cases that it explains in every run, in the order of the runs.
+    `counts` has the number of cases that it explains in every run, in the order of the runs,
+    `ran` the number of cases which each run took through its pipelines of all that it explains in any.
     `example` is the case whose script is the shortest, `script` that script; None where no run kept one.
     """
 
@@ -59,6 +60,7 @@ class Finding:
     records: tuple[Record, ...]
     verdicts: Mapping[Verdict, int]
     counts: tuple[int, ...]
+    ran: tuple[int, ...]
     most_abs: float | None
     most_steps: float | None
     spread: Spread | None
@@ -124,11 +126,18 @@ def _finding(because: str, by_run: list[list[Record]], runs: Sequence[FindingsRu
         records=tuple(records),
         verdicts=Counter(record.verdict for record in records),
         counts=tuple(map(len, by_run)),
+        ran=_ran({record.case_id for record in every}, runs),
         most_abs=max((item.max_abs for item in comparisons if item.max_abs is not None), default=None),
         most_steps=max((item.max_steps for item in comparisons if item.max_steps is not None), default=None),
         spread=_spread(records),
         example=example,
         script=scripts.get(example.case_id),
+    )
+
+
+def _ran(case_ids: Collection[str], runs: Sequence[FindingsRun]) -> tuple[int, ...]:
+    return tuple(
+        sum(record.case_id in case_ids and record.verdict not in NOT_RUN for record in side.records) for side in runs
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -96,7 +96,8 @@ def _environment() -> jinja2.Environment:
 def _row(place: int, section: _Section, found: Findings) -> str:
     """The finding's row of the table."""
     finding = section.finding
-    shown_by = {side.release for side, count in zip(found.runs, finding.counts) if count}
+    shown_by = _distinct(side.release for side, count in zip(found.runs, finding.counts) if count)
+    asked = _distinct(side.release for side, ran in zip(found.runs, finding.ran) if ran)
     title = finding.title.replace("|", r"\|")
     cells = (
         str(place),
@@ -104,7 +105,7 @@ def _row(place: int, section: _Section, found: Findings) -> str:
         _told(finding),
         _nearer_shortly(finding.spread),
         number(finding.most_abs),
-        str(len(shown_by)),
+        f"{len(shown_by)} of {len(asked)}",
     )
     return f"| {' | '.join(cells)} |"
 
@@ -154,6 +155,18 @@ def _nearer_shortly(spread: Spread | None) -> str:
 
 
 def _releases(finding: Finding, found: Findings) -> str:
-    return ", ".join(
-        f"{side.release} ({counted(count, 'case')})" for side, count in zip(found.runs, finding.counts) if count
-    )
+    """For instance "torch 2.15.0 (4 cases); not torch 2.5.1; no such case ran on torch 2.3.1"."""
+    runs = list(zip(found.runs, finding.counts, finding.ran))
+    shown = [f"{side.release} ({counted(count, 'case')})" for side, count, _ in runs if count]
+    free = _distinct(side.release for side, count, ran in runs if ran and not count)
+    unasked = _distinct(side.release for side, _, ran in runs if not ran)
+    told = [", ".join(shown)]
+    if free:
+        told.append(f"not {listed(free)}")
+    if unasked:
+        told.append(f"no such case ran on {listed(unasked)}")
+    return "; ".join(told)
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from qatrix.claims import Verdict
-from qatrix.outcomes import TRAINING_POINTS, Excerpt, Record, Run
+from qatrix.outcomes import NOT_RUN, TRAINING_POINTS, Excerpt, Record, Run
 from qatrix.report.frames.flat import pipeline_names
 from qatrix.report.frames.headline import Headline, headline
 from qatrix.report.frames.matrix import CompatibilityMatrix, compatibility_matrix
@@ -203,7 +203,7 @@ def _known(records: Sequence[Record]) -> tuple[KnownDifference, ...]:
 def _not_run(records: Sequence[Record]) -> tuple[NotRun, ...]:
     groups: dict[tuple[Verdict, str], list[Record]] = {}
     for record in records:
-        if record.verdict in ("skipped", "unavailable"):
+        if record.verdict in NOT_RUN:
             groups.setdefault((record.verdict, record.reason or record.summary), []).append(record)
     return tuple(
         NotRun(verdict=verdict, reason=reason, records=tuple(group)) for (verdict, reason), group in groups.items()

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qatrix.claims import Verdict
-from qatrix.outcomes import Record, Run
+from qatrix.outcomes import NOT_RUN, Record, Run
 from qatrix.report.figures import clipped, counted
 from qatrix.report.sentences import missing_sentence
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
 
-_QUIET = frozenset({"skipped", "unavailable"})
 _REASON_LENGTH = 60
 
 
@@ -43,7 +42,7 @@ def _sentence(records: Sequence[Record]) -> tuple[Tone, str, str]:
         verb = "is" if len(unexpected) == 1 else "are"
         text = f"{len(unexpected)} of {counted(len(records), 'case')} {verb} unexpected: {_by_verdict(unexpected)}."
         return "bad", "✗", text
-    if all(record.verdict in _QUIET for record in records):
+    if all(record.verdict in NOT_RUN for record in records):
         text = f"Nothing unexpected, but nothing was compared either: {_by_verdict(records)}."
         return "quiet", "○", text
     return "good", "✓", _nothing_unexpected(records)
@@ -52,8 +51,8 @@ def _sentence(records: Sequence[Record]) -> tuple[Tone, str, str]:
 def _nothing_unexpected(records: Sequence[Record]) -> str:
     known = [record for record in records if record.expected is not None]
     rest = [record for record in records if record.expected is None]
-    agreeing = Counter(record.verdict for record in rest if record.verdict not in _QUIET)
-    quiet = [record for record in rest if record.verdict in _QUIET]
+    agreeing = Counter(record.verdict for record in rest if record.verdict not in NOT_RUN)
+    quiet = [record for record in rest if record.verdict in NOT_RUN]
     tail = [_by_verdict(quiet)] if quiet else []
     if known:
         tail.append(f"{len(known)} {'differs' if len(known) == 1 else 'differ'} as expected")
@@ -86,7 +85,7 @@ def _by_verdict(records: Iterable[Record]) -> str:
 
 def _shared_reason(records: Sequence[Record]) -> str:
     reasons = {record.reason for record in records}
-    if len(reasons) != 1 or None in reasons or records[0].verdict not in _QUIET:
+    if len(reasons) != 1 or None in reasons or records[0].verdict not in NOT_RUN:
         return ""
     return f" ({clipped(str(reasons.pop()).split(':')[0], _REASON_LENGTH)})"
 

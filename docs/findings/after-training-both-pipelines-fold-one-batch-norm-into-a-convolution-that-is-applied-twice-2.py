@@ -1,0 +1,189 @@
+# Written by qatrix findings, which replaces and removes it: change a copy.
+# Cause: After training both pipelines fold one batch norm into a convolution that is applied twice
+#
+# What is wrong: pt2e and fx are 0.442 apart after prepare; pt2e and fx are 0.439 apart after convert,
+# 97.2 quantization steps; fx is 2.5 dB nearer to the float model; check sqnr_of_bits fails on pt2e:
+# an SQNR of 4.4 dB is below 22.3 dB, which the bits of weights and activations explain; check
+# sqnr_of_bits fails on fx: an SQNR of 6.9 dB is below 23.6 dB, which the bits of weights and
+# activations explain; first at bn1 after prepare: fx computes bn1 and bn2 with the parameters and
+# statistics of one batch norm.
+#
+# case      batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
+# command   qatrix repro 'batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
+#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#
+# It prints
+#     after prepare: max abs difference 0.4423070549964905, 150 of 150 values out of tolerance
+#     after convert: max abs difference 0.43915559351444244, 150 of 150 values out of tolerance
+#     pt2e: SQNR 4.390494983356855 dB
+#     fx: SQNR 6.910412998196564 dB
+#     pt2e: 3 quantize and 5 dequantize ops
+#     fx: 3 quantize and 3 dequantize ops
+
+import copy
+import math
+import textwrap
+import warnings
+
+import torch
+from torch import nn
+from torch._export import capture_pre_autograd_graph
+from torch.ao.quantization import QConfigMapping
+from torch.ao.quantization.backend_config import get_qnnpack_backend_config
+from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qconfig
+from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_fx
+from torch.ao.quantization.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torch.ao.quantization.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+
+# One thread, as in the run: sums over several come out in another order.
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+
+
+class SharedConvTwoBn(nn.Module):
+    """One convolution applied twice, each time with a batch norm of its own, which are not alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(3)
+        self.bn2 = nn.BatchNorm2d(3)
+        nn.init.constant_(self.bn1.weight, 1.5)
+        nn.init.constant_(self.bn1.bias, 0.5)
+        nn.init.constant_(self.bn2.weight, 0.5)
+        nn.init.constant_(self.bn2.bias, -0.5)
+
+    def forward(self, x):
+        return self.bn2(self.conv(self.bn1(self.conv(x))))
+
+
+def float_model():
+    torch.manual_seed(3896168)
+    return SharedConvTwoBn()
+
+
+def inputs_of_the_case():
+    torch.manual_seed(3896168)
+    return (torch.randn(2, 3, 5, 5),)
+
+
+def forward(model, inputs, seed=100):
+    torch.manual_seed(seed)
+    return model(*(tensor.clone() for tensor in inputs))
+
+
+def capture(model, inputs):
+    """The exported model, in the mode (train or eval) that it is in."""
+    before = {name.replace(".", "_"): buffer.clone() for name, buffer in model.named_buffers()}
+    program = capture_pre_autograd_graph(copy.deepcopy(model), inputs)
+    with torch.no_grad():
+        # Capturing counts a batch: num_batches_tracked is 1 before anything has run.
+        for name, buffer in program.named_buffers():
+            if name in before:
+                buffer.copy_(before[name])
+    return program
+
+
+def run_pt2e(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen = {}
+    model = float_model()
+    model.eval()
+    model = capture(model, inputs)
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    model = prepare_pt2e(model, quantizer)
+    seen["prepare"] = forward(model, inputs)
+    converted = convert_pt2e(model)
+    seen["convert"] = forward(converted, inputs)
+    return seen, converted
+
+
+def run_fx(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen = {}
+    model = float_model()
+    model.eval()
+    qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qconfig)
+    backend_config = get_qnnpack_backend_config()
+    model = prepare_fx(model, qconfigs, inputs, backend_config=backend_config)
+    seen["prepare"] = forward(model, inputs)
+    converted = _convert_to_reference_decomposed_fx(model, backend_config=backend_config)
+    seen["convert"] = forward(converted, inputs)
+    return seen, converted
+
+
+def float_outputs(inputs):
+    """Those of the float model in evaluation."""
+    model = float_model()
+    with torch.no_grad():
+        return forward(model.eval(), inputs)
+
+
+def pairs(left, right):
+    yield left.detach().cpu(), right.detach().cpu()
+
+
+def gap(left, right):
+    """The greatest difference (NaN counts as the greatest), how many values are out of tolerance, and of how many."""
+    if not left.numel():
+        return 0.0, 0, 0
+    is_float = left.dtype.is_floating_point
+    left, right = left.double(), right.double()
+    same = (left == right) | (left.isnan() & right.isnan())
+    difference = (left - right).abs().masked_fill(same, 0.0)
+    within = (difference <= 1e-05 + 1.3e-06 * right.abs()) & difference.isfinite()
+    outside = ~same & ~within if is_float else ~same
+    greatest = torch.nan_to_num(difference, nan=math.inf).argmax()
+    return float(difference.flatten()[greatest]), int(outside.sum()), left.numel()
+
+
+def compare(where, left, right):
+    gaps = [gap(one, other) for one, other in pairs(left, right)]
+    greatest = max((item[0] for item in gaps), key=lambda value: math.inf if math.isnan(value) else value, default=0.0)
+    outside, total = sum(item[1] for item in gaps), sum(item[2] for item in gaps)
+    print(f"{where}: max abs difference {greatest!r}, {outside} of {total} values out of tolerance")
+
+
+def norm(tensors):
+    """The norm over all tensors together, scaled so that no square overflows."""
+    peak = max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), default=0.0)
+    if not math.isfinite(peak) or peak == 0:
+        return peak
+    return peak * math.sqrt(sum(float((tensor / peak).square().sum()) for tensor in tensors))
+
+
+def print_sqnr(name, reference, output):
+    """Signal to quantization noise against the float model, in decibels."""
+    both = [(one.double(), other.double()) for one, other in pairs(reference, output)]
+    signal, noise = norm([one for one, _ in both]), norm([one - other for one, other in both])
+    print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
+
+
+def print_counts(name, program):
+    """How many quantize and dequantize ops the graphs of the program have."""
+    graphs = [part.graph for part in program.modules() if isinstance(part, torch.fx.GraphModule)]
+    targets = [getattr(node.target, "overloadpacket", node.target) for graph in graphs for node in graph.nodes]
+    names = [getattr(target, "__name__", str(target)) for target in targets]
+    quantize = sum(name.startswith("quantize_") for name in names)
+    dequantize = sum(name.startswith("dequantize") for name in names)
+    print(f"{name}: {quantize} quantize and {dequantize} dequantize ops")
+
+
+inputs = inputs_of_the_case()
+reference = float_outputs(inputs)
+seen, converted = {}, {}
+for name, run in {"pt2e": run_pt2e, "fx": run_fx}.items():
+    seen[name], converted[name] = run(inputs)
+points = {
+    "prepare": "after prepare",
+    "convert": "after convert",
+}
+for point, where in points.items():
+    compare(where, seen["pt2e"][point], seen["fx"][point])
+for name in converted:
+    print_sqnr(name, reference, seen[name]["convert"])
+for name, program in converted.items():
+    print_counts(name, program)
+for name, program in converted.items():
+    print(textwrap.indent(f"\n{name} after convert:\n{program}", "    "))

@@ -1,0 +1,142 @@
+# Written by qatrix findings, which replaces and removes it: change a copy.
+# Cause: torch.ao's PT2E refuses ops with keyword arguments
+#
+# What is wrong: pt2e failed at prepare: AssertionError: expecting kwargs for aten op IR to be empty.
+#
+# case      joins/add_alpha/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
+# command   qatrix repro 'joins/add_alpha/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.6.0, torchvision 0.21.0, numpy 2.4.6, Python 3.11.7,
+#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#
+# It prints
+#     pt2e: failed at prepare: AssertionError: expecting kwargs for aten op IR to be empty
+#     fx: SQNR 38.40294555348268 dB
+
+import math
+import textwrap
+import traceback
+import warnings
+
+import torch
+from torch import nn
+from torch.ao.quantization import QConfigMapping, move_exported_model_to_eval
+from torch.ao.quantization.backend_config import get_qnnpack_backend_config
+from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qat_qconfig
+from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_qat_fx
+from torch.ao.quantization.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+from torch.ao.quantization.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+
+# One thread, as in the run: sums over several come out in another order.
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+
+
+class AddAlpha(nn.Module):
+    """Two convolutions, one added to half of the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 3, 3)
+        self.conv2 = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x):
+        return torch.add(self.conv1(x), self.conv2(x), alpha=0.5)
+
+
+def float_model():
+    torch.manual_seed(906205344)
+    return AddAlpha()
+
+
+def inputs_of_the_case():
+    torch.manual_seed(906205344)
+    return (torch.randn(2, 3, 5, 5),)
+
+
+def forward(model, inputs, seed=100):
+    torch.manual_seed(seed)
+    return model(*(tensor.clone() for tensor in inputs))
+
+
+def capture(model, inputs):
+    """The exported model, in the mode (train or eval) that it is in."""
+    return torch.export.export_for_training(model, inputs, strict=True).module()
+
+
+def report(pipeline, stage, error):
+    first = (str(error).strip() or "no message").splitlines()[0]
+    print(f"{pipeline}: failed at {stage}: {type(error).__name__}: {first}")
+    print(textwrap.indent("".join(traceback.format_exception(error)), "    "))
+
+
+def run_pt2e(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen, converted, stage = {}, None, "build"
+    try:
+        model = float_model()
+        stage = "capture"
+        model = capture(model, inputs)
+        stage = "prepare"
+        quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=True))
+        model = prepare_qat_pt2e(model, quantizer)
+        stage = "forward"
+        seen["prepare"] = forward(model, inputs)
+        stage = "convert"
+        move_exported_model_to_eval(model)
+        converted = convert_pt2e(model)
+        stage = "quantized_forward"
+        seen["convert"] = forward(converted, inputs)
+    except Exception as error:
+        report("pt2e", stage, error)
+    return seen, converted
+
+
+def run_fx(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen = {}
+    model = float_model()
+    qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qat_qconfig)
+    backend_config = get_qnnpack_backend_config()
+    model = prepare_qat_fx(model, qconfigs, inputs, backend_config=backend_config)
+    seen["prepare"] = forward(model, inputs)
+    model.eval()
+    converted = _convert_to_reference_decomposed_fx(model, backend_config=backend_config)
+    seen["convert"] = forward(converted, inputs)
+    return seen, converted
+
+
+def float_outputs(inputs):
+    """Those of the float model in evaluation, after the training that the quantized ones get."""
+    model = float_model()
+    with torch.no_grad():
+        forward(model, inputs)
+        return forward(model.eval(), inputs)
+
+
+def pairs(left, right):
+    yield left.detach().cpu(), right.detach().cpu()
+
+
+def norm(tensors):
+    """The norm over all tensors together, scaled so that no square overflows."""
+    peak = max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), default=0.0)
+    if not math.isfinite(peak) or peak == 0:
+        return peak
+    return peak * math.sqrt(sum(float((tensor / peak).square().sum()) for tensor in tensors))
+
+
+def print_sqnr(name, reference, output):
+    """Signal to quantization noise against the float model, in decibels."""
+    both = [(one.double(), other.double()) for one, other in pairs(reference, output)]
+    signal, noise = norm([one for one, _ in both]), norm([one - other for one, other in both])
+    print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
+
+
+inputs = inputs_of_the_case()
+reference = float_outputs(inputs)
+seen, converted = {}, {}
+for name, run in {"pt2e": run_pt2e, "fx": run_fx}.items():
+    seen[name], converted[name] = run(inputs)
+for name in converted:
+    if "convert" in seen[name]:
+        print_sqnr(name, reference, seen[name]["convert"])
