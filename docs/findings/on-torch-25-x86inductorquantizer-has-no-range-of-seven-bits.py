@@ -1,5 +1,5 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
-# Cause: torch 2.5's X86InductorQuantizer has no range of seven bits
+# Cause: On torch 2.5 X86InductorQuantizer has no range of seven bits
 #
 # What is wrong: pt2e failed at prepare: TypeError: get_default_x86_inductor_quantization_config() got
 # an unexpected keyword argument 'reduce_range'.

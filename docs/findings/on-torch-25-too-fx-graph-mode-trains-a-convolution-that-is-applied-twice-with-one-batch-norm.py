@@ -1,22 +1,22 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
-# Cause: torch 2.5's PT2E observes the output of a ReLU anew
+# Cause: On torch 2.5, too, FX graph mode trains a convolution that is applied twice with one batch norm
 #
-# What is wrong: pt2e and fx are 0.0257 apart after prepare, 0.921 quantization steps; pt2e and fx are
-# 0.0307 apart after convert, 1.1 quantization steps; both are as near to the float model (33.8 and
-# 33.0 dB); first at bn after prepare.
+# What is wrong: pt2e and fx are 0.782 apart after prepare, 56.8 quantization steps; pt2e and fx are
+# 0.398 apart after convert, 28.9 quantization steps; fx is 2.8 dB nearer to the float model; first at
+# bn1 after prepare: fx computes bn1 and bn2 with the parameters and statistics of one batch norm.
 #
-# case      batch_norms/conv_bn_used_twice/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
-# command   qatrix repro 'batch_norms/conv_bn_used_twice/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
+# case      batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
+# command   qatrix repro 'batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
 #           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.025701284408569336, 54 of 54 values out of tolerance
-#     after convert: max abs difference 0.030655384063720703, 53 of 54 values out of tolerance
-#     pt2e: SQNR 32.99972109991555 dB
-#     fx: SQNR 33.842317191041154 dB
-#     pt2e: 4 quantize and 6 dequantize ops
-#     fx: 4 quantize and 4 dequantize ops
+#     after prepare: max abs difference 0.7821114659309387, 150 of 150 values out of tolerance
+#     after convert: max abs difference 0.39761286973953247, 150 of 150 values out of tolerance
+#     pt2e: SQNR 4.366703257269017 dB
+#     fx: SQNR 7.123977982112033 dB
+#     pt2e: 3 quantize and 5 dequantize ops
+#     fx: 3 quantize and 3 dequantize ops
 
 import copy
 import math
@@ -37,27 +37,30 @@ torch.set_num_threads(1)
 warnings.simplefilter("ignore")
 
 
-class ConvBnUsedTwice(nn.Module):
-    """A conv-bn pair whose output is used with and without ReLU."""
+class SharedConvTwoBn(nn.Module):
+    """One convolution applied twice, each time with a batch norm of its own, which are not alike."""
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 3, 3)
-        self.bn = nn.BatchNorm2d(3)
-        self.relu = nn.ReLU()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(3)
+        self.bn2 = nn.BatchNorm2d(3)
+        nn.init.constant_(self.bn1.weight, 1.5)
+        nn.init.constant_(self.bn1.bias, 0.5)
+        nn.init.constant_(self.bn2.weight, 0.5)
+        nn.init.constant_(self.bn2.bias, -0.5)
 
     def forward(self, x):
-        y = self.bn(self.conv(x))
-        return self.relu(y) + y
+        return self.bn2(self.conv(self.bn1(self.conv(x))))
 
 
 def float_model():
-    torch.manual_seed(1282989289)
-    return ConvBnUsedTwice()
+    torch.manual_seed(3896168)
+    return SharedConvTwoBn()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(1282989289)
+    torch.manual_seed(3896168)
     return (torch.randn(2, 3, 5, 5),)
 
 
@@ -115,25 +118,7 @@ def float_outputs(inputs):
 
 
 def pairs(left, right):
-    """The tensors that stand at the same place; raises ValueError where the structures differ."""
-    if type(left) is not type(right):
-        raise ValueError
-    if isinstance(left, torch.Tensor):
-        if (left.shape, left.dtype, left.layout) != (right.shape, right.dtype, right.layout):
-            raise ValueError
-        yield left.detach().cpu(), right.detach().cpu()
-    elif isinstance(left, dict):
-        if left.keys() != right.keys():
-            raise ValueError
-        for key in left:
-            yield from pairs(left[key], right[key])
-    elif isinstance(left, (tuple, list)):
-        if len(left) != len(right):
-            raise ValueError
-        for one, other in zip(left, right):
-            yield from pairs(one, other)
-    elif left is not right and left != right:
-        raise ValueError
+    yield left.detach().cpu(), right.detach().cpu()
 
 
 def gap(left, right):

@@ -1,5 +1,5 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
-# Cause: After training both pipelines fold one batch norm into a convolution that is applied twice
+# Cause: On torch 2.5 PT2E folds both batch norms of a convolution that is applied twice into its weight
 #
 # What is wrong: pt2e and fx are 0.442 apart after prepare; pt2e and fx are 0.439 apart after convert,
 # 97.2 quantization steps; fx is 2.5 dB nearer to the float model; check sqnr_of_bits fails on pt2e:

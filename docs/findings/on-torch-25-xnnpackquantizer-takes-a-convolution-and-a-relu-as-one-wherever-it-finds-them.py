@@ -1,5 +1,5 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
-# Cause: torch 2.5's XNNPACKQuantizer takes a convolution and a ReLU as one also where others use the convolution
+# Cause: On torch 2.5 XNNPACKQuantizer takes a convolution and a ReLU as one wherever it finds them
 #
 # What is wrong: pt2e and fx are 0.0156 apart after convert, 1 quantization steps; pt2e is 1.6 dB
 # nearer to the float model; first at add after convert: pt2e quantizes add.self, fx keeps it as it
