@@ -458,7 +458,7 @@ def test_a_folded_batch_norm_and_its_relu_pass_every_check() -> None:
 
 
 def free_batch_case() -> Case:
-    (case,) = shipped_cases("dynamic_batches/two_linear/*_ptq*")
+    (case,) = shipped_cases("dynamic_batches_ptq/two_linear/*")
     return case
 
 
@@ -505,7 +505,7 @@ def test_a_free_batch_axis_that_is_none_fails_a_check_though_both_agree(fault: t
     assert all(str(told).startswith(message) for _, told in found.values())
 
 
-@pytest.mark.parametrize("glob", ["dynamic_batches/two_linear/*_ptq*", "dynamic_batches/conv_bn_relu_flatten/*_ptq*"])
+@pytest.mark.parametrize("glob", ["dynamic_batches_ptq/two_linear/*", "dynamic_batches_ptq/conv_bn_relu_flatten/*"])
 def test_a_free_batch_axis_takes_another_batch(glob: str) -> None:
     (case,) = shipped_cases(glob)
     record = run_case(case, diagnose="never")

@@ -34,9 +34,9 @@ SPREAD = (
     "x86_dynamic/one_linear/*",
     "fixed_scales/conv_relu/*_qat*",
     "linear_dynamic_declared/linear_relu/*=uint8_dynamic*",
-    "batch_norms/conv_bn_relu_gamma/*_ptq*",
+    "batch_norms_wide/conv_bn_relu_gamma/dim=2,*per_channel_ptq*",
     "bfloat16/conv_bn_relu/*_ptq*",
-    "dynamic_batches/two_linear/*_ptq*",
+    "dynamic_batches_ptq/two_linear/*",
 )
 
 
