@@ -4,8 +4,8 @@
 # What is wrong: pt2e failed at capture: UserError: Constraints violated (batch)! For more
 # information, run with TORCH_LOGS="+dynamic".
 #
-# case      dynamic_batches/conv_bn_relu_view/dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
-# command   qatrix repro 'dynamic_batches/conv_bn_relu_view/dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
+# case      dynamic_batches_ptq/conv_bn_relu_view/dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
+# command   qatrix repro 'dynamic_batches_ptq/conv_bn_relu_view/dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
 #           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #

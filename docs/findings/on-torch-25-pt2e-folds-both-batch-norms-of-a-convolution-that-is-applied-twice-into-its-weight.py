@@ -8,16 +8,16 @@
 # activations explain; first at bn1 after prepare: fx computes bn1 and bn2 with the parameters and
 # statistics of one batch norm.
 #
-# case      batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
-# command   qatrix repro 'batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
+# case      batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
+# command   qatrix repro 'batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
 #           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.4423070549964905, 150 of 150 values out of tolerance
 #     after convert: max abs difference 0.43915559351444244, 150 of 150 values out of tolerance
-#     pt2e: SQNR 4.390494983356855 dB
-#     fx: SQNR 6.910412998196564 dB
+#     pt2e: SQNR 4.380170632823365 dB
+#     fx: SQNR 6.912321008520395 dB
 #     pt2e: 3 quantize and 5 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 
@@ -31,7 +31,7 @@ from torch import nn
 from torch._export import capture_pre_autograd_graph
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.backend_config import get_qnnpack_backend_config
-from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qconfig
+from torch.ao.quantization.qconfig import default_symmetric_qnnpack_qconfig
 from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_fx
 from torch.ao.quantization.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torch.ao.quantization.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
@@ -91,7 +91,7 @@ def run_pt2e(inputs):
     model = float_model()
     model.eval()
     model = capture(model, inputs)
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=False))
     model = prepare_pt2e(model, quantizer)
     seen["prepare"] = forward(model, inputs)
     converted = convert_pt2e(model)
@@ -104,7 +104,7 @@ def run_fx(inputs):
     seen = {}
     model = float_model()
     model.eval()
-    qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qconfig)
+    qconfigs = QConfigMapping().set_global(default_symmetric_qnnpack_qconfig)
     backend_config = get_qnnpack_backend_config()
     model = prepare_fx(model, qconfigs, inputs, backend_config=backend_config)
     seen["prepare"] = forward(model, inputs)

@@ -72,6 +72,14 @@ def test_a_release_that_ran_no_such_case_says_nothing_about_it() -> None:
     assert "| 1 of 1 |" in text
 
 
+def test_two_runs_of_one_release_are_added_up() -> None:
+    found = findings([side(explained("a/p/x=1")), side(explained("a/p/x=2"))])
+
+    text = findings_page(found).text
+    assert "- Releases: torch 2.15.0 (2 cases)." in text
+    assert "| 1 of 1 |" in text
+
+
 SCRIPTS = {"a/p/x=1": "import torch\nprint(torch)\n", "a/p/x=2": "import torch\n"}
 
 

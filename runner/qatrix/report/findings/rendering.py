@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -96,8 +96,7 @@ def _environment() -> jinja2.Environment:
 def _row(place: int, section: _Section, found: Findings) -> str:
     """The finding's row of the table."""
     finding = section.finding
-    shown_by = _distinct(side.release for side, count in zip(found.runs, finding.counts) if count)
-    asked = _distinct(side.release for side, ran in zip(found.runs, finding.ran) if ran)
+    shown_by, asked = (sum(map(bool, _by_release(found, part).values())) for part in (finding.counts, finding.ran))
     title = finding.title.replace("|", r"\|")
     cells = (
         str(place),
@@ -105,7 +104,7 @@ def _row(place: int, section: _Section, found: Findings) -> str:
         _told(finding),
         _nearer_shortly(finding.spread),
         number(finding.most_abs),
-        f"{len(shown_by)} of {len(asked)}",
+        f"{shown_by} of {asked}",
     )
     return f"| {' | '.join(cells)} |"
 
@@ -156,10 +155,10 @@ def _nearer_shortly(spread: Spread | None) -> str:
 
 def _releases(finding: Finding, found: Findings) -> str:
     """For instance "torch 2.15.0 (4 cases); not torch 2.5.1; no such case ran on torch 2.3.1"."""
-    runs = list(zip(found.runs, finding.counts, finding.ran))
-    shown = [f"{side.release} ({counted(count, 'case')})" for side, count, _ in runs if count]
-    free = _distinct(side.release for side, count, ran in runs if ran and not count)
-    unasked = _distinct(side.release for side, _, ran in runs if not ran)
+    counts, ran = (_by_release(found, numbers) for numbers in (finding.counts, finding.ran))
+    shown = [f"{release} ({counted(count, 'case')})" for release, count in counts.items() if count]
+    free = [release for release, count in counts.items() if ran[release] and not count]
+    unasked = [release for release in counts if not ran[release]]
     told = [", ".join(shown)]
     if free:
         told.append(f"not {listed(free)}")
@@ -168,5 +167,9 @@ def _releases(finding: Finding, found: Findings) -> str:
     return "; ".join(told)
 
 
-def _distinct(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
+def _by_release(found: Findings, numbers: Sequence[int]) -> Mapping[str, int]:
+    """What each run has, added up by its release."""
+    sums: dict[str, int] = {}
+    for side, value in zip(found.runs, numbers):
+        sums[side.release] = sums.get(side.release, 0) + value
+    return sums
