@@ -111,7 +111,7 @@ def test_nothing_is_patched_outside_the_block() -> None:
 
 
 def test_a_case_has_the_same_record_both_ways() -> None:
-    case, *_ = shipped_cases("linears/linear_softmax/*_ptq,*")
+    case, *_ = shipped_cases("linears_wide/linear_softmax/*per_channel_ptq,*")
     plain = run_case(case)
     with histogram_memory():
         memoised = run_case(case)
