@@ -11,13 +11,13 @@
 # case      batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 2.715869426727295, 150 of 150 values out of tolerance
-#     after convert: max abs difference 2.7180477380752563, 150 of 150 values out of tolerance
-#     pt2e: SQNR -4.514091514260208 dB
-#     fx: SQNR 6.912321008520395 dB
+#     after prepare: max abs difference 2.7158692479133606, 150 of 150 values out of tolerance
+#     after convert: max abs difference 2.718047797679901, 150 of 150 values out of tolerance
+#     pt2e: SQNR -4.514091471329254 dB
+#     fx: SQNR 6.912320845536179 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 

@@ -7,12 +7,12 @@
 # case      training_batch_norms_frozen/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,batch_norm=frozen,device=cpu
 # command   qatrix repro 'training_batch_norms_frozen/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,batch_norm=frozen,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     fx: failed at train: NotSwitched: torch.ao.nn.intrinsic.qat.freeze_bn_stats leaves 1 of 1 batch norms on: linear.bn
 #     after prepare: max abs difference 0.012667417526245117, 16 of 16 values out of tolerance
-#     pt2e: SQNR 29.41707266531104 dB
+#     pt2e: SQNR 29.417072486236606 dB
 
 import math
 import textwrap

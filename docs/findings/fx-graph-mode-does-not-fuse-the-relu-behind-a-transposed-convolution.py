@@ -8,13 +8,13 @@
 # case      conv_transpose_ptq/conv_relu/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'conv_transpose_ptq/conv_relu/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 35 values out of tolerance
 #     after convert: max abs difference 0.0028662681579589844, 13 of 35 values out of tolerance
-#     pt2e: SQNR 45.828572912888035 dB
-#     fx: SQNR 44.58280593462406 dB
+#     pt2e: SQNR 45.8286657517161 dB
+#     fx: SQNR 44.582815938396365 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 

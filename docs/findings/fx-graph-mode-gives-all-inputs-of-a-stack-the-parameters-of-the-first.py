@@ -7,13 +7,13 @@
 # case      branches_wide/branches_stack/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'branches_wide/branches_stack/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 576 values out of tolerance
 #     after convert: max abs difference 0.011298179626464844, 285 of 576 values out of tolerance
-#     pt2e: SQNR 40.07596779281152 dB
-#     fx: SQNR 39.96847591846169 dB
+#     pt2e: SQNR 40.075971035573055 dB
+#     fx: SQNR 39.968477848198525 dB
 #     pt2e: 3 quantize and 6 dequantize ops
 #     fx: 4 quantize and 4 dequantize ops
 

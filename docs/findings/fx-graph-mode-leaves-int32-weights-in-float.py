@@ -9,13 +9,13 @@
 # case      per_channel_weight_custom_dtype/conv_bn/dim=1,quantizer=conv_bn_int32_weight_qat,device=cpu
 # command   qatrix repro 'per_channel_weight_custom_dtype/conv_bn/dim=1,quantizer=conv_bn_int32_weight_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 9 values out of tolerance
 #     after convert: max abs difference 0.02168053388595581, 1 of 9 values out of tolerance
-#     pt2e: SQNR 38.780959275334006 dB
-#     fx: SQNR 39.53961503507675 dB
+#     pt2e: SQNR 38.78094171573907 dB
+#     fx: SQNR 39.53956197390076 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

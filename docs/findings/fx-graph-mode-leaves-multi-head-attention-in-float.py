@@ -7,12 +7,12 @@
 # case      sequences_per_tensor/multihead_attention/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'sequences_per_tensor/multihead_attention/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 80 values out of tolerance
-#     after convert: max abs difference 0.004892339929938316, 79 of 80 values out of tolerance
-#     pt2e: SQNR 36.7910401463943 dB
+#     after convert: max abs difference 0.004892319440841675, 79 of 80 values out of tolerance
+#     pt2e: SQNR 36.79104543280713 dB
 #     fx: SQNR undefined
 #     pt2e: 7 quantize and 10 dequantize ops
 #     fx: 0 quantize and 0 dequantize ops

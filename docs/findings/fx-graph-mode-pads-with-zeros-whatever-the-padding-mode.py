@@ -8,13 +8,13 @@
 # case      paddings_wide/conv_padded/padding_mode=reflect,dim=1,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
 # command   qatrix repro 'paddings_wide/conv_padded/padding_mode=reflect,dim=1,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 36 values out of tolerance
-#     after convert: max abs difference 0.6809337958693504, 12 of 36 values out of tolerance
-#     pt2e: SQNR 42.830478784443464 dB
-#     fx: SQNR 9.46772286598205 dB
+#     after convert: max abs difference 0.6809337325394154, 12 of 36 values out of tolerance
+#     pt2e: SQNR 42.830420661216635 dB
+#     fx: SQNR 9.467723013735355 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

@@ -8,13 +8,13 @@
 # case      sequences_per_tensor/embedding_mean_linear/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'sequences_per_tensor/embedding_mean_linear/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 8 values out of tolerance
 #     after convert: max abs difference 0.0066868215799331665, 6 of 8 values out of tolerance
-#     pt2e: SQNR 51.28217430929396 dB
-#     fx: SQNR 42.0972304867853 dB
+#     pt2e: SQNR 51.28221116758847 dB
+#     fx: SQNR 42.097234945221714 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 

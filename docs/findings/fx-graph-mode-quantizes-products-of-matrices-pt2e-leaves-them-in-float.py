@@ -8,13 +8,13 @@
 # case      sequences_per_tensor/self_attention/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'sequences_per_tensor/self_attention/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 80 values out of tolerance
 #     after convert: max abs difference 0.006361782550811768, 11 of 80 values out of tolerance
-#     pt2e: SQNR 41.323405238446746 dB
-#     fx: SQNR 40.505216347110505 dB
+#     pt2e: SQNR 41.32339464779159 dB
+#     fx: SQNR 40.50520481476905 dB
 #     pt2e: 6 quantize and 12 dequantize ops
 #     fx: 9 quantize and 9 dequantize ops
 

@@ -7,11 +7,11 @@
 # case      sequences_per_tensor/embedding_linear/quantizer=xnnpack_int8_per_tensor_qat,device=cpu
 # command   qatrix repro 'sequences_per_tensor/embedding_linear/quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     fx: failed at prepare: AssertionError: Embedding weights requires a qscheme of torch.per_channel_affine_float_qparams Got torch.per_tensor_symmetric
-#     pt2e: SQNR 42.086284401377725 dB
+#     pt2e: SQNR 42.08629171064566 dB
 
 import math
 import textwrap

@@ -7,11 +7,11 @@
 # case      conv_transpose_ptq/conv_bn/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
 # command   qatrix repro 'conv_transpose_ptq/conv_bn/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     fx: failed at prepare: AssertionError: Per channel weight observer is not supported yet for ConvTranspose{n}d.
-#     pt2e: SQNR 140.2352188744317 dB
+#     pt2e: SQNR 141.0203818901857 dB
 
 import math
 import textwrap

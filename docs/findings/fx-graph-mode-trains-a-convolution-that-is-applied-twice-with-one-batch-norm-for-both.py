@@ -9,13 +9,13 @@
 # case      batch_norms_wide/shared_conv_two_bn/dim=1,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
 # command   qatrix repro 'batch_norms_wide/shared_conv_two_bn/dim=1,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.6684180796146393, 30 of 30 values out of tolerance
+#     after prepare: max abs difference 0.6684180200099945, 30 of 30 values out of tolerance
 #     after convert: max abs difference 2.010457456111908, 30 of 30 values out of tolerance
-#     pt2e: SQNR 3.978593870919165 dB
-#     fx: SQNR 0.5959594958649129 dB
+#     pt2e: SQNR 3.978593771709968 dB
+#     fx: SQNR 0.5959594746943184 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 

@@ -1,21 +1,21 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: FX graph mode trains transposed convolutions with float weights
 #
-# What is wrong: pt2e and fx are 0.00359 apart after prepare, 0.702 quantization steps; pt2e and fx
-# are 0.00324 apart after convert, 0.634 quantization steps; pt2e is 3.9 dB nearer to the float model;
+# What is wrong: pt2e and fx are 0.0102 apart after prepare, 1.2 quantization steps; pt2e and fx are
+# 0.00584 apart after convert, 0.69 quantization steps; pt2e is 1.4 dB nearer to the float model;
 # first at conv after prepare: fx trains conv with its weight in float and quantizes it only when it
 # converts.
 #
-# case      conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
-# command   qatrix repro 'conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
+# case      conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=2,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
+# command   qatrix repro 'conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=2,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.003586873412132263, 13 of 35 values out of tolerance
-#     after convert: max abs difference 0.003239750862121582, 13 of 35 values out of tolerance
-#     pt2e: SQNR 44.842563787189476 dB
-#     fx: SQNR 40.98383524618552 dB
+#     after prepare: max abs difference 0.010174572467803955, 114 of 245 values out of tolerance
+#     after convert: max abs difference 0.005836606025695801, 114 of 245 values out of tolerance
+#     pt2e: SQNR 43.08844874090198 dB
+#     fx: SQNR 41.70689778997467 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 
@@ -42,7 +42,7 @@ class ConvRelu(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.ConvTranspose1d(3, 5, 3)
+        self.conv = nn.ConvTranspose2d(3, 5, 3)
         self.relu = nn.ReLU()
 
     def forward(self, x):
@@ -50,13 +50,13 @@ class ConvRelu(nn.Module):
 
 
 def float_model():
-    torch.manual_seed(1771990023)
+    torch.manual_seed(890250891)
     return ConvRelu()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(1771990023)
-    return (torch.randn(1, 3, 5),)
+    torch.manual_seed(890250891)
+    return (torch.randn(1, 3, 5, 5),)
 
 
 def forward(model, inputs, seed=100):

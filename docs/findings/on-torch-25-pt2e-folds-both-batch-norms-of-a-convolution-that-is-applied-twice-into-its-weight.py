@@ -11,13 +11,13 @@
 # case      batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.4423070549964905, 150 of 150 values out of tolerance
-#     after convert: max abs difference 0.43915559351444244, 150 of 150 values out of tolerance
-#     pt2e: SQNR 4.380170632823365 dB
-#     fx: SQNR 6.912321008520395 dB
+#     after prepare: max abs difference 0.4423070400953293, 150 of 150 values out of tolerance
+#     after convert: max abs difference 0.439155638217926, 150 of 150 values out of tolerance
+#     pt2e: SQNR 4.380170828588756 dB
+#     fx: SQNR 6.912320845536179 dB
 #     pt2e: 3 quantize and 5 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 

@@ -8,13 +8,13 @@
 # case      batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'batch_norms/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.7821114659309387, 150 of 150 values out of tolerance
 #     after convert: max abs difference 0.39761286973953247, 150 of 150 values out of tolerance
-#     pt2e: SQNR 4.366703257269017 dB
-#     fx: SQNR 7.123977982112033 dB
+#     pt2e: SQNR 4.366703247419919 dB
+#     fx: SQNR 7.123977907440223 dB
 #     pt2e: 3 quantize and 5 dequantize ops
 #     fx: 3 quantize and 3 dequantize ops
 

@@ -12,17 +12,17 @@
 # case      training_linear_bn/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,device=cpu
 # command   qatrix repro 'training_linear_bn/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.012667417526245117, 16 of 16 values out of tolerance
 #     in the loss of training: max abs difference 0.012521147727966309, 5 of 5 values out of tolerance
-#     in the gradients of the first step: max abs difference 0.17413873970508575, 38 of 44 values out of tolerance
+#     in the gradients of the first step: max abs difference 0.17413872480392456, 38 of 44 values out of tolerance
 #     in the parameters after training: max abs difference 0.01220346987247467, 40 of 44 values out of tolerance
 #     in the batch norms' statistics after training: max abs difference 0.012441396713256836, 8 of 9 values out of tolerance
 #     after convert: max abs difference 0.1403350830078125, 16 of 16 values out of tolerance
-#     pt2e: SQNR 30.09406518382189 dB
-#     fx: SQNR 18.371393186205808 dB
+#     pt2e: SQNR 30.09406582768447 dB
+#     fx: SQNR 18.37139243515681 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

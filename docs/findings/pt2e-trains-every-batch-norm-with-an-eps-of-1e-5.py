@@ -8,13 +8,13 @@
 # case      batch_norm_eps_wide/conv_bn/dim=1,bn_eps=1e-06,bn_momentum=0.01,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'batch_norm_eps_wide/conv_bn/dim=1,bn_eps=1e-06,bn_momentum=0.01,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 1.0371208190917969e-05, 0 of 9 values out of tolerance
 #     after convert: max abs difference 0.02189117670059204, 5 of 9 values out of tolerance
-#     pt2e: SQNR 35.46671275333896 dB
-#     fx: SQNR 48.956859735061116 dB
+#     pt2e: SQNR 35.466717071785986 dB
+#     fx: SQNR 48.95678417901695 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

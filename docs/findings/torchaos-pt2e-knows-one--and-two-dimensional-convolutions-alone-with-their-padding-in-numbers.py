@@ -7,13 +7,13 @@
 # case      dimension_3/conv_relu/dim=3,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
 # command   qatrix repro 'dimension_3/conv_relu/dim=3,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.6.0, torchvision 0.21.0, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 81 values out of tolerance
-#     after convert: max abs difference 0.012490898370742798, 35 of 81 values out of tolerance
+#     after convert: max abs difference 0.01249094307422638, 35 of 81 values out of tolerance
 #     pt2e: SQNR undefined
-#     fx: SQNR 43.713476406236936 dB
+#     fx: SQNR 43.713461945498004 dB
 #     pt2e: 0 quantize and 0 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

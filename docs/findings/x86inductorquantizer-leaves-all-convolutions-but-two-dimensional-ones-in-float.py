@@ -7,13 +7,13 @@
 # case      x86_convs/conv_bn/conv=conv,dim=1,quantizer=x86_int8_ptq,device=cpu
 # command   qatrix repro 'x86_convs/conv_bn/conv=conv,dim=1,quantizer=x86_int8_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 9 values out of tolerance
-#     after convert: max abs difference 0.015318408608436584, 9 of 9 values out of tolerance
-#     pt2e: SQNR 140.2595480309171 dB
-#     fx: SQNR 37.44374219379602 dB
+#     after convert: max abs difference 0.01531839370727539, 9 of 9 values out of tolerance
+#     pt2e: SQNR 136.3759755719086 dB
+#     fx: SQNR 37.44373224668011 dB
 #     pt2e: 0 quantize and 0 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

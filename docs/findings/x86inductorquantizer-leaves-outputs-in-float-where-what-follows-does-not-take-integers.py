@@ -8,13 +8,13 @@
 # case      x86/conv/dim=2,quantizer=x86_int8_ptq,device=cpu
 # command   qatrix repro 'x86/conv/dim=2,quantizer=x86_int8_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 27 values out of tolerance
 #     after convert: max abs difference 0.012816905975341797, 27 of 27 values out of tolerance
-#     pt2e: SQNR 39.89369980677982 dB
-#     fx: SQNR 36.32094852173788 dB
+#     pt2e: SQNR 39.893707424264804 dB
+#     fx: SQNR 36.320943074224694 dB
 #     pt2e: 1 quantize and 2 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 

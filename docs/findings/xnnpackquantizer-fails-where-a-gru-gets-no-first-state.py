@@ -6,11 +6,11 @@
 # case      sequences/gru_linear/quantizer=xnnpack_int8_per_channel_ptq,device=cpu
 # command   qatrix repro 'sequences/gru_linear/quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.9.1, torchao 0.17.0, torchvision 0.24.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     pt2e: failed at prepare: IndexError: list index out of range
-#     fx: SQNR 44.981724375240844 dB
+#     fx: SQNR 44.981737169600386 dB
 
 import math
 import textwrap

@@ -7,13 +7,13 @@
 # case      dimension_3/conv_bn/dim=3,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
 # command   qatrix repro 'dimension_3/conv_bn/dim=3,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v595-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 81 values out of tolerance
-#     after convert: max abs difference 0.011283636093139648, 81 of 81 values out of tolerance
-#     pt2e: SQNR 130.629163868708 dB
-#     fx: SQNR 40.31747427685063 dB
+#     after convert: max abs difference 0.011283576488494873, 81 of 81 values out of tolerance
+#     pt2e: SQNR 130.40816246642865 dB
+#     fx: SQNR 40.31748132441493 dB
 #     pt2e: 0 quantize and 0 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 
