@@ -18,12 +18,12 @@ from qatrix.outcomes import Record
 from support import specs
 from support.whereabouts import MODULE, numbered, run_backward, run_telling, trained
 
-ONE = Execution(workers=1, timeout=60.0)
 pytestmark = pytest.mark.xdist_group("workers")
 
 
-def executed(cases: list[Case], run: RunCase, *, preload: tuple[str, ...] = ()) -> list[Record]:
-    return list(execute(cases, options=ONE, on_start=lambda _: None, run=run, preload=preload))
+def executed(cases: list[Case], run: RunCase, *, preload: tuple[str, ...] = (), workers: int = 1) -> list[Record]:
+    options = Execution(workers=workers, timeout=60.0)
+    return list(execute(cases, options=options, on_start=lambda _: None, run=run, preload=preload))
 
 
 def told(record: Record) -> tuple[int, int, bool]:
@@ -40,18 +40,47 @@ def test_only_a_case_that_trains_needs_a_process_of_its_own_kind() -> None:
 def test_a_case_that_trains_runs_in_a_process_that_was_not_forked() -> None:
     still, training = numbered(2)
     records = executed([still, trained(training)], run_telling)
-    parents = [told(record)[1] for record in records]
+    parents = {record.case_id: told(record)[1] for record in records}
 
     # Forked processes are children of the forkserver, which is a child of this one.
-    assert parents[0] != os.getpid()
-    assert parents[1] == os.getpid()
+    assert parents[still.case_id] != os.getpid()
+    assert parents[training.case_id] == os.getpid()
 
 
 def test_both_processes_of_a_worker_are_kept() -> None:
     cases = [trained(case) if number % 2 else case for number, case in enumerate(numbered(6))]
     processes = [told(record)[0] for record in executed(cases, run_telling)]
 
-    assert processes == processes[:2] * 3
+    assert processes == [processes[0]] * 3 + [processes[-1]] * 3
+    assert len(set(processes)) == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "training", "trainers"),
+    [
+        pytest.param(8, 0, 0, id="none trains"),
+        pytest.param(8, 1, 1, id="one trains"),
+        pytest.param(8, 4, 1, id="half of them train"),
+        pytest.param(8, 5, 2, id="more than half"),
+        pytest.param(8, 8, 2, id="all train"),
+    ],
+)
+def test_as_many_workers_start_afresh_as_is_the_share_of_the_cases_that_train(
+    count: int, training: int, trainers: int
+) -> None:
+    cases = [trained(case) if number < training else case for number, case in enumerate(numbered(count))]
+    records = executed(cases, run_telling, workers=2)
+    afresh = {told(record)[0] for record in records if told(record)[1] == os.getpid()}
+
+    assert len(records) == count
+    assert len(afresh) == trainers
+
+
+def test_cases_that_train_run_first() -> None:
+    cases = [trained(case) if number % 2 else case for number, case in enumerate(numbered(6))]
+    records = executed(cases, run_telling)
+
+    assert [record.case_id for record in records] == [case.case_id for case in (*cases[1::2], *cases[::2])]
 
 
 def test_a_process_started_afresh_has_imported_what_the_others_are_forked_with() -> None:

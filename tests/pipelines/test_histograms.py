@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -10,10 +9,10 @@ import torch
 from torch.ao.quantization.observer import HistogramObserver
 
 from qatrix.execute.case import run_case
-from qatrix.outcomes import Record
 from qatrix.pipelines import histograms, torchenv
 from qatrix.pipelines.histograms import histogram_memory, remembering
 from support.cases import shipped_cases
+from support.results import without_times
 
 pytestmark = pytest.mark.torch
 
@@ -118,14 +117,3 @@ def test_a_case_has_the_same_record_both_ways() -> None:
 
     assert plain.diagnosis is not None
     assert without_times(memoised) == without_times(plain)
-
-
-def without_times(record: Record) -> Record:
-    pipelines = {
-        name: dataclasses.replace(
-            outcome, stages=tuple(dataclasses.replace(stage, seconds=0) for stage in outcome.stages)
-        )
-        for name, outcome in record.pipelines.items()
-    }
-    diagnosis = dataclasses.replace(record.diagnosis, seconds=0) if record.diagnosis else None
-    return dataclasses.replace(record, seconds=0, pipelines=pipelines, diagnosis=diagnosis)

@@ -138,6 +138,7 @@ def from_originals(originals: Originals) -> Any:
 def originals(plain: tuple[Quantized, Originals], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Originals:
     """As if this process had remembered nothing and there were no files; exports come from `plain`."""
     monkeypatch.setattr(pattern_cache, "_MEMO", {})
+    monkeypatch.setattr(pattern_cache, "_WRITTEN", set())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     stand_in(monkeypatch, from_originals(plain[1]))
     return plain[1]
@@ -186,4 +187,5 @@ def test_no_case_writes_to_what_is_remembered(originals: Originals) -> None:
         after = {key: encoded_graph(graph) for key, (graph, _) in pattern_cache._MEMO.items()}
 
     assert before == {key: encoded_graph(graph) for key, graph in originals.items()}
+    assert not pattern_cache._WRITTEN
     assert after == before

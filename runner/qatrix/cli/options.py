@@ -82,8 +82,8 @@ PatternCache = Annotated[
     bool,
     typer.Option(
         "--pattern-cache/--no-pattern-cache",
-        help="Export each conv-bn pattern and search each histogram once, or on every call as torchao does: slower, "
-        "the same bits.",
+        help="Export each conv-bn pattern, search each histogram and compile each graph's code once, or on every call "
+        "as torch and torchao do: slower, the same bits.",
     ),
 ]
 DiagnoseWhen = Annotated[

@@ -39,6 +39,9 @@ class Waiting:
         for case in cases:
             self._models.setdefault(_model(case), deque()).append(case)
 
+    def __len__(self) -> int:
+        return sum(map(len, self._models.values()))
+
     def take(self, after: Case | None = None, running: Collection[Case] = ()) -> Case | None:
         """The next case of the model that the worker had before; else of a model that no other worker has.
 

@@ -9,6 +9,7 @@ pebble's: they tell which task a dead worker had, and stop a task that hangs.
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 import signal
 import tempfile
@@ -27,7 +28,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute import isolation
 from qatrix.execute.options import Execution
 from qatrix.execute.order import Waiting
-from qatrix.execute.processes import FORKED, Processes
+from qatrix.execute.processes import AFRESH, FORKED, Processes, start_method
 from qatrix.outcomes import ErrorReport, Record
 
 RunCase = Callable[[Case], Record]
@@ -102,13 +103,19 @@ def _scheduled(
 ) -> Iterator[Record]:
     """Give every worker one case at a time, so that `on_start` names exactly what is in flight.
 
-    A case goes to the worker that had its model last.
+    A case goes to the worker that had its model last. Cases that train go to as many workers
+    as are their share, and first: a process started afresh imports torch by itself, 7 s in
+    which a worker waits (torch 2.15, two cores), and at first nothing else could run yet.
     """
-    waiting = Waiting(cases)
+    trained = Waiting(case for case in cases if start_method(case) == AFRESH)
+    still = Waiting(case for case in cases if start_method(case) == FORKED)
+    trainers = workers[: math.ceil(len(workers) * len(trained) / max(1, len(cases)))]
     flying: dict[Any, _Flight] = {}
 
     def give(worker: Processes, after: Case | None) -> None:
-        case = waiting.take(after, [flight.case for flight in flying.values()])
+        running = [flight.case for flight in flying.values()]
+        case = trained.take(after, running) if worker in trainers else None
+        case = still.take(after, running) if case is None else case
         if case is not None:
             on_start(case)
             future = worker.schedule(case, _one_case, options, run)
@@ -185,11 +192,12 @@ def worker_ready(options: Execution) -> RunCase:
 
 @contextmanager
 def torch_ready(options: Execution) -> Iterator[RunCase]:
-    """What runs a case, with torch as cases need it: one thread, and the patterns and the histograms memoised."""
+    """What runs a case, with torch as cases need it: one thread; patterns, histograms and compiled code memoised."""
     import torch
 
     from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
+    from qatrix.pipelines.generated_code import code_memory
     from qatrix.pipelines.histograms import histogram_memory
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
@@ -203,5 +211,5 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
-    with memoised_patterns(), histogram_memory():
+    with memoised_patterns(), histogram_memory(), code_memory():
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)

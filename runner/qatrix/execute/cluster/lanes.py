@@ -33,16 +33,15 @@ class Lane:
 
     needs: Needs
     _waiting: Waiting
-    _count: int
     _again: deque[list[Case]] = field(default_factory=deque)
 
     @classmethod
     def of(cls, cases: Sequence[Case], needs: Needs) -> Lane:
         """A lane in which all these cases wait."""
-        return cls(needs=needs, _waiting=Waiting(cases), _count=len(cases))
+        return cls(needs=needs, _waiting=Waiting(cases))
 
     def __bool__(self) -> bool:
-        return bool(self._again or self._count)
+        return bool(self._again or len(self._waiting))
 
     def take(self, slots: int) -> list[Case]:
         """The next batch for a cluster that runs `slots` at a time: smaller towards the end, so that all end together.
@@ -51,13 +50,12 @@ class Lane:
         """
         if self._again:
             return self._again.popleft()
-        room = min(_LARGEST, max(_SMALLEST, int(_SHARE * self._count / max(1, slots))))
+        room = min(_LARGEST, max(_SMALLEST, int(_SHARE * len(self._waiting) / max(1, slots))))
         batch: list[Case] = []
         case = None
         while room > 0 and (case := self._waiting.take(after=case)) is not None:
             batch.append(case)
             room -= _WHOLE_MODEL if case.pattern.factory is not None else 1
-        self._count -= len(batch)
         return batch
 
     def give_back(self, suspects: Iterable[Case], others: Iterable[Case]) -> None:

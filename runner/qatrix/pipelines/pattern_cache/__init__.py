@@ -18,12 +18,14 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final
 
 from torch import fx
+from torch.fx import subgraph_rewriter
 
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.pattern_cache.ahead import requests, shuffled
 from qatrix.pipelines.pattern_cache.files import Files, files_for
 from qatrix.pipelines.pattern_cache.graphs import Undecodable, decoded_graph, encoded_graph, snapshot
 from qatrix.pipelines.pattern_cache.keys import Unkeyable, digest_of, key_of
+from qatrix.pipelines.pattern_cache.matching import MATCHER_CLASS, made_once
 from qatrix.pipelines.pattern_cache.rewriting import REWRITE_FUNCTION, passing_over
 from qatrix.pipelines.pattern_cache.values import Unencodable
 
@@ -31,8 +33,11 @@ __all__ = ["memoised", "pattern_cache"]
 
 # Per process, and so for its forks: the graphs are the same for every case. Beside each graph its snapshot.
 _MEMO: dict[Hashable, tuple[fx.GraphModule, tuple[Any, ...]]] = {}
+# Of these graphs a caller that was to read them alone has changed one: it gets copies from then on.
+_WRITTEN: set[Hashable] = set()
 # What this module exports it hands to the subgraph rewriter alone, which reads patterns and
-# copies replacements: 108 of 126 copies of a case less. The others write to what they get.
+# copies replacements: 108 of 126 copies of a case less. Annotators hand theirs to matchers,
+# which get copies here: 12 more. The others write to what they get.
 _READER: Final = "qat_utils"
 
 Export = Callable[..., fx.GraphModule]
@@ -48,13 +53,19 @@ def pattern_cache() -> Iterator[str | None]:
     """
     reason, bindings = torchenv.pattern_functions()
     files = files_for(bindings) if bindings else None
+    # Where preparing for evaluation looks for it on every call.
+    elsewhere = (subgraph_rewriter,) if bindings else ()
     with contextlib.ExitStack() as stack:
-        for module in bindings:
-            reads = module.__name__.endswith(f".{_READER}")
-            remember = functools.partial(memoised, files=files, shared=reads, ahead=_export_ahead)
-            stack.enter_context(_stand_in(module, torchenv.PATTERN_FUNCTION, remember))
-            if reads and hasattr(module, REWRITE_FUNCTION):
-                stack.enter_context(_stand_in(module, REWRITE_FUNCTION, passing_over))
+        for module in (*bindings, *elsewhere):
+            reads = module.__name__.endswith(f".{_READER}") or hasattr(module, MATCHER_CLASS)
+            stand_ins: dict[str, Callable[[Any], Any]] = {
+                torchenv.PATTERN_FUNCTION: functools.partial(memoised, files=files, shared=reads, ahead=_export_ahead),
+                MATCHER_CLASS: made_once,
+                REWRITE_FUNCTION: passing_over,
+            }
+            for name, replace in stand_ins.items():
+                if hasattr(module, name):
+                    stack.enter_context(_stand_in(module, name, replace))
         yield reason
 
 
@@ -79,7 +90,7 @@ def memoised(
     """The pattern export with a memory; every call returns a copy of its own, which callers may change.
 
     `shared` is for callers that only read: they get the remembered graph itself, which is
-    replaced by a new one if it was written to after all. `ahead` is called before a pattern
+    replaced by a new one, and lent no more, if it was written to after all. `ahead` is called before a pattern
     is exported that no file has, and may export it and others.
     """
 
@@ -98,7 +109,7 @@ def memoised(
         if graph is None:
             graph = exported() if files is None else _filed(key, files, exported)
             _MEMO[key] = graph, snapshot(graph)
-        return graph if shared else copy.deepcopy(graph)
+        return graph if shared and key not in _WRITTEN else copy.deepcopy(graph)
 
     return lookup
 
@@ -114,7 +125,10 @@ def _export_ahead(export: Export, files: Files) -> None:
 def _remembered(key: Hashable) -> fx.GraphModule | None:
     """The graph as it was exported, None where there is none or a caller has written to it."""
     graph, before = _MEMO.get(key, (None, None))
-    return None if graph is None or snapshot(graph) != before else graph
+    if graph is not None and snapshot(graph) != before:
+        _WRITTEN.add(key)
+        return None
+    return graph
 
 
 def _filed(key: tuple[Hashable, ...], files: Files, exported: Callable[[], fx.GraphModule]) -> fx.GraphModule:
