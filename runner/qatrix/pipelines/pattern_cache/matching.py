@@ -39,4 +39,4 @@ def made_once(matcher: Matcher) -> Matcher:
 def _told(module: fx.GraphModule) -> Hashable:
     """What a matcher reads of a pattern: its nodes and the structure of its results."""
     nodes = [f"{node.op} {node.name} {node.target!r} {node.args!r} {node.kwargs!r}" for node in module.graph.nodes]
-    return *nodes, repr(module._out_spec)
+    return *nodes, repr(getattr(module, "_out_spec", None))
