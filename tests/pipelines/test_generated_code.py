@@ -117,6 +117,16 @@ def test_nothing_stands_in_for_the_builtin_outside_the_block() -> None:
     assert not hasattr(graph_module, "compile")
 
 
+def test_the_block_inside_another_leaves_the_outer_memory_in_place() -> None:
+    with code_memory():
+        outer = vars(graph_module)["compile"]
+        with code_memory():
+            assert vars(graph_module)["compile"] is not outer
+        assert vars(graph_module)["compile"] is outer
+
+    assert not hasattr(graph_module, "compile")
+
+
 @pytest.mark.xdist_group("patterns")
 def test_a_case_has_the_same_record_both_ways() -> None:
     case, *_ = shipped_cases("linears_wide/linear_softmax/*per_channel_ptq,*")

@@ -19,8 +19,8 @@ def made_once(matcher: Matcher) -> Matcher:
     """The matcher's class, which gives the matcher that it gave before for an unchanged pattern.
 
     A matcher has no state but its pattern, which it rewrites when it is made (it takes the map
-    of names off the output, and compiles the rest twice): so it gets a copy. XNNPACKQuantizer
-    makes 12 of them for every model that it annotates for QAT (torch 2.15, torchao 0.18).
+    of names off the output and compiles the rest): so it gets a copy. XNNPACKQuantizer makes 12
+    of them for every model that it annotates for QAT on a CPU (torch 2.15, torchao 0.18).
     """
     # Strings alone are told of a pattern, so that nothing here keeps it alive.
     made: weakref.WeakKeyDictionary[fx.GraphModule, tuple[Hashable, Any]] = weakref.WeakKeyDictionary()
