@@ -1,9 +1,10 @@
 """Remembers the compiled code of graph modules: Python's compiler sees each text once.
 
 Every pass over a graph ends in `GraphModule.recompile`, and so does every copy of one: 76 times
-a case, of which six in seven give a text that has been compiled before (the default
-selection in one process, torch 2.15, torchao 0.18). The text is written each time; what is compiled from it depends on the text alone, save
-the name of its file, by which tracebacks find the text, and which each module keeps for itself.
+a case, of which six in seven give a text that has been compiled before (the default selection
+in one process, torch 2.15, torchao 0.18). The text is written each time; what is compiled from
+it depends on the text alone, save the name of its file, by which tracebacks find the text, and
+which each module keeps for itself.
 """
 
 from __future__ import annotations
