@@ -12,7 +12,7 @@ import pytest
 
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
-from qatrix.execute.processes import Processes, start_method
+from qatrix.execute.processes import ENDING, Processes, start_method
 from qatrix.execute.workers import PRELOAD, RunCase, execute
 from qatrix.outcomes import Record
 from support import specs
@@ -117,8 +117,17 @@ def test_forty_backward_passes_end_without_an_abort() -> None:
 
 
 @pytest.mark.torch
-def test_the_process_that_workers_are_forked_from_ends_without_a_word() -> None:
-    command = [sys.executable, "-c", f"import {PRELOAD[0]}"]
+@pytest.mark.parametrize("modules", [PRELOAD, (*PRELOAD, ENDING)])
+def test_a_process_that_imported_what_workers_need_ends_without_a_word(modules: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", f"import {', '.join(modules)}"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert (ended.stdout, ended.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("modules", "freed"), [("sys", "freed\n"), (ENDING, "")])
+def test_the_process_that_workers_are_forked_from_frees_nothing_at_its_end(modules: str, freed: str) -> None:
+    program = f"import {modules}\nclass Held:\n    def __del__(self): print('freed', flush=True)\nheld = Held()"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == freed

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.pipelines import PIPELINES, torchenv
-from qatrix.pipelines.torchenv import capturing, importing, quantization
+from qatrix.pipelines.torchenv import capturing, importing, machine, quantization
 
 
 def test_the_environment_names_versions_and_devices() -> None:
@@ -18,6 +18,34 @@ def test_the_environment_names_versions_and_devices() -> None:
     assert environment.packages["torch"] == torch.__version__.partition("+")[0]
     assert set(environment.packages) == {*torchenv.PACKAGES, "qatrix"}
     assert "cpu" in environment.devices
+
+
+@pytest.mark.parametrize("accelerator", [True, False], ids=["with an accelerator", "without one"])
+def test_random_numbers_are_those_of_manual_seed(monkeypatch: pytest.MonkeyPatch, accelerator: bool) -> None:
+    monkeypatch.setattr(machine, "_accelerated", lambda: accelerator)
+    draws = []
+    for seed in (torch.manual_seed, torchenv.seed_generators):
+        seed(2**40 + 7)
+        draws.append((torch.randn(64), torch.nn.functional.dropout(torch.ones(64))))
+
+    assert all(map(torch.equal, *draws))
+
+
+def test_a_torch_that_cannot_tell_of_accelerators_may_have_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = machine._accelerated.__wrapped__
+    assert tell() is torch.accelerator.is_available()
+    monkeypatch.delattr(torch, "accelerator")
+
+    assert tell()
+
+
+def test_nothing_is_kept_of_seeds_for_devices_that_are_not_here() -> None:
+    if torch.accelerator.is_available():
+        pytest.skip("there is an accelerator")
+    before = len(torch.cuda._queued_calls)
+    torchenv.seed_generators(1)
+
+    assert len(torch.cuda._queued_calls) == before
 
 
 def test_a_missing_package_is_told_with_the_command_that_brings_it() -> None:

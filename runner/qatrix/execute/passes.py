@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import torch
 from torch import Tensor, nn
+
+from qatrix.pipelines.torchenv import seed_generators
 
 # Set before each forward of each pipeline, so that dropout draws alike in all of them; the value
 # is the one of PyTorch's own PT2E QAT tests.
@@ -14,7 +15,7 @@ FORWARD_SEED: Final = 100
 
 def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
     """The model's outputs for copies of the inputs, which an in-place op may write to."""
-    torch.manual_seed(seed)
+    seed_generators(seed)
     return model(*(tensor.clone() for tensor in inputs))
 
 

@@ -16,6 +16,7 @@ from qatrix.execute import isolation
 StartMethod = Literal["forkserver", "spawn"]
 FORKED: Final[StartMethod] = "forkserver"
 AFRESH: Final[StartMethod] = "spawn"
+ENDING: Final = "qatrix.execute.ending"
 
 
 class Processes:
@@ -52,9 +53,7 @@ class Processes:
             pool.join()
 
     def _started(self, method: StartMethod) -> ProcessPool:
-        context = multiprocessing.get_context(method)
-        if method == FORKED:
-            context.set_forkserver_preload(list(self._preload))
+        context = forking(self._preload) if method == FORKED else multiprocessing.get_context(AFRESH)
         preload = self._preload if method == AFRESH else ()
         pool = ProcessPool(
             max_workers=1,
@@ -64,6 +63,13 @@ class Processes:
         )
         self._pools[method] = pool
         return pool
+
+
+def forking(preload: Sequence[str]) -> Any:
+    """The context whose processes are forked from one that has imported these modules, once it is started."""
+    context = multiprocessing.get_context(FORKED)
+    context.set_forkserver_preload([*preload, ENDING])
+    return context
 
 
 def start_method(case: Case) -> StartMethod:

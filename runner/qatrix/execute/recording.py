@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from qatrix.execute.passes import FORWARD_SEED
 from qatrix.judge.diagnosis.placement import Probe
+from qatrix.pipelines.torchenv import seed_generators
 
 # The float model and both programs of resnet18 at both points need about half of this at 1x3x224x224.
 MEMORY_BYTES: Final = 256 * 2**20
@@ -100,7 +101,7 @@ def record(
 ) -> tuple[object, Recorded]:
     """The program's outputs, to the bit as `stages.forward` gives them, and the values at the probes."""
     recorded = Recorded(store)
-    torch.manual_seed(FORWARD_SEED)
+    seed_generators(FORWARD_SEED)
     outputs = _Recorder(program, probes, recorded).run(*(tensor.clone() for tensor in inputs))
     return outputs, recorded
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-import multiprocessing
 import signal
 import tempfile
 import time
@@ -28,7 +27,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute import isolation
 from qatrix.execute.options import Execution
 from qatrix.execute.order import Waiting
-from qatrix.execute.processes import AFRESH, FORKED, Processes, start_method
+from qatrix.execute.processes import AFRESH, FORKED, Processes, forking, start_method
 from qatrix.outcomes import ErrorReport, Record
 
 RunCase = Callable[[Case], Record]
@@ -58,7 +57,7 @@ def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
     if options.workers:
         from multiprocessing import forkserver  # not on Windows
 
-        multiprocessing.get_context(FORKED).set_forkserver_preload(list(preload))
+        forking(preload)
         forkserver.ensure_running()
 
 
@@ -198,6 +197,7 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
     from qatrix.pipelines.generated_code import code_memory
+    from qatrix.pipelines.guards import no_static_guards
     from qatrix.pipelines.histograms import histogram_memory
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
@@ -211,5 +211,5 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
-    with memoised_patterns(), histogram_memory(), code_memory():
+    with memoised_patterns(), histogram_memory(), code_memory(), no_static_guards():
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)

@@ -34,6 +34,7 @@ from qatrix.expressions import (
     Statement,
     evaluate,
 )
+from qatrix.pipelines.torchenv import seed_generators
 
 _CONV_ARGUMENTS: Final = ("in_channels", "out_channels", "kernel_size")
 _IN_PLACE: Final[Mapping[str, Callable[..., object]]] = {
@@ -53,7 +54,7 @@ def build_model(case: Case) -> nn.Module:
     The same case gives the same weights to the bit in every process, whatever ran before.
     Raises what the layers' constructors or the factory raise.
     """
-    torch.manual_seed(case.seed)
+    seed_generators(case.seed)
     if case.pattern.factory is not None:
         model = _from_factory(case.pattern.factory, case.pattern.factory_args)
     else:

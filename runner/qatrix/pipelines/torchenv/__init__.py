@@ -8,13 +8,14 @@ from qatrix.pipelines.torchenv.capturing import (
     Programs,
     capture,
     capture_name,
+    export_tracer,
     forget_programs,
     named_tensors,
     reset_compiler,
 )
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
-from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment
+from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment, seed_generators
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
 from qatrix.pipelines.torchenv.quantization import Pt2eApi, fx_api, histogram_observers, pt2e_api, second_pt2e_api
 
@@ -32,6 +33,7 @@ __all__ = [
     "device_missing",
     "engines",
     "environment",
+    "export_tracer",
     "forget_programs",
     "fx_api",
     "histogram_observers",
@@ -43,4 +45,5 @@ __all__ = [
     "pt2e_api",
     "reset_compiler",
     "second_pt2e_api",
+    "seed_generators",
 ]

@@ -11,13 +11,14 @@ import copy
 import functools
 import itertools
 import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.pipelines.torchenv.importing import RELEASE, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
 Programs = Callable[[], nn.Module]
@@ -27,7 +28,8 @@ _EXPORTED_PROGRAMS: Final = (2, 6)
 # Since this one `torch.export.export` itself gives the IR that is quantized.
 _EXPORT: Final = (2, 8)
 _FLOAT_NAMES: Final = "float_names"
-_TRACED: Final = ("torch._dynamo.functional_export", "torch._dynamo.eval_frame")
+_TRACER: Final = "torch._dynamo.functional_export"
+_TRACED: Final = (_TRACER, "torch._dynamo.eval_frame")
 _REMEMBERING: Final = (
     ("torchao.utils", "_assert_and_get_unique_device"),
     ("torch.ao.quantization.fx.utils", "assert_and_get_unique_device"),
@@ -76,6 +78,14 @@ def reset_compiler() -> None:
     if RELEASE >= _EXPORTED_PROGRAMS:
         dynamo: Any = torch._dynamo
         dynamo.reset()
+
+
+def export_tracer() -> types.ModuleType | None:
+    """The module in which dynamo traces what is exported; None in releases that trace it elsewhere."""
+    try:
+        return imported(_TRACER)
+    except PackageMissing:
+        return None
 
 
 def forget_programs() -> None:
