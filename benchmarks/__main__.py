@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks import cases, pages, runs, scale
+from benchmarks import cases, pages, revisions, runs, scale
 from benchmarks.rows import Benchmark, Row, measured
 from benchmarks.table import as_json, machine, markdown, terminal
 
@@ -23,6 +23,7 @@ BENCHMARKS: Final = (
     Benchmark(name="diagnosis", measure=cases.diagnosis),
     Benchmark(name="overhead", measure=cases.overhead),
     Benchmark(name="scheduler", measure=cases.scheduler),
+    Benchmark(name="revision", measure=revisions.unnamed, against=revisions.against),
     Benchmark(name="disk-cache", measure=runs.disk_cache),
     Benchmark(name="first-case", measure=runs.first_case),
     Benchmark(name="again", measure=scale.thousand_again),
@@ -38,6 +39,9 @@ def main(
     list_names: Annotated[bool, typer.Option("--list", help="Print what can be measured, and leave.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Take a sample where all would take many minutes.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where a reach is missed.")] = False,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="REF", help="The revision of git that `revision` compares with.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where to write the table.")] = Path("reports"),
 ) -> None:
     """Benchmarks of qatrix: ratios measured in one run, on this machine, best while nothing else runs."""
@@ -51,7 +55,7 @@ def main(
     place = machine([f"{name} {importlib.metadata.version(name)}" for name in ("torch", "torchao")])
     rows: list[Row] = []
     for benchmark in chosen:
-        for row in measured(benchmark, quick=quick):
+        for row in measured(benchmark, quick=quick, base=base):
             rows.append(row)
             print(f"{row.name}: {row.what}: {row.figure}", file=sys.stderr, flush=True)
         # Each time: what was measured is kept when the rest is interrupted.

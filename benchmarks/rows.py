@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,15 +27,20 @@ class Row:
 
 
 Measure = Callable[[], Iterator[Row]]
+Against = Callable[[str], Iterator[Row]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A function that measures some rows, and what --quick measures instead where that would take minutes."""
+    """A function that measures some rows, and what --quick measures instead where that would take minutes.
+
+    `against` takes the place of both where --base names a revision.
+    """
 
     name: str
     measure: Measure
     quick: Measure | None = None
+    against: Against | None = None
 
     @property
     def about(self) -> str:
@@ -42,9 +48,11 @@ class Benchmark:
         return (inspect.getdoc(self.measure) or "").partition("\n")[0]
 
 
-def measured(benchmark: Benchmark, *, quick: bool = False) -> Iterator[Row]:
+def measured(benchmark: Benchmark, *, quick: bool = False, base: str | None = None) -> Iterator[Row]:
     """The rows of a benchmark; one that fails is a row that says so, and the others go on."""
     measure = benchmark.quick if quick and benchmark.quick else benchmark.measure
+    if base is not None and benchmark.against is not None:
+        measure = functools.partial(benchmark.against, base)
     try:
         for row in measure():
             yield replace(row, name=benchmark.name)

@@ -60,3 +60,15 @@ def test_quick_measures_a_sample_where_there_is_one(quick: bool, what: str) -> N
 
 def test_quick_measures_all_where_there_is_no_sample() -> None:
     assert [row.what for row in measured(Benchmark(name="one", measure=good), quick=True)] == ["all"]
+
+
+def test_a_revision_to_compare_with_reaches_the_benchmark_that_asks_for_one() -> None:
+    def against(base: str) -> Iterator[Row]:
+        yield Row(what="paired", figure=f"like {base}")
+
+    paired = Benchmark(name="paired", measure=good, against=against)
+    alone = Benchmark(name="alone", measure=good)
+
+    assert [row.figure for row in measured(paired, base="v1")] == ["like v1"]
+    assert [row.what for row in measured(paired)] == ["all"]
+    assert [row.what for row in measured(alone, base="v1")] == ["all"]
