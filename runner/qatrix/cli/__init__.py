@@ -64,8 +64,17 @@ def _root(
 
 
 def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None = None) -> NoReturn:
-    """Run one command and exit with its code."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv, collaborators or Collaborators()))
+    """Run one command and exit with its code. SIGTERM and SIGHUP are taken as Ctrl-C is, until the process ends."""
+    tools = collaborators or Collaborators()
+    tools.interruption.listen()
+    try:
+        code = run(sys.argv[1:] if argv is None else argv, tools)
+        # What is done is done: a late signal changes nothing.
+        tools.interruption.hold()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
 
 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:

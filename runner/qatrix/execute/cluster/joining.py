@@ -8,10 +8,8 @@ import os
 import platform
 import secrets
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -119,6 +117,9 @@ def _connection(ray: Any, switches: dict[str, str], **wanted: Any) -> Iterator[N
     # Prints the end of a lost node's log, whatever the other options say.
     printing = ray._private.worker.print_to_stdstream
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    # Else SIGTERM would end this process where it is, and what is finished would never be reported.
+    ending = ray._private.utils.set_sigterm_handler
+    ray._private.utils.set_sigterm_handler = lambda _: None
     try:
         try:
             with _environment(switches):
@@ -132,6 +133,7 @@ def _connection(ray: Any, switches: dict[str, str], **wanted: Any) -> Iterator[N
         ray.shutdown()
         _read_switches(ray)
         ray._private.worker.print_to_stdstream = printing
+        ray._private.utils.set_sigterm_handler = ending
 
 
 def _read_switches(ray: Any) -> None:
@@ -197,15 +199,11 @@ def _environment(switches: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _kept_settings() -> Iterator[None]:
-    """Undo what Ray does to its driver: a handler of SIGTERM, and variables of its own."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
+    """Undo what Ray does to its driver: variables of its own."""
     before = {name: value for name, value in os.environ.items() if name.startswith(_RAYS_OWN)}
     try:
         yield
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, handler)
         for name in [name for name in os.environ if name.startswith(_RAYS_OWN)]:
             del os.environ[name]
         os.environ.update(before)
