@@ -53,14 +53,15 @@ def settle(folder: str) -> None:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Processes and threads that are started within never see a Ctrl-C; this one sees it afterwards.
+    """Processes and threads that are started within never see a Ctrl-C or SIGHUP; this one sees them afterwards.
 
-    A new process of Python would end with a traceback before it can say that Ctrl-C is the driver's.
+    Both reach all processes of a terminal. A new process of Python would end with a traceback before it
+    can say that Ctrl-C is the driver's, and the one in which multiprocessing counts semaphores with SIGHUP.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -34,9 +34,9 @@ from qatrix.outcomes import ErrorReport, Record
 
 RunCase = Callable[[Case], Record]
 PRELOAD: Final = ("qatrix.execute.preload",)
-# The exit codes of workers where all processes of a run are stopped, by `timeout`, a terminal or CI. The first is that
+# The exit codes of workers where `timeout` or CI stops all processes of a run. The first is that
 # of one that was not set up yet; 255 stands for all whose parent, the process that they were forked from, died too.
-_STOPPED_FROM_OUTSIDE: Final = frozenset({signal.SIGTERM, -signal.SIGTERM, -getattr(signal, "SIGHUP", 1), 255})
+_STOPPED_FROM_OUTSIDE: Final = frozenset({signal.SIGTERM, -signal.SIGTERM, 255})
 # Within this time the driver has its own signal, which ends the run; no case is blamed then.
 _OWN_SIGNAL_SECONDS: Final = 0.5
 
