@@ -179,9 +179,7 @@ def listening() -> Iterator[Interruption]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, *STOPPING])
-def test_the_first_signal_raises_and_the_next_ones_are_noted(
-    listening: Interruption, number: signal.Signals
-) -> None:
+def test_the_first_signal_raises_and_the_next_ones_are_noted(listening: Interruption, number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
     for later in STOPPING:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,10 +107,8 @@ def driven(folder: Path, *argv: str, pause_at: str = "", **others: Any) -> Itera
     try:
         yield started
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(started.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         started.process.communicate()
 
 
