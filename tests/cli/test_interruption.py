@@ -13,8 +13,8 @@ import pytest
 
 from qatrix.cli.interruption import Interruption
 from qatrix.report.writing import RENDERERS
-from support.driven import Driven, driven, listing, until, without_what_tells_runs_apart
 from support.driven import MATRIX as TEMPLATE
+from support.driven import Driven, driven, listing, until, without_what_tells_runs_apart
 from support.driver import DONE_IN_THE_MIDDLE
 from support.results import results
 

@@ -6,6 +6,7 @@ What lies there goes with the folder, also where a process was killed and could 
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import Any, Final
 _VARIABLE: Final = "TMPDIR"
 # The path of a socket has 107 bytes on Linux and 103 on macOS, with the name that multiprocessing gives it.
 _LONGEST: Final = 80
-_OPEN_FILES: Final = "/proc/self/fd"
+_OPEN_FILES: Final = Path("/proc/self/fd")
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
     before, told, sockets = tempfile.tempdir, os.environ.get(_VARIABLE), config.get("tempdir")
     with contextlib.ExitStack() as opened:
         os.environ[_VARIABLE] = tempfile.tempdir = str(folder)
-        config["tempdir"] = opened.enter_context(_short(folder))
+        config["tempdir"] = opened.enter_context(short_path(folder))
         try:
             yield
         finally:
@@ -48,7 +49,15 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 def settle(folder: str) -> None:
     """Have a worker, for as long as it lives, keep its temporary files in the folder."""
     os.environ[_VARIABLE] = tempfile.tempdir = folder
-    _config()["tempdir"] = _KEPT.enter_context(_short(Path(folder)))
+    _config()["tempdir"] = _KEPT.enter_context(short_path(Path(folder)))
+
+
+@functools.cache
+def shorten_sockets() -> None:
+    """Have the sockets of a process that starts workers lie in the folder that it has, however long its path is."""
+    from multiprocessing import util
+
+    _config()["tempdir"] = _KEPT.enter_context(short_path(Path(util.get_temp_dir())))
 
 
 @contextmanager
@@ -83,15 +92,16 @@ def end_forking() -> None:
 
 
 @contextmanager
-def _short(folder: Path) -> Iterator[str | None]:
-    """A path of the folder that leaves room for a socket's name, however long its own is; None for the system's.
+def short_path(folder: Path) -> Iterator[str]:
+    """Within it, a path of the folder that leaves room for a socket's name, however long its own is.
 
-    The folder that is open as a file of this process goes by that file's number, on Linux.
+    On Linux a folder that a process has open goes by its number there, for all processes of the
+    same user. Elsewhere a long path is replaced by that of another folder, which is gone at the end.
     """
-    if os.path.isdir(_OPEN_FILES):  # noqa: PTH112 - no path of ours
+    if _OPEN_FILES.is_dir():
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            yield f"{_OPEN_FILES}/{descriptor}"
+            yield f"/proc/{os.getpid()}/fd/{descriptor}"
         finally:
             os.close(descriptor)
     elif len(os.fsencode(folder)) <= _LONGEST:

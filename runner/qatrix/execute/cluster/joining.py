@@ -7,14 +7,17 @@ import multiprocessing
 import os
 import platform
 import secrets
-import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from qatrix.errors import EnvironmentUnusable, UsageError
+from qatrix.execute.scratch import short_path
 
 INSTALL: Final = 'pip install "qatrix[ray]"'
 _CONNECT_SECONDS: Final = 5.0
@@ -88,8 +91,6 @@ def on_loopback() -> Iterator[None]:
 
 @contextmanager
 def _local(ray: Any, *, cpus: int) -> Iterator[None]:
-    # Not the system's temporary folder: Ray's sockets are in it, whose paths have 103 characters at most.
-    folder = tempfile.mkdtemp(prefix="qatrix-ray-", dir="/tmp")
     own = {
         # Ray would otherwise keep a token in the user's home, and use it for every other cluster.
         "RAY_AUTH_MODE": "token",
@@ -97,19 +98,21 @@ def _local(ray: Any, *, cpus: int) -> Iterator[None]:
         # As fast as workers without Ray, also where other programs run.
         "RAY_worker_niceness": "0",
     }
-    try:
-        with _connection(
+    # Ray's sockets are in its folder, and their paths have 103 characters at most.
+    with (
+        tempfile.TemporaryDirectory(prefix="qatrix-ray-", ignore_cleanup_errors=True) as folder,
+        short_path(Path(folder)) as short,
+        _connection(
             ray,
             _SWITCHES | own,
             address="local",
             num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-        ):
-            yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            _temp_dir=short,
+        ),
+    ):
+        yield
 
 
 @contextmanager
@@ -125,6 +128,7 @@ def _connection(ray: Any, switches: dict[str, str], **wanted: Any) -> Iterator[N
             with _environment(switches):
                 _read_switches(ray)
                 ray.init(logging_level=logging.CRITICAL, log_to_driver=False, **wanted)
+                _take_back_sigterm()
             _demand_answer(ray)
         except Exception as error:
             raise _refusal(ray, wanted["address"], error) from error
@@ -134,6 +138,12 @@ def _connection(ray: Any, switches: dict[str, str], **wanted: Any) -> Iterator[N
         _read_switches(ray)
         ray._private.worker.print_to_stdstream = printing
         ray._private.utils.set_sigterm_handler = ending
+
+
+def _take_back_sigterm() -> None:
+    """Put Python's own handling of SIGTERM back in the place of Ray's library's, which ends the process 3 s later."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def _read_switches(ray: Any) -> None:
