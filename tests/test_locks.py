@@ -72,11 +72,13 @@ def test_a_disk_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_file_that_its_holder_has_just_removed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock, removed = locks._lock, []
+    lock = locks._lock
+    calls: list[int] = []
 
     def late(descriptor: int) -> None:
-        if not removed:
-            removed.append((tmp_path / LOCK_FILE).unlink())
+        calls.append(descriptor)
+        if len(calls) == 1:
+            (tmp_path / LOCK_FILE).unlink()
         lock(descriptor)
 
     monkeypatch.setattr(locks, "_lock", late)

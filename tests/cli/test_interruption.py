@@ -133,7 +133,7 @@ def test_a_signal_to_all_processes_blames_no_case(
 def test_workers_that_die_just_before_the_driver_is_told_are_not_blamed(folder: Path, number: signal.Signals) -> None:
     (folder / "matrix/kills.yaml").write_text(TEMPLATE.replace("linear", "hang").format(sizes=[1, 2]))
     with driven(folder, *ARGV) as run:
-        # The process that tidies up semaphores, the one that forks, and two workers.
+        # The process that counts semaphores, the one that forks, and two workers.
         until(lambda: len(run.members()) >= 4)
         for pid in run.members():
             os.kill(pid, number)

@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
-from qatrix.cli import main, runs
+from qatrix.cli import main
 from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.matrices import load_matrix
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import execute
 from qatrix.outcomes import Comparison, Environment, Record
-from qatrix.report import writing
+from qatrix.report.files import write_file
 from qatrix.report.resultcache import ResultCache
 from support.project import ENVIRONMENT, exact
 
-MOMENTS: Final = ("load", "environment", "first", "middle", "reports")
 # Of the cases, those that are done in the middle.
 DONE_IN_THE_MIDDLE: Final = 5
 
@@ -70,8 +71,8 @@ def environment() -> Environment:
 
 def drive(argv: list[str]) -> None:
     """Run one command; results of earlier runs are only in the reports."""
-    runs.load_matrix = pausing("load", runs.load_matrix)
-    writing.write_file = pausing("reports", writing.write_file)
+    mock.patch("qatrix.cli.runs.load_matrix", pausing("load", load_matrix)).start()
+    mock.patch("qatrix.report.writing.write_file", pausing("reports", write_file)).start()
     main(
         argv,
         Collaborators(
