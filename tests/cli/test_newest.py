@@ -51,6 +51,14 @@ def test_who_reads_a_copy_is_told(project: Project, copied: Path, argv: tuple[st
     assert f"note: {DOUBT}\n" in project.run(*argv).err
 
 
+def test_a_copy_counts_once_in_the_history(project: Project, copied: Path) -> None:
+    ended = project.run("history")
+
+    assert ended.out.startswith("2 runs from ")
+    told = f"left out: {copied / 'run.sqlite'} is a copy of {copied.with_name(RUN) / 'run.sqlite'}\n"
+    assert told in ended.err
+
+
 def test_a_copy_is_not_resumed(project: Project, copied: Path) -> None:
     ended = project.run("run", "--resume")
 
