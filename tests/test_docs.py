@@ -29,7 +29,7 @@ from qatrix.cli import (
     repros,
     runs,
 )
-from qatrix.cli.plans import STORE
+from qatrix.cli.newest import STORE
 from qatrix.declare.load import load
 from qatrix.declare.schema import models
 from qatrix.declare.selection import Selection, select

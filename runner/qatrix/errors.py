@@ -57,6 +57,10 @@ class OutputError(QatrixError):
     """A folder or a file cannot be written."""
 
 
+class FolderInUse(QatrixError):
+    """Another process writes to the folder."""
+
+
 class ReferenceUnusable(QatrixError):
     """A file of frozen results cannot be used: missing, damaged, of another kind or version."""
 

@@ -26,6 +26,7 @@ from qatrix.execute import cluster, workers
 from qatrix.execute.cluster.batch import versions
 from qatrix.execute.cluster.joining import on_loopback
 from qatrix.execute.options import Execution
+from qatrix.execute.scratch import temporary_files_in
 from qatrix.outcomes import Record
 from support import specs
 from support.faults import run_faulty
@@ -305,14 +306,42 @@ def test_a_node_that_cannot_import_the_engine_is_refused(nodes: Nodes, monkeypat
 
 @pytest.mark.slow
 def test_without_an_address_a_cluster_is_started_on_the_loopback_interface_and_stopped() -> None:
-    before = set(Path("/tmp").glob("qatrix-ray-*"))
+    before = set(Path(tempfile.gettempdir()).glob("qatrix-ray-*"))
     records = executed([case_of("good", 0)], None, run_telling_address)
 
     import ray
 
     assert {address[-8:] for address in records[0].summary.split()} == {"0100007F"}
     assert not ray.is_initialized()
-    assert set(Path("/tmp").glob("qatrix-ray-*")) == before
+    assert set(Path(tempfile.gettempdir()).glob("qatrix-ray-*")) == before
+
+
+def test_sigterm_stays_the_drivers_while_it_is_connected() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with cluster.joined(None, cpus=1):
+            assert signal.getsignal(signal.SIGTERM) is handler
+            signal.raise_signal(signal.SIGTERM)
+            # Ray's library, if it had been asked first, ends this process after 3 s.
+            time.sleep(4)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_local_cluster_keeps_its_files_in_the_folder_of_temporary_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "/".join(["a-very-long-name-of-a-folder"] * 8)
+    folder.mkdir(parents=True)
+    with temporary_files_in(folder):
+        with cluster.joined(None, cpus=1):
+            assert list(folder.glob("qatrix-ray-*/session_*/sockets"))
+            records = executed([case_of("good", 0)], None)
+        assert not list(folder.glob("qatrix-ray-*"))
+
+    assert [record.verdict for record in records] == ["exact"]
 
 
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,32 @@
-"""The command line with real workers and pipelines that only wait, as a program that a test can kill."""
+"""The command line with real workers and pipelines that only wait, as a program that a test can kill.
+
+With PAUSE_AT in the environment it waits at that moment, having made the file `paused`, until there is a file `go`.
+"""
 
 from __future__ import annotations
 
-import functools
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
+from unittest import mock
 
 from qatrix.cli import main
 from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.matrices import load_matrix
 from qatrix.declare.spec import Case
+from qatrix.execute.options import Execution
 from qatrix.execute.workers import execute
-from qatrix.outcomes import Comparison, Record
+from qatrix.outcomes import Comparison, Environment, Record
+from qatrix.report.files import write_file
 from qatrix.report.resultcache import ResultCache
 from support.project import ENVIRONMENT, exact
+
+# Of the cases, those that are done in the middle.
+DONE_IN_THE_MIDDLE: Final = 5
 
 
 def waiting(case: Case) -> Record:
@@ -24,14 +36,49 @@ def waiting(case: Case) -> Record:
     return replace(exact(case), verdict="close", summary="within tolerance", comparisons=(gap,))
 
 
+def pause(moment: str) -> None:
+    """Wait here, where the environment says so."""
+    if os.environ.get("PAUSE_AT") == moment:
+        Path("paused").touch()
+        while not Path("go").exists():
+            time.sleep(0.02)
+
+
+def pausing(moment: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function before which there may be a pause."""
+
+    def paused(*args: Any, **keywords: Any) -> Any:
+        pause(moment)
+        return function(*args, **keywords)
+
+    return paused
+
+
+def executing(cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]) -> Iterator[Record]:
+    """The records of workers, with a pause before the first and one in the middle."""
+    pause("first")
+    for number, record in enumerate(execute(cases, options=options, on_start=on_start, run=waiting, preload=())):
+        if number == DONE_IN_THE_MIDDLE:
+            pause("middle")
+        yield record
+
+
+def environment() -> Environment:
+    """An environment that is told without torch."""
+    pause("environment")
+    return ENVIRONMENT
+
+
 def drive(argv: list[str]) -> None:
     """Run one command; results of earlier runs are only in the reports."""
+    mock.patch("qatrix.cli.runs.load_matrix", pausing("load", load_matrix)).start()
+    mock.patch("qatrix.report.writing.write_file", pausing("reports", write_file)).start()
     main(
         argv,
         Collaborators(
-            execute=functools.partial(execute, run=waiting, preload=()),
+            execute=executing,
             warm_up=lambda _: None,
-            environment=lambda: ENVIRONMENT,
+            environment=environment,
             fingerprint=lambda: "one",
             # A folder that cannot be made: nothing is remembered.
             result_cache=lambda: ResultCache(Path("/dev/null/cache")),

@@ -8,9 +8,10 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from qatrix import __version__
 from qatrix.cli.collaborators import Collaborators
@@ -37,8 +38,24 @@ _WrongArguments: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
+
+class _Interrupted(Exception):
+    """A verb was interrupted, and has tidied up."""
+
+
+class _Verbs(TyperGroup):
+    """All verbs; typer itself ends an interrupted one without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
+
 app = typer.Typer(
     name="qatrix",
+    cls=_Verbs,
     help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,
@@ -64,8 +81,17 @@ def _root(
 
 
 def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None = None) -> NoReturn:
-    """Run one command and exit with its code."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv, collaborators or Collaborators()))
+    """Run one command and exit with its code. SIGTERM and SIGHUP are taken as Ctrl-C is, until the process ends."""
+    tools = collaborators or Collaborators()
+    tools.interruption.listen()
+    try:
+        code = run(sys.argv[1:] if argv is None else argv, tools)
+        # What is done is done: a late signal changes nothing.
+        tools.interruption.hold()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
 
 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
@@ -92,7 +118,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     except _WrongArguments as error:
         error.show()  # type: ignore[attr-defined]  # click's, found by name
         return 2
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, _Interrupted, typer.Abort):
         typer.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and is told as one

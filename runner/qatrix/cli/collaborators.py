@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from qatrix.cli.interruption import Interruption
 from qatrix.errors import EnvironmentUnusable
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
@@ -91,4 +92,5 @@ class Collaborators:
     result_cache: Callable[[], ResultCache] = _result_cache
     reference: Callable[[Path], str] = _reference
     now: Callable[[], datetime] = _now
+    interruption: Interruption = field(default_factory=Interruption)
     argv: tuple[str, ...] = ()

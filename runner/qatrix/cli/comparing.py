@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.newest import run_store
 from qatrix.cli.options import REPORTS
-from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def compare(
     from qatrix.report.compare import compare as compared
     from qatrix.report.compare import read_sides, write_comparison
 
-    stores = [path / STORE if path.is_dir() else path for path in runs]
+    stores = [run_store(path) for path in runs]
     comparison = compared(read_sides(stores, label or ()))
     console = Console()
     _tell(console, comparison)

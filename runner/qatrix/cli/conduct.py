@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from qatrix import __version__
 from qatrix.cli.collaborators import Collaborators
-from qatrix.cli.plans import STORE, Plan
+from qatrix.cli.newest import STORE
+from qatrix.cli.plans import Plan
 from qatrix.cli.recall import Recall
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Record
@@ -30,7 +33,21 @@ class Conduct:
     recall: Recall
 
     def go(self) -> bool:
-        """Give every case of the plan its record; whether the run came to its end."""
+        """Give every case of the plan its record; whether the run came to its end.
+
+        From then on, a request to end is kept: the reports come first.
+        """
+        try:
+            self.tools.interruption.heed()
+            self._go()
+            self.tools.interruption.hold()
+        except KeyboardInterrupt:
+            self.tools.interruption.hold()
+            self.console.note("interrupted: the reports of what is done are written; Ctrl-C once more leaves without")
+            return False
+        return True
+
+    def _go(self) -> None:
         from qatrix.report.store import Store
 
         known = self.recall.records(self.plan.cases)
@@ -39,12 +56,8 @@ class Conduct:
             self.tools.warm_up(self.options)
         self._announce(len(known), len(left))
         with Store.open(self.plan.folder / STORE) as store:
-            try:
-                store.finish_all(map(self._judged, known.values()))
-                self._execute(store, left)
-            except KeyboardInterrupt:
-                return False
-        return True
+            store.finish_all(map(self._judged, known.values()))
+            self._execute(store, left)
 
     def _announce(self, known: int, left: int) -> None:
         from qatrix.report.sentences import reused_sentence
@@ -63,13 +76,19 @@ class Conduct:
             self.console.note(reused_sentence(known, self.plan.run.declared), style="dim")
 
     def _execute(self, store: Store, cases: tuple[Case, ...]) -> None:
-        with self.console.progress(len(cases)) as progress:
+        with self.console.progress(len(cases)) as progress, ExitStack() as ends:
 
             def on_start(case: Case) -> None:
                 store.start(case.case_id)
                 progress.started(case.case_id)
 
-            for record in self.tools.execute(cases, options=self.options, on_start=on_start):
+            records = self.tools.execute(cases, options=self.options, on_start=on_start)
+            if isinstance(records, Generator):
+                # Ends the workers now, whatever holds on to it.
+                ends.callback(records.close)
+            for record in records:
+                # What came with a signal to all processes of the run may be a worker that died of it.
+                self.tools.interruption.heed()
                 judged = self._judged(record)
                 store.finish(judged)
                 self.recall.keep(record, self.plan.run.id)

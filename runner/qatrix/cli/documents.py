@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.folders import writing
+from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN
-from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
+    from qatrix.cli.collaborators import Collaborators
     from qatrix.console import Console
     from qatrix.diagnoses import Diagnosis
     from qatrix.outcomes import Record
@@ -81,6 +84,7 @@ def _explain(console: Console, diagnosis: Diagnosis, *, graphs: bool) -> None:
 
 @app.command()
 def report(
+    context: typer.Context,
     run: Annotated[
         Path, typer.Argument(metavar="[RUN]", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
     ] = LATEST_RUN,
@@ -97,16 +101,15 @@ def report(
     from qatrix.console import Console
     from qatrix.report.writing import RENDERERS, write_reports
 
-    store = _store_path(run)
-    write_reports(store, folder := out or store.parent)
+    tools: Collaborators = context.obj
+    console, store = Console(), run_store(run)
+    folder = out or store.parent
+    beside = store.exists() and folder.resolve() == store.parent.resolve()
+    with writing(folder, tools.now(), console) if beside else nullcontext():
+        write_reports(store, folder)
     for name in RENDERERS:
-        Console().line(str(folder / name))
+        console.line(str(folder / name))
     return EXIT_OK
-
-
-def _store_path(run: Path) -> Path:
-    """The store of a run that is named by its folder or by the store itself."""
-    return run / STORE if run.is_dir() or run == LATEST_RUN else run
 
 
 def _the_record(selector: str, run: Path) -> Record:
@@ -116,7 +119,7 @@ def _the_record(selector: str, run: Path) -> Record:
 
     from qatrix.report.store import Store
 
-    with Store.open(_store_path(run)) as store:
+    with Store.open(run_store(run)) as store:
         records = store.records()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
-from qatrix.cli.plans import STORE
+from qatrix.cli.newest import run_store
 from qatrix.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def findings(
     from qatrix.report.findings import findings_page, read_runs
 
     folder = None if out is None else _folder_beside(out)
-    causes = found(read_runs([path / STORE if path.is_dir() else path for path in runs]))
+    causes = found(read_runs([run_store(path) for path in runs]))
     page = findings_page(causes, scripts=None if folder is None else folder.name)
     console = Console()
     if out is None or folder is None:

@@ -11,8 +11,8 @@ import typer
 from qatrix import __version__
 from qatrix.cli import app
 from qatrix.cli.matrices import load_matrix, selected_cases
+from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Quiet
-from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, UsageError
 from qatrix.execute.options import Execution
 
@@ -57,7 +57,7 @@ def freeze(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet)
-    with Store.open(run / STORE if run.is_dir() or run == LATEST_RUN else run) as store:
+    with Store.open(run_store(run)) as store:
         recorded, records = store.run(), store.records()
     environment = tools.environment()
     _demand_environment(recorded, environment)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.folders import new_folder
+from qatrix.cli.newest import STORE, point_latest, run_store
 from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
-from qatrix.cli.plans import STORE, new_folder, point_latest
 from qatrix.cli.runs import conclude, exit_code
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def merge(
     """Join runs made with --shard I/N into one run, with the reports of an unsharded one.
 
     All shards must be of the same matrix, selection and environment, and each be there once.
-    Exit codes are those of `qatrix run`.
+    Exit codes are those of `qatrix run`. Interrupted, it leaves nothing.
 
     \b
       qatrix run --shard 1/2 --out shards/1
@@ -49,11 +51,16 @@ def merge(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet)
-    parts = read_parts(path / STORE if path.is_dir() else path for path in shards)
+    parts = read_parts(run_store(path) for path in shards)
     demand_one_run(parts, allow_missing=allow_missing)
-    folder = new_folder(out, f"{tools.now():%Y%m%d-%H%M%S}")
-    write_merged(parts, merged_run(parts, folder.name), folder / STORE)
-    point_latest(out, folder)
-    data = write_reports(folder / STORE, folder)
-    conclude(console, data, folder)
+    with new_folder(out, tools.now(), console) as folder:
+        try:
+            write_merged(parts, merged_run(parts, folder.name), folder / STORE)
+            data = write_reports(folder / STORE, folder)
+        except KeyboardInterrupt:
+            # The shards are all there still, and a part of their sum is of no use.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        point_latest(folder)
+        conclude(console, data, folder)
     return exit_code(data.records, fail_on)

@@ -1,14 +1,15 @@
-"""What is settled before the first case runs: the cases, the run's folder and its store."""
+"""What is settled before the first case runs: the cases, and the store of the run."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from qatrix.cli.collaborators import Collaborators
-from qatrix.errors import OutputError, Problem, QatrixError, UsageError
+from qatrix.cli.newest import STORE, newest_run, point_latest
+from qatrix.errors import Problem, QatrixError, UsageError
 from qatrix.execute.order import longest_first
 from qatrix.outcomes import Environment, Run
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from qatrix.declare.selection import Selected
     from qatrix.declare.spec import Case, Matrix
     from qatrix.report.ledger import Ledger
-
-STORE: Final = "run.sqlite"
-LATEST: Final = "latest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +38,19 @@ def new_plan(
     tools: Collaborators,
     matrix: Matrix,
     selected: Selected,
-    out: Path,
+    folder: Path,
     environment: Environment,
     *,
+    started: datetime,
     reference: str | None = None,
 ) -> Plan:
-    """A run of all selected cases in a folder of its own; `latest` points at it from now on."""
+    """A run of all selected cases in a folder of its own; `latest` beside it points at it from now on."""
     from qatrix.declare.digest import matrix_digest
     from qatrix.declare.excerpts import excerpts
     from qatrix.declare.expected import ExpectationTable
     from qatrix.report.store import Store
 
-    started = tools.now()
-    durations, before = _run_before(out)
-    folder = new_folder(out, f"{started:%Y%m%d-%H%M%S}")
+    durations, before = _run_before(folder.parent)
     table = ExpectationTable(matrix.expectations, environment.packages)
     run = Run(
         id=folder.name,
@@ -73,20 +70,19 @@ def new_plan(
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
         store.keep_excerpts(excerpts(matrix))
-    point_latest(out, folder)
+    point_latest(folder)
     cases = longest_first(selected.cases, durations)
     return Plan(cases=cases, expectations=table, run=run, folder=folder, before=before)
 
 
 def resumed_plan(
-    matrix: Matrix, selected: Selected, out: Path, environment: Environment, *, reference: str | None = None
+    matrix: Matrix, selected: Selected, folder: Path, environment: Environment, *, reference: str | None = None
 ) -> Plan:
-    """What is left of the newest run; raises UsageError where that was a run of something else."""
+    """What is left of the run in a folder; raises UsageError where that was a run of something else."""
     from qatrix.declare.digest import matrix_digest
     from qatrix.declare.expected import ExpectationTable
     from qatrix.report.store import Store
 
-    folder = _latest_folder(out)
     with Store.open(folder / STORE) as store:
         run, left = store.run(), frozenset(store.unfinished())
         planned = left | {record.case_id for record in store.records()}
@@ -114,7 +110,7 @@ def _run_before(out: Path) -> tuple[dict[str, float], Ledger | None]:
     from qatrix.report.store import Store
 
     try:
-        with Store.open(_latest_folder(out) / STORE) as store:
+        with Store.open(newest_run(out) / STORE) as store:
             return store.seconds(), store.ledger()
     except QatrixError:
         return {}, None
@@ -123,42 +119,6 @@ def _run_before(out: Path) -> tuple[dict[str, float], Ledger | None]:
 def _refuse(folder: Path, reason: str) -> None:
     msg = f"{folder} cannot be resumed: {reason}\nresume with the command that began it, or leave out --resume"
     raise UsageError(msg)
-
-
-def _latest_folder(out: Path) -> Path:
-    """The folder that `latest`, or latest.txt where links cannot be made, points at."""
-    named = out / f"{LATEST}.txt"
-    if not (out / LATEST).is_dir() and named.is_file():
-        return out / named.read_text(encoding="utf-8").strip()
-    return (out / LATEST).resolve()
-
-
-def new_folder(out: Path, name: str) -> Path:
-    """A folder for this run that nothing else has; made before anything runs, so that a full disk costs no work."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1000):
-            made = out / (name if number == 1 else f"{name}-{number}")
-            try:
-                made.mkdir()
-            except FileExistsError:
-                continue
-            return made
-    except OSError as error:
-        msg = f"cannot write to {out}: {error.strerror or error}; name another folder with --out"
-        raise OutputError(msg) from error
-    msg = f"{out} holds a thousand runs of this second; name another folder with --out"
-    raise OutputError(msg)
-
-
-def point_latest(out: Path, run_folder: Path) -> None:
-    """Make out/latest point at the run: a link, or where links cannot be made a file that names it."""
-    latest, fresh = out / LATEST, out / f".latest-{os.getpid()}"
-    try:
-        fresh.symlink_to(run_folder.name, target_is_directory=True)
-        fresh.replace(latest)
-    except OSError:
-        (out / f"{LATEST}.txt").write_text(f"{run_folder.name}\n", encoding="utf-8")
 
 
 def _sentence(problem: Problem) -> str:

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,12 +16,14 @@ import typer
 
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.folders import newly_conducted
 from qatrix.cli.matrices import load_matrix, selected_cases
+from qatrix.cli.newest import STORE, run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
-from qatrix.cli.plans import STORE
-from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, UsageError
+from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, OutputError, UsageError
 from qatrix.execute.options import Execution
 from qatrix.expressions import EvaluationError
+from qatrix.resources import cache_folder
 
 if TYPE_CHECKING:
     from qatrix.console import Console
@@ -79,7 +82,11 @@ def repro(
     tools: Collaborators = context.obj
     console = Console()
     found = _the_case(case, paths, allow_module)
-    subject = _subject(tools, found, run)
+    store = run_store(run)
+    tools.interruption.hold()
+    context.with_resource(_scratch(tools, console))
+    tools.interruption.heed()
+    subject = _subject(tools, found, store)
     if minimize:
         subject = _minimized(tools, console, subject)
     text = _script(subject)
@@ -91,8 +98,20 @@ def repro(
                 console.note(f"  {line}")
             return EXIT_UNEXPECTED
         text = _script(subject, checked="it was run, and printed the lines below")
-    _publish(console, subject, text, issue=issue, out=out, run=run)
+    _publish(console, subject, text, issue=issue, out=out, store=store)
     return EXIT_OK
+
+
+@contextmanager
+def _scratch(tools: Collaborators, console: Console) -> Iterator[None]:
+    """Within it, temporary files lie among what may be lost, so that the next `qatrix repro` finds those of a dead one.
+
+    Where that folder cannot be written, they lie where the system has them.
+    """
+    with ExitStack() as stack:
+        with suppress(OutputError, RuntimeError):
+            stack.enter_context(newly_conducted(cache_folder() / "repro", tools.now(), console))
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,21 +161,20 @@ def _the_case(selector: str, paths: list[Path] | None, allow_module: list[str] |
     return (exact or list(cases))[0]
 
 
-def _subject(tools: Collaborators, case: Case, run: Path) -> _Subject:
+def _subject(tools: Collaborators, case: Case, store: Path) -> _Subject:
     """The case with the record of the run, where that was made in this environment, else of a run here and now."""
     environment = tools.environment()
-    kept = _kept(case, run)
+    kept = _kept(case, store)
     if kept is not None and kept[1].packages == environment.packages:
         return _Subject(case=case, record=kept[0], environment=environment)
     return _Subject(case=case, record=_run_here(tools, case), environment=environment)
 
 
-def _kept(case: Case, run: Path) -> tuple[Record, Environment] | None:
-    """The record of a case in a run; None where there is no such run, it lacks the case, or FX did not run in it."""
+def _kept(case: Case, path: Path) -> tuple[Record, Environment] | None:
+    """The record of a case in a store; None where there is no newest run, it lacks the case, or FX was not run."""
     from qatrix.report.store import Store
 
-    path = run / STORE if run.is_dir() or run == LATEST_RUN else run
-    if run == LATEST_RUN and not path.exists():
+    if path == LATEST_RUN / STORE and not path.exists():
         return None
     with Store.open(path) as store:
         if store.run().reference is not None:
@@ -242,7 +260,7 @@ def _differences(script: str, record: Record) -> list[str]:
     return [*lines, *ended.stderr.strip().splitlines()[-5:]]
 
 
-def _publish(console: Console, subject: _Subject, script: str, *, issue: bool, out: Path | None, run: Path) -> None:
+def _publish(console: Console, subject: _Subject, script: str, *, issue: bool, out: Path | None, store: Path) -> None:
     from qatrix.report.files import make_folder, write_file
     from qatrix.report.repro import FOLDER, issue_md, script_name
 
@@ -251,7 +269,7 @@ def _publish(console: Console, subject: _Subject, script: str, *, issue: bool, o
         console.text(text)
         return
     if out is None:
-        home = run if run.is_dir() else run.parent if run.exists() else Path()
+        home = store.parent if store.exists() else Path()
         smaller = "-smaller" if subject.notes else ""
         out = home / FOLDER / f"{script_name(subject.case.case_id)}{smaller}{'.md' if issue else '.py'}"
     make_folder(out.parent)

@@ -16,7 +16,9 @@ import typer
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.conduct import Conduct
+from qatrix.cli.folders import conducted, newly_conducted
 from qatrix.cli.matrices import load_matrix, selected_cases, wanted_cases
+from qatrix.cli.newest import STORE, newest_run
 from qatrix.cli.options import (
     LATEST_RUN,
     REPORTS,
@@ -45,7 +47,7 @@ from qatrix.cli.options import (
     Verbose,
     Workers,
 )
-from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
+from qatrix.cli.plans import Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
 from qatrix.cli.repros import keep_scripts
 from qatrix.cli.shards import wanted_shard
@@ -91,7 +93,8 @@ def run(
     Cases run in worker processes; one that hangs, crashes or eats memory becomes a record,
     and the rest goes on. A record is kept as each case ends. The report is in DIR/latest:
     index.html, results.json, results.csv, junit.xml, summary.md, and run.sqlite, which they
-    are made of. Ctrl-C keeps what is done and reports it; --resume goes on from there.
+    are made of. Ctrl-C, SIGTERM and SIGHUP keep what is done and report it; --resume goes on
+    from there.
     A case is not run again while its declaration, torch and everything else that it depends
     on are unchanged; --fresh runs it.
 
@@ -125,16 +128,24 @@ def run(
         reference=None if reference is None else str(reference.resolve()),
     )
     origin = None if reference is None else tools.reference(reference)
+    started = tools.now()
+    # The folder is made, and given up again, whole.
+    tools.interruption.hold()
+    # Until the command ends; where it ends without a plan, for want of torch say, no folder is left.
+    folder = context.with_resource(
+        conducted(newest_run(out), started, console) if resume else newly_conducted(out, started, console)
+    )
+    tools.interruption.heed()
     with recalling(tools, options, fresh=fresh, reference=origin) as recall:
         if fresh or not recall.knows_environment:
             # Torch is imported there while this process does something else.
             tools.warm_up(options)
-        # Before a folder is made: an environment without torch must not leave an empty one.
         environment = recall.environment()
+        tools.interruption.hold()
         plan = (
-            resumed_plan(matrix, selected, out, environment, reference=origin)
+            resumed_plan(matrix, selected, folder, environment, reference=origin)
             if resume
-            else new_plan(tools, matrix, selected, out, environment, reference=origin)
+            else new_plan(tools, matrix, selected, folder, environment, started=started, reference=origin)
         )
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
@@ -144,7 +155,7 @@ def run(
         keep_scripts(plan.folder / STORE, selected.cases)
     data = write_reports(plan.folder / STORE, plan.folder)
     conclude(console, data, plan.folder)
-    if not finished:
+    if not finished or tools.interruption.asked:
         console.line(f"interrupted: {len(data.records)} of {plan.run.declared} cases are done and kept", style="bold")
         console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED

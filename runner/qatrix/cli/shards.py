@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from qatrix.cli.plans import STORE
+from qatrix.cli.newest import run_store
 from qatrix.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _seconds(run: Path) -> dict[str, float]:
     from qatrix.report.store import Store
 
     try:
-        with Store.open(run if run.is_file() else run / STORE) as store:
+        with Store.open(run_store(run)) as store:
             return store.seconds()
     except StoreError as error:
         msg = f"--shard-by cost: {error}\nname with --durations a run of these cases, the same one on every machine"

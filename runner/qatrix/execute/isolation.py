@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from qatrix.execute import scratch
+
 # A worker that outgrows its memory limit leaves with this code, so that the driver can name the reason.
 MEMORY_EXIT: Final = 77
 _OUTPUT_BYTES: Final = 16 * 2**20
@@ -28,6 +30,9 @@ def enter(folder: str, memory_limit: int | None) -> None:
     import resource  # not on Windows, where there are no workers to isolate
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # At once, also in the middle of a kernel: there is nothing to tidy up, since all files are in the folder.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    scratch.settle(folder)
     # Writing past the bound raises OSError in the case that prints too much.
     resource.setrlimit(resource.RLIMIT_FSIZE, (_OUTPUT_BYTES, resource.RLIM_INFINITY))
     # A crash is a record; a core file of a process that holds torch is gigabytes.

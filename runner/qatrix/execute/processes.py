@@ -12,6 +12,7 @@ from pebble import ProcessPool
 
 from qatrix.declare.spec import Case
 from qatrix.execute import isolation
+from qatrix.execute.scratch import without_interrupts
 
 StartMethod = Literal["forkserver", "spawn"]
 FORKED: Final[StartMethod] = "forkserver"
@@ -40,7 +41,8 @@ class Processes:
         # A pool ends by itself where it cannot start a process: the one to fork from was killed just then.
         if pool is None or not pool.active:
             pool = self._started(method)
-        return pool.schedule(function, args=(case, *args), timeout=self._timeout)
+        with without_interrupts():
+            return pool.schedule(function, args=(case, *args), timeout=self._timeout)
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,10 +29,16 @@ from qatrix.execute import isolation
 from qatrix.execute.options import Execution
 from qatrix.execute.order import Waiting
 from qatrix.execute.processes import AFRESH, FORKED, Processes, forking, start_method
+from qatrix.execute.scratch import without_interrupts
 from qatrix.outcomes import ErrorReport, Record
 
 RunCase = Callable[[Case], Record]
 PRELOAD: Final = ("qatrix.execute.preload",)
+# The exit codes of workers where `timeout` or CI stops all processes of a run. The first is that
+# of one that was not set up yet; 255 stands for all whose parent, the process that they were forked from, died too.
+_STOPPED_FROM_OUTSIDE: Final = frozenset({signal.SIGTERM, -signal.SIGTERM, 255})
+# Within this time the driver has its own signal, which ends the run; no case is blamed then.
+_OWN_SIGNAL_SECONDS: Final = 0.5
 
 
 def execute(
@@ -58,7 +65,8 @@ def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
         from multiprocessing import forkserver  # not on Windows
 
         forking(preload)
-        forkserver.ensure_running()
+        with without_interrupts():
+            forkserver.ensure_running()
 
 
 def _in_this_process(
@@ -143,10 +151,15 @@ def _landed(future: Any, case: Case, seconds: float, options: Execution, folder:
     try:
         record: Record = future.result()
     except ProcessExpired as death:
+        if death.exitcode in _STOPPED_FROM_OUTSIDE:
+            time.sleep(_OWN_SIGNAL_SECONDS)
         told = _manner(death.exitcode, options)
         return lost_case(case, "crashed", told, seconds, isolation.output_tail(folder, death.pid))
     except TaskTimeout:
         return lost_case(case, "timed_out", f"stopped after {options.timeout:g} seconds", seconds, None)
+    except BrokenProcessPool as error:
+        time.sleep(_OWN_SIGNAL_SECONDS)
+        return lost_case(case, "crashed", f"its process could not be started: {error}", seconds, None)
     except Exception as error:  # noqa: BLE001 - a record that cannot travel is a case lost, not a run
         return lost_case(case, "crashed", f"no record came back: {type(error).__name__}: {error}", seconds, None)
     return record

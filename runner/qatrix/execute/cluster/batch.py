@@ -16,6 +16,7 @@ from qatrix import __version__
 from qatrix.declare.spec import Case
 from qatrix.execute import workers
 from qatrix.execute.options import Execution
+from qatrix.execute.scratch import shorten_sockets
 from qatrix.execute.workers import RunCase
 from qatrix.outcomes import Record
 
@@ -67,6 +68,7 @@ def run_batch(cases: Sequence[Case], job: Job, expected: Mapping[str, str | None
     yield Began(node=_node(), versions=found)
     if found != expected:
         return
+    shorten_sockets()
     begun: list[str] = []
     run = _OnNode(
         run=job.run,

@@ -7,16 +7,17 @@ import multiprocessing
 import os
 import platform
 import secrets
-import shutil
 import signal
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from qatrix.errors import EnvironmentUnusable, UsageError
+from qatrix.execute.scratch import short_path
 
 INSTALL: Final = 'pip install "qatrix[ray]"'
 _CONNECT_SECONDS: Final = 5.0
@@ -90,8 +91,6 @@ def on_loopback() -> Iterator[None]:
 
 @contextmanager
 def _local(ray: Any, *, cpus: int) -> Iterator[None]:
-    # Not the system's temporary folder: Ray's sockets are in it, whose paths have 103 characters at most.
-    folder = tempfile.mkdtemp(prefix="qatrix-ray-", dir="/tmp")
     own = {
         # Ray would otherwise keep a token in the user's home, and use it for every other cluster.
         "RAY_AUTH_MODE": "token",
@@ -99,19 +98,21 @@ def _local(ray: Any, *, cpus: int) -> Iterator[None]:
         # As fast as workers without Ray, also where other programs run.
         "RAY_worker_niceness": "0",
     }
-    try:
-        with _connection(
+    # Ray's sockets are in its folder, and their paths have 103 characters at most.
+    with (
+        tempfile.TemporaryDirectory(prefix="qatrix-ray-", ignore_cleanup_errors=True) as folder,
+        short_path(Path(folder)) as short,
+        _connection(
             ray,
             _SWITCHES | own,
             address="local",
             num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-        ):
-            yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            _temp_dir=short,
+        ),
+    ):
+        yield
 
 
 @contextmanager
@@ -119,11 +120,15 @@ def _connection(ray: Any, switches: dict[str, str], **wanted: Any) -> Iterator[N
     # Prints the end of a lost node's log, whatever the other options say.
     printing = ray._private.worker.print_to_stdstream
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    # Else SIGTERM would end this process where it is, and what is finished would never be reported.
+    ending = ray._private.utils.set_sigterm_handler
+    ray._private.utils.set_sigterm_handler = lambda _: None
     try:
         try:
             with _environment(switches):
                 _read_switches(ray)
                 ray.init(logging_level=logging.CRITICAL, log_to_driver=False, **wanted)
+                _take_back_sigterm()
             _demand_answer(ray)
         except Exception as error:
             raise _refusal(ray, wanted["address"], error) from error
@@ -132,6 +137,13 @@ def _connection(ray: Any, switches: dict[str, str], **wanted: Any) -> Iterator[N
         ray.shutdown()
         _read_switches(ray)
         ray._private.worker.print_to_stdstream = printing
+        ray._private.utils.set_sigterm_handler = ending
+
+
+def _take_back_sigterm() -> None:
+    """Put Python's own handling of SIGTERM back in the place of Ray's library's, which ends the process 3 s later."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def _read_switches(ray: Any) -> None:
@@ -197,15 +209,11 @@ def _environment(switches: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _kept_settings() -> Iterator[None]:
-    """Undo what Ray does to its driver: a handler of SIGTERM, and variables of its own."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
+    """Undo what Ray does to its driver: variables of its own."""
     before = {name: value for name, value in os.environ.items() if name.startswith(_RAYS_OWN)}
     try:
         yield
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, handler)
         for name in [name for name in os.environ if name.startswith(_RAYS_OWN)]:
             del os.environ[name]
         os.environ.update(before)

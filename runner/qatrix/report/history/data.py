@@ -91,11 +91,11 @@ class History:
 def read_runs(folder: Path) -> tuple[tuple[HistoryRun, ...], tuple[str, ...]]:
     """The runs of all stores in a folder and below, the oldest first, and why others are left out.
 
-    A store that cannot be read is left out, and so is a shard that another run was merged
-    from. Raises UsageError where there is no run at all.
+    A store that cannot be read is left out, and so are a copy of another one and a shard that
+    another run was merged from. Raises UsageError where there is no run at all.
     """
     read = [_read(path) for path in sorted({path.resolve() for path in folder.rglob("*.sqlite")})]
-    found = [item for item in read if isinstance(item, HistoryRun)]
+    found, copies = _without_copies([item for item in read if isinstance(item, HistoryRun)])
     faults = [item for item in read if isinstance(item, str)]
     merged = {name: item.run.id for item in found for name in item.run.merged_from}
     kept = [item for item in found if item.run.shard is None or item.run.id not in merged]
@@ -104,7 +104,20 @@ def read_runs(folder: Path) -> tuple[tuple[HistoryRun, ...], tuple[str, ...]]:
         msg = f"there is no run in {folder}; name a folder that holds runs, such as reports"
         raise UsageError("\n".join([msg, *faults]))
     kept.sort(key=lambda item: (item.run.started, item.run.id, str(item.path)))
-    return tuple(kept), (*faults, *shards)
+    return tuple(kept), (*faults, *copies, *shards)
+
+
+def _without_copies(found: Sequence[HistoryRun]) -> tuple[list[HistoryRun], list[str]]:
+    """Each run once, where its folder has its name, and what the others are: a run is no second witness of itself."""
+    kept: list[HistoryRun] = []
+    copies = []
+    for item in sorted(found, key=lambda item: item.path.parent.name != item.run.id):
+        original = next((other for other in kept if (other.run, other.stops) == (item.run, item.stops)), None)
+        if original is None:
+            kept.append(item)
+        else:
+            copies.append(f"{item.path} is a copy of {original.path}")
+    return kept, copies
 
 
 def history(runs: Sequence[HistoryRun], left_out: Sequence[str] = ()) -> History:
