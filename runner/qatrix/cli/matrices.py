@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from qatrix.cli import app, matrices_summary
+from qatrix.cli.consents import allowed_modules
 from qatrix.cli.options import (
     LATEST_RUN,
     AllowModules,
@@ -227,37 +227,6 @@ def matrix_paths(paths: Sequence[Path] | None) -> list[Path]:
     if paths:
         return list(paths)
     return [Path("matrix") if Path("matrix").is_dir() else folder("matrix")]
-
-
-def allowed_modules(more: Sequence[str] | None) -> tuple[str, ...]:
-    """The module prefixes that factories may come from: the default ones, pyproject.toml's, the option's."""
-    from qatrix.declare.load import DEFAULT_MODULES
-
-    return (*DEFAULT_MODULES, *_configured_modules(Path("pyproject.toml")), *(more or ()))
-
-
-def _configured_modules(path: Path) -> tuple[str, ...]:
-    """`allow-modules` of the `[tool.qatrix]` table of ./pyproject.toml."""
-    if not path.is_file():
-        return ()
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise UsageError(msg) from error
-    table = tables.get("qatrix", {}) if isinstance(tables, dict) else {}
-    if not isinstance(table, dict):
-        msg = f"{path}: tool.qatrix is {table!r}; expected a table [tool.qatrix]"
-        raise UsageError(msg)
-    modules = table.get("allow-modules", [])
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        msg = f"{path}: [tool.qatrix] allow-modules is {modules!r}; expected a list of module names"
-        raise UsageError(msg)
-    return tuple(modules)
 
 
 def _as_json(case: Case) -> dict[str, object]:

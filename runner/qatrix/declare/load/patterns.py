@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
+from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
 from qatrix.declare.load.names import names_in
@@ -13,12 +13,12 @@ from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_n
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor
 from qatrix.declare.spec import RESERVED_AXES, InitSpec, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.trust import Trust
 from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
 from qatrix.expressions import Call, Statement
 
 # Far above what a model needs, far below where Python's stack ends.
 _MAX_NESTING: Final = 30
-_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 class _Built(NamedTuple):
@@ -28,22 +28,22 @@ class _Built(NamedTuple):
     body_takes_dim: bool
 
 
-def read_patterns(registry: Registry, *, allowed_modules: tuple[str, ...]) -> dict[str, PatternSpec]:
+def read_patterns(registry: Registry, *, trust: Trust) -> dict[str, PatternSpec]:
     """Patterns by name; those with a problem are left out."""
-    builder = _Builder(registry, allowed_modules)
+    builder = _Builder(registry, trust)
     for name in builder.models:
         builder.build(name, ())
     return {name: built.spec for name, built in builder.built.items() if built is not None}
 
 
 class _Builder:
-    def __init__(self, registry: Registry, allowed_modules: tuple[str, ...]) -> None:
+    def __init__(self, registry: Registry, trust: Trust) -> None:
         self.models = {
             declared.name: (declared, model) for declared, model in registry.read("patterns", models.Pattern)
         }
         self.built: dict[str, _Built | None] = {}
         self._registry = registry
-        self._allowed_modules = allowed_modules
+        self._trust = trust
         # The parameters also of patterns that are wrong elsewhere, so that calls of them can be checked.
         self._params = {
             declared.name: tuple(name for name, _ in declared.cursor.members_of("params"))
@@ -65,7 +65,7 @@ class _Builder:
         self._check_names(declared, model)
         inputs = read_inputs(self._registry, cursor.down("inputs"), model, names=[*model.params, "dim"])
         if model.model is not None or not (model.layers or model.forward):
-            self._check_factory(cursor, model)
+            check_factory(self._registry, cursor, model, self._trust)
             body_takes_dim = takes_conv = False
             layers: tuple[LayerSpec, ...] = ()
             forward: tuple[Statement, ...] = ()
@@ -109,31 +109,6 @@ class _Builder:
                 if reason:
                     key = cursor.down(section).key(name)
                     self._registry.note(key.problem(f"'{name}' {reason}", expected=f"another name for {kind}"))
-
-    def _check_factory(self, cursor: Cursor, model: models.Pattern) -> None:
-        if model.model is None:
-            expected = "layers and forward, or model: the dotted path of a factory"
-            self._registry.note(cursor.problem("the pattern declares no model", expected=expected))
-            return
-        for key in ("layers", "forward", "params", "init"):
-            if cursor.has(key):
-                message = f"'{key}' stands beside 'model'"
-                expected = "args alone: a factory takes no layers, forward, params or init"
-                self._registry.note(cursor.key(key).problem(message, expected=expected))
-        at = cursor.down("model")
-        if not _PATH.fullmatch(model.model):
-            self._registry.note(
-                at.problem(f"'{model.model}' is no dotted path", expected="torchvision.models.resnet18")
-            )
-        elif not any(model.model.startswith(f"{module}.") for module in self._allowed_modules):
-            self._registry.note(
-                at.problem(
-                    f"the factory '{model.model}' comes from a module that is not allowed",
-                    expected=f"a factory from {', '.join(self._allowed_modules) or 'no module at all'}",
-                    hint=f"allow it with --allow-module {model.model.partition('.')[0]},"
-                    " or with allow-modules under [tool.qatrix] in pyproject.toml",
-                )
-            )
 
     def _check_body(self, cursor: Cursor, model: models.Pattern) -> None:
         for key, there in (("layers", model.layers or cursor.has("layers")), ("forward", model.forward)):
