@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from qatrix.arithmetic import EvaluationError
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.matrices import load_matrix, selected_cases
@@ -20,7 +21,6 @@ from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
 from qatrix.cli.plans import STORE
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, UsageError
 from qatrix.execute.options import Execution
-from qatrix.expressions import EvaluationError
 
 if TYPE_CHECKING:
     from qatrix.console import Console
