@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
+from qatrix.declare.load.bounds import check_bounds
 from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
@@ -19,13 +20,19 @@ from qatrix.expressions import Call, Statement
 
 # Far above what a model needs, far below where Python's stack ends.
 _MAX_NESTING: Final = 30
+# Each level of patterns can double them.
+_MAX_LAYERS: Final = 10_000
 
 
 class _Built(NamedTuple):
-    """A pattern, and whether its body, its inputs left aside, depends on the case's dim."""
+    """A pattern, whether its body, its inputs left aside, depends on the case's dim, and how many layers it has.
+
+    Layers of layers count wherever they stand.
+    """
 
     spec: PatternSpec
     body_takes_dim: bool
+    size: int
 
 
 def read_patterns(registry: Registry, *, trust: Trust) -> dict[str, PatternSpec]:
@@ -91,7 +98,20 @@ class _Builder:
             source=cursor.source,
             init=init,
         )
-        return _Built(spec, body_takes_dim)
+        check_bounds(self._registry, cursor, spec)
+        return _Built(spec, body_takes_dim, self._size(cursor, layers))
+
+    def _size(self, cursor: Cursor, layers: tuple[LayerSpec, ...]) -> int:
+        """How many layers there are, those of patterns written out each time; too many are a problem."""
+        size = 0
+        for layer in layers:
+            part = self.built.get(layer.call.function) if layer.pattern is not None else None
+            size += 1 if part is None else part.size
+            if size > _MAX_LAYERS:
+                message = f"the pattern has more than {_MAX_LAYERS:,} layers, those of its patterns written out"
+                self._registry.note(cursor.down("layers", layer.name).problem(message, expected="fewer layers"))
+                break
+        return size
 
     def _check_names(self, declared: Declared, model: models.Pattern) -> None:
         cursor = declared.cursor
