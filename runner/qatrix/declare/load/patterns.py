@@ -214,6 +214,8 @@ def _reserved(name: str, kind: str) -> str | None:
         return "is a word of Python's syntax"
     if name == "dim" or (kind == "a parameter" and name in RESERVED_AXES):
         return "is the name of an axis"
+    if name == "self":
+        return "stands for the model itself"
     if kind != "a layer" and name in ("torch", "F"):
         return "stands for torch's functions"
     if kind == "a layer" and name in MODULE_ATTRIBUTES:
