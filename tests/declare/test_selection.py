@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -189,8 +190,26 @@ def test_selectors_that_fit_only_one_by_one_are_counted() -> None:
 
 
 def test_a_matrix_without_cases_says_so() -> None:
-    with pytest.raises(UsageError, match="the matrix declares no case"):
-        select(specs.matrix(), Selection())
+    message = "the matrix declares no case: no suite is in a.yaml, b.yaml; declare one under suites:"
+    with pytest.raises(UsageError, match=message):
+        select(replace(specs.matrix(), files=("a.yaml", "b.yaml")), Selection())
+
+
+def test_a_matrix_whose_suites_have_other_tags_says_which_tag_none_has() -> None:
+    suite = specs.suite("models", {"pattern": ["conv_bn"], "dim": [2], "quantizer": ["int8"]}, tags=("models",))
+    with pytest.raises(UsageError, match="no suite has the tag default; --tag full takes every suite"):
+        select(specs.matrix(suite), Selection())
+
+
+@pytest.mark.parametrize("glob", ["{a,b}" * 13 + "x" * 100_000, "{a,b}" * 12 + "x" * 1_900, "*" * 2_001])
+def test_a_glob_without_bounds_is_refused_before_anything_is_expanded(glob: str) -> None:
+    with pytest.raises(UsageError, match=r"the glob .{60} (has|stands for)"):
+        Selection.parse(cases=[glob])
+
+
+def test_a_value_of_many_digits_is_a_value_that_no_case_has() -> None:
+    with pytest.raises(UsageError, match="no case has dim=9"):
+        selected(only=[f"dim={'9' * 5_000}"])
 
 
 def test_a_wrong_matrix_is_not_blamed_on_the_selection() -> None:

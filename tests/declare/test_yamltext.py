@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -143,6 +144,46 @@ def test_the_place_of_a_wrong_byte_is_its_line_and_column() -> None:
     assert str(only_problem("a: é\nb: é".encode() + b"\xff").source) == "f.yaml:2:5"
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "character"),
+    [
+        pytest.param("a: 1\nb: x\x1b[31my\n", "f.yaml:2:5", "U+001B", id="an escape"),
+        pytest.param("a: é\r\nb: 'x\x07'\n", "f.yaml:2:6", "U+0007", id="a bell in quotes"),
+        pytest.param("# é\u20ac\x7f\n", "f.yaml:1:5", "U+007F", id="in a comment"),
+        pytest.param("\x01", "f.yaml:1:1", "U+0001", id="alone"),
+        pytest.param("a: 1\n" * 5_000 + "b: \ufffe", "f.yaml:5001:4", "U+FFFE", id="far behind"),
+        pytest.param("a: [1\nb: \x0c\n", "f.yaml:2:4", "U+000C", id="beside another fault"),
+    ],
+)
+def test_a_character_that_yaml_forbids_is_told_at_its_place(text: str, place: str, character: str) -> None:
+    problem = only_problem(text.encode())
+    assert str(problem.source) == place
+    assert problem.message == f"the character {character} stands here, which YAML forbids"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"a: [1, 2]\n" * 150_000 + b"b: c: d\n", id="a fault at the end of a large file"),
+        pytest.param(b"a: " + b"1:59" * 400_000, id="base 60"),
+        pytest.param(b"a: 1" + b":59" * 500_000, id="base 60 without end"),
+        pytest.param(b"a: 1" + b":59" * 500_000 + b".5", id="a float of base 60"),
+        pytest.param(b"a: 0x" + b"f" * 1_900_000, id="hexadecimal"),
+        pytest.param(b"a: " + b"9" * 1_900_000, id="decimal"),
+        pytest.param(b"a: 1." + b"9" * 1_900_000 + b"e+99", id="float"),
+        pytest.param(b"a: " + b"_" * 1_900_000, id="underscores"),
+        pytest.param(b"a: '" + b"''" * 900_000 + b"'", id="quotes"),
+        pytest.param(b"? " * 900_000, id="complex keys"),
+        pytest.param(b"a: &a [" + b"*a, " * 400_000, id="aliases"),
+        pytest.param(b"".join(b"k%d: 1\n" % number for number in range(150_000)), id="keys"),
+    ],
+)
+def test_no_text_takes_long(content: bytes) -> None:
+    started = time.process_time()
+    parse(content[:2_000_000], shown="f.yaml")
+    assert time.process_time() - started < 5
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
     assert data(parse(b"\xef\xbb\xbfa: 1", shown="f").root or tree("")) == {"a": 1}
 
@@ -180,7 +221,31 @@ def test_bombs_are_refused_at_once(bomb: str) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:
-    assert "bytes" in only_problem(b"#" * 2_000_001).message
+    assert only_problem(b"#" * 2_000_001).message == "the file has 2,000,001 bytes"
+
+
+def test_of_a_large_file_no_more_is_read_than_is_allowed(tmp_path: Path) -> None:
+    with (tmp_path / "sparse.yaml").open("wb") as file:
+        file.truncate(10**12)
+    (problem,) = read(tmp_path / "sparse.yaml", shown="sparse.yaml").problems
+    assert (problem.message, problem.expected) == (
+        "the file has 1,000,000,000,000 bytes",
+        "at most 2,000,000 bytes of YAML",
+    )
+
+
+def test_what_would_never_end_is_not_opened(tmp_path: Path) -> None:
+    pipe, link, gone = tmp_path / "pipe.yaml", tmp_path / "link.yaml", tmp_path / "gone.yaml"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    gone.symlink_to(tmp_path / "nowhere")
+    kinds = {path: read(path, shown="x").problems[0].message for path in (pipe, link, gone, Path("/dev/zero"))}
+    assert list(kinds.values()) == [
+        "x is a named pipe",
+        "x is a named pipe",
+        "x is a link to what is not there",
+        "x is a device",
+    ]
 
 
 def test_a_syntax_error_says_where_and_what_helps() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from qatrix.cli import app, matrices_summary
+from qatrix.cli.consents import allowed_modules
 from qatrix.cli.options import (
     LATEST_RUN,
     AllowModules,
@@ -27,6 +28,7 @@ from qatrix.cli.options import (
 )
 from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
+from qatrix.outcomes import Dropped
 from qatrix.resources import folder
 
 if TYPE_CHECKING:
@@ -48,8 +50,6 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     """
     from qatrix.console import Console
     from qatrix.declare.load import load
-    from qatrix.declare.selection import Selection, select
-    from qatrix.declare.spec import FULL_TAG
 
     console = Console()
     chosen = matrix_paths(paths)
@@ -57,9 +57,8 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     problems = list(loaded.problems)
     cases = 0
     if loaded.matrix is not None:
-        selected = select(loaded.matrix, Selection(tags=(FULL_TAG,)))
-        problems += [*selected.problems, *stale_expectations(loaded.matrix, selected.declared, {})]
-        cases = len(selected.cases)
+        found, cases = _expanded(loaded.matrix)
+        problems += found
     if any(problem.severity == "error" for problem in problems):
         raise DeclarationError(tuple(problems))
     for problem in problems:
@@ -215,7 +214,31 @@ def selected_cases(matrix: Matrix, selection: Selection, shard: Shard | None = N
     return selected
 
 
-def stale_expectations(matrix: Matrix, declared: Sequence[str], versions: dict[str, str | None]) -> tuple[Problem, ...]:
+def _expanded(matrix: Matrix) -> tuple[list[Problem], int]:
+    """The problems of all cases and expectations, and how many cases there are; none is kept, there may be millions."""
+    from qatrix.declare.selection import Selection, iter_selected
+    from qatrix.declare.spec import FULL_TAG
+
+    problems: list[Problem] = []
+    cases = 0
+
+    def declared() -> Iterator[str]:
+        nonlocal cases
+        for item in iter_selected(matrix, Selection(tags=(FULL_TAG,))):
+            if isinstance(item, Problem):
+                problems.append(item)
+            elif not isinstance(item, Dropped):
+                cases += 1
+                yield item.case_id
+
+    ids = declared()
+    stale = stale_expectations(matrix, ids, {})
+    # The search stops once every expectation fits a case.
+    deque(ids, maxlen=0)
+    return [*problems, *stale], cases
+
+
+def stale_expectations(matrix: Matrix, declared: Iterable[str], versions: dict[str, str | None]) -> tuple[Problem, ...]:
     """A warning for each expectation that fits no declared case."""
     from qatrix.declare.expected import ExpectationTable
 
@@ -227,37 +250,6 @@ def matrix_paths(paths: Sequence[Path] | None) -> list[Path]:
     if paths:
         return list(paths)
     return [Path("matrix") if Path("matrix").is_dir() else folder("matrix")]
-
-
-def allowed_modules(more: Sequence[str] | None) -> tuple[str, ...]:
-    """The module prefixes that factories may come from: the default ones, pyproject.toml's, the option's."""
-    from qatrix.declare.load import DEFAULT_MODULES
-
-    return (*DEFAULT_MODULES, *_configured_modules(Path("pyproject.toml")), *(more or ()))
-
-
-def _configured_modules(path: Path) -> tuple[str, ...]:
-    """`allow-modules` of the `[tool.qatrix]` table of ./pyproject.toml."""
-    if not path.is_file():
-        return ()
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise UsageError(msg) from error
-    table = tables.get("qatrix", {}) if isinstance(tables, dict) else {}
-    if not isinstance(table, dict):
-        msg = f"{path}: tool.qatrix is {table!r}; expected a table [tool.qatrix]"
-        raise UsageError(msg)
-    modules = table.get("allow-modules", [])
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        msg = f"{path}: [tool.qatrix] allow-modules is {modules!r}; expected a list of module names"
-        raise UsageError(msg)
-    return tuple(modules)
 
 
 def _as_json(case: Case) -> dict[str, object]:

@@ -66,8 +66,8 @@ AllowModules = Annotated[
     typer.Option(
         "--allow-module",
         metavar="PREFIX",
-        help="Also allow model factories from modules below this one. Repeatable; "
-        "[tool.qatrix] allow-modules in pyproject.toml does the same.",
+        help="Consent to run the code of this module and of those below it, so that declarations may name it. "
+        "Repeatable; [tool.qatrix] allow-modules in pyproject.toml does the same.",
     ),
 ]
 FailOn = Annotated[

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from qatrix.arithmetic import EvaluationError
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.folders import newly_conducted
@@ -22,7 +23,6 @@ from qatrix.cli.newest import STORE, run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, OutputError, UsageError
 from qatrix.execute.options import Execution
-from qatrix.expressions import EvaluationError
 from qatrix.resources import cache_folder
 
 if TYPE_CHECKING:

@@ -15,8 +15,13 @@ from qatrix.errors import UsageError
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _WILD: Final = re.compile(r"[*?\[]")
 _SPECIAL: Final = re.compile(r"[*?\[{]")
-# More come from nested or repeated braces by accident only.
-_MOST_ALTERNATIVES: Final = 10_000
+# Case ids are shorter.
+MOST_CHARACTERS: Final = 2_000
+# More come from nested or repeated braces by accident only, and compiling them takes seconds.
+_MOST_ALTERNATIVES: Final = 1_000
+_MOST_IN_ALL: Final = 100_000
+# Characters of a wrong glob in a message.
+_MOST_SHOWN: Final = 60
 
 
 @dataclass(frozen=True)
@@ -37,27 +42,34 @@ def compiled(glob: str) -> Glob:
 
     A text (or one alternative of its braces) without a wildcard and without "=" names a
     suite, or a pattern in a suite (`conv_bn_fusion/conv_bn`), and fits everything below it.
-    Raises UsageError where braces stand for more than 10,000 globs.
+    Raises UsageError where the glob is too long, or its braces stand for too many globs.
     """
     one_of = [_whole(one) for one in alternatives(glob)]
     return Glob(_SPECIAL.split(glob)[0].rstrip("/"), re.compile("|".join(map(fnmatch.translate, one_of))))
 
 
 def alternatives(glob: str) -> tuple[str, ...]:
-    """The globs that a glob with braces stands for, innermost braces first."""
+    """The globs that a glob with braces stands for, innermost braces first; raises UsageError as `compiled` does."""
+    if len(glob) > MOST_CHARACTERS:
+        msg = f"the glob {_shortened(glob)} has {len(glob):,} characters: write at most {MOST_CHARACTERS:,}"
+        raise UsageError(msg)
     done: list[str] = []
     left = [glob]
+    characters = len(glob)
     while left:
         text = left.pop()
         found = _BRACES.search(text)
         if found is None:
             done.append(text)
-        else:
-            head, tail = text[: found.start()], text[found.end() :]
-            left += [f"{head}{choice}{tail}" for choice in reversed(found.group(1).split(","))]
-        if len(done) + len(left) > _MOST_ALTERNATIVES:
-            msg = f"the glob {glob} stands for more than {_MOST_ALTERNATIVES:,} globs: write fewer braces"
+            continue
+        head, tail = text[: found.start()], text[found.end() :]
+        choices = found.group(1).split(",")
+        characters += len(choices) * (len(head) + len(tail)) + len(found.group(1)) - len(text)
+        if len(done) + len(left) + len(choices) > _MOST_ALTERNATIVES or characters > _MOST_IN_ALL:
+            most = f"{_MOST_ALTERNATIVES:,} globs, or for more than {_MOST_IN_ALL:,} characters"
+            msg = f"the glob {_shortened(glob)} stands for more than {most}: write fewer braces"
             raise UsageError(msg)
+        left += [f"{head}{choice}{tail}" for choice in reversed(choices)]
     return tuple(dict.fromkeys(done))
 
 
@@ -96,3 +108,7 @@ class GlobIndex:
 
 def _whole(glob: str) -> str:
     return glob if "=" in glob or _WILD.search(glob) else f"{glob.rstrip('/')}/*"
+
+
+def _shortened(glob: str) -> str:
+    return glob if len(glob) <= _MOST_SHOWN else f"{glob[: _MOST_SHOWN - 1]}…"

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from qatrix.declare.covering import Covering, cover
 from qatrix.declare.expand import expand, value_text
-from qatrix.declare.globs import GlobIndex
+from qatrix.declare.globs import GlobIndex, alternatives
 from qatrix.declare.language import nearest
+from qatrix.declare.language.text import listed
 from qatrix.declare.sharding import Shard
 from qatrix.declare.spec import DEFAULT_TAG, FULL_TAG, Case, Matrix, SuiteSpec
 from qatrix.declare.survey import Survey
@@ -55,6 +56,8 @@ class Selection:
                 "--case: expected a glob over case ids, for instance --case 'conv_bn/*' (`qatrix list` prints the ids)"
             )
             raise UsageError(msg)
+        for glob in cases:
+            alternatives(glob)
         return cls(
             cases=tuple(dict.fromkeys(cases)),
             only=values,
@@ -226,8 +229,16 @@ class SelectionTracker:
             raise UsageError(explain_empty(matrix, globs=globs, values=values))
         if not self._taken:
             counts = ", ".join(f"{selector} fits {count:,}" for selector, count in sorted(self._fitted.items()))
-            msg = f"no case fits all selectors at once: {counts}" if counts else "the matrix declares no case"
+            msg = f"no case fits all selectors at once: {counts}" if counts else _none(matrix, selection)
             raise UsageError(msg)
+
+
+def _none(matrix: Matrix, selection: Selection) -> str:
+    """Why no case is taken though no selector names one."""
+    if matrix.suites:
+        tags = " or ".join(selection.tags)
+        return f"no case is taken: no suite has the tag {tags}; --tag {FULL_TAG} takes every suite"
+    return f"the matrix declares no case: no suite is in {listed(matrix.files)}; declare one under suites:"
 
 
 def explain_empty(matrix: Matrix, *, globs: Sequence[str] = (), values: Sequence[tuple[str, str]] = ()) -> str:

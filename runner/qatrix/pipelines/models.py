@@ -15,10 +15,9 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
+from qatrix.arithmetic import apply, bounded
 from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
 from qatrix.expressions import (
-    BINARY,
-    UNARY,
     Assign,
     Call,
     Dictionary,
@@ -37,6 +36,19 @@ from qatrix.expressions import (
 from qatrix.pipelines.torchenv import seed_generators
 
 _CONV_ARGUMENTS: Final = ("in_channels", "out_channels", "kernel_size")
+# What an operator is in a graph; on plain values `arithmetic` works it out.
+_OPERATORS: Final[Mapping[tuple[str, int], Callable[..., object]]] = {
+    ("+", 2): operator.add,
+    ("-", 2): operator.sub,
+    ("*", 2): operator.mul,
+    ("/", 2): operator.truediv,
+    ("//", 2): operator.floordiv,
+    ("%", 2): operator.mod,
+    ("**", 2): operator.pow,
+    ("@", 2): operator.matmul,
+    ("-", 1): operator.neg,
+    ("+", 1): operator.pos,
+}
 _IN_PLACE: Final[Mapping[str, Callable[..., object]]] = {
     "+": operator.iadd,
     "-": operator.isub,
@@ -167,20 +179,25 @@ class _ForwardGraph:
         value = self._value(statement.value)
         if statement.operator is not None:
             (target,) = statement.targets
-            self._values[target] = self._call(_IN_PLACE[statement.operator], (self._values[target], value))
+            operands = (self._values[target], value)
+            self._values[target] = self._operation(statement.operator, operands, _IN_PLACE[statement.operator])
         elif len(statement.targets) == 1:
             self._values[statement.targets[0]] = value
         else:
             for position, target in enumerate(statement.targets):
-                self._values[target] = self._call(operator.getitem, (value, position))
+                self._values[target] = self._item(value, position)
 
-    def _call(
-        self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """A node of the graph, or a plain value where no argument comes from a tensor."""
-        if not _mentions_node((args, kwargs)):
-            return function(*args, **(kwargs or {}))
-        return self._graph.call_function(function, args, kwargs)
+    def _operation(self, symbol: str, operands: tuple[Any, ...], function: Callable[..., object]) -> Any:
+        """A node of the graph, or a plain value, a list perhaps, where no operand is a tensor."""
+        if any(isinstance(operand, fx.Node) for operand in operands):
+            return self._graph.call_function(function, operands)
+        return apply(symbol, *operands)
+
+    def _item(self, value: Any, index: Any) -> Any:
+        """A node of the graph, or a plain value where nothing comes from a tensor."""
+        if _mentions_node((value, index)):
+            return self._graph.call_function(operator.getitem, (value, index))
+        return operator.getitem(value, index)
 
     def _value(self, expression: Expression) -> Any:
         match expression:
@@ -191,14 +208,14 @@ class _ForwardGraph:
                 return getattr(torch, id.removeprefix("torch.")) if "." in id else self._values[id]
             case Sequence(kind, items):
                 parts = [self._value(item) for item in items]
-                return tuple(parts) if kind == "tuple" else parts
+                return bounded(tuple(parts) if kind == "tuple" else parts)
             case Dictionary(items):
-                return {key: self._value(item) for key, item in items}
+                return bounded({key: self._value(item) for key, item in items})
             case Operation(symbol, operands):
-                table = UNARY if len(operands) == 1 else BINARY
-                return self._call(table[symbol], tuple(map(self._value, operands)))
+                values = tuple(map(self._value, operands))
+                return self._operation(symbol, values, _OPERATORS[symbol, len(values)])
             case Index(value, index):
-                return self._call(operator.getitem, (self._value(value), self._value(index)))
+                return self._item(self._value(value), self._value(index))
             case Slice(start, stop, step):
                 return slice(*(None if part is None else self._value(part) for part in (start, stop, step)))
             case Call() | MethodCall():

@@ -183,7 +183,12 @@ class _ForwardReader(Reader):
         return Assign(targets=(target.id,), value=self.read(value), operator=symbol, source=self.text.place(node))
 
     def _check_target(self, node: ast.Name) -> None:
-        taken = {"torch": "torch's functions", "F": "torch.nn.functional", "dim": "the case's dim"}
+        taken = {
+            "torch": "torch's functions",
+            "F": "torch.nn.functional",
+            "dim": "the case's dim",
+            "self": "the model itself",
+        }
         taken |= dict.fromkeys(self._scope.params, "a parameter")
         taken |= dict.fromkeys(self._scope.layers, "a layer")
         if node.id in taken or node.id.startswith("__"):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
+from qatrix.arithmetic import within_bounds
 from qatrix.declare.language.text import Text
 from qatrix.errors import Problem
 from qatrix.expressions import (
@@ -176,6 +177,8 @@ class Reader(ABC):
         return self.name(node)
 
     def _constant(self, node: ast.Constant) -> Expression:
+        if not within_bounds(node.value):
+            return self.refuse(node, "an integer of more than 64 bits stands here")
         if node.value is None or isinstance(node.value, (bool, int, float, str)):
             return Literal(node.value)
         kind = "'...'" if node.value is ... else f"the literal {ast.unparse(node)}"
@@ -230,11 +233,10 @@ class Reader(ABC):
 
     def _check_power(self, base: ast.expr, exponent: ast.expr) -> None:
         """A chain of powers can keep a computer busy for years; one small power cannot."""
-        number = exponent.value if isinstance(exponent, ast.Constant) else None
-        small = isinstance(exponent, ast.Name) or (isinstance(number, (int, float)) and number <= _MAX_EXPONENT)
-        if isinstance(exponent, ast.UnaryOp):
-            small = isinstance(exponent.operand, ast.Constant)
-        if not small:
+        signed = exponent.operand if isinstance(exponent, ast.UnaryOp) else exponent
+        number = signed.value if isinstance(signed, ast.Constant) else None
+        small = isinstance(number, (int, float)) and abs(number) <= _MAX_EXPONENT
+        if not small and not isinstance(exponent, ast.Name):
             self.note(exponent, "this exponent is refused", expected=f"a name, or a number up to {_MAX_EXPONENT}")
         if any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.Pow) for part in ast.walk(base)):
             self.note(base, "a power of a power is refused", expected="one '**'")

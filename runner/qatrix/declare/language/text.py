@@ -14,6 +14,8 @@ from qatrix.errors import Problem, Source
 MAX_LENGTH: Final = 1000
 # Below this difflib finds likeness where a person sees none (load, logaddexp).
 _ALIKE: Final = 0.65
+# Likeness takes time with the square of the length, and nobody mistypes a longer name.
+_LONGEST_NAME: Final = 100
 # Python's own parser gives up at 100 levels of brackets; nobody reads half of that.
 MAX_DEPTH: Final = 60
 
@@ -50,7 +52,9 @@ class Text:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The hint that names what is spelled most alike, None where nothing is."""
-    candidates = sorted(known)
+    if len(name) > _LONGEST_NAME:
+        return None
+    candidates = sorted(candidate for candidate in known if len(candidate) <= _LONGEST_NAME)
     found = difflib.get_close_matches(name, candidates, n=1, cutoff=_ALIKE)
     if not found:
         folded = {candidate.lower(): candidate for candidate in candidates}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from qatrix.declare.load.checks import read_checks
 from qatrix.declare.load.expectations import read_expectations
@@ -15,11 +15,10 @@ from qatrix.declare.load.registry import Registry
 from qatrix.declare.load.suites import read_suites
 from qatrix.declare.load.tables import read_conv_kinds, read_devices, read_tolerances
 from qatrix.declare.spec import Matrix
+from qatrix.declare.trust import Trust
 from qatrix.errors import Problem
 
-__all__ = ["DEFAULT_MODULES", "Loaded", "load"]
-
-DEFAULT_MODULES: Final = ("torch", "torchvision", "torchao")
+__all__ = ["Loaded", "load"]
 
 
 class Loaded(NamedTuple):
@@ -29,10 +28,10 @@ class Loaded(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = DEFAULT_MODULES) -> Loaded:
+def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loaded:
     """Read every YAML file under the paths. Never raises for bad input: what is wrong is in the problems.
 
-    `allowed_modules` are the modules that a pattern's factory may come from.
+    `allowed_modules` are the modules whose code the user has consented to run.
     """
     files, faults = read_files(paths)
     registry = Registry(files)
@@ -41,7 +40,7 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = DEFAULT_MODU
     conv_kinds = read_conv_kinds(registry)
     quantizers = read_quantizers(registry)
     checks = read_checks(registry)
-    patterns = read_patterns(registry, allowed_modules=tuple(allowed_modules))
+    patterns = read_patterns(registry, trust=Trust(tuple(allowed_modules)))
     suites = read_suites(registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
     expectations = read_expectations(registry)
     problems = _in_order([*faults, *registry.problems], [file.shown for file in files])

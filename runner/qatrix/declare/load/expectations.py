@@ -5,8 +5,10 @@ from __future__ import annotations
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from qatrix.claims import BUILT_IN_CHECKS, Expectation
+from qatrix.declare.globs import alternatives
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor, models, read
+from qatrix.errors import UsageError
 
 
 def read_expectations(registry: Registry) -> tuple[Expectation, ...]:
@@ -23,6 +25,11 @@ def read_expectations(registry: Registry) -> tuple[Expectation, ...]:
 
 
 def _check(registry: Registry, cursor: Cursor, model: models.Expectation) -> None:
+    try:
+        alternatives(model.cases)
+    except UsageError as error:
+        expected = "a glob over case ids; `qatrix list` prints them"
+        registry.note(cursor.down("cases").problem(str(error), expected=expected))
     for item, name in zip(cursor.items_of("checks"), model.checks):
         if name not in BUILT_IN_CHECKS:
             registry.knows("checks", name, item)

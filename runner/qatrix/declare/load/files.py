@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from qatrix.declare.yamltext import Document, read
-from qatrix.errors import Problem
+from qatrix.errors import Problem, Source
 
 SUFFIXES: Final = (".yaml", ".yml")
 
@@ -23,7 +23,8 @@ def read_files(paths: Sequence[Path]) -> tuple[tuple[FoundFile, ...], tuple[Prob
     """Every YAML file under the paths, once, in the order of the paths and then of the names.
 
     A path that is a file is read whatever its suffix. In folders, files and folders whose
-    names begin with a dot are left out, as a shell leaves them out.
+    names begin with a dot are left out, as a shell leaves them out, and a link that leads out
+    of the folder is refused: messages quote what is in a file.
     """
     problems: list[Problem] = []
     found: dict[Path, Path] = {}
@@ -32,7 +33,11 @@ def read_files(paths: Sequence[Path]) -> tuple[tuple[FoundFile, ...], tuple[Prob
         if fault is not None:
             problems.append(fault)
         for file in files:
-            found.setdefault(_resolved(file), file)
+            whole = _resolved(file)
+            if file != path and not whole.is_relative_to(_resolved(path)):
+                problems.append(_stray(file, path))
+            else:
+                found.setdefault(whole, file)
     documents = tuple(FoundFile(_shown(path), read(path, shown=_shown(path))) for path in found.values())
     problems += [problem for file in documents for problem in file.document.problems]
     return documents, tuple(problems)
@@ -51,6 +56,16 @@ def _files(path: Path) -> tuple[list[Path], Problem | None]:
         return files, None
     message = f"no YAML file is under {_shown(path)}"
     return [], Problem(source=None, message=message, expected="files *.yaml or *.yml", hint="qatrix init writes some")
+
+
+def _stray(file: Path, folder: Path) -> Problem:
+    shown = _shown(file)
+    return Problem(
+        source=Source(file=shown, line=1, column=1),
+        message=f"{shown} is a link that leads out of {_shown(folder)}, and is not read",
+        expected="a file in the folder",
+        hint="name the file itself as a PATH where you trust it",
+    )
 
 
 def _counts(file: Path, top: Path) -> bool:

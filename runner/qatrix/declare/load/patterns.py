@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
+from qatrix.declare.load.bounds import check_bounds
+from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
 from qatrix.declare.load.names import names_in
@@ -13,37 +14,43 @@ from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_n
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor
 from qatrix.declare.spec import RESERVED_AXES, InitSpec, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.trust import Trust
 from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
 from qatrix.expressions import Call, Statement
 
 # Far above what a model needs, far below where Python's stack ends.
 _MAX_NESTING: Final = 30
-_PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+# Each level of patterns can double them.
+_MAX_LAYERS: Final = 10_000
 
 
 class _Built(NamedTuple):
-    """A pattern, and whether its body, its inputs left aside, depends on the case's dim."""
+    """A pattern, whether its body, its inputs left aside, depends on the case's dim, and how many layers it has.
+
+    Layers of layers count wherever they stand.
+    """
 
     spec: PatternSpec
     body_takes_dim: bool
+    size: int
 
 
-def read_patterns(registry: Registry, *, allowed_modules: tuple[str, ...]) -> dict[str, PatternSpec]:
+def read_patterns(registry: Registry, *, trust: Trust) -> dict[str, PatternSpec]:
     """Patterns by name; those with a problem are left out."""
-    builder = _Builder(registry, allowed_modules)
+    builder = _Builder(registry, trust)
     for name in builder.models:
         builder.build(name, ())
     return {name: built.spec for name, built in builder.built.items() if built is not None}
 
 
 class _Builder:
-    def __init__(self, registry: Registry, allowed_modules: tuple[str, ...]) -> None:
+    def __init__(self, registry: Registry, trust: Trust) -> None:
         self.models = {
             declared.name: (declared, model) for declared, model in registry.read("patterns", models.Pattern)
         }
         self.built: dict[str, _Built | None] = {}
         self._registry = registry
-        self._allowed_modules = allowed_modules
+        self._trust = trust
         # The parameters also of patterns that are wrong elsewhere, so that calls of them can be checked.
         self._params = {
             declared.name: tuple(name for name, _ in declared.cursor.members_of("params"))
@@ -65,7 +72,7 @@ class _Builder:
         self._check_names(declared, model)
         inputs = read_inputs(self._registry, cursor.down("inputs"), model, names=[*model.params, "dim"])
         if model.model is not None or not (model.layers or model.forward):
-            self._check_factory(cursor, model)
+            check_factory(self._registry, cursor, model, self._trust)
             body_takes_dim = takes_conv = False
             layers: tuple[LayerSpec, ...] = ()
             forward: tuple[Statement, ...] = ()
@@ -91,7 +98,20 @@ class _Builder:
             source=cursor.source,
             init=init,
         )
-        return _Built(spec, body_takes_dim)
+        check_bounds(self._registry, cursor, spec)
+        return _Built(spec, body_takes_dim, self._size(cursor, layers))
+
+    def _size(self, cursor: Cursor, layers: tuple[LayerSpec, ...]) -> int:
+        """How many layers there are, those of patterns written out each time; too many are a problem."""
+        size = 0
+        for layer in layers:
+            part = self.built.get(layer.call.function) if layer.pattern is not None else None
+            size += 1 if part is None else part.size
+            if size > _MAX_LAYERS:
+                message = f"the pattern has more than {_MAX_LAYERS:,} layers, those of its patterns written out"
+                self._registry.note(cursor.down("layers", layer.name).problem(message, expected="fewer layers"))
+                break
+        return size
 
     def _check_names(self, declared: Declared, model: models.Pattern) -> None:
         cursor = declared.cursor
@@ -109,31 +129,6 @@ class _Builder:
                 if reason:
                     key = cursor.down(section).key(name)
                     self._registry.note(key.problem(f"'{name}' {reason}", expected=f"another name for {kind}"))
-
-    def _check_factory(self, cursor: Cursor, model: models.Pattern) -> None:
-        if model.model is None:
-            expected = "layers and forward, or model: the dotted path of a factory"
-            self._registry.note(cursor.problem("the pattern declares no model", expected=expected))
-            return
-        for key in ("layers", "forward", "params", "init"):
-            if cursor.has(key):
-                message = f"'{key}' stands beside 'model'"
-                expected = "args alone: a factory takes no layers, forward, params or init"
-                self._registry.note(cursor.key(key).problem(message, expected=expected))
-        at = cursor.down("model")
-        if not _PATH.fullmatch(model.model):
-            self._registry.note(
-                at.problem(f"'{model.model}' is no dotted path", expected="torchvision.models.resnet18")
-            )
-        elif not any(model.model.startswith(f"{module}.") for module in self._allowed_modules):
-            self._registry.note(
-                at.problem(
-                    f"the factory '{model.model}' comes from a module that is not allowed",
-                    expected=f"a factory from {', '.join(self._allowed_modules) or 'no module at all'}",
-                    hint=f"allow it with --allow-module {model.model.partition('.')[0]},"
-                    " or with allow-modules under [tool.qatrix] in pyproject.toml",
-                )
-            )
 
     def _check_body(self, cursor: Cursor, model: models.Pattern) -> None:
         for key, there in (("layers", model.layers or cursor.has("layers")), ("forward", model.forward)):
@@ -219,6 +214,8 @@ def _reserved(name: str, kind: str) -> str | None:
         return "is a word of Python's syntax"
     if name == "dim" or (kind == "a parameter" and name in RESERVED_AXES):
         return "is the name of an axis"
+    if name == "self":
+        return "stands for the model itself"
     if kind != "a layer" and name in ("torch", "F"):
         return "stands for torch's functions"
     if kind == "a layer" and name in MODULE_ATTRIBUTES:

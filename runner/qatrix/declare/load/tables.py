@@ -12,12 +12,12 @@ from qatrix.declare.load.registry import BUILT_IN, Declared, Registry, text_at
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor
 from qatrix.declare.spec import ConvKind, DeviceSpec
-from qatrix.declare.vocabulary import CONV_KEYWORDS, CONV_TRANSPOSE_KEYWORDS
+from qatrix.declare.vocabulary import CONV_KEYWORDS, CONV_TRANSPOSE_KEYWORDS, DEVICES
 from qatrix.errors import Source
 from qatrix.expressions import Expression, Literal
 
 _BUILT_IN_SOURCE: Final = Source(file="(built in)", line=1, column=1)
-_TORCH_DEVICE: Final = re.compile(r"[a-z]+(:\d+)?")
+_INDEX: Final = re.compile(r"(:[0-9]{1,3})?")
 
 
 def read_tolerances(registry: Registry) -> dict[str, Tolerance]:
@@ -32,9 +32,12 @@ def read_devices(registry: Registry) -> dict[str, DeviceSpec]:
     """Devices by name; cpu is there without being declared."""
     found = {BUILT_IN["devices"]: DeviceSpec(name="cpu", torch="cpu", source=_BUILT_IN_SOURCE)}
     for declared, model in registry.read("devices", models.Device):
-        cursor = declared.cursor.down("torch")
-        if not _TORCH_DEVICE.fullmatch(model.torch):
-            registry.note(cursor.problem(f"'{model.torch}' is no device", expected="cpu, cuda, cuda:1, mps, xpu, …"))
+        kind = model.torch.partition(":")[0]
+        if kind not in DEVICES or not _INDEX.fullmatch(model.torch.removeprefix(kind)):
+            cursor = declared.cursor.down("torch")
+            expected = f"{listed(DEVICES)}; with an index where there are several: cuda:1"
+            problem = cursor.problem(f"torch is {cursor.found()}", expected=expected, hint=nearest(kind, DEVICES))
+            registry.note(problem)
         found[declared.name] = DeviceSpec(name=declared.name, torch=model.torch, source=declared.cursor.source)
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from qatrix import expressions as tree
+from qatrix.arithmetic import EvaluationError, OutOfBounds
 from qatrix.expressions import Expression, evaluate
 from qatrix.scripts import literal
 
@@ -87,7 +88,10 @@ class _Builder:
     def _operation(self, operation: tree.Operation) -> ast.expr:
         try:
             return _value(evaluate(operation, self._scope))
-        except tree.EvaluationError:
+        except OutOfBounds:
+            # Python would not stop where the language does.
+            raise
+        except EvaluationError:
             parts = [self.node(part) for part in operation.operands]
         if len(parts) == 1:
             return ast.UnaryOp(_UNARY[operation.operator](), parts[0])

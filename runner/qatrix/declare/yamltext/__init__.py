@@ -36,13 +36,16 @@ def read(path: Path, *, shown: str) -> Document:
     """The tree of a file; `shown` is the file's name in places and messages. Never raises for bad input."""
     start = Source(file=shown, line=1, column=1)
     try:
+        # Opening a pipe or a device may never end.
         if not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
-            return _refused(start, f"{shown} is {kind}", "a YAML file")
-        content = path.read_bytes()
+            return _refused(start, f"{shown} is {_kind(path)}", "a YAML file")
+        with path.open("rb") as file:
+            size = max(path.stat().st_size, len(content := file.read(MAX_BYTES + 1)))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return _refused(start, f"{shown} cannot be read: {reason}", "a YAML file that this user may read")
+    if size > MAX_BYTES:
+        return _refused(start, f"the file has {size:,} bytes", f"at most {MAX_BYTES:,} bytes of YAML")
     return parse(content, shown=shown)
 
 
@@ -50,7 +53,7 @@ def parse(content: bytes, *, shown: str) -> Document:
     """The tree of a file's bytes, which must be UTF-8."""
     start = Source(file=shown, line=1, column=1)
     if len(content) > MAX_BYTES:
-        return _refused(start, f"the file has {len(content)} bytes", f"at most {MAX_BYTES} bytes of YAML")
+        return _refused(start, f"the file has {len(content):,} bytes", f"at most {MAX_BYTES:,} bytes of YAML")
     if b"\0" in content:
         return _refused(start, "the file is binary: it holds zero bytes", "YAML, as UTF-8 text")
     try:
@@ -66,3 +69,18 @@ def parse(content: bytes, *, shown: str) -> Document:
 
 def _refused(source: Source, message: str, expected: str) -> Document:
     return Document(None, (Problem(source=source, message=message, expected=expected),))
+
+
+def _kind(path: Path) -> str:
+    """What is no file, in words."""
+    if path.is_dir():
+        return "a folder"
+    if path.is_fifo():
+        return "a named pipe"
+    if path.is_socket():
+        return "a socket"
+    if path.is_char_device() or path.is_block_device():
+        return "a device"
+    if path.is_symlink():
+        return "a link to what is not there"
+    return "not a file" if path.exists() else "not there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -16,6 +17,11 @@ _FAST: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_DEPTH: Final = 40
 # Nodes of one file once its aliases are written out.
 MAX_NODES: Final = 200_000
+
+# The parser that explains better reads 100 kB in a second.
+_MOST_READ_TWICE: Final = 100_000
+# What the parsers count as the end of a line.
+_LINE_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 _SYNTAX_HINTS: Final = (
     ("'\\t'", "indent with spaces, not with tabs"),
@@ -49,8 +55,11 @@ def compose(text: str, file: str) -> tuple[Node | None, tuple[Problem, ...]]:
     """The tree of a YAML text, None where it has none, and the problems."""
     try:
         return _composed(text, file, _FAST)
-    except yaml.YAMLError:
-        pass
+    except yaml.reader.ReaderError as error:
+        return None, (_character_problem(error, text, file),)
+    except yaml.YAMLError as error:
+        if len(text) > _MOST_READ_TWICE:
+            return None, (_syntax_problem(error, file),)
     except _Refused as refused:
         return None, (refused.problem,)
     try:
@@ -65,6 +74,21 @@ def compose(text: str, file: str) -> tuple[Node | None, tuple[Problem, ...]]:
 def _composed(text: str, file: str, loader: Any) -> tuple[Node | None, tuple[Problem, ...]]:
     composer = _Composer(file, yaml.parse(text, Loader=loader))
     return composer.document(), tuple(composer.problems)
+
+
+def _character_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    """The problem of the first character that YAML forbids; the parsers count bytes, or blocks, to it."""
+    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if found is None:
+        return _syntax_problem(error, file)
+    lines = _LINE_BREAK.split(text[: found.start()])
+    number = ord(found.group())
+    return Problem(
+        source=Source(file=file, line=len(lines), column=len(lines[-1]) + 1),
+        message=f"the character U+{number:04X} stands here, which YAML forbids",
+        expected="characters that can be seen, spaces and line breaks",
+        hint=f"leave it out, or write it in double quotes as \\U{number:08X}",
+    )
 
 
 def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import fx, nn
 
+from qatrix.arithmetic import EvaluationError
 from qatrix.claims import GraphCheck
-from qatrix.expressions import EvaluationError
 from qatrix.judge.graphs.matching import match_graph
 from qatrix.judge.graphs.ops import names_of, op_name
 from qatrix.outcomes import CheckOutcome

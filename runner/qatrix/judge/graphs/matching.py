@@ -16,12 +16,12 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
+from qatrix.arithmetic import EvaluationError
 from qatrix.expressions import (
     Assert,
     Assign,
     Call,
     Conditional,
-    EvaluationError,
     Expression,
     Literal,
     Name,
