@@ -116,7 +116,7 @@ def _the_record(selector: str, run: Path) -> Record:
 
     from qatrix.report.store import Store
 
-    with Store.open(_store_path(run)) as store:
+    with Store.reading(_store_path(run)) as store:
         records = store.records()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:

@@ -114,7 +114,7 @@ def _run_before(out: Path) -> tuple[dict[str, float], Ledger | None]:
     from qatrix.report.store import Store
 
     try:
-        with Store.open(_latest_folder(out) / STORE) as store:
+        with Store.reading(_latest_folder(out) / STORE) as store:
             return store.seconds(), store.ledger()
     except QatrixError:
         return {}, None

@@ -158,7 +158,7 @@ def _kept(case: Case, run: Path) -> tuple[Record, Environment] | None:
     path = run / STORE if run.is_dir() or run == LATEST_RUN else run
     if run == LATEST_RUN and not path.exists():
         return None
-    with Store.open(path) as store:
+    with Store.reading(path) as store:
         if store.run().reference is not None:
             return None
         environment = store.run().environment
