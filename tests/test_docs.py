@@ -34,7 +34,7 @@ from qatrix.declare.load import load
 from qatrix.declare.schema import models
 from qatrix.declare.selection import Selection, select
 from qatrix.report.frames.flat import flat_frame
-from qatrix.report.store import SCHEMA_VERSION
+from qatrix.report.storeschema import SCHEMA_VERSION
 from qatrix.report.writing import RENDERERS
 from qatrix.resources import folder
 from support.records import make_comparison, make_record

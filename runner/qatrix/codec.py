@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar, Union, ge
 T = TypeVar("T")
 # Longer texts are seldom the same.
 _SHARED_LENGTH: Final = 120
+# How deep lists of lists may lie; an axis has at most lists of numbers.
+_DEEPEST: Final = 20
 
 
 class CodecError(ValueError):
@@ -28,11 +30,10 @@ def dumps(instance: object) -> str:
 def loads(kind: type[T], text: str) -> T:
     """The instance that `dumps` wrote. Raises CodecError where the text is not one of `kind`."""
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        msg = f"not JSON: {error}"
+        return from_jsonable(kind, _read(text))
+    except RecursionError as error:
+        msg = f"no {kind.__name__}: it is nested too deep"
         raise CodecError(msg) from error
-    return from_jsonable(kind, data)
 
 
 def to_jsonable(instance: object) -> dict[str, Any]:
@@ -62,6 +63,22 @@ def from_jsonable(kind: type[T], data: object) -> T:
         return kind(**{name: fields[name].decode(value) for name, value in data.items()})
     except TypeError as error:
         raise CodecError(str(error)) from error
+
+
+def _read(text: str) -> object:
+    if not isinstance(text, str):
+        msg = f"{text!r:.80} is no text"
+        raise CodecError(msg)
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        msg = f"not JSON: {error}"
+        raise CodecError(msg) from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
 
 
 Convert = Callable[[Any], Any]
@@ -153,6 +170,8 @@ def _decoder_of(kind: Any, at: str) -> Convert:
         return lambda value: value if type(value) is float else _decode_float(value, at)
     if kind is str:
         return lambda value: _shared(value) if type(value) is str else _misfit(value, at, kind)
+    if kind is int:
+        return lambda value: value if type(value) is int and _fits(value) else _misfit(value, at, kind)
     return lambda value: value if type(value) is kind else _misfit(value, at, kind)
 
 
@@ -172,9 +191,16 @@ def _misfit(value: object, at: str, kind: type | None = None) -> NoReturn:
     raise CodecError(msg)
 
 
-def _decode_free(value: object) -> object:
-    if isinstance(value, list):
-        return tuple(_decode_free(item) for item in value)
+def _decode_free(value: object, depth: int = 0) -> object:
+    if isinstance(value, list) and depth < _DEEPEST:
+        return tuple(_decode_free(item, depth + 1) for item in value)
     if isinstance(value, dict):
         return _decode_float(value.get("float"), "value")
+    if isinstance(value, list) or (type(value) is int and not _fits(value)):
+        _misfit(value, "value")
     return _shared(value) if type(value) is str else value
+
+
+def _fits(value: int) -> bool:
+    """Whether a whole number is one of 64 bits, as all that are written are: others break what counts with them."""
+    return -(2**63) <= value < 2**63

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from qatrix.errors import OutputError, Problem, QatrixError
 from qatrix.outcomes import Record
 from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
+from qatrix.text import clipped, one_line, printed
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.table import Table as RichTable
 
     from qatrix.report.explanation import Table
 
@@ -24,6 +27,9 @@ _STYLES: Mapping[Tone, str] = {"good": "green", "fair": "green", "quiet": "dim",
 # Wide enough for any table: what reads from a pipe wraps for itself.
 _PIPE_WIDTH = 400
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
+# Longer texts are for no terminal: what a line may have, and a part of a problem.
+_LONGEST: Final = 100_000
+_LONGEST_PART: Final = 2000
 
 
 class Progress(Protocol):
@@ -43,38 +49,45 @@ Piece = tuple[str, str]
 class _Printer:
     """One stream: styled by rich on a terminal, plain elsewhere, where importing rich would only cost time.
 
-    What it is not needed for, it loses in silence when the stream fails.
+    All that it prints is text: whatever a declaration, a file name or an error has in it, no control
+    character reaches the stream, and no line that a CI system would take for a command. Only
+    `write` hands over what it is given. What it is not needed for, it loses in silence when the
+    stream fails.
     """
 
     def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream
         self._needed = needed
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+            # What the stream's encoding lacks is no reason to fail. Done once, because it flushes.
+            stream.reconfigure(errors="backslashreplace")
         self.on_terminal = stream.isatty() and not os.environ.get("NO_COLOR")
 
     def print(self, *pieces: Piece) -> None:
-        """One line made of styled pieces."""
+        """A line made of styled pieces, or several where they have line breaks."""
+        shown = [(printed(clipped(text, _LONGEST)), style) for text, style in pieces]
         if self.on_terminal:
             from rich.text import Text
 
-            self.rich.print(Text.assemble(*pieces))
+            self.rich.print(Text.assemble(*shown))
         else:
-            self.write("".join(text for text, _ in pieces))
+            self.write("".join(text for text, _ in shown))
 
-    def show(self, shown: Any) -> None:
-        """Something that rich lays out; in a pipe as wide as it needs to be, and plain."""
+    def table(self, table: Table) -> None:
+        """A table that rich lays out; in a pipe as wide as it needs to be, and plain."""
         if self.on_terminal:
-            self.rich.print(shown, soft_wrap=False)
+            self.rich.print(_laid_out(table), soft_wrap=False)
             return
         from rich.console import Console as RichConsole
 
         plain = RichConsole(width=_PIPE_WIDTH, no_color=True, force_terminal=False, highlight=False)
         with plain.capture() as captured:
-            plain.print(shown)
+            plain.print(_laid_out(table))
         for line in captured.get().splitlines():
             self.write(line.rstrip())
 
     def write(self, text: str) -> None:
-        """A line of plain text; raises OutputError where the stream is needed and cannot take it."""
+        """A line as it is; raises OutputError where the stream is needed and cannot take it."""
         with self._told():
             print(text, file=self._stream)
 
@@ -118,7 +131,10 @@ class Console:
         self._out.print((text, style))
 
     def text(self, text: str) -> None:
-        """A line for other programs, never styled: a case id, JSON."""
+        """A line for other programs, as it is: a case id, JSON, a script, a workflow command.
+
+        Whoever hands it over answers for what is in it.
+        """
         self._out.write(text)
 
     def flush(self) -> None:
@@ -132,16 +148,16 @@ class Console:
 
     def problem(self, problem: Problem) -> None:
         """A fault of a declaration: place and message, then where in the file, what was expected, a hint."""
-        place = f"{problem.source}: " if problem.source else ""
+        place = f"{_part(str(problem.source))}: " if problem.source else ""
         style = _SEVERITY_STYLES[problem.severity]
-        self._err.print((place, "bold"), (f"{problem.severity}: ", style), (problem.message, ""))
-        for label, text in (("at", problem.at), ("expected", problem.expected), (None, problem.hint)):
+        self._err.print((place, "bold"), (f"{problem.severity}: ", style), (_part(problem.message), ""))
+        for label, text in (("at ", problem.at), ("expected ", problem.expected), ("", problem.hint)):
             if text:
-                self._err.print((f"    {label} {text}" if label else f"    {text}", "dim"))
+                self._err.print((f"    {label}{_part(text)}", "dim"))
 
     def error(self, error: QatrixError) -> None:
         """An error that ends the command; several lines of it are indented below the first."""
-        first, *rest = str(error).splitlines() or [type(error).__name__]
+        first, *rest = (str(error) or type(error).__name__).split("\n")
         self._err.print(("error: ", "bold red"), (first, ""))
         for text in rest:
             self._err.print((f"    {text}", ""))
@@ -152,28 +168,14 @@ class Console:
         style = _STYLES[tone_of(record.verdict, unexpected=record.unexpected)]
         printer = self._err if stderr else self._out
         verdict = f"{words.glyph} {words.word:<12}"
-        printer.print((count, ""), (verdict, style), (f" {record.seconds:7.2f} s  {record.case_id}", ""))
+        printer.print((count, ""), (verdict, style), (f" {record.seconds:7.2f} s  {_part(record.case_id)}", ""))
         if record.unexpected:
-            printer.print((f"    {record.summary}", ""))
-            printer.print((f"    {record.unexpected_because}", "red"))
+            printer.print((f"    {_part(record.summary)}", ""))
+            printer.print((f"    {_part(str(record.unexpected_because).strip())}", "red"))
 
     def table(self, table: Table) -> None:
         """A table under its title; the marked row is the one to look at first."""
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        shown = RichTable(
-            title=Text(table.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-        )
-        for name, cell in zip(table.columns, table.rows[0] if table.rows else ()):
-            shown.add_column(name, justify="right" if cell.numeric else "left", overflow="fold")
-        for place, row in enumerate(table.rows):
-            texts = [Text(cell.text, style=_STYLES[cell.tone] if cell.tone else "") for cell in row]
-            if place == table.marked:
-                texts[0] = Text.assemble(("→ ", "bold red"), texts[0])
-            shown.add_row(*texts, style="bold" if place == table.marked else "")
-        self._out.show(shown)
+        self._out.table(table)
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Progress]:
@@ -185,6 +187,29 @@ class Console:
                 yield bar
         else:
             yield _Lines(self, total)
+
+
+def _part(text: str) -> str:
+    """A part of a line, on one line and no longer than a person reads."""
+    return one_line(clipped(text, _LONGEST_PART))
+
+
+def _laid_out(table: Table) -> RichTable:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    title = Text(printed(_part(table.title)))
+    shown = RichTable(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for name, cell in zip(table.columns, table.rows[0] if table.rows else ()):
+        header = Text(printed(_part(name)))
+        shown.add_column(header, justify="right" if cell.numeric else "left", overflow="fold")
+    for place, row in enumerate(table.rows):
+        texts = [Text(printed(_part(cell.text)), style=_STYLES[cell.tone] if cell.tone else "") for cell in row]
+        if place == table.marked:
+            texts[0] = Text.assemble(("→ ", "bold red"), texts[0])
+        shown.add_row(*texts, style="bold" if place == table.marked else "")
+    return shown
 
 
 class _Silent:
@@ -229,7 +254,7 @@ class _Bar:
             TextColumn("{task.fields[counts]}"),
             TextColumn("{task.fields[rate]}", style="dim"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[current]}", style="dim"),
+            TextColumn("{task.fields[current]}", style="dim", markup=False),
         )
         self._progress = RichProgress(*columns, console=rich_console, transient=True)
         self._task = self._progress.add_task("", total=total, counts="", rate="", current="")
@@ -242,7 +267,7 @@ class _Bar:
         self._progress.stop()
 
     def started(self, case_id: str) -> None:
-        self._progress.update(self._task, current=_shortened(case_id, 48))
+        self._progress.update(self._task, current=_shortened(one_line(case_id), 48))
 
     def finished(self, record: Record) -> None:
         self._counts[record.verdict] += 1

@@ -36,6 +36,9 @@ UNREMARKABLE: Final[frozenset[Verdict]] = frozenset({"exact", "close", "checked"
 # Verdicts of cases that no pipeline was asked about.
 NOT_RUN: Final[frozenset[Verdict]] = frozenset({"skipped", "unavailable"})
 
+# The most slices of a selection: more machines than anyone has.
+MOST_SHARDS: Final = 10_000
+
 # In their order; "train" is a stage of cases that train.
 STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "quantized_forward")
 

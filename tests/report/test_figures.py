@@ -63,10 +63,6 @@ def test_clipped_text_says_how_much_is_missing() -> None:
     assert figures.clipped("short", 10) == figures.clipped_head("short", 10) == "short"
 
 
-def test_what_would_reorder_or_hide_text_is_spelled_out() -> None:
-    assert figures.visible("a\u202eb\x00\ud800\n\t🙂") == "a\\u202eb\\u0000\\ud800\n\t🙂"
-
-
 @pytest.mark.parametrize(("items", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
 def test_a_list_reads_as_a_sentence(items: list[str], text: str) -> None:
     assert figures.listed(items) == text

@@ -187,7 +187,7 @@ def test_a_title_leaves_neither_its_cell_nor_its_heading() -> None:
     text = findings_page(findings([side(explained("a/p/x=1", title="One |\neps"))])).text
 
     assert r"| 1 | [One \| eps](#one--eps) | 1 diverged |" in text
-    assert "\n## One | eps\n" in text
+    assert "\n## One \\| eps\n" in text
 
 
 @pytest.mark.parametrize(

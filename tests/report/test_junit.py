@@ -90,7 +90,7 @@ def test_a_failure_says_where_the_pipelines_part_and_how_to_run_it_alone() -> No
     (failure,) = _only_case(record).result
 
     assert "They part at bn." in failure.text
-    assert f"run it alone: qatrix run --case '{record.case_id}'" in failure.text
+    assert f"run it alone: qatrix run --case {record.case_id}" in failure.text
 
 
 def test_a_case_has_a_property_for_each_axis_and_the_file_that_declares_it() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from qatrix.errors import OutputError, StoreError
-from qatrix.report.store import SCHEMA_VERSION, Store
+from qatrix.report.store import Store
+from qatrix.report.storeschema import SCHEMA_VERSION
 from support.records import make_failed, make_record, make_run
 
 FIRST, SECOND = make_record("s/a"), make_failed("s/b")

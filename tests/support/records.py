@@ -196,26 +196,26 @@ HOSTILE = (
 )
 
 
-def make_hostile() -> Record:
+def make_hostile(text: str = HOSTILE) -> Record:
     """A failed, unexpected case in which every text is hostile and every number is not one."""
     nan, inf = float("nan"), float("inf")
-    error = make_error(HOSTILE, type=HOSTILE, traceback=HOSTILE)
+    error = make_error(text, type=text, traceback=text)
     outcome = make_outcome(
-        "pt2e", status="failed", failed_stage=HOSTILE, error=error, sqnr_db=-inf, reason=HOSTILE, notes=(HOSTILE,)
+        "pt2e", status="failed", failed_stage=text, error=error, sqnr_db=-inf, reason=text, notes=(text,)
     )
-    comparison = make_comparison("convert", status="diverged", max_abs=nan, max_rel=inf, max_steps=nan, message=HOSTILE)
+    comparison = make_comparison("convert", status="diverged", max_abs=nan, max_rel=inf, max_steps=nan, message=text)
     return make_record(
-        HOSTILE.replace("\ud800", ""),
+        text.replace("\ud800", ""),
         suite="<b>suite</b>",
-        axes={"pattern": HOSTILE, "eps": inf, "list": (1, "<i>", None)},
+        axes={"pattern": text, "eps": inf, "list": (1, "<i>", None)},
         verdict="failed",
-        summary=HOSTILE,
+        summary=text,
         unexpected=True,
-        unexpected_because=HOSTILE,
-        reason=HOSTILE,
+        unexpected_because=text,
+        reason=text,
         error=error,
         comparisons=(comparison,),
-        checks=(CheckOutcome(name=HOSTILE, pipeline=HOSTILE, status="failed", message=HOSTILE),),
+        checks=(CheckOutcome(name=text, pipeline=text, status="failed", message=text),),
         pipelines={"pt2e": outcome, "third": make_outcome("third", sqnr_db=nan)},
         seconds=nan,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 from qatrix import __version__
 from qatrix.cli.collaborators import Collaborators
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, Problem, QatrixError
+from qatrix.text import clipped
 
 _ABOUT = """
 A declarative test matrix for PyTorch's two quantization pipelines, PT2E and FX graph mode.
@@ -33,6 +35,7 @@ Exit codes: 0 nothing unexpected, 1 something unexpected, 2 the declarations or 
 arguments are wrong, 3 this environment cannot run the matrix, 130 interrupted.
 """
 
+_LONGEST_MESSAGE: Final = 4000
 # click's base of all errors about arguments; newer releases of typer carry click inside.
 _WrongArguments: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -116,10 +119,9 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     except QatrixError as error:
         return _refused(error)
     except _WrongArguments as error:
-        error.show()  # type: ignore[attr-defined]  # click's, found by name
-        return 2
+        return _misunderstood(error)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
-        typer.echo("interrupted", err=True)
+        Console().note("interrupted")
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and is told as one
         return _bug(error)
@@ -139,6 +141,16 @@ def _refused(error: QatrixError) -> int:
     return error.exit_code
 
 
+def _misunderstood(error: Exception) -> int:
+    """Say what is wrong with the arguments, in click's words, which quote them."""
+    from qatrix.console import Console
+
+    told = io.StringIO()
+    error.show(file=told)  # type: ignore[attr-defined]  # click's, found by name
+    Console().note(told.getvalue().rstrip())
+    return 2
+
+
 def matrices_summary(problems: Sequence[Problem]) -> str:
     """The numbers in words: "3 errors, 1 warning"."""
     errors = sum(problem.severity == "error" for problem in problems)
@@ -149,13 +161,17 @@ def matrices_summary(problems: Sequence[Problem]) -> str:
 
 def _bug(error: Exception) -> int:
     """Say that it is a bug in the tool, with what a report of it needs."""
+    from qatrix.console import Console
+
     text = "".join(traceback.format_exception(error))
-    with tempfile.NamedTemporaryFile("w", prefix="qatrix-bug-", suffix=".txt", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="qatrix-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
         file.write(text)
     lines = [
-        f"this is a bug in qatrix: {type(error).__name__}: {error}",
+        f"this is a bug in qatrix: {type(error).__name__}: {clipped(str(error), _LONGEST_MESSAGE)}",
         f"    qatrix {__version__}, Python {sys.version.split()[0]} on {sys.platform}",
         f"    the traceback is in {Path(file.name)}; please send it along with the command",
     ]
-    typer.echo("\n".join(lines), err=True)
+    Console().note("\n".join(lines))
     return EXIT_UNEXPECTED

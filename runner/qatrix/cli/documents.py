@@ -119,7 +119,7 @@ def _the_record(selector: str, run: Path) -> Record:
 
     from qatrix.report.store import Store
 
-    with Store.open(run_store(run)) as store:
+    with Store.reading(run_store(run)) as store:
         records = store.records()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:

@@ -57,7 +57,7 @@ def freeze(
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet)
-    with Store.open(run_store(run)) as store:
+    with Store.reading(run_store(run)) as store:
         recorded, records = store.run(), store.records()
     environment = tools.environment()
     _demand_environment(recorded, environment)

@@ -110,7 +110,7 @@ def _run_before(out: Path) -> tuple[dict[str, float], Ledger | None]:
     from qatrix.report.store import Store
 
     try:
-        with Store.open(newest_run(out) / STORE) as store:
+        with Store.reading(newest_run(out) / STORE) as store:
             return store.seconds(), store.ledger()
     except QatrixError:
         return {}, None

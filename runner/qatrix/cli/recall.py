@@ -65,7 +65,8 @@ class Recall:
             # The suite may stand elsewhere in its file now.
             case_id: replace(found[key], source=by_id[case_id].source)
             for case_id, key in self._keys.items()
-            if key in found
+            # The file of the cache is data from elsewhere, too: under a key may lie another case's record.
+            if key in found and found[key].case_id == case_id
         }
 
     def keep(self, record: Record, run_id: str) -> None:

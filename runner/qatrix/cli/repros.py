@@ -176,7 +176,7 @@ def _kept(case: Case, path: Path) -> tuple[Record, Environment] | None:
 
     if path == LATEST_RUN / STORE and not path.exists():
         return None
-    with Store.open(path) as store:
+    with Store.reading(path) as store:
         if store.run().reference is not None:
             return None
         environment = store.run().environment

@@ -29,7 +29,7 @@ def _seconds(run: Path) -> dict[str, float]:
     from qatrix.report.store import Store
 
     try:
-        with Store.open(run_store(run)) as store:
+        with Store.reading(run_store(run)) as store:
             return store.seconds()
     except StoreError as error:
         msg = f"--shard-by cost: {error}\nname with --durations a run of these cases, the same one on every machine"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from qatrix.declare.expand import model_key
 from qatrix.declare.spec import Case
 from qatrix.errors import UsageError
+from qatrix.outcomes import MOST_SHARDS
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str, costs: Costs | None = None) -> Shard:
-        """Read "I/N"; raises UsageError for anything but whole numbers with 1 <= I <= N."""
+        """Read "I/N"; raises UsageError for anything but whole numbers with 1 <= I <= N, and N at most MOST_SHARDS."""
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            msg = f"--shard {text}: expected I/N with 1 <= I <= N, for instance --shard 3/8 for the third of eight"
+        if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MOST_SHARDS:
+            msg = (
+                f"--shard {text}: expected I/N with 1 <= I <= N <= {MOST_SHARDS}, "
+                "for instance --shard 3/8 for the third of eight"
+            )
             raise UsageError(msg)
         return cls(int(found[1]), int(found[2]), costs)
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from torch import Tensor, nn
 
@@ -21,6 +21,10 @@ from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.torchenv import PackageMissing
+from qatrix.text import clipped
+
+# Errors can have any length; a record with longer ones could not be kept.
+_LONGEST_TEXT: Final = 500_000
 
 
 class Observer(Protocol):
@@ -128,8 +132,9 @@ def report_error(error: BaseException | None) -> ErrorReport:
     kind = type(error)
     return ErrorReport(
         type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        message=str(error),
-        traceback="".join(traceback.format_exception(error)) if error is not None else "",
+        message=clipped(str(error), _LONGEST_TEXT),
+        # Of a traceback the last lines matter most.
+        traceback="".join(traceback.format_exception(error))[-_LONGEST_TEXT:] if error is not None else "",
     )
 
 

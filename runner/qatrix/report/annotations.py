@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qatrix.outcomes import Record
-from qatrix.report.figures import clipped, counted, visible
+from qatrix.report.figures import clipped, counted
 from qatrix.report.sentences import case_lines
 from qatrix.report.vocabulary import SEVERITY
+from qatrix.text import visible
 
 # GitHub shows ten errors of a step and drops the rest without a word.
 # https://docs.github.com/en/actions/reference/limits

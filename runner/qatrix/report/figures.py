@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Final
 from urllib.parse import quote
 
+from qatrix import text as outside
 from qatrix.expressions import Value
 
 NOT_MEASURED = "–"
 _ANCHOR_LENGTH = 300
-# Controls except tab and newline, directional marks, line separators, lone surrogates.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 # Whole numbers below this are written out.
 _EXACT_BELOW: Final = 1e6
 _MINUTE: Final = 60
@@ -88,12 +86,6 @@ def href(case_id: str) -> str:
     return "#case=" + quote(anchor(case_id), safe="/=,.:@+_-~", errors="replace")
 
 
-def visible(text: str) -> str:
-    r"""The text with what cannot be seen, or would reorder what follows, spelled out ("\u202e")."""
-    # Nearly every text is printable, which is known ten times sooner.
-    return text if text.isprintable() else _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """For instance "1 case", "2 cases"."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
@@ -106,10 +98,8 @@ def listed(items: Iterable[str]) -> str:
 
 
 def clipped(text: str, limit: int) -> str:
-    """The text, or its beginning and how many characters were left out."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]} … ({len(text) - limit} more characters in results.json)"
+    """The text, or its beginning and how many characters more are in results.json."""
+    return outside.clipped(text, limit, whole="results.json")
 
 
 def clipped_head(text: str, limit: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+import shlex
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,8 @@ from qatrix.report.figures import axis_value, clipped, clipped_head
 from qatrix.report.frames import ReportData
 from qatrix.report.sentences import case_lines
 from qatrix.report.vocabulary import VERDICTS
+from qatrix.text import printed
 
-# XML 1.0 allows nothing else, not even escaped. https://www.w3.org/TR/xml/#charsets
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Nothing was compared in these, so they are errors rather than failures.
 _ERRORS = frozenset({"failed", "crashed", "timed_out", "invalid"})
 _LIMIT = 4000
@@ -33,7 +32,10 @@ def junit_xml(data: ReportData) -> str:
 
 
 def junit_pieces(data: ReportData) -> Iterator[str]:
-    """The text of `junit_xml`, a case at a time: the tree of a large run takes as much room as its records."""
+    """The text of `junit_xml`, a case at a time: the tree of a large run takes as much room as its records.
+
+    All texts go through `printed`, which spells out what XML 1.0 cannot hold even escaped.
+    """
     order = {item.suite: place for place, item in enumerate(data.suites)}
     ordered = sorted(data.records, key=lambda record: order[record.suite])
     groups = [(suite, list(group)) for suite, group in groupby(ordered, key=lambda record: record.suite)]
@@ -67,15 +69,15 @@ def _opened(element: ET.Element) -> str:
 
 def _suite(data: ReportData, suite: str, records: Sequence[Record]) -> ET.Element:
     """A test suite without its cases."""
-    element = ET.Element("testsuite", name=_legal(suite), tests=str(len(records)))
+    element = ET.Element("testsuite", name=printed(suite), tests=str(len(records)))
     properties = ET.SubElement(element, "properties")
     for name, value in _environment(data):
-        ET.SubElement(properties, "property", name=_legal(name), value=_legal(value))
+        ET.SubElement(properties, "property", name=printed(name), value=printed(value))
     tags = Counter(map(_tag, records))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         element.set(name, str(tags[tag]))
     element.set("time", _seconds(sum(record.seconds for record in records)))
-    element.set("timestamp", _legal(data.run.started[:19]))
+    element.set("timestamp", printed(data.run.started[:19]))
     return element
 
 
@@ -95,32 +97,37 @@ def _environment(data: ReportData) -> list[tuple[str, str]]:
 def _case(record: Record) -> ET.Element:
     case = ET.Element(
         "testcase",
-        classname=_legal(record.suite),
-        name=_legal(record.case_id),
+        classname=printed(record.suite),
+        name=printed(record.case_id),
         time=_seconds(record.seconds),
         # GitLab and others lead from a failure to this file.
-        file=_legal(record.source.file),
+        file=printed(record.source.file),
     )
     properties = ET.SubElement(case, "properties")
     facts = {**record.axes, "verdict": record.verdict, "source": str(record.source)}
     if record.reused_from is not None:
         facts["reused_from"] = record.reused_from
     for name, value in facts.items():
-        ET.SubElement(properties, "property", name=_legal(name), value=_legal(axis_value(value)))
+        ET.SubElement(properties, "property", name=printed(name), value=printed(axis_value(value)))
     text = "\n".join(case_lines(record))
     if record.unexpected:
         message = clipped(record.unexpected_because or record.summary, _LIMIT)
         fault = ET.SubElement(
-            case, _tag(record) or "failure", type=record.verdict, message=_legal(f"{record.summary}: {message}")
+            case, _tag(record) or "failure", type=record.verdict, message=printed(f"{record.summary}: {message}")
         )
-        told = [text, *_explained(record), f"run it alone: qatrix run --case '{record.case_id}'", _tracebacks(record)]
-        fault.text = _legal("\n".join(told).strip())
+        told = [
+            text,
+            *_explained(record),
+            f"run it alone: qatrix run --case {shlex.quote(record.case_id)}",
+            _tracebacks(record),
+        ]
+        fault.text = printed("\n".join(told).strip())
     elif record.verdict in NOT_RUN:
-        ET.SubElement(case, "skipped", message=_legal(record.reason or record.summary))
+        ET.SubElement(case, "skipped", message=printed(record.reason or record.summary))
     elif record.expected is not None:
         word = VERDICTS[record.verdict].word
         output = ET.SubElement(case, "system-out")
-        output.text = _legal(f"{word} as expected: {record.expected.because}\n{text}")
+        output.text = printed(f"{word} as expected: {record.expected.because}\n{text}")
     return case
 
 
@@ -142,17 +149,13 @@ def _unfinished(data: ReportData) -> ET.Element:
     suite = ET.Element(
         "testsuite",
         {"name": "unfinished", "tests": count, "failures": "0", "errors": count, "skipped": "0", "time": "0.000"},
-        timestamp=_legal(data.run.started[:19]),
+        timestamp=printed(data.run.started[:19]),
     )
     for case_id in data.unfinished:
-        case = ET.SubElement(suite, "testcase", classname="unfinished", name=_legal(case_id), time="0.000")
+        case = ET.SubElement(suite, "testcase", classname="unfinished", name=printed(case_id), time="0.000")
         word = "it was running" if case_id in data.in_flight else "it had not started"
         ET.SubElement(case, "error", type="unfinished", message=f"no verdict: the run was interrupted, {word}")
     return suite
-
-
-def _legal(text: str) -> str:
-    return _ILLEGAL.sub("", text)
 
 
 def _seconds(value: float) -> str:

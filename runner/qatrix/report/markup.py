@@ -6,25 +6,31 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from qatrix.report.figures import clipped, counted, visible
+from qatrix.report.figures import clipped, counted
+from qatrix.text import printed, visible
 
 T = TypeVar("T")
 # GitHub drops a summary over 1 MiB; five sections of this many bytes stay well under it.
 SECTION_BYTES: Final = 120_000
 _NAME, _TEXT = 500, 600
-# What begins a list, a heading or a quote means nothing elsewhere, and stays readable there.
-_MARKUP = re.compile(r"([\\`*_{}\[\]|~$]|^[-+#=:!]|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
+# What begins a list, a heading or a quote means nothing elsewhere, and stays readable there; so does an underscore
+# inside of a word.
+_MARKUP = re.compile(r"([\\`*{}\[\]|~$]|(?<!\w)_|_(?!\w)|^[-+#=:!]|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
+# What GitHub makes a link of, or a notification: @name, #1, GH-1, owner/repository#1, addresses of pages.
+_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+# A space of no width, as Renovate and Dependabot write it. An entity for the sign itself would not do, because GitHub
+# looks for names when it is a sign again.
+_BREAK: Final = "&#8203;"
 
 
-def text(plain: str) -> str:
-    """Text that Markdown and HTML leave alone, on one line; `@` mentions nobody."""
-    escaped = _MARKUP.sub(r"\\\1", _one_line(plain, _TEXT).replace("&", "&amp;"))
-    return escaped.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+def text(plain: str, *, limit: int = _TEXT) -> str:
+    """Text that Markdown and HTML leave alone, on one line; it mentions nobody, and leads nowhere."""
+    return _unlinked(_entities(_MARKUP.sub(r"\\\1", _one_line(plain, limit))))
 
 
 def html(plain: str) -> str:
-    """Text for the inside of an HTML element, on one line."""
-    return _one_line(plain, _TEXT).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text for the inside of an HTML element, on one line; it mentions nobody, and leads nowhere."""
+    return _unlinked(_entities(_one_line(plain, _TEXT)))
 
 
 def code(plain: str, *, limit: int = _NAME) -> str:
@@ -33,6 +39,14 @@ def code(plain: str, *, limit: int = _NAME) -> str:
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def fenced(plain: str, language: str) -> str:
+    """A code block that nothing in the text can end, and that says nothing to who reads a log of it."""
+    shown = printed(plain.rstrip())
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def url(link: str) -> str:
@@ -62,5 +76,13 @@ def more(count: int, noun: str = "entry", *, whole: str = "index.html") -> Itera
     return [f"- … and {counted(count, noun, plural)} more in {whole}"] if count > 0 else []
 
 
+def _entities(plain: str) -> str:
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _unlinked(escaped: str) -> str:
+    return _REFERENCE.sub(rf"\g<0>{_BREAK}", escaped)
+
+
 def _one_line(plain: str, limit: int) -> str:
-    return visible(" ".join(clipped(plain, limit).split()))
+    return printed(" ".join(clipped(plain, limit).split()))

@@ -39,7 +39,7 @@ def read_parts(stores: Iterable[Path]) -> tuple[Part, ...]:
     """The runs in the given stores, in the order of their shards. Raises StoreError for one that cannot be read."""
     parts = []
     for path in stores:
-        with Store.open(path) as store:
+        with Store.reading(path) as store:
             part = Part(
                 path=path,
                 run=store.run(),
@@ -62,6 +62,7 @@ def demand_one_run(parts: Sequence[Part], *, allow_missing: bool) -> None:
             for reason in _differences(other, part):
                 msg = f"{other.path} and {part.path} cannot be merged: {reason}"
                 raise UsageError(msg)
+    _demand_no_overlap(parts)
     if not allow_missing:
         _demand_all(parts)
 
@@ -112,6 +113,30 @@ def write_merged(parts: Sequence[Part], run: Run, path: Path) -> None:
         store.end(run)
 
 
+def _demand_no_overlap(parts: Sequence[Part]) -> None:
+    """Raise a UsageError where two parts have the same case, or two cases the same place in the whole."""
+    owners: dict[str | int, tuple[Part, str]] = {}
+    for part in parts:
+        for case_id, place in part.ordinals.items():
+            for key in (case_id, place):
+                other, found = owners.setdefault(key, (part, case_id))
+                if other is not part:
+                    raise UsageError(_overlap(other, part, found, case_id))
+
+
+def _overlap(left: Part, right: Part, one: str, other: str) -> str:
+    shared = len(left.ordinals.keys() & right.ordinals.keys())
+    what = (
+        f"both have case {one}" + (f" and {shared - 1} more" if shared > 1 else "")
+        if shared
+        else f"{one} and {other} stand at the same place of the whole"
+    )
+    return (
+        f"{left.path} and {right.path} cannot be merged: {what}, and each case is of one shard; "
+        "name the shards of one run, each once, as qatrix run wrote them"
+    )
+
+
 def _demand_all(parts: Sequence[Part]) -> None:
     """Raise a UsageError where a shard is missing, or a case without a verdict."""
     if missing := missing_shards(parts):
@@ -125,10 +150,26 @@ def _demand_all(parts: Sequence[Part]) -> None:
                 "finish it with qatrix run --resume, or give --allow-missing to merge what is there"
             )
             raise UsageError(msg)
+    if parts[0].run.shard is not None:
+        _demand_no_gap(parts)
+
+
+def _demand_no_gap(parts: Sequence[Part]) -> None:
+    """Raise a UsageError unless the cases of all shards stand at all places from the first to the last."""
+    places = {place for part in parts for place in part.ordinals.values()}
+    gaps = max(places, default=-1) + 1 - len(places)
+    if gaps:
+        msg = (
+            f"all {parts[0].count} shards are there, and of {len(places) + gaps} selected cases {gaps} are in none\n"
+            "run the shards anew with one command each, or give --allow-missing to merge what is there"
+        )
+        raise UsageError(msg)
 
 
 def _differences(left: Part, right: Part) -> Iterator[str]:
     """Why two runs are not shards of one, the plainest reason first."""
+    if left.path.resolve() == right.path.resolve():
+        yield "they are one file; name each shard once"
     for part in (left, right):
         if part.run.shard is None:
             yield f"{part.path} is a whole run, not a shard; only runs made with --shard I/N can be joined"

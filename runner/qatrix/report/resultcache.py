@@ -12,12 +12,16 @@ from typing import Any, Final
 
 from qatrix import codec
 from qatrix.claims import Verdict
+from qatrix.files import NotPlain, demand_plain
 from qatrix.outcomes import Environment, Record
+from qatrix.report.opening import harden
 
 # Another layout takes another file, so that two versions of this program do not disturb each other.
 _FILE: Final = "results-1.sqlite"
 # About half a gigabyte of records; the ones that no run asked for longest are dropped beyond it.
 _KEPT: Final = 200_000
+# Ten times that.
+_LARGEST: Final = 8 * 2**30
 # What says nothing lasting about a case: its process was stopped, died, or was short of something.
 _PASSING: Final[frozenset[Verdict]] = frozenset({"crashed", "timed_out"})
 _PASSING_ERRORS: Final = frozenset({"MemoryError", "OSError", "OutOfMemoryError"})
@@ -126,8 +130,12 @@ def _lasting(record: Record) -> bool:
 
 def _opened(path: Path) -> sqlite3.Connection | None:
     """The file, made anew where it is damaged; None where it cannot be made or read."""
-    with contextlib.suppress(sqlite3.Error, OSError):
+    with contextlib.suppress(sqlite3.Error, OSError, NotPlain):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            # Opening a pipe would wait for whoever writes into it.
+            if (path.parent / name).exists():
+                demand_plain(path.parent / name, largest=_LARGEST)
         try:
             return _connected(path)
         except sqlite3.OperationalError:
@@ -144,7 +152,14 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # A power cut may cost the newest records, which are then run again.
         connection.execute("PRAGMA synchronous = OFF")
+        harden(connection)
         connection.executescript(_SCHEMA)
+        (others,) = connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        ).fetchone()
+        if others:
+            msg = "it holds views or triggers"
+            raise sqlite3.DatabaseError(msg)
     except sqlite3.Error:
         connection.close()
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,53 +14,25 @@ from typing import Final
 from qatrix import codec
 from qatrix.claims import Verdict
 from qatrix.errors import OutputError, StoreError
-from qatrix.outcomes import PRECEDENCE, Excerpt, Record, Run
+from qatrix.outcomes import Comparison, Excerpt, Record, Run
+from qatrix.report.agreement import (
+    Disagreement,
+    demand_like_columns,
+    demand_possible,
+    demand_sums,
+    flag_of,
+    ordinal_of,
+    script_of,
+    seconds_of,
+    text_of,
+    verdict_of,
+)
 from qatrix.report.ledger import Ledger, Line
+from qatrix.report.opening import damaged, open_for_reading, open_for_writing
+from qatrix.report.storeschema import APPLICATION_ID, EXCERPTS, SCHEMA, SCHEMA_VERSION, SCRIPTS
 
-# History, newest first. A store of another version is refused, never guessed at.
-# 1: the tables run and cases.
-SCHEMA_VERSION: Final = 1
-# "QTRX": tells a run store from any other SQLite file.
-APPLICATION_ID: Final = 0x51545258
-
-SCHEMA: Final = """
--- The run itself; exactly one row.
-CREATE TABLE run (
-    id       TEXT PRIMARY KEY,    -- the run's name, also its folder's
-    started  TEXT NOT NULL,       -- ISO 8601, UTC
-    finished INTEGER NOT NULL,    -- 1 once every planned case has a verdict
-    run      TEXT NOT NULL        -- outcomes.Run as JSON: environment, command, dropped points, warnings
-);
-
--- One row per selected case, from before the first case starts.
-CREATE TABLE cases (
-    case_id    TEXT PRIMARY KEY,  -- the only name that a case has anywhere
-    ordinal    INTEGER NOT NULL,  -- its place in the declared order, from 0; a shard has gaps
-    state      TEXT NOT NULL      -- planned; started: committed before it runs, so that a dead process
-               CHECK (state IN ('planned', 'started', 'finished')),              -- names its case
-    suite      TEXT,              -- from here on NULL until the case has finished
-    verdict    TEXT,              -- one of the verdicts of qatrix.claims
-    unexpected INTEGER,           -- 1 where verdict and expectation do not fit
-    seconds    REAL,              -- wall time of the whole case
-    record     TEXT               -- outcomes.Record as JSON: every fact; the columns above repeat some
-);
-CREATE INDEX cases_in_order ON cases (ordinal);
-"""
-# Both are made when a run keeps the first of its kind, so that stores without any stay as they were.
-_EXCERPTS: Final = """
-CREATE TABLE IF NOT EXISTS excerpts (
-    axis    TEXT NOT NULL,          -- suite, pattern, conv or quantizer
-    name    TEXT NOT NULL,
-    excerpt TEXT NOT NULL,          -- outcomes.Excerpt as JSON: the YAML that declares it, with file and line
-    PRIMARY KEY (axis, name)
-)
-"""
-_SCRIPTS: Final = """
-CREATE TABLE IF NOT EXISTS scripts (
-    case_id TEXT PRIMARY KEY REFERENCES cases,
-    script  BLOB NOT NULL           -- Python source that shows the case without qatrix, as UTF-8, zlib
-)
-"""
+# All scripts of one store, in characters: of a merged run with ten thousand a tenth of it.
+MOST_SCRIPTS: Final = 2**30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,25 +72,24 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """The store at `path`. Raises StoreError where it is missing, damaged, or no store of this version."""
-        _require_sqlite(path)
-        connection = None
+    def reading(cls, path: Path) -> Store:
+        """The store at `path`, to be read alone, wherever it comes from.
+
+        Raises StoreError where it is missing, damaged, no store of this version, or says of its run
+        what cannot be.
+        """
+        store = cls(path, open_for_reading(path))
         try:
-            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
-            _require_version(path, connection)
-            (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.Error as error:
-            state = str(error)
+            store.run()
         except StoreError:
-            if connection is not None:
-                connection.close()
+            store.close()
             raise
-        if state != "ok" or connection is None:
-            if connection is not None:
-                connection.close()
-            raise StoreError(_damaged(path, state))
-        return cls(path, connection)
+        return store
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """The store at `path`, to be written. Raises StoreError as `reading` does, but for the run."""
+        return cls(path, open_for_writing(path))
 
     def __enter__(self) -> Store:
         return self
@@ -172,33 +142,55 @@ class Store:
         rows = [(case_id, zlib.compress(text.encode("utf-8", "backslashreplace"))) for case_id, text in scripts.items()]
         if rows:
             with self._transaction() as connection:
-                connection.execute(_SCRIPTS)
+                connection.execute(SCRIPTS)
                 connection.executemany("INSERT OR REPLACE INTO scripts VALUES (?, ?)", rows)
 
     def scripts(self) -> dict[str, str]:
         """The scripts by the ids of their cases, in planned order; none in a store of before there were any."""
         if not self._has("scripts"):
             return {}
-        rows = self._read("SELECT case_id, script FROM scripts JOIN cases USING (case_id) ORDER BY ordinal")
-        try:
-            return {str(case_id): zlib.decompress(text).decode() for case_id, text in rows if isinstance(text, bytes)}
-        except (zlib.error, UnicodeDecodeError) as error:
-            raise StoreError(_damaged(self.path, str(error))) from error
+        statement = (
+            "SELECT scripts.case_id, script, cases.case_id"
+            " FROM scripts LEFT JOIN cases USING (case_id) ORDER BY ordinal"
+        )
+        return dict(self._scripts(self._read(statement)))
+
+    def _scripts(self, rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[str, str]]:
+        room = MOST_SCRIPTS
+        for case_id, packed, known in rows:
+            with self._agreeing():
+                if known is None:
+                    msg = f"it has a script of {case_id!r:.80}, and no such case"
+                    raise Disagreement(msg)
+                script = script_of(packed, case_id)
+                room -= len(script)
+                if room < 0:
+                    msg = f"its scripts have more than {MOST_SCRIPTS} characters"
+                    raise Disagreement(msg)
+                yield text_of(case_id, "case_id"), script
 
     def keep_excerpts(self, excerpts: Iterable[Excerpt]) -> None:
         """Keep the YAML that declares what the run's cases are made of."""
         rows = [(item.axis, item.name, codec.dumps(item)) for item in excerpts]
         if rows:
             with self._transaction() as connection:
-                connection.execute(_EXCERPTS)
+                connection.execute(EXCERPTS)
                 connection.executemany("INSERT OR REPLACE INTO excerpts VALUES (?, ?, ?)", rows)
 
     def excerpts(self) -> tuple[Excerpt, ...]:
         """The YAML that was kept; nothing in a store of before there was any."""
         if not self._has("excerpts"):
             return ()
-        rows = self._read("SELECT excerpt FROM excerpts ORDER BY rowid")
-        return tuple(self._decoded(Excerpt, str(text)) for (text,) in rows)
+        rows = self._read("SELECT axis, name, excerpt FROM excerpts ORDER BY rowid")
+        return tuple(self._excerpt(*row) for row in rows)
+
+    def _excerpt(self, axis: object, name: object, text: object) -> Excerpt:
+        found = self._decoded(Excerpt, text)
+        with self._agreeing():
+            if (found.axis, found.name) != (axis, name):
+                msg = f"the row of {axis} {name!r:.80} has the excerpt of {found.axis} {found.name!r:.80}"
+                raise Disagreement(msg)
+        return found
 
     def _has(self, table: str) -> bool:
         return any(name == table for (name,) in self._read("SELECT name FROM sqlite_master"))
@@ -216,57 +208,78 @@ class Store:
                 self._connection.execute("PRAGMA journal_mode = DELETE")
 
     def run(self) -> Run:
-        """The run, as last kept. Raises StoreError where the store holds none."""
-        rows = self._read("SELECT run FROM run")
-        if not rows:
-            raise StoreError(_damaged(self.path, "it names no run"))
-        return self._decoded(Run, str(rows[0][0]))
+        """The run, as last kept. Raises StoreError where the store holds none, or not its cases."""
+        rows = self._read("SELECT id, started, finished, run FROM run LIMIT 2")
+        if len(rows) != 1:
+            raise damaged(self.path, "it names no run" if not rows else "it names several runs")
+        ((run_id, started, finished, text),) = rows
+        found = self._decoded(Run, text)
+        with self._agreeing():
+            if (found.id, found.started, found.finished) != (run_id, started, flag_of(finished, "finished")):
+                msg = f"the row of run {run_id!r:.80} is that of another run than {found.id!r:.80}"
+                raise Disagreement(msg)
+            demand_possible(found)
+            demand_sums(self._connection, found)
+        return found
 
     def records(self) -> tuple[Record, ...]:
         """The records of all finished cases, in planned order. Raises StoreError for a damaged one."""
-        rows = self._read("SELECT record FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid")
-        return tuple(self._decoded(Record, str(text)) for (text,) in rows)
+        statement = (
+            "SELECT record, case_id, suite, verdict, unexpected, seconds FROM cases"
+            " WHERE state = 'finished' ORDER BY ordinal, rowid"
+        )
+        return tuple(self._record(*row) for row in self._read(statement))
+
+    def _record(self, text: object, case_id: object, *columns: object) -> Record:
+        record = self._decoded(Record, text)
+        with self._agreeing():
+            demand_like_columns(record, case_id, columns)
+        return record
 
     def stops(self) -> dict[str, Stop]:
         """What became of each finished case, by its id, in planned order; records are not read for it."""
         statement = "SELECT case_id, verdict, unexpected FROM cases WHERE state = 'finished' ORDER BY ordinal, rowid"
-        return {str(case_id): self._stop(verdict, unexpected) for case_id, verdict, unexpected in self._read(statement)}
-
-    def _stop(self, verdict: object, unexpected: object) -> Stop:
-        if verdict not in PRECEDENCE:
-            raise StoreError(_damaged(self.path, f"{verdict!r} is no verdict"))
-        return Stop(verdict=PRECEDENCE[PRECEDENCE.index(verdict)], unexpected=bool(unexpected))
+        with self._agreeing():
+            return {
+                text_of(case_id, "case_id"): Stop(
+                    verdict=verdict_of(verdict), unexpected=flag_of(unexpected, "unexpected")
+                )
+                for case_id, verdict, unexpected in self._read(statement)
+            }
 
     def seconds(self) -> dict[str, float]:
         """How long each finished case took, by its id."""
         rows = self._read("SELECT case_id, seconds FROM cases WHERE state = 'finished'")
-        return {str(case_id): float(str(seconds)) for case_id, seconds in rows}
+        with self._agreeing():
+            return {text_of(case_id, "case_id"): seconds_of(seconds) for case_id, seconds in rows}
 
     def ledger(self) -> Ledger:
         """The tolerances of all finished comparisons and how much of each is used."""
         rows = self._read("SELECT case_id, json_extract(record, '$.comparisons') FROM cases WHERE state = 'finished'")
         lines = {}
         for case_id, text in rows:
-            for item in json.loads(str(text)):
-                name = f"{case_id} after {item['at']}"
-                used = item.get("tolerance_used")
-                lines[name] = Line(rtol=item["rtol"], atol=item["atol"], used=None if used is None else float(used))
+            for item in self._decoded(_Comparisons, f'{{"items":{text}}}').items:
+                line = Line(rtol=item.rtol, atol=item.atol, used=item.tolerance_used)
+                lines[f"{case_id} after {item.at}"] = line
         return Ledger(run_id=self.run().id, lines=lines)
 
     def ordinals(self) -> dict[str, int]:
         """The place of every planned case, by its id, in planned order."""
         rows = self._read("SELECT case_id, ordinal FROM cases ORDER BY ordinal, rowid")
-        return {str(case_id): int(str(ordinal)) for case_id, ordinal in rows}
+        with self._agreeing():
+            return {text_of(case_id, "case_id"): ordinal_of(ordinal) for case_id, ordinal in rows}
 
     def unfinished(self) -> tuple[str, ...]:
         """The ids of the cases without a verdict, planned or started, in planned order."""
-        rows = self._read("SELECT case_id FROM cases WHERE state <> 'finished' ORDER BY ordinal, rowid")
-        return tuple(str(case_id) for (case_id,) in rows)
+        return self._ids("SELECT case_id FROM cases WHERE state <> 'finished' ORDER BY ordinal, rowid")
 
     def started(self) -> tuple[str, ...]:
         """The ids of the cases that were started and never finished, in planned order."""
-        rows = self._read("SELECT case_id FROM cases WHERE state = 'started' ORDER BY ordinal, rowid")
-        return tuple(str(case_id) for (case_id,) in rows)
+        return self._ids("SELECT case_id FROM cases WHERE state = 'started' ORDER BY ordinal, rowid")
+
+    def _ids(self, statement: str) -> tuple[str, ...]:
+        with self._agreeing():
+            return tuple(text_of(case_id, "case_id") for (case_id,) in self._read(statement))
 
     def _lay_out(self, run: Run) -> None:
         with _writing(self.path):
@@ -295,16 +308,27 @@ class Store:
             raise OutputError(msg)
 
     def _read(self, statement: str) -> list[tuple[object, ...]]:
-        try:
+        with self._agreeing():
             return self._connection.execute(statement).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(_damaged(self.path, str(error))) from error
 
-    def _decoded(self, kind: type[codec.T], text: str) -> codec.T:
+    def _decoded(self, kind: type[codec.T], text: object) -> codec.T:
+        with self._agreeing():
+            return codec.loads(kind, text_of(text, kind.__name__))
+
+    @contextlib.contextmanager
+    def _agreeing(self) -> Iterator[None]:
+        """Turn what SQLite, the codec or a check has to say about the file into a StoreError."""
         try:
-            return codec.loads(kind, text)
-        except codec.CodecError as error:
-            raise StoreError(_damaged(self.path, str(error))) from error
+            yield
+        except (sqlite3.Error, codec.CodecError, Disagreement) as error:
+            raise damaged(self.path, str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparisons:
+    """The comparisons of one record."""
+
+    items: tuple[Comparison, ...]
 
 
 @contextlib.contextmanager
@@ -315,36 +339,3 @@ def _writing(path: Path) -> Iterator[None]:
     except (sqlite3.Error, UnicodeEncodeError) as error:
         msg = f"{path} cannot be written ({error}); check that the disk has room and the folder is writable"
         raise OutputError(msg) from error
-
-
-def _damaged(path: Path, detail: str) -> str:
-    return f"{path} is damaged or cut short ({detail}); run again, or restore the file from a copy"
-
-
-def _require_sqlite(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            header = file.read(16)
-    except FileNotFoundError as error:
-        msg = f"there is no run store at {path}; name a folder that `qatrix run` wrote"
-        raise StoreError(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise StoreError(msg) from error
-    if header != b"SQLite format 3\0":
-        msg = f"{path} is not a run store: it is not an SQLite file; name a run.sqlite that `qatrix run` wrote"
-        raise StoreError(msg)
-
-
-def _require_version(path: Path, connection: sqlite3.Connection) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
-        msg = f"{path} is not a run store: it is an SQLite file of another program"
-        raise StoreError(msg)
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found != SCHEMA_VERSION:
-        msg = (
-            f"{path} has schema version {found}, and this qatrix reads version {SCHEMA_VERSION};"
-            f" read it with the {'newer' if found > SCHEMA_VERSION else 'older'} qatrix that wrote it, or run again"
-        )
-        raise StoreError(msg)

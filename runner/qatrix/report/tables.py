@@ -12,9 +12,13 @@ from qatrix.outcomes import Environment, Run
 from qatrix.report.figures import axis_value
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.flat import flat_frames
+from qatrix.text import printed
 
 # Rows that are made at a time.
 _CHUNK: Final = 5000
+# What makes a spreadsheet take a text for a formula, some programs after blanks, or in full width.
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def results_json(data: ReportData) -> str:
@@ -42,7 +46,8 @@ def results_csv(data: ReportData) -> str:
 def csv_pieces(data: ReportData) -> Iterator[str]:
     """The text of `results_csv` in pieces of many rows."""
     for number, frame in enumerate(flat_frames(data.records, size=_CHUNK)):
-        yield frame.map(_csv_value).to_csv(index=False, header=number == 0, lineterminator="\n")
+        named = frame.rename(columns=_csv_text)
+        yield named.map(_csv_value).to_csv(index=False, header=number == 0, lineterminator="\n")
 
 
 def _dumped(content: object, indent: int | None = None) -> str:
@@ -64,4 +69,12 @@ def _csv_value(value: object) -> object:
     # pandas would write NaN, which was measured, as an empty cell, which means "not measured".
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return axis_value(value) if isinstance(value, tuple) else value
+    if isinstance(value, (str, tuple)):
+        return _csv_text(axis_value(value))
+    return value
+
+
+def _csv_text(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: what begins as one gets a `'` before it."""
+    shown = printed(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) or shown[:1] in {"\t", "\n"} else shown

@@ -28,8 +28,9 @@ from qatrix.declare.spec import Case
 from qatrix.errors import OutputError, ReferenceUnusable
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.reference.frozen import FrozenCase, Manifest
-from qatrix.execute.reference.tensors import digest, digest_of_all, digest_of_output, output_of
+from qatrix.execute.reference.tensors import digest, digest_of_all, digest_of_output, output_of, tree_fault
 from qatrix.execute.sight import Sight, trains
+from qatrix.files import NotPlain, open_plain
 from qatrix.outcomes import PipelineOutcome
 from qatrix.pipelines.models import build_model
 
@@ -38,6 +39,11 @@ FORMAT: Final = "qatrix reference"
 VERSION: Final = "1"
 _ENTRY: Final = "qatrix"
 _AGAIN: Final = "freeze the run again with qatrix freeze"
+# All outputs of the shipped matrix have some MB, and safetensors itself reads no longer header.
+_LARGEST: Final = 64 * 2**30
+_LONGEST_HEADER: Final = 100_000_000
+_LENGTH_BYTES: Final = 8
+_BLOCK: Final = 2**20
 
 
 class ReferenceWriter:
@@ -92,7 +98,11 @@ class Reference:
     @cached_property
     def digest(self) -> str:
         """The SHA-256, in hex, of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        with self.path.open("rb") as file:
+            found = hashlib.sha256()
+            while block := file.read(_BLOCK):
+                found.update(block)
+        return found.hexdigest()
 
     def side(self, case: Case, inputs: tuple[Tensor, ...], float_outputs: object) -> tuple[PipelineOutcome, Sight]:
         """The pipeline's side of a case, as if it had run here; unavailable, with the reason, where it cannot be told.
@@ -113,11 +123,17 @@ class Reference:
         )
 
     def verify(self) -> None:
-        """Raise ReferenceUnusable unless every tensor is what its name says."""
-        for name in self._file.keys():  # noqa: SIM118 - an open file, which is no dict
+        """Raise ReferenceUnusable unless every tensor is what its name says, and every output is made of these."""
+        names = set(self._file.keys())
+        for name in names:
             if name != "none" and digest(self._tensor(name)) != name:
-                msg = f"{self.path} is damaged: tensor {name[:12]}… holds other values than its name says; {_AGAIN}"
+                msg = f"{self.path} is damaged: tensor {name[:12]!r}… holds other values than its name says; {_AGAIN}"
                 raise ReferenceUnusable(msg)
+        for frozen in self.manifest.cases:
+            for point, tree in frozen.outputs.items():
+                if (fault := tree_fault(tree, names)) is not None:
+                    msg = f"{self.path} is damaged: the output of {frozen.case_id} after {point} {fault}; {_AGAIN}"
+                    raise ReferenceUnusable(msg)
 
     def _why_not(self, case: Case, frozen: FrozenCase | None, inputs: tuple[Tensor, ...]) -> str | None:
         """Why a case cannot be compared; None where it can."""
@@ -149,25 +165,47 @@ class Reference:
 
 def open_reference(path: Path) -> Reference:
     """The reference in a file. Raises ReferenceUnusable for one that is missing, damaged, or of another kind."""
+    _demand_header(path)
     try:
         file: Any = safetensors.safe_open(str(path), framework="pt")
         head = (file.metadata() or {}).get(_ENTRY, "{}")
-    except FileNotFoundError as error:
-        msg = f"there is no reference at {path}; make one with qatrix freeze RUN --out {path}"
-        raise ReferenceUnusable(msg) from error
     except (SafetensorError, OSError) as error:
         msg = f"{path} is no reference, or it is damaged or cut short ({error}); {_AGAIN}"
         raise ReferenceUnusable(msg) from error
     return Reference(path, file, _manifest(path, _head(head)))
 
 
+def _demand_header(path: Path) -> None:
+    """Raise ReferenceUnusable unless the file can be opened and begins with a header of a length that it can have."""
+    try:
+        with open_plain(path, largest=_LARGEST) as file:
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            room = max(0, os.fstat(file.fileno()).st_size - _LENGTH_BYTES)
+    except FileNotFoundError as error:
+        msg = f"there is no reference at {path}; make one with qatrix freeze RUN --out {path}"
+        raise ReferenceUnusable(msg) from error
+    except NotPlain as error:
+        msg = f"{path} cannot be read: it {error}; name a file that qatrix freeze wrote"
+        raise ReferenceUnusable(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ReferenceUnusable(msg) from error
+    if length > min(room, _LONGEST_HEADER):
+        msg = (
+            f"{path} is no reference, or it is damaged or cut short (a header of {length} bytes, where {room} follow "
+            f"and at most {_LONGEST_HEADER} are read); {_AGAIN}"
+        )
+        raise ReferenceUnusable(msg)
+
+
 def _head(text: str) -> dict[str, str]:
     """What stands before the manifest; nothing where it cannot be read."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    known = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    return found if known else {}
 
 
 def _manifest(path: Path, head: Mapping[str, str]) -> Manifest:
@@ -182,10 +220,14 @@ def _manifest(path: Path, head: Mapping[str, str]) -> Manifest:
         msg = f"{path} is damaged: its manifest is not what was written; {_AGAIN}"
         raise ReferenceUnusable(msg)
     try:
-        return codec.loads(Manifest, text)
+        found = codec.loads(Manifest, text)
     except codec.CodecError as error:
         msg = f"{path} is a reference of another qatrix ({error}); {_AGAIN}"
         raise ReferenceUnusable(msg) from error
+    if len({item.case_id for item in found.cases}) != len(found.cases):
+        msg = f"{path} is damaged: it has a case twice; {_AGAIN}"
+        raise ReferenceUnusable(msg)
+    return found
 
 
 def digest_of_float_model(case: Case, inputs: tuple[Tensor, ...], outputs: object) -> str:
@@ -215,4 +257,4 @@ def digest_of_weights(case: Case) -> str:
 
 
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

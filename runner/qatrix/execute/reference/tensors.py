@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+
+
+class Absent(Exception):
+    """A tree names a tensor that is not there."""
 
 
 class Unwritable(Exception):
@@ -42,12 +46,28 @@ def output_of(tree: str, tensor_of: Callable[[str], Tensor]) -> object:
     return _read(json.loads(tree), tensor_of)
 
 
+def tree_fault(tree: str, names: Collection[str]) -> str | None:
+    """Why `output_of` could not read this with tensors of these names, after a noun; None where it can."""
+    try:
+        _read(json.loads(tree), lambda name: names.__contains__(name) or _absent(name))
+    except Absent as error:
+        return str(error)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return "is no tree of values"
+    return None
+
+
 def digest_of_output(output: object) -> str | None:
     """A digest of an output and its structure; None where it is of another kind than those that can be written."""
     try:
         return hashlib.sha256(tree_of(output, {}).encode()).hexdigest()
     except Unwritable:
         return None
+
+
+def _absent(name: object) -> NoReturn:
+    msg = f"has a tensor {name!r:.16} that the file lacks"
+    raise Absent(msg)
 
 
 def _written(value: object, tensors: dict[str, Tensor]) -> Any:
@@ -75,5 +95,7 @@ def _read(tree: Any, tensor_of: Callable[[str], Tensor]) -> object:
         return {key: _read(item, tensor_of) for key, item in content}
     if kind == "value":
         return content
+    if kind not in {"tuple", "list"}:
+        raise ValueError(kind)
     items = [_read(item, tensor_of) for item in content]
     return tuple(items) if kind == "tuple" else items

@@ -127,7 +127,7 @@ def compare(sides: Sequence[Side]) -> RunComparison:
 
 
 def _read(path: Path) -> tuple[Run, dict[str, Record]]:
-    with Store.open(path) as store:
+    with Store.reading(path) as store:
         return store.run(), {record.case_id: record for record in store.records()}
 
 

@@ -85,7 +85,7 @@ def read_runs(stores: Iterable[Path]) -> tuple[FindingsRun, ...]:
     """The runs in the stores, in their order. Raises StoreError."""
     read = []
     for path in stores:
-        with Store.open(path) as store:
+        with Store.reading(path) as store:
             read.append(FindingsRun(run=store.run(), records=store.records(), scripts=store.scripts()))
     return tuple(read)
 

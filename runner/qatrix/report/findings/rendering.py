@@ -14,12 +14,15 @@ from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, numbe
 from qatrix.report.findings.data import Finding, Findings, Spread
 from qatrix.report.findings.names import anchors
 from qatrix.report.findings.scripts import script_files
+from qatrix.report.markup import code, text, url
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.resources import folder
 
 _HEADING: Final = "Findings"
 # Of a cause with more suites and patterns than these, the others are counted.
 _MOST_NAMES: Final = 12
+# A cause is a paragraph.
+_CAUSE_LENGTH: Final = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +81,17 @@ def _text(found: Findings, sections: list[_Section]) -> str:
             releases=lambda finding: _releases(finding, found),
             link=quote,
             shell=shlex.quote,
+            command=_command,
+            text=text,
+            code=code,
+            url=url,
+            cause_length=_CAUSE_LENGTH,
         )
     )
 
 
 def _environment() -> jinja2.Environment:
-    # Markdown, not HTML: what goes in comes from the project's own YAML and its runs.
+    # Markdown, not HTML, for which the texts of declarations and records are made ready by report.markup.
     return jinja2.Environment(  # noqa: S701
         loader=jinja2.FileSystemLoader(folder("templates")),
         undefined=jinja2.StrictUndefined,
@@ -97,16 +105,21 @@ def _row(place: int, section: _Section, found: Findings) -> str:
     """The finding's row of the table."""
     finding = section.finding
     shown_by, asked = (sum(map(bool, _by_release(found, part).values())) for part in (finding.counts, finding.ran))
-    title = finding.title.replace("|", r"\|")
     cells = (
         str(place),
-        f"[{title}](#{section.anchor})",
+        f"[{text(finding.title)}](#{section.anchor})",
         _told(finding),
         _nearer_shortly(finding.spread),
         number(finding.most_abs),
         f"{shown_by} of {asked}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _command(finding: Finding) -> str:
+    """The command that writes the script of the example; the id is quoted whatever is in it."""
+    quoted = finding.example.case_id.replace("'", "'\"'\"'")
+    return f"qatrix repro '{quoted}'"
 
 
 def _told(finding: Finding) -> str:
@@ -116,7 +129,7 @@ def _told(finding: Finding) -> str:
 
 def _names(finding: Finding) -> str:
     """The suites and patterns with their numbers of cases, or the first of them and how many more there are."""
-    told = [f"`{name}` ({count})" for name, count in finding.suites.items()]
+    told = [f"{code(name)} ({count})" for name, count in finding.suites.items()]
     more = f" and {len(told) - _MOST_NAMES} more" if len(told) > _MOST_NAMES else ""
     return ", ".join(told[:_MOST_NAMES]) + more
 

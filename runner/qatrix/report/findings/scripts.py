@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from qatrix.report.figures import visible
 from qatrix.report.findings.data import Finding
 from qatrix.report.findings.names import file_names
+from qatrix.text import visible
 
 # What every such file begins with, and nothing else: by it those of an earlier page are known.
 MARK: Final = "# Written by qatrix findings"

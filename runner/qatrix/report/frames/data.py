@@ -99,7 +99,7 @@ class ReportData:
 
 def read_store(path: Path) -> ReportData:
     """The data of the run in the store at `path`. Raises StoreError where it cannot be read."""
-    with Store.open(path) as store:
+    with Store.reading(path) as store:
         return report_data(
             store.run(),
             store.records(),

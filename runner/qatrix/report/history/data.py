@@ -133,7 +133,7 @@ def history(runs: Sequence[HistoryRun], left_out: Sequence[str] = ()) -> History
 def _read(path: Path) -> HistoryRun | str:
     """The run in a store, or why it cannot be read."""
     try:
-        with Store.open(path) as store:
+        with Store.reading(path) as store:
             return HistoryRun(path=path, run=store.run(), stops=store.stops())
     except StoreError as error:
         return str(error)

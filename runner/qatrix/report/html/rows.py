@@ -13,6 +13,7 @@ from qatrix.report import figures
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.matrix import COLUMN_AXES, ROW_AXES
 from qatrix.report.vocabulary import VERDICTS, tone_of
+from qatrix.text import visible
 
 Json = object
 # What is cut off in the table is whole on the case's own page.
@@ -70,9 +71,9 @@ def main_line(record: Record) -> str:
 
 def _facts(records: Sequence[Record]) -> dict[str, Json]:
     verdicts = {name: code for code, name in enumerate(VERDICTS)}
-    names = [figures.clipped(figures.visible(record.case_id), NAME_LENGTH) for record in records]
+    names = [figures.clipped(visible(record.case_id), NAME_LENGTH) for record in records]
     anchors = (figures.anchor(record.case_id) for record in records)
-    lines, line = _coded(figures.visible(main_line(record)) for record in records)
+    lines, line = _coded(visible(main_line(record)) for record in records)
     return {
         "id": names,
         # Almost always the id itself.
@@ -120,12 +121,12 @@ def _axis_text(axes: Mapping[str, Value], name: str) -> str | None:
 
 
 def _axis(name: str, given: Sequence[str | None]) -> Mapping[str, Json]:
-    texts = [None if text is None else figures.clipped(figures.visible(text), NAME_LENGTH) for text in given]
+    texts = [None if text is None else figures.clipped(visible(text), NAME_LENGTH) for text in given]
     distinct = dict.fromkeys(text for text in texts if text is not None)
     values = sorted(distinct, key=float) if all(text.isdecimal() for text in distinct) else list(distinct)
     codes = {text: code for code, text in enumerate(values)}
     return {
-        "name": figures.clipped(figures.visible(name), NAME_LENGTH),
+        "name": figures.clipped(visible(name), NAME_LENGTH),
         "values": values,
         "codes": [-1 if text is None else codes[text] for text in texts],
     }

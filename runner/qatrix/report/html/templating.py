@@ -22,6 +22,7 @@ from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
+from qatrix.text import visible
 
 # A page of a thousand cases stays small: what is cut off is whole in results.json.
 MESSAGE_LENGTH: Final = 2000
@@ -120,12 +121,12 @@ def _sqnr(outcome: PipelineOutcome) -> str:
 def _status(name: str) -> Markup:
     """A status as a pill; there are few, and every case has some."""
     glyph, word, tone = status_words(name)
-    return Markup('<span class="pill {}">{} {}</span>').format(tone, glyph, figures.visible(word))
+    return Markup('<span class="pill {}">{} {}</span>').format(tone, glyph, visible(word))
 
 
 def _finalize(value: object) -> object:
     """Every printed text with its invisible characters spelled out; markup is ours and stays."""
-    return figures.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _web_link(link: str | None) -> str | None:
@@ -135,7 +136,7 @@ def _web_link(link: str | None) -> str | None:
 
 def _breakable(name: str) -> Markup:
     """The name, which a narrow column may break where a word of it ends."""
-    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(figures.visible(name)))))  # noqa: S704  # escaped just here
+    return Markup(_BREAKS.sub(r"\1<wbr>", str(escape(visible(name)))))  # noqa: S704  # escaped just here
 
 
 def _groupby_order(rows: Sequence[object], attribute: str) -> list[tuple[object, list[object]]]:

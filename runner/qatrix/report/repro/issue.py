@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from qatrix.outcomes import Environment, Record
 from qatrix.report.explanation import explanation_lines
-from qatrix.report.figures import clipped_head, visible
+from qatrix.report.figures import clipped_head
+from qatrix.report.markup import fenced, html, text
 from qatrix.report.repro.lines import expected_lines
 from qatrix.report.sentences import case_lines
 
 # GitHub takes 65,536 characters for a whole issue.
 _TRACEBACK: Final = 8000
+_LINE: Final = 1200
 
 
 def issue_md(script: str, *, record: Record, environment: Environment) -> str:
@@ -22,30 +23,34 @@ def issue_md(script: str, *, record: Record, environment: Environment) -> str:
 
 
 def _blocks(script: str, record: Record, environment: Environment) -> Iterator[str]:
-    yield f"# {_plain(record.summary)}"
+    yield f"# {text(record.summary)}"
     yield "\n## Expected\n"
     yield "PT2E and FX graph mode both run the model, quantize it, and give the same outputs."
     yield "\n## Actual\n"
-    yield from (f"- {_plain(line)}" for line in case_lines(record)[1:])
+    yield from (f"- {text(line, limit=_LINE)}" for line in case_lines(record)[1:])
     if record.diagnosis is not None:
         yield "\nWhere they part:\n"
-        yield from (f"- {_plain(line)}" for line in explanation_lines(record.diagnosis) if line.strip())
+        yield from (f"- {text(line, limit=_LINE)}" for line in explanation_lines(record.diagnosis) if line.strip())
     for name, error in _errors(record):
-        yield f"\n<details><summary>Traceback of {_plain(name)}</summary>\n"
-        yield _fenced(clipped_head(error, _TRACEBACK), "text")
+        yield f"\n<details><summary>Traceback of {html(name)}</summary>\n"
+        yield fenced(clipped_head(error, _TRACEBACK), "text")
         yield "\n</details>"
     yield "\n## Script\n"
     yield "It needs torch, torchvision and torchao only.\n"
-    yield _fenced(script, "python")
+    yield fenced(script, "python")
     lines = expected_lines(record)
     if lines:
         yield "\nIt prints\n"
-        yield _fenced("\n".join(lines), "text")
+        yield fenced("\n".join(lines), "text")
     yield "\n## Environment\n"
-    yield from (f"- {name} {version or 'not installed'}" for name, version in environment.packages.items())
-    yield f"- Python {environment.python}"
-    yield f"- {_plain(environment.platform)}, {_plain(environment.processor)}"
-    yield from (f"- device {name}: {_plain(told)}" for name, told in environment.devices.items())
+    yield from (f"- {text(fact)}" for fact in _facts(environment))
+
+
+def _facts(environment: Environment) -> Iterator[str]:
+    yield from (f"{name} {version or 'not installed'}" for name, version in environment.packages.items())
+    yield f"Python {environment.python}"
+    yield f"{environment.platform}, {environment.processor}"
+    yield from (f"device {name}: {told}" for name, told in environment.devices.items())
 
 
 def _errors(record: Record) -> Iterator[tuple[str, str]]:
@@ -54,15 +59,3 @@ def _errors(record: Record) -> Iterator[tuple[str, str]]:
     for outcome in record.pipelines.values():
         if outcome.error is not None and outcome.error.traceback:
             yield outcome.pipeline, outcome.error.traceback
-
-
-def _fenced(text: str, language: str) -> str:
-    """A code block that nothing in the text can end."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
-
-
-def _plain(text: str) -> str:
-    """One line without markup."""
-    return re.sub(r"([\\`*_<>\[\]#|])", r"\\\1", visible(" ".join(text.split())))

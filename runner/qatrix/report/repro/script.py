@@ -15,12 +15,12 @@ import jinja2
 from qatrix import __version__
 from qatrix.claims import DETERMINISTIC_EVAL
 from qatrix.outcomes import COMPARED, STAGES, TRAINING_POINTS, Environment, Record
-from qatrix.report.figures import visible
 from qatrix.report.repro.imports import import_lines
 from qatrix.report.repro.lines import expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource, literal
+from qatrix.text import visible
 
 _WIDTH: Final = 100
 _NOT_SWITCHED: Final = "NotSwitched"

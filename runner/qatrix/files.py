@@ -1,0 +1,51 @@
+"""Files from elsewhere, which are opened only where they are plain files of a size that can be read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final
+
+_KINDS: Final[Mapping[str, Callable[[int], bool]]] = {
+    "a folder": stat.S_ISDIR,
+    "a named pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}
+_GIB: Final = 2**30
+
+
+class NotPlain(Exception):
+    """A path is no regular file, or too large a one; the message goes on after its name: "is a named pipe, …"."""
+
+
+def demand_plain(path: Path, *, largest: int) -> None:
+    """Raise NotPlain unless the path is a regular file of at most `largest` bytes, and OSError where it is not there.
+
+    Nothing is opened: opening a pipe would wait for whoever writes into it, and opening a device may do anything.
+    """
+    _demand(path.stat(), largest)
+
+
+def open_plain(path: Path, *, largest: int) -> BinaryIO:
+    """The file, open for reading; raises as `demand_plain` does, also where it became something else meanwhile."""
+    demand_plain(path, largest=largest)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _demand(os.fstat(descriptor), largest)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _demand(found: os.stat_result, largest: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for name, fits in _KINDS.items() if fits(found.st_mode)), "something else")
+        msg = f"is {kind}, and only a regular file is opened"
+        raise NotPlain(msg)
+    if found.st_size > largest:
+        msg = f"has {found.st_size / _GIB:.1f} GiB, and at most {largest / _GIB:.0f} GiB are read"
+        raise NotPlain(msg)

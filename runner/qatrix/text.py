@@ -1,0 +1,55 @@
+"""Text from outside as it may be shown: nothing in it hides, moves a cursor, reorders a line or commands a log."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Controls, marks of direction, fillers and spaces without width, variation selectors, tags, line separators,
+# lone surrogates, and the noncharacters that XML cannot hold. All but the first few are no control characters to
+# most programs, which is why they deceive. https://www.unicode.org/reports/tr36/
+_HIDDEN: Final = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_INVISIBLE: Final = re.compile(f"[{_HIDDEN}]")
+_INVISIBLE_OR_BREAK: Final = re.compile(f"[\t\n{_HIDDEN}]")
+# GitHub's runner skips the blanks before `::`, and looks for `##[` anywhere in a line; Azure's for `##vso[`.
+# https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+_COMMAND: Final = re.compile(r"(?m:^[^\S\n]*:)(?=:)|##(?=[A-Za-z]*\[)")
+_COMMAND_SIGNS: Final = {":": r"\x3a", "#": r"\x23"}
+
+
+def visible(text: str) -> str:
+    r"""The text with what cannot be seen, or would reorder what follows, spelled out as `\x1b` or `\u202e`.
+
+    Line breaks and tabs stay.
+    """
+    # Nearly every text is printable ASCII, which is known ten times sooner.
+    return text if text.isascii() and text.isprintable() else _INVISIBLE.sub(_spelled, text)
+
+
+def one_line(text: str) -> str:
+    r"""The same on one line: line breaks and tabs are spelled out, too."""
+    return text if text.isascii() and text.isprintable() else _INVISIBLE_OR_BREAK.sub(_spelled, text)
+
+
+def printed(text: str) -> str:
+    r"""Lines for a terminal or a log, which no CI system takes for its commands (`::error::`, `##[group]`)."""
+    return _COMMAND.sub(_disarmed, visible(text))
+
+
+def clipped(text: str, limit: int, *, whole: str = "") -> str:
+    """The text, or its beginning and how many characters were left out; `whole` is where they are."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]} … ({len(text) - limit} more characters{f' in {whole}' if whole else ''})"
+
+
+def _spelled(match: re.Match[str]) -> str:
+    return ascii(match[0])[1:-1]
+
+
+def _disarmed(match: re.Match[str]) -> str:
+    return match[0][:-1] + _COMMAND_SIGNS[match[0][-1]]

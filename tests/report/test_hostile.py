@@ -1,0 +1,117 @@
+"""Hostile texts in every output of a run: each stays text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from lxml import etree, html
+
+from qatrix.outcomes import Dropped, Record
+from qatrix.report.annotations import annotation_lines
+from qatrix.report.findings import findings, findings_page
+from qatrix.report.findings.data import FindingsRun
+from qatrix.report.frames import ReportData, report_data
+from qatrix.report.html import index_html
+from qatrix.report.junit import junit_xml
+from qatrix.report.markdown import summary_md
+from qatrix.report.repro import issue_md
+from qatrix.report.tables import results_csv
+from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
+from support.records import ENVIRONMENT, make_dropped, make_expectation, make_failed, make_hostile, make_run
+
+_CODE = re.compile(r"(?s)(`+)(?!`).*?(?<!`)\1(?!`)")
+_FENCE = re.compile(r"(?ms)^(`{3,})\w*\n.*?\n\1$")
+# What GitHub makes a link or a notification of, and markup that is not ours.
+_LIVE = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|://|\bwww\.|<(?!/?(?:details|summary)>|https?:)")
+
+
+def texts_of(record: Record) -> ReportData:
+    """A run in which the texts of a hostile record stand in every other place, too."""
+    text = record.summary
+    known = make_failed("s/known", expected=make_expectation(because=text, title=text))
+    dropped: tuple[Dropped, ...] = (make_dropped(because=text),)
+    environment = replace(ENVIRONMENT, platform=text, processor=text, devices={"cpu": text}, packages={"torch": text})
+    run = make_run(declared=2, warnings=(text,), command=("qatrix", text), environment=environment, dropped=dropped)
+    return report_data(run, [record, known], unfinished=(text,))
+
+
+def issue(data: ReportData) -> str:
+    return issue_md("print('it')\n", record=data.records[0], environment=data.run.environment)
+
+
+def page_of_findings(data: ReportData) -> str:
+    return findings_page(findings([FindingsRun(run=data.run, records=data.records, scripts={})])).text
+
+
+@pytest.fixture(params=HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
+def data(request: pytest.FixtureRequest) -> Iterator[ReportData]:
+    yield texts_of(make_hostile(request.param))
+
+
+OUTPUTS: dict[str, Callable[[ReportData], str]] = {
+    "results.csv": results_csv,
+    "junit.xml": junit_xml,
+    "summary.md": summary_md,
+    "issue.md": issue,
+    "findings.md": page_of_findings,
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_nothing_is_hidden_and_no_log_is_commanded(data: ReportData, name: str) -> None:
+    output = OUTPUTS[name](data)
+
+    assert hidden_in(output) == []
+    assert commands_in(output) == []
+
+
+@pytest.mark.parametrize("name", ["summary.md", "issue.md", "findings.md"])
+def test_markdown_mentions_nobody_and_leads_nowhere(data: ReportData, name: str) -> None:
+    output = OUTPUTS[name](data).replace("https://example.org/known/fx-conv-transpose", "")
+    prose = _CODE.sub("", _FENCE.sub("", output))
+
+    assert _LIVE.findall(prose.replace("<>", "")) == []
+
+
+def test_no_cell_is_a_formula(data: ReportData) -> None:
+    rows = list(csv.reader(io.StringIO(results_csv(data))))
+
+    assert len({len(row) for row in rows}) == 1
+    assert len(rows) == 1 + len(data.records)
+    assert [cell for row in rows for cell in row if cell.lstrip().startswith(tuple("=+@＝＋－＠"))] == []
+    assert [cell for row in rows for cell in row if cell.startswith("-") and not is_number(cell)] == []
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def test_the_xml_is_whole_and_has_the_texts(data: ReportData) -> None:
+    tree = etree.fromstring(junit_xml(data).encode(), etree.XMLParser(huge_tree=True))
+
+    assert len(tree.findall(".//testcase")) == 3
+
+
+def test_the_page_has_no_element_that_is_not_ours(data: ReportData) -> None:
+    page = index_html(data)
+    tree = html.fromstring(page)
+
+    assert tree.xpath("//img | //*[@onerror]") == []
+    assert hidden_in(re.sub(r"(?s)<script.*?</script>|<style.*?</style>", "", page)) == []
+
+
+def test_an_annotation_is_one_line(data: ReportData) -> None:
+    for line in annotation_lines(data.records):
+        assert len(line.splitlines()) == 1
+        assert hidden_in(line) == []
+        assert line.count("::") >= 2
+        assert not re.search(r"[\r\n]", line)
