@@ -47,7 +47,7 @@ CREATE TABLE cases (
 );
 CREATE INDEX cases_in_order ON cases (ordinal);
 """
-# Both are made when a run keeps the first of its kind, so that stores without any stay as they were.
+# These are made when a run keeps the first of its kind, so that stores without any stay as they were.
 _EXCERPTS: Final = """
 CREATE TABLE IF NOT EXISTS excerpts (
     axis    TEXT NOT NULL,          -- suite, pattern, conv or quantizer
@@ -60,6 +60,12 @@ _SCRIPTS: Final = """
 CREATE TABLE IF NOT EXISTS scripts (
     case_id TEXT PRIMARY KEY REFERENCES cases,
     script  BLOB NOT NULL           -- Python source that shows the case without qatrix, as UTF-8, zlib
+)
+"""
+_SCRIPT_NOTES: Final = """
+CREATE TABLE IF NOT EXISTS script_notes (
+    case_id TEXT PRIMARY KEY REFERENCES cases,
+    note    TEXT NOT NULL           -- why the case has no script, or no bug report, though it should
 )
 """
 
@@ -184,6 +190,21 @@ class Store:
             return {str(case_id): zlib.decompress(text).decode() for case_id, text in rows if isinstance(text, bytes)}
         except (zlib.error, UnicodeDecodeError) as error:
             raise StoreError(_damaged(self.path, str(error))) from error
+
+    def keep_script_notes(self, notes: Mapping[str, str]) -> None:
+        """Keep why cases have no script or no bug report, by their ids; one that was kept before is replaced."""
+        rows = [(case_id, note.encode("utf-8", "backslashreplace").decode()) for case_id, note in notes.items()]
+        if rows:
+            with self._transaction() as connection:
+                connection.execute(_SCRIPT_NOTES)
+                connection.executemany("INSERT OR REPLACE INTO script_notes VALUES (?, ?)", rows)
+
+    def script_notes(self) -> dict[str, str]:
+        """Why cases have no script or no bug report, by their ids, in planned order."""
+        if not self._has("script_notes"):
+            return {}
+        rows = self._read("SELECT case_id, note FROM script_notes JOIN cases USING (case_id) ORDER BY ordinal")
+        return {str(case_id): str(note) for case_id, note in rows}
 
     def keep_excerpts(self, excerpts: Iterable[Excerpt]) -> None:
         """Keep the YAML that declares what the run's cases are made of."""

@@ -71,11 +71,18 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
         # Cases by the thousand have the same few declarations.
         return Markup(module.yaml([declared[place] for place in named]))  # type: ignore[attr-defined]  # noqa: S704  # a macro
 
-    def facts(record: Record) -> str:
+    def drawn(record: Record) -> str:
         name = script_name(record.case_id) if record.case_id in data.scripts else None
+        note = data.script_notes.get(record.case_id)
         named = (("suite", record.suite), *((axis, str(value)) for axis, value in record.axes.items()))
         excerpts = yaml(tuple(place for place in named if place in declared))
-        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), excerpts))  # type: ignore[attr-defined]  # a macro
+        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), note, excerpts))  # type: ignore[attr-defined]  # a macro
+
+    def facts(record: Record) -> str:
+        try:
+            return drawn(record)
+        except Exception as error:  # noqa: BLE001 - the details of one case must not cost the page those of the others
+            return str(module.undrawn(record, f"{type(error).__name__}: {error}"))  # type: ignore[attr-defined]  # a macro
 
     return facts
 
