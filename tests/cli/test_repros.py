@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qatrix.cli import repros
+from qatrix.cli.scripting import Subject
 from qatrix.declare.spec import Case
 from qatrix.outcomes import Record
 from qatrix.report.repro import expected_lines
@@ -153,8 +154,9 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A script that prints, ends or waits as told, in the place of the one that is written."""
     told: dict[str, Any] = {"lines": (), "then": ""}
 
-    def script(_subject: object, *, checked: str | None = None) -> str:
-        return "\n".join([*(f"print({line!r})" for line in told["lines"]), told["then"], f"# checked: {checked}"])
+    def script(subject: Subject) -> str:
+        lines = [f"print({line!r})" for line in told["lines"]]
+        return "\n".join([*lines, told["then"], f"# checked: {subject.checked}"])
 
     monkeypatch.setattr(repros, "_script", script)
     return told

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from qatrix.declare.source import case_source
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines.torchenv import environment
 from qatrix.report.repro import expected_lines, figure_lines, same_lines, script_text
-from support.cases import shipped_cases
+from support.cases import shipped_cases, source_of
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -54,7 +53,7 @@ def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[...,
     case = shipped_cases(glob)[0]
     record = run(case)
     script = tmp_path / "repro.py"
-    script.write_text(script_text(case_source(case), environment=environment(), record=record))
+    script.write_text(script_text(source_of(case), environment=environment(), record=record))
     ended = subprocess.run(
         # Isolated: neither qatrix nor anything else of the repository is on its path.
         [sys.executable, "-I", str(script)],

@@ -11,6 +11,7 @@ import typer
 from qatrix.cli import app
 from qatrix.cli.options import LATEST_RUN
 from qatrix.cli.plans import STORE
+from qatrix.cli.repros import tell_missing
 from qatrix.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def show(
     from qatrix.console import Console
     from qatrix.report.sentences import case_lines
 
-    record = _the_record(case, run)
+    record, note = _the_record(case, run)
     console = Console()
     if as_json:
         console.text(json.dumps(codec.to_jsonable(record), indent=2))
@@ -57,6 +58,8 @@ def show(
         console.line(
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
+    if note is not None:
+        console.line(f"  {note}")
     if record.diagnosis is not None:
         _explain(console, record.diagnosis, graphs=graphs)
     return EXIT_OK
@@ -98,9 +101,11 @@ def report(
     from qatrix.report.writing import RENDERERS, write_reports
 
     store = _store_path(run)
-    write_reports(store, folder := out or store.parent)
+    console = Console()
+    data = write_reports(store, folder := out or store.parent)
     for name in RENDERERS:
-        Console().line(str(folder / name))
+        console.line(str(folder / name))
+    tell_missing(console, data.scripts, data.script_notes)
     return EXIT_OK
 
 
@@ -109,18 +114,18 @@ def _store_path(run: Path) -> Path:
     return run / STORE if run.is_dir() or run == LATEST_RUN else run
 
 
-def _the_record(selector: str, run: Path) -> Record:
-    """The one record that a selector fits; raises UsageError for none or several."""
+def _the_record(selector: str, run: Path) -> tuple[Record, str | None]:
+    """The one record that a selector fits, and why it has no script if so; raises UsageError for none or several."""
     import difflib
     from fnmatch import fnmatchcase
 
     from qatrix.report.store import Store
 
     with Store.open(_store_path(run)) as store:
-        records = store.records()
+        records, notes = store.records(), store.script_notes()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:
-        return found[0]
+        return found[0], notes.get(found[0].case_id)
     ids = [record.case_id for record in found or records]
     if found:
         msg = f"{selector} fits {len(found)} cases; name one of them:\n" + "\n".join(ids[:20])

@@ -10,6 +10,7 @@ import typer
 from qatrix.cli import app
 from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
 from qatrix.cli.plans import STORE, new_folder, point_latest
+from qatrix.cli.repros import tell_missing
 from qatrix.cli.runs import conclude, exit_code
 
 if TYPE_CHECKING:
@@ -56,4 +57,5 @@ def merge(
     point_latest(out, folder)
     data = write_reports(folder / STORE, folder)
     conclude(console, data, folder)
+    tell_missing(console, data.scripts, data.script_notes)
     return exit_code(data.records, fail_on)

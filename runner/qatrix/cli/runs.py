@@ -47,7 +47,7 @@ from qatrix.cli.options import (
 )
 from qatrix.cli.plans import STORE, Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
-from qatrix.cli.repros import keep_scripts
+from qatrix.cli.repros import add_scripts
 from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable, UsageError
 from qatrix.execute.options import Execution, default_workers
@@ -102,7 +102,7 @@ def run(
       qatrix run --reference fx-2.5.safetensors
     """
     from qatrix.console import Console
-    from qatrix.report.writing import write_reports
+    from qatrix.report.writing import write_results
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
@@ -139,16 +139,19 @@ def run(
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
-    if reference is None:
-        # A script runs both pipelines.
-        keep_scripts(plan.folder / STORE, selected.cases)
-    data = write_reports(plan.folder / STORE, plan.folder)
+    data = write_results(plan.folder / STORE, plan.folder)
     conclude(console, data, plan.folder)
     if not finished:
-        console.line(f"interrupted: {len(data.records)} of {plan.run.declared} cases are done and kept", style="bold")
-        console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
-        return EXIT_INTERRUPTED
-    return exit_code(data.records, fail_on)
+        _tell_interrupted(console, data, [*tools.argv, *([] if resume else ["--resume"])])
+    if reference is None:
+        # A script runs both pipelines.
+        add_scripts(console, plan.folder, data, selected.cases)
+    return exit_code(data.records, fail_on) if finished else EXIT_INTERRUPTED
+
+
+def _tell_interrupted(console: Console, data: ReportData, argv: Sequence[str]) -> None:
+    console.line(f"interrupted: {len(data.records)} of {data.run.declared} cases are done and kept", style="bold")
+    console.line(f"go on with: {shlex.join(['qatrix', *argv])}")
 
 
 def _close(plan: Plan, *, seconds: float, finished: bool) -> None:

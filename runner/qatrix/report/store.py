@@ -174,12 +174,14 @@ class Store:
                 self._demand(connection.execute(statement, values), item.case_id)
 
     def keep_scripts(self, scripts: Mapping[str, str]) -> None:
-        """Keep the scripts of cases, by their ids; one that was kept before is replaced."""
+        """Keep the scripts of cases, by their ids; a script or a note that was kept before is replaced."""
         rows = [(case_id, zlib.compress(text.encode("utf-8", "backslashreplace"))) for case_id, text in scripts.items()]
         if rows:
             with self._transaction() as connection:
                 connection.execute(_SCRIPTS)
                 connection.executemany("INSERT OR REPLACE INTO scripts VALUES (?, ?)", rows)
+                connection.execute(_SCRIPT_NOTES)
+                connection.executemany("DELETE FROM script_notes WHERE case_id = ?", [row[:1] for row in rows])
 
     def scripts(self) -> dict[str, str]:
         """The scripts by the ids of their cases, in planned order; none in a store of before there were any."""

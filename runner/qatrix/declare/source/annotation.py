@@ -66,9 +66,7 @@ def is_taken(node):
 '''
 
 
-def declared_pt2e(
-    spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool
-) -> QuantizerSource:
+def declared_pt2e(spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool) -> QuantizerSource:
     """The definitions of a quantizer class for PT2E, and the line that makes one."""
     name = names.class_of_quantizer(spec.name)
     chains = sorted(spec.annotate, key=lambda chain: -chain.count("_"))

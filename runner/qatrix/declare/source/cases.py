@@ -50,7 +50,12 @@ def case_source(case: Case, *, taken: frozenset[str]) -> CaseSource:
 def _capitalized(phases: tuple[PhaseSource, ...]) -> set[str]:
     """All that could be the name of a class or a constant in what defines and makes quantizers."""
     sources = (source for phase in phases for source in phase.quantizers.values())
-    return {word for source in sources for text in (source.definitions, *source.lines) for word in _CAPITALIZED.findall(text)}
+    return {
+        word
+        for source in sources
+        for text in (source.definitions, *source.lines)
+        for word in _CAPITALIZED.findall(text)
+    }
 
 
 def _training(training: Training | None) -> TrainingSource | None:

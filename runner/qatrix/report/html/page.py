@@ -38,6 +38,7 @@ def index_html(data: ReportData) -> str:
     """The page as text; it needs no network, and for reading no script."""
     facts, large, rows = case_facts(data), is_large(data), _static_rows(data)
     static = static_facts(data, facts)
+    drawn, undrawn = _run_plots(data)
     code = [_EARLY, _text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
     return (
         environment()
@@ -49,7 +50,8 @@ def index_html(data: ReportData) -> str:
             large=large,
             rows=rows,
             static={case_id: Markup(text) for case_id, text in static.items()},  # noqa: S704  # a template's
-            plots=plots.run_plots(data),
+            plots=drawn,
+            plots_note=undrawn,
             rules=rules(data.records),
             code=[Markup(text) for text in code],  # noqa: S704  # our own files
             policy=_policy(code, sides=large),
@@ -57,6 +59,14 @@ def index_html(data: ReportData) -> str:
             blocks=() if large else blocks(data.records, facts, without=static),
         )
     )
+
+
+def _run_plots(data: ReportData) -> tuple[plots.RunPlots | None, str | None]:
+    """The run's plots, or why they could not be drawn."""
+    try:
+        return plots.run_plots(data), None
+    except Exception as error:  # noqa: BLE001 - a plot must not cost the page all the rest
+        return None, f"{type(error).__name__}: {error}"
 
 
 def case_facts(data: ReportData) -> Callable[[Record], str]:
