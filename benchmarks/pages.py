@@ -130,6 +130,7 @@ def keep(path: Path, count: int) -> None:
     from qatrix.declare.excerpts import excerpts
     from qatrix.declare.load import load
     from qatrix.outcomes import Comparison, ErrorReport, PipelineOutcome, Record, Run, StageTime
+    from qatrix.report.frames import read_store
     from qatrix.report.store import Store
 
     (case,) = shipped(CONV_BN)
@@ -168,4 +169,4 @@ def keep(path: Path, count: int) -> None:
         store.finish_all(records)
         store.keep_excerpts(excerpts(matrix))
         store.end(run)
-    keep_scripts(path, [replace(case, case_id=record.case_id) for record in records])
+    keep_scripts(path, read_store(path), [replace(case, case_id=record.case_id) for record in records])

@@ -49,7 +49,9 @@ class CaseSource:
     """A case as source.
 
     `classes` are the definitions of its modules, innermost first, `model` the expression that
-    makes the model, `inputs` one expression for each input. `one_tensor` says that the model's
+    makes the model, `inputs` one expression for each input. Where a factory makes the model,
+    `module` is where it stands, and `needs` the package of that unless it is one of PyTorch's.
+    `one_tensor` says that the model's
     output is a single tensor for certain. `inexpressible` has the declared pipelines that
     cannot express the quantizer, with the reason; `pipelines` those that can.
     """
@@ -59,6 +61,8 @@ class CaseSource:
     device: str
     classes: tuple[str, ...]
     model: str
+    module: str | None = None
+    needs: str | None = None
     inputs: tuple[str, ...]
     one_tensor: bool
     pipelines: tuple[str, ...]

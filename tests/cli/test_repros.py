@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from qatrix.cli import repros
+from qatrix.cli.scripting import Subject, made_scripts
 from qatrix.declare.spec import Case
+from qatrix.execute.bounded import Bounds, Computed
 from qatrix.outcomes import Record
 from qatrix.report.repro import expected_lines
+from support import planted
 from support.project import ENVIRONMENT, Project, ended_with, exact
 from support.records import make_comparison, make_error, make_outcome
 
@@ -153,8 +157,9 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A script that prints, ends or waits as told, in the place of the one that is written."""
     told: dict[str, Any] = {"lines": (), "then": ""}
 
-    def script(_subject: object, *, checked: str | None = None) -> str:
-        return "\n".join([*(f"print({line!r})" for line in told["lines"]), told["then"], f"# checked: {checked}"])
+    def script(subject: Subject) -> str:
+        lines = [f"print({line!r})" for line in told["lines"]]
+        return "\n".join([*lines, told["then"], f"# checked: {subject.checked}"])
 
     monkeypatch.setattr(repros, "_script", script)
     return told
@@ -225,3 +230,142 @@ def test_no_file_is_written_where_none_can_be(project: Project, tmp_path: Path) 
 
     assert ended.code == 2
     assert "cannot be made" in ended.err
+
+
+UNSPEAKABLE = """
+patterns:
+  good: {params: {k: 1}, layers: {a: "Linear(3, k)"}, forward: ["return a(x)"], inputs: {x: {shape: [2, 3]}}}
+  bad: {params: {k: 1}, layers: {a: "Linear(3, k // 0)"}, forward: ["return a(x)"], inputs: {x: {shape: [2, 3]}}}
+quantizers:
+  int8: {mode: qat, fx: {backend_config: qnnpack, qconfig: default_symmetric_qnnpack_qat_qconfig}}
+suites:
+  good: {axes: {pattern: good, k: [%s], quantizer: int8}}
+  bad: {axes: {pattern: bad, k: [%s], quantizer: int8}}
+"""
+NUMBERS = ", ".join(map(str, range(1, 21))), ", ".join(map(str, range(1, 11)))
+REASON = "no script: integer division or modulo by zero"
+FILES = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md"}
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [("unexpected", 1), ("never", 0)])
+def test_a_run_of_which_10_of_30_cases_can_have_no_script_ends_with_all_reports(
+    project: Project, fail_on: str, code: int
+) -> None:
+    project.write({"matrix/small.yaml": UNSPEAKABLE % NUMBERS})
+    project.execution.records = diverged
+    ended = project.run("run", "--fail-on", fail_on)
+    folder = project.path / "reports/latest"
+
+    assert ended.code == code
+    assert ended.out.endswith("10 of 30 scripts could not be made; the report says why\n")
+    assert {path.name for path in folder.iterdir()} >= FILES
+    assert len(list((folder / "repro").glob("*.py"))) == len(list((folder / "repro").glob("*.md"))) == 20
+    assert (folder / "index.html").read_text().count(REASON) == 10
+    assert REASON in project.run("show", "bad/bad/k=3,*").out
+    assert "no script" not in project.run("show", "good/good/k=3,*").out
+
+
+def test_reports_that_are_written_again_and_merged_say_what_is_missing(project: Project) -> None:
+    project.write({"matrix/small.yaml": UNSPEAKABLE % ("1, 2", "1")})
+    project.execution.records = diverged
+    for shard in (1, 2):
+        project.run("run", "--shard", f"{shard}/2", "--out", f"shard{shard}")
+    merged = project.run("merge", "shard1/latest", "shard2/latest")
+    again = project.run("report", "--out", "again")
+
+    for ended in (merged, again):
+        assert ended.out.endswith("1 of 3 scripts could not be made; the report says why\n")
+    assert (project.path / "again/index.html").read_text().count(REASON) == 1
+
+
+def test_a_script_that_is_never_done_costs_its_case_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(subjects: list[Subject]) -> Iterator[tuple[str, Computed]]:
+        return made_scripts(subjects, bounds=Bounds(seconds=1.0), write=planted.hang_on_the_second)
+
+    monkeypatch.setattr("qatrix.cli.scripting.made_scripts", made)
+    project.execution.records = diverged
+    ended = project.run("run", "--case", "first")
+
+    assert ended.code == 1
+    assert "1 of 2 scripts could not be made" in ended.out
+    assert "no script: it took more than 1 s" in project.run("show", "first/linear/bias=false,*").out
+
+
+def test_whatever_goes_wrong_after_the_reports_the_run_ends_by_its_verdicts(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        msg = "out of paper"
+        raise LookupError(msg)
+
+    monkeypatch.setattr(repros, "keep_scripts", broken)
+    project.execution.records = diverged
+    ended = project.run("run", "--fail-on", "never")
+
+    assert ended.code == 0
+    assert "the report has no scripts: LookupError: out of paper" in ended.err
+    assert {path.name for path in (project.path / "reports/latest").iterdir()} >= FILES
+
+
+def test_scripts_are_made_after_the_reports(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[str] = set()
+
+    def interrupted(store: Path, *_: object) -> None:
+        seen.update(path.name for path in store.parent.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(repros, "keep_scripts", interrupted)
+    project.execution.records = diverged
+    ended = project.run("run")
+
+    assert ended.code == 130
+    assert seen >= FILES
+    assert "declared 4 = 4 diverged" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("plain", 'about: "a\\0b", layers: {a: "Linear(3, 3)"}, forward: ["return a(x)"]'),
+        ("none", 'layers: {a: "Linear(3, 3)"}, forward: ["return a(x)"]'),
+        ("f", 'layers: {a: "Linear(3, 3)"}, forward: ["return F.relu(torch.neg(a(x)))"]'),
+        ("factory", "model: torch.nn.PReLU, args: {class: 1}"),
+    ],
+)
+def test_no_name_and_no_text_costs_a_case_its_script(project: Project, name: str, pattern: str) -> None:
+    project.write(
+        {
+            "matrix/small.yaml": f"""
+            patterns: {{"{name}": {{{pattern}, inputs: {{x: {{shape: [2, 3]}}}}}}}}
+            quantizers:
+              int8: {{mode: qat, fx: {{backend_config: qnnpack, qconfig: default_symmetric_qnnpack_qat_qconfig}}}}
+            suites: {{first: {{axes: {{pattern: "{name}", quantizer: int8}}}}}}
+            """
+        }
+    )
+    project.execution.records = diverged
+    ended = project.run("run", "--allow-module", "torch.nn")
+    (script,) = (project.path / "reports/latest/repro").glob("*.py")
+
+    compile(script.read_text(), str(script), "exec")
+    assert "could not be made" not in ended.out
+
+
+def test_a_script_that_needs_a_module_of_the_user_finds_it_as_the_run_did(
+    project: Project, printed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"mine/my_models.py": "import torch\nbuild = torch.nn.PReLU\n"})
+    monkeypatch.syspath_prepend(project.path / "mine")
+    printed["lines"] = expected_lines(exact_record(project))
+    printed["then"] = "# needs     my_models: run it so\nimport my_models"
+    needing = project.run("repro", CASE, "--out", "-")
+    printed["then"] = "import my_models"
+
+    assert needing.code == 0, needing
+    # What needs nothing gets nothing.
+    assert "No module named 'my_models'" in project.run("repro", CASE, "--out", "-").err
+
+
+def exact_record(project: Project) -> Record:
+    project.run("run", "--case", CASE)
+    return diverged_record(project)

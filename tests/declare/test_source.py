@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.declare.source import case_source
 from qatrix.declare.spec import Case
 from qatrix.scripts import CaseSource
-from support.cases import shipped_cases, written_cases
+from support.cases import shipped_cases, source_of, written_cases
 
 FILLED = """
 patterns:
@@ -42,7 +41,7 @@ def fills(text: str) -> list[str]:
 
 
 def test_what_fills_parameters_stands_behind_the_layers_in_its_order(tmp_path: Path) -> None:
-    inner, outer = case_source(filled(tmp_path)[0]).classes
+    inner, outer = source_of(filled(tmp_path)[0]).classes
 
     assert fills(inner) == [
         "nn.init.constant_(self.bn.weight, 0.75)",
@@ -72,7 +71,7 @@ patterns:
 suites: {written: {axes: {pattern: three, quantizer: xnnpack_int8_per_tensor_ptq}}}
 """
     (case,) = written_cases(tmp_path, text)
-    *twins, three = case_source(case).classes
+    *twins, three = source_of(case).classes
 
     assert [fills(twin) for twin in twins] == [
         ["nn.init.constant_(self.linear.bias, 1.0)"],
@@ -86,7 +85,7 @@ suites: {written: {axes: {pattern: three, quantizer: xnnpack_int8_per_tensor_ptq
 
 
 def test_a_dtype_casts_the_model_and_inputs_of_float32(tmp_path: Path) -> None:
-    plain, other = map(case_source, filled(tmp_path))
+    plain, other = map(source_of, filled(tmp_path))
 
     assert (plain.model, other.model) == ("Outer()", "Outer().to(torch.bfloat16)")
     assert plain.classes == other.classes
@@ -102,7 +101,7 @@ suites: {written: {axes: {pattern: written, dtype: float16, quantizer: xnnpack_i
 """
     (case,) = written_cases(tmp_path, text)
 
-    assert case_source(case).model == "torch.nn.PReLU(init=0.5).to(torch.float16)"
+    assert source_of(case).model == "torch.nn.PReLU(init=0.5).to(torch.float16)"
 
 
 @pytest.mark.torch
@@ -112,7 +111,7 @@ def test_the_source_makes_the_models_and_inputs_that_the_runner_makes(tmp_path: 
     from qatrix.pipelines.models import build_inputs, build_model
 
     for case in filled(tmp_path):
-        source = case_source(case)
+        source = source_of(case)
         names = {"torch": torch, "nn": torch.nn}
         exec("\n".join(source.classes), names)
         torch.manual_seed(source.seed)
@@ -132,12 +131,12 @@ def test_the_source_makes_the_models_and_inputs_that_the_runner_makes(tmp_path: 
 
 def lines_of(glob: str, pipeline: str) -> list[str]:
     """The lines that make a shipped case's quantizer, without those that its class takes."""
-    (phase,) = source_of(glob).phases
+    (phase,) = shipped_source(glob).phases
     return list(phase.quantizers[pipeline].lines)
 
 
-def source_of(glob: str) -> CaseSource:
-    return case_source(shipped_cases(glob)[0])
+def shipped_source(glob: str) -> CaseSource:
+    return source_of(shipped_cases(glob)[0])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ quantizers:
 suites: {written: {axes: {pattern: two_linear, quantizer: two_rounds}}}
 """
     (case,) = written_cases(tmp_path, text)
-    xnnpack, x86 = case_source(case).phases
+    xnnpack, x86 = source_of(case).phases
 
     assert "quantizer.set_module_type(nn.Linear, None)" in xnnpack.quantizers["pt2e"].lines
     assert "quantizer.set_module_type_qconfig(nn.Linear, None)" in x86.quantizers["pt2e"].lines
@@ -183,7 +182,7 @@ suites: {written: {axes: {pattern: two_linear, quantizer: two_rounds}}}
 
 def definitions_of(glob: str, pipeline: str) -> str:
     """What a shipped case's quantizer defines, without its layout."""
-    (phase,) = source_of(glob).phases
+    (phase,) = shipped_source(glob).phases
     return " ".join(phase.quantizers[pipeline].definitions.split())
 
 
@@ -212,7 +211,7 @@ def test_a_fixed_scale_is_an_observer_in_fx(mode: str, made: str) -> None:
 
 def test_no_line_of_a_quantizer_is_longer_than_formatters_allow() -> None:
     for pipeline in ("pt2e", "fx"):
-        (phase,) = source_of("fixed_scales/conv_relu/*_qat*").phases
+        (phase,) = shipped_source("fixed_scales/conv_relu/*_qat*").phases
         assert max(map(len, phase.quantizers[pipeline].definitions.splitlines())) <= 120
 
 
@@ -228,5 +227,5 @@ def test_activations_that_are_quantized_as_they_come_leave_outputs_in_float() ->
 
 
 def test_a_free_batch_axis_is_one_of_every_phase() -> None:
-    assert [phase.dynamic_batch for phase in source_of("dynamic_batches/*").phases] == [True]
-    assert [phase.dynamic_batch for phase in source_of("ptq/*").phases] == [False]
+    assert [phase.dynamic_batch for phase in shipped_source("dynamic_batches/*").phases] == [True]
+    assert [phase.dynamic_batch for phase in shipped_source("ptq/*").phases] == [False]

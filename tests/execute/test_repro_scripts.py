@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from qatrix.declare.source import case_source
+from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines.torchenv import environment
 from qatrix.report.repro import expected_lines, figure_lines, same_lines, script_text
-from support.cases import shipped_cases
+from support.cases import shipped_cases, source_of, written_cases
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -49,12 +49,45 @@ def run() -> Iterator[Callable[..., Record]]:
     torch.set_num_threads(threads)
 
 
+# Names that hide torch's, Python's and the script's own, in every role.
+NASTY = """
+patterns:
+  f:
+    about: "a\\0b"
+    params: {operator: 3}
+    layers: {torch: "Linear(operator, 3)", print: none(), F: ReLU()}
+    forward:
+      - "warnings = torch(math)"
+      - "self = print(warnings)"
+      - "super, nn = torch.chunk(self, 2, 0)"
+      - "return F.relu(F(torch.cat((super, nn), 0)) + math * 0.5)"
+    inputs: {math: {shape: [2, 3]}}
+  none:
+    layers: {copy: "Linear(3, 3)"}
+    forward: ["forward = copy(inputs)", "return forward"]
+    inputs: {inputs: {shape: [2, 3]}}
+suites: {written: {axes: {pattern: f, quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+
+
+def test_a_script_prints_the_same_whatever_names_are_declared(run: Callable[..., Record], tmp_path: Path) -> None:
+    (case,) = written_cases(tmp_path, NASTY)
+    record = run(case)
+
+    assert record.comparisons
+    assert_shown(case, record, tmp_path)
+
+
 @pytest.mark.parametrize("glob", SPREAD)
 def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[..., Record], tmp_path: Path) -> None:
     case = shipped_cases(glob)[0]
-    record = run(case)
+    assert_shown(case, run(case), tmp_path)
+
+
+def assert_shown(case: Case, record: Record, tmp_path: Path) -> None:
+    """The case's script, run by itself, prints the record's figures."""
     script = tmp_path / "repro.py"
-    script.write_text(script_text(case_source(case), environment=environment(), record=record))
+    script.write_text(script_text(source_of(case), environment=environment(), record=record))
     ended = subprocess.run(
         # Isolated: neither qatrix nor anything else of the repository is on its path.
         [sys.executable, "-I", str(script)],

@@ -13,11 +13,13 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 from lxml import etree, html
 
-from qatrix.outcomes import UNREMARKABLE
+from qatrix.outcomes import UNREMARKABLE, Record
+from qatrix.report import plots
 from qatrix.report.figures import anchor, href
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.html import index_html, side_files
 from qatrix.report.html.details import ONE_FILE
+from qatrix.report.html.templating import environment
 from support.demo_run import many_records
 from support.records import make_expectation, make_failed, make_outcome, make_record, make_run
 
@@ -188,3 +190,50 @@ def test_a_case_id_is_its_own_anchor() -> None:
 @pytest.mark.parametrize("case_id", ["a b", "a\nb", "x" * 5000, "\u202e", "\ud800"])
 def test_what_html_cannot_hold_as_an_anchor_gets_a_digest(case_id: str) -> None:
     assert re.fullmatch(r"[^\s]{1,300}-?[0-9a-f]{12}", anchor(case_id))
+
+
+def test_a_case_whose_details_cannot_be_drawn_says_so_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = make_failed("s/first", unexpected=True), make_failed("s/second", unexpected=True)
+
+    def rows(record: Record) -> object:
+        if record.case_id == "s/first":
+            msg = "<b>no such stage</b>"
+            raise LookupError(msg)
+        return stage_rows(record)
+
+    stage_rows = environment().globals["stage_rows"]
+    monkeypatch.setitem(environment().globals, "stage_rows", rows)
+    environment().cache.clear()
+    page = _page(report_data(make_run(declared=2), (first, second)))
+    environment().cache.clear()
+    facts = {case.get("id"): " ".join(case.text_content().split()) for case in page.xpath("//details[@class='case']")}
+
+    assert "details could not be drawn: LookupError: <b>no such stage</b>." in facts["case=s/first"]
+    assert "could not be drawn" not in facts["case=s/second"]
+    assert "Pipelines" in facts["case=s/second"]
+
+
+def test_plots_that_cannot_be_drawn_cost_the_page_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: ReportData) -> None:
+        msg = "out of ink"
+        raise ValueError(msg)
+
+    monkeypatch.setattr(plots, "run_plots", broken)
+    text = _text(report_data(make_run(declared=1), (make_record("s/a"),)))
+
+    assert "The plots could not be drawn: ValueError: out of ink." in text
+    assert "Compatibility matrix" in text
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_why_a_case_has_no_script_or_no_bug_report_stands_on_its_page(has_script: bool) -> None:
+    record = make_failed("s/a", unexpected=True)
+    scripts = {"s/a": "print()"} if has_script else {}
+    text = _text(
+        report_data(make_run(declared=1), (record,), scripts=scripts, script_notes={"s/a": "none: it hangs & <hangs>"})
+    )
+
+    assert "none: it hangs & <hangs>." in text
+    assert "a bug report with it" not in text
+    assert "keeps no script" not in text
+    assert ("A script that shows it: repro/" in text) is has_script

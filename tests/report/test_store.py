@@ -181,3 +181,12 @@ def test_errors_of_sqlite_while_writing_become_a_sentence(path: Path) -> None:
             OutputError, match=r"cannot be written \(database is locked\); check that the disk has room"
         ):
             store.start("s/a")
+
+
+def test_notes_on_scripts_are_kept_until_there_is_a_script(path: Path) -> None:
+    with Store.open(_written(path)) as store:
+        assert store.script_notes() == {}
+        store.keep_script_notes({FIRST.case_id: "no script: \ud800"})
+        assert store.script_notes() == {FIRST.case_id: "no script: \\ud800"}
+        store.keep_scripts({FIRST.case_id: "print()"})
+        assert store.script_notes() == {}

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from qatrix.errors import OutputError, StoreError
+from qatrix.outcomes import Environment, Record
 from qatrix.report import writing
 from qatrix.report.frames import ReportData
+from qatrix.report.repro import files, script_name
 from support.demo_run import demo_records, many_records, write_store
 from support.records import make_error, make_failed, make_hostile, make_outcome
 
@@ -54,7 +56,7 @@ def test_a_file_that_cannot_be_replaced_leaves_no_half_behind(tmp_path: Path) ->
     (tmp_path / "out" / "index.html").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"index\.html cannot be written"):
         writing.write_reports(store, tmp_path / "out")
-    assert [item.name for item in (tmp_path / "out").iterdir()] == ["index.html"]
+    assert sorted(item.name for item in (tmp_path / "out").iterdir()) == sorted(NAMES)
 
 
 def test_a_renderer_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +98,37 @@ def test_a_thousand_cases_stay_small_and_fast(tmp_path: Path) -> None:
     # Measured: 0.9 s and 2.6 MB; the limit leaves room for a busy machine.
     assert time.perf_counter() - start < 10
     assert (tmp_path / "index.html").stat().st_size < 3_000_000
+
+
+def test_a_bug_report_that_fails_is_a_note_on_its_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, *_ = (record.case_id for record in demo_records() if record.unexpected)
+    kept = write_store(tmp_path / "run.sqlite", demo_records(), scripts={first: "print(1)", second: "print(2)"})
+
+    def failing(script: str, *, record: Record, environment: Environment) -> str:
+        if record.case_id == first:
+            raise LookupError(record.verdict)
+        return script
+
+    monkeypatch.setattr(files, "issue_md", failing)
+    data = writing.write_reports(kept, tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+
+    assert list(data.script_notes) == [first]
+    assert {path.name for path in (tmp_path / "repro").iterdir()} == {
+        f"{script_name(first)}.py",
+        f"{script_name(second)}.py",
+        f"{script_name(second)}.md",
+    }
+    assert page.count("no bug report: LookupError: ") == 1
+    assert f"{script_name(first)}.md" not in page
+    assert f"{script_name(second)}.md" in page
+
+
+def test_the_scripts_come_after_all_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "write_scripts", killed)
+    with pytest.raises(KeyboardInterrupt):
+        writing.write_reports(write_store(tmp_path / "run.sqlite", demo_records()), tmp_path)
+    assert {item.name for item in tmp_path.iterdir()} == {"run.sqlite", *NAMES}

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
+from qatrix.declare.source import case_source
 from qatrix.declare.spec import Case
+from qatrix.report.repro import own_names
 from qatrix.resources import folder
+from qatrix.scripts import CaseSource
 
 
 def shipped_cases(*globs: str) -> tuple[Case, ...]:
@@ -22,6 +25,11 @@ def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
     shipped = folder("matrix")
     names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "checks.yaml", "devices.yaml")
     return _cases([*(shipped / name for name in names), path], globs)
+
+
+def source_of(case: Case) -> CaseSource:
+    """The case as source, for a script."""
+    return case_source(case, taken=own_names())
 
 
 def _cases(paths: list[Path], globs: tuple[str, ...]) -> tuple[Case, ...]:

@@ -13,6 +13,7 @@ from qatrix.cli import app
 from qatrix.cli.folders import writing
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN
+from qatrix.cli.repros import tell_missing
 from qatrix.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def show(
     from qatrix.console import Console
     from qatrix.report.sentences import case_lines
 
-    record = _the_record(case, run)
+    record, note = _the_record(case, run)
     console = Console()
     if as_json:
         console.text(json.dumps(codec.to_jsonable(record), indent=2))
@@ -60,6 +61,8 @@ def show(
         console.line(
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
+    if note is not None:
+        console.line(f"  {note}")
     if record.diagnosis is not None:
         _explain(console, record.diagnosis, graphs=graphs)
     return EXIT_OK
@@ -106,24 +109,25 @@ def report(
     folder = out or store.parent
     beside = store.exists() and folder.resolve() == store.parent.resolve()
     with writing(folder, tools.now(), console) if beside else nullcontext():
-        write_reports(store, folder)
+        data = write_reports(store, folder)
     for name in RENDERERS:
         console.line(str(folder / name))
+    tell_missing(console, data.scripts, data.script_notes)
     return EXIT_OK
 
 
-def _the_record(selector: str, run: Path) -> Record:
-    """The one record that a selector fits; raises UsageError for none or several."""
+def _the_record(selector: str, run: Path) -> tuple[Record, str | None]:
+    """The one record that a selector fits, and why it has no script if so; raises UsageError for none or several."""
     import difflib
     from fnmatch import fnmatchcase
 
     from qatrix.report.store import Store
 
     with Store.reading(run_store(run)) as store:
-        records = store.records()
+        records, notes = store.records(), store.script_notes()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:
-        return found[0]
+        return found[0], notes.get(found[0].case_id)
     ids = [record.case_id for record in found or records]
     if found:
         msg = f"{selector} fits {len(found)} cases; name one of them:\n" + "\n".join(ids[:20])

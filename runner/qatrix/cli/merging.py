@@ -12,6 +12,7 @@ from qatrix.cli import app
 from qatrix.cli.folders import new_folder
 from qatrix.cli.newest import STORE, point_latest, run_store
 from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
+from qatrix.cli.repros import tell_missing
 from qatrix.cli.runs import conclude, exit_code
 
 if TYPE_CHECKING:
@@ -63,4 +64,5 @@ def merge(
             raise
         point_latest(folder)
         conclude(console, data, folder)
+        tell_missing(console, data.scripts, data.script_notes)
     return exit_code(data.records, fail_on)

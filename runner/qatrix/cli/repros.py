@@ -6,37 +6,37 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qatrix.arithmetic import EvaluationError
 from qatrix.cli import app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.folders import newly_conducted
 from qatrix.cli.matrices import load_matrix, selected_cases
 from qatrix.cli.newest import STORE, run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
-from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, OutputError, UsageError
+from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, OutputError, QatrixError, UsageError
 from qatrix.execute.options import Execution
+from qatrix.outcomes import NOT_RUN
 from qatrix.resources import cache_folder
 
 if TYPE_CHECKING:
+    from qatrix.cli.scripting import Subject
     from qatrix.console import Console
     from qatrix.declare.spec import Case
     from qatrix.outcomes import Environment, Record
+    from qatrix.report.frames import ReportData
 
 # A script takes the plain path, without a pattern cache: 10 to 30 s for a small model.
 _PATIENCE: Final = 900
 _STANDARD_OUTPUT: Final = Path("-")
 # A script takes about 10 ms; of a run with more that fail, `qatrix repro` makes the others when they are wanted.
 _MOST_SCRIPTS: Final = 1000
-# What makes no script of a case: sizes that cannot be worked out, and what the language of scripts lacks.
-_NO_SOURCE = (EvaluationError, ValueError, KeyError)
 
 
 @app.command()
@@ -97,7 +97,7 @@ def repro(
             for line in differences:
                 console.note(f"  {line}")
             return EXIT_UNEXPECTED
-        text = _script(subject, checked="it was run, and printed the lines below")
+        text = _script(replace(subject, checked="it was run, and printed the lines below"))
     _publish(console, subject, text, issue=issue, out=out, store=store)
     return EXIT_OK
 
@@ -114,37 +114,62 @@ def _scratch(tools: Collaborators, console: Console) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Subject:
-    """A case with its record, where that was made, and what is to be said of it in the script."""
-
-    case: Case
-    record: Record
-    environment: Environment
-    notes: tuple[str, ...] = ()
+def add_scripts(console: Console, folder: Path, data: ReportData, cases: Iterable[Case]) -> None:
+    """Make the scripts of a run, show them in its report, and say how many could not be made.
 
 
-def keep_scripts(store_path: Path, cases: Iterable[Case]) -> None:
-    """Keep, in a run's store, the scripts of its cases that fail or differ, as many as are worth it; none is run."""
-    from qatrix.report.repro import wants_script
+    The report is there already, so that nothing that happens here costs the run anything.
+    """
+    from qatrix.report.store import Store
+    from qatrix.report.writing import write_scripted
+
+    try:
+        scripts, notes = keep_scripts(folder / STORE, data, cases)
+        if not scripts and not notes:
+            return
+        told = write_scripted(replace(data, scripts=scripts, script_notes=notes), folder, anew=True)
+        with Store.open(folder / STORE) as store:
+            store.keep_script_notes(told.script_notes)
+    except Exception as error:  # noqa: BLE001 - the run has its report, and its exit code is its verdicts' alone
+        words = str(error) if isinstance(error, QatrixError) else f"{type(error).__name__}: {error}"
+        console.note(f"the report has no scripts: {words}", style="yellow")
+    else:
+        tell_missing(console, scripts, notes)
+
+
+def keep_scripts(store_path: Path, data: ReportData, cases: Iterable[Case]) -> tuple[dict[str, str], dict[str, str]]:
+    """The scripts of a run's cases, and why others have none, by case id, as they were made and kept in its store."""
+    from qatrix.cli.scripting import made_scripts
     from qatrix.report.store import Store
 
-    by_id = {case.case_id: case for case in cases}
+    made = dict(made_scripts(_subjects(data, cases)))
+    scripts = {case_id: item.text for case_id, item in made.items() if item.text is not None}
+    notes = {case_id: f"no script: {item.reason}" for case_id, item in made.items() if item.text is None}
     with Store.open(store_path) as store:
-        environment = store.run().environment
-        records = [record for record in store.records() if wants_script(record) and record.case_id in by_id]
-        # What nobody expected is what someone will look at.
-        records = sorted(records, key=lambda record: not record.unexpected)[:_MOST_SCRIPTS]
-        subjects = (_Subject(case=by_id[item.case_id], record=item, environment=environment) for item in records)
-        written = ((subject.case.case_id, _script_or_none(subject)) for subject in subjects)
-        store.keep_scripts({case_id: text for case_id, text in written if text is not None})
+        store.keep_scripts(scripts)
+        store.keep_script_notes(notes)
+    return scripts, notes
 
 
-def _script_or_none(subject: _Subject) -> str | None:
-    try:
-        return _script(subject)
-    except UsageError:
-        return None
+def tell_missing(console: Console, scripts: Collection[str], notes: Collection[str]) -> None:
+    """Say how many scripts could not be made, by the ids of the cases that have one and of those with a note."""
+    from qatrix.report.sentences import missing_scripts_sentence
+
+    if sentence := missing_scripts_sentence(scripts, notes):
+        console.line(sentence, style="yellow")
+
+
+def _subjects(data: ReportData, cases: Iterable[Case]) -> list[Subject]:
+    """The cases of a run that fail or differ and can be shown, unexpected ones first, as many as are worth it."""
+    from qatrix.cli.scripting import Subject
+    from qatrix.report.repro import wants_script
+
+    by_id = {case.case_id: case for case in cases}
+    wanting = (record for record in data.records if wants_script(record) and record.verdict not in NOT_RUN)
+    records = [record for record in wanting if record.case_id in by_id]
+    # What nobody expected is what someone will look at.
+    records = sorted(records, key=lambda record: not record.unexpected)[:_MOST_SCRIPTS]
+    return [Subject(case=by_id[record.case_id], record=record, environment=data.run.environment) for record in records]
 
 
 def _the_case(selector: str, paths: list[Path] | None, allow_module: list[str] | None) -> Case:
@@ -161,13 +186,15 @@ def _the_case(selector: str, paths: list[Path] | None, allow_module: list[str] |
     return (exact or list(cases))[0]
 
 
-def _subject(tools: Collaborators, case: Case, store: Path) -> _Subject:
+def _subject(tools: Collaborators, case: Case, store: Path) -> Subject:
     """The case with the record of the run, where that was made in this environment, else of a run here and now."""
+    from qatrix.cli.scripting import Subject
+
     environment = tools.environment()
     kept = _kept(case, store)
     if kept is not None and kept[1].packages == environment.packages:
-        return _Subject(case=case, record=kept[0], environment=environment)
-    return _Subject(case=case, record=_run_here(tools, case), environment=environment)
+        return Subject(case=case, record=kept[0], environment=environment)
+    return Subject(case=case, record=_run_here(tools, case), environment=environment)
 
 
 def _kept(case: Case, path: Path) -> tuple[Record, Environment] | None:
@@ -192,7 +219,7 @@ def _run_here(tools: Collaborators, case: Case) -> Record:
     return record
 
 
-def _minimized(tools: Collaborators, console: Console, subject: _Subject) -> _Subject:
+def _minimized(tools: Collaborators, console: Console, subject: Subject) -> Subject:
     from qatrix.execute.minimizing import minimize
 
     options = Execution(workers=0 if subject.record.verdict not in {"crashed", "timed_out"} else 1, timeout=_PATIENCE)
@@ -206,27 +233,16 @@ def _minimized(tools: Collaborators, console: Console, subject: _Subject) -> _Su
     if not smallest.changes:
         return subject
     note = f"made smaller while verdict, errors and cause stayed: {', '.join(smallest.changes)}"
-    return _Subject(
-        case=smallest.case, record=smallest.record, environment=subject.environment, notes=(*subject.notes, note)
-    )
+    return replace(subject, case=smallest.case, record=smallest.record, notes=(*subject.notes, note))
 
 
-def _script(subject: _Subject, *, checked: str | None = None) -> str:
-    from qatrix.declare.source import case_source
-    from qatrix.outcomes import NOT_RUN
-    from qatrix.report.repro import script_text
+def _script(subject: Subject) -> str:
+    from qatrix.cli.scripting import script_or_refusal
 
     if subject.record.verdict in NOT_RUN:
         msg = f"{subject.case.case_id} cannot be shown here: {subject.record.reason or subject.record.summary}"
         raise UsageError(msg)
-    try:
-        source = case_source(subject.case)
-        return script_text(
-            source, environment=subject.environment, record=subject.record, checked=checked, notes=subject.notes
-        )
-    except _NO_SOURCE as error:
-        msg = f"{subject.case.case_id} cannot be written as a script: {error}"
-        raise UsageError(msg) from error
+    return script_or_refusal(subject)
 
 
 def _differences(script: str, record: Record) -> list[str]:
@@ -239,15 +255,16 @@ def _differences(script: str, record: Record) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "repro.py"
         path.write_text(script, encoding="utf-8")
+        options, place, environment = _surroundings(script, folder)
         try:
             ended = subprocess.run(  # noqa: S603 - the script was written just now, from a checked declaration
-                [sys.executable, "-I", str(path)],
+                [sys.executable, *options, str(path)],
                 capture_output=True,
                 text=True,
                 timeout=_PATIENCE,
                 check=False,
-                cwd=folder,
-                env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+                cwd=place,
+                env=environment,
             )
         except subprocess.TimeoutExpired:
             return [f"it did not end within {_PATIENCE} s"]
@@ -260,7 +277,22 @@ def _differences(script: str, record: Record) -> list[str]:
     return [*lines, *ended.stderr.strip().splitlines()[-5:]]
 
 
-def _publish(console: Console, subject: _Subject, script: str, *, issue: bool, out: Path | None, store: Path) -> None:
+def _surroundings(script: str, folder: str) -> tuple[list[str], str, dict[str, str]]:
+    """Python's options, the current folder and the environment of a script that is checked.
+
+    It has nothing but the installed packages, so that it shows what it shows anywhere; one that
+    needs a package of the user's has all that a run has, since that is where the package was found.
+    """
+    from qatrix.report.repro import needed_package
+
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    if needed_package(script) is None:
+        return ["-I"], folder, plain
+    here = str(Path.cwd())
+    return [], here, {**plain, "PYTHONPATH": os.pathsep.join(path or here for path in sys.path)}
+
+
+def _publish(console: Console, subject: Subject, script: str, *, issue: bool, out: Path | None, store: Path) -> None:
     from qatrix.report.files import make_folder, write_file
     from qatrix.report.repro import FOLDER, issue_md, script_name
 

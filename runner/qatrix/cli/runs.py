@@ -49,7 +49,7 @@ from qatrix.cli.options import (
 )
 from qatrix.cli.plans import Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
-from qatrix.cli.repros import keep_scripts
+from qatrix.cli.repros import add_scripts
 from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable, UsageError
 from qatrix.execute.options import Execution, default_workers
@@ -57,6 +57,7 @@ from qatrix.outcomes import UNREMARKABLE, Record
 
 if TYPE_CHECKING:
     from qatrix.console import Console
+    from qatrix.declare.spec import Case
     from qatrix.report.frames import ReportData
 
 
@@ -105,7 +106,7 @@ def run(
       qatrix run --reference fx-2.5.safetensors
     """
     from qatrix.console import Console
-    from qatrix.report.writing import write_reports
+    from qatrix.report.writing import write_results
 
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
@@ -150,16 +151,29 @@ def run(
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
-    if reference is None:
-        # A script runs both pipelines.
-        keep_scripts(plan.folder / STORE, selected.cases)
-    data = write_reports(plan.folder / STORE, plan.folder)
+    data = write_results(plan.folder / STORE, plan.folder)
     conclude(console, data, plan.folder)
-    if not finished or tools.interruption.asked:
+    interrupted = not finished or tools.interruption.asked
+    if reference is None and not interrupted:
+        # A script runs both pipelines.
+        interrupted = not _scripted(tools, console, plan, data, selected.cases)
+    if interrupted:
         console.line(f"interrupted: {len(data.records)} of {plan.run.declared} cases are done and kept", style="bold")
         console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED
     return exit_code(data.records, fail_on)
+
+
+def _scripted(tools: Collaborators, console: Console, plan: Plan, data: ReportData, cases: Sequence[Case]) -> bool:
+    """Add the scripts to a report that is whole without them; whether that came to its end."""
+    try:
+        tools.interruption.heed()
+        add_scripts(console, plan.folder, data, cases)
+        tools.interruption.hold()
+    except KeyboardInterrupt:
+        tools.interruption.hold()
+        return False
+    return True
 
 
 def _close(plan: Plan, *, seconds: float, finished: bool) -> None:

@@ -41,7 +41,7 @@ def enter(folder: str, memory_limit: int | None) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
-    threading.Thread(target=_leave_with_driver, daemon=True).start()
+    leave_with_driver()
     if memory_limit is not None:
         threading.Thread(target=_watch_memory, args=(memory_limit,), daemon=True).start()
 
@@ -70,8 +70,12 @@ def output_tail(folder: str, pid: int) -> str | None:
         return None
 
 
-def _leave_with_driver() -> None:
+def leave_with_driver() -> None:
     """End this process when the driver is gone: a case that hangs must not outlive a driver that was killed."""
+    threading.Thread(target=_wait_for_driver, daemon=True).start()
+
+
+def _wait_for_driver() -> None:
     driver = multiprocessing.parent_process()
     if driver is not None:
         driver.join()

@@ -22,6 +22,7 @@ class Part:
     ordinals: dict[str, int]
     records: tuple[Record, ...]
     scripts: dict[str, str] = field(default_factory=dict)
+    script_notes: dict[str, str] = field(default_factory=dict)
     excerpts: tuple[Excerpt, ...] = ()
 
     @property
@@ -46,6 +47,7 @@ def read_parts(stores: Iterable[Path]) -> tuple[Part, ...]:
                 ordinals=store.ordinals(),
                 records=store.records(),
                 scripts=store.scripts(),
+                script_notes=store.script_notes(),
                 excerpts=store.excerpts(),
             )
             parts.append(part)
@@ -109,6 +111,7 @@ def write_merged(parts: Sequence[Part], run: Run, path: Path) -> None:
         for part in parts:
             store.finish_all(part.records)
             store.keep_scripts(part.scripts)
+            store.keep_script_notes(part.script_notes)
             store.keep_excerpts(part.excerpts)
         store.end(run)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
 from qatrix.report.figures import clipped, counted, decibels, number
@@ -77,3 +77,12 @@ def missing_sentence(missing: Sequence[str]) -> str:
     if len(missing) == 1:
         return f"shard {indices} of {count} is missing; its cases are not in the report"
     return f"shards {indices} of {count} are missing; their cases are not in the report"
+
+
+def missing_scripts_sentence(scripts: Collection[str], notes: Collection[str]) -> str | None:
+    """How many cases have a note in the place of their script, by the ids of both; None where none has."""
+    missing = len(set(notes) - set(scripts))
+    if not missing:
+        return None
+    of = counted(missing + len(scripts), "script")
+    return f"{missing} of {of} could not be made; the report says why"

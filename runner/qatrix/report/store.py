@@ -29,7 +29,7 @@ from qatrix.report.agreement import (
 )
 from qatrix.report.ledger import Ledger, Line
 from qatrix.report.opening import damaged, open_for_reading, open_for_writing
-from qatrix.report.storeschema import APPLICATION_ID, EXCERPTS, SCHEMA, SCHEMA_VERSION, SCRIPTS
+from qatrix.report.storeschema import APPLICATION_ID, EXCERPTS, SCHEMA, SCHEMA_VERSION, SCRIPT_NOTES, SCRIPTS
 
 # All scripts of one store, in characters: of a merged run with ten thousand a tenth of it.
 MOST_SCRIPTS: Final = 2**30
@@ -138,12 +138,14 @@ class Store:
                 self._demand(connection.execute(statement, values), item.case_id)
 
     def keep_scripts(self, scripts: Mapping[str, str]) -> None:
-        """Keep the scripts of cases, by their ids; one that was kept before is replaced."""
+        """Keep the scripts of cases, by their ids; a script or a note that was kept before is replaced."""
         rows = [(case_id, zlib.compress(text.encode("utf-8", "backslashreplace"))) for case_id, text in scripts.items()]
         if rows:
             with self._transaction() as connection:
                 connection.execute(SCRIPTS)
                 connection.executemany("INSERT OR REPLACE INTO scripts VALUES (?, ?)", rows)
+                connection.execute(SCRIPT_NOTES)
+                connection.executemany("DELETE FROM script_notes WHERE case_id = ?", [row[:1] for row in rows])
 
     def scripts(self) -> dict[str, str]:
         """The scripts by the ids of their cases, in planned order; none in a store of before there were any."""
@@ -168,6 +170,31 @@ class Store:
                     msg = f"its scripts have more than {MOST_SCRIPTS} characters"
                     raise Disagreement(msg)
                 yield text_of(case_id, "case_id"), script
+
+    def keep_script_notes(self, notes: Mapping[str, str]) -> None:
+        """Keep why cases have no script or no bug report, by their ids; one that was kept before is replaced."""
+        rows = [(case_id, note.encode("utf-8", "backslashreplace").decode()) for case_id, note in notes.items()]
+        if rows:
+            with self._transaction() as connection:
+                connection.execute(SCRIPT_NOTES)
+                connection.executemany("INSERT OR REPLACE INTO script_notes VALUES (?, ?)", rows)
+
+    def script_notes(self) -> dict[str, str]:
+        """Why cases have no script or no bug report, by their ids, in planned order."""
+        if not self._has("script_notes"):
+            return {}
+        statement = (
+            "SELECT script_notes.case_id, note, cases.case_id"
+            " FROM script_notes LEFT JOIN cases USING (case_id) ORDER BY ordinal"
+        )
+        return dict(self._script_note(*row) for row in self._read(statement))
+
+    def _script_note(self, case_id: object, note: object, known: object) -> tuple[str, str]:
+        with self._agreeing():
+            if known is None:
+                msg = f"it has a note on the script of {case_id!r:.80}, and no such case"
+                raise Disagreement(msg)
+            return text_of(case_id, "case_id"), text_of(note, "note")
 
     def keep_excerpts(self, excerpts: Iterable[Excerpt]) -> None:
         """Keep the YAML that declares what the run's cases are made of."""

@@ -35,7 +35,7 @@ CREATE TABLE cases (
 );
 CREATE INDEX cases_in_order ON cases (ordinal);
 """
-# Both are made when a run keeps the first of its kind, so that stores without any stay as they were.
+# These are made when a run keeps the first of its kind, so that stores without any stay as they were.
 EXCERPTS: Final = """
 CREATE TABLE IF NOT EXISTS excerpts (
     axis    TEXT NOT NULL,          -- suite, pattern, conv or quantizer
@@ -48,6 +48,12 @@ SCRIPTS: Final = """
 CREATE TABLE IF NOT EXISTS scripts (
     case_id TEXT PRIMARY KEY REFERENCES cases,
     script  BLOB NOT NULL           -- Python source that shows the case without qatrix, as UTF-8, zlib
+)
+"""
+SCRIPT_NOTES: Final = """
+CREATE TABLE IF NOT EXISTS script_notes (
+    case_id TEXT PRIMARY KEY REFERENCES cases,
+    note    TEXT NOT NULL           -- why the case has no script, or no bug report, though it should
 )
 """
 
@@ -82,5 +88,5 @@ def _named(statement: str) -> tuple[str, str]:
 
 _NEEDED: Final = ("run", "cases")
 _KNOWN: Final = dict(
-    _named(statement) for statement in (*SCHEMA.split(";\n"), EXCERPTS, SCRIPTS) if "CREATE" in statement
+    _named(statement) for statement in (*SCHEMA.split(";\n"), EXCERPTS, SCRIPTS, SCRIPT_NOTES) if "CREATE" in statement
 )

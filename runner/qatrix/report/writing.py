@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +17,13 @@ from qatrix.report.markdown import summary_md
 from qatrix.report.repro import FOLDER, write_scripts
 from qatrix.report.tables import csv_pieces, json_pieces
 
+# The page last: it is the one that has most to draw.
 RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
-    "index.html": index_html,
     "results.json": json_pieces,
     "results.csv": csv_pieces,
     "junit.xml": junit_pieces,
     "summary.md": summary_md,
+    "index.html": index_html,
 }
 
 
@@ -32,19 +34,34 @@ def write_reports(store_path: Path, out: Path) -> ReportData:
     store cannot be read and OutputError where a file cannot be written; a file is then
     either the old one or the new one, never a half.
     """
+    data = write_results(store_path, out)
+    return write_scripted(data, out)
+
+
+def write_results(store_path: Path, out: Path) -> ReportData:
+    """Write the reports alone, without the files of scripts that they link to. Raises StoreError and OutputError."""
     with _no_search_for_cycles():
         data = read_store(store_path)
         make_folder(out)
         _write_sides(out / "data", data)
-        write_scripts(
-            out / FOLDER,
-            data.scripts,
-            records={record.case_id: record for record in data.records},
-            environment=data.run.environment,
-        )
         for name, render in RENDERERS.items():
             write_file(out / name, render(data))
     return data
+
+
+def write_scripted(data: ReportData, out: Path, *, anew: bool = False) -> ReportData:
+    """Write the scripts and bug reports; the page once more where it lacks a note on them, or `anew`.
+
+    What comes back has the notes on bug reports that could not be made. Raises OutputError.
+    """
+    with _no_search_for_cycles():
+        records = {record.case_id: record for record in data.records}
+        failed = write_scripts(out / FOLDER, data.scripts, records=records, environment=data.run.environment)
+        told = replace(data, script_notes={**data.script_notes, **failed})
+        if anew or told.script_notes != data.script_notes:
+            _write_sides(out / "data", told)
+            write_file(out / "index.html", index_html(told))
+    return told
 
 
 @contextlib.contextmanager

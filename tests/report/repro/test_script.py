@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from qatrix.declare.source import case_source
 from qatrix.outcomes import CheckOutcome, Environment, PipelineOutcome, Record
 from qatrix.report.repro import expected_lines, script_text
-from support.cases import shipped_cases
+from support.cases import shipped_cases, source_of
 from support.records import (
     ENVIRONMENT,
     HOSTILE,
@@ -53,7 +52,7 @@ def in_torch(version: str) -> Environment:
 
 def script_of(name: str, record: Record | None = None, environment: Environment = ENVIRONMENT) -> str:
     case = shipped_cases(CASES[name])[0]
-    return script_text(case_source(case), environment=environment, record=record)
+    return script_text(source_of(case), environment=environment, record=record)
 
 
 def imports_of(script: str) -> set[str]:
@@ -151,7 +150,7 @@ def test_three_pipelines_are_told_apart() -> None:
         pipelines={name: make_outcome(name) for name in ("pt2e", "fx", "pt2e_torch_ao")},
     )
     case = shipped_cases("two_pt2e/conv_relu/*per_channel*")[0]
-    script = script_text(case_source(case), environment=in_torch("2.9.1"), record=record)
+    script = script_text(source_of(case), environment=in_torch("2.9.1"), record=record)
 
     assert '"pt2e and pt2e_torch_ao " + "after convert"' in script
     assert "    from torch.ao.quantization.quantize_pt2e import convert_pt2e, prepare_qat_pt2e" in script
@@ -175,14 +174,14 @@ def test_no_text_of_a_record_becomes_code(text: str) -> None:
     fx: PipelineOutcome = make_outcome("fx", status="failed", failed_stage="prepare", error=error, quantize_ops=None)
     record = make_failed(summary=text, pipelines={"pt2e": make_outcome("pt2e"), "fx": fx})
     case = shipped_cases(CASES["preset"])[0]
-    script = script_text(case_source(case), environment=ENVIRONMENT, record=record, checked=text, notes=(text,))
+    script = script_text(source_of(case), environment=ENVIRONMENT, record=record, checked=text, notes=(text,))
 
-    plain = script_text(case_source(case), environment=ENVIRONMENT, record=make_failed())
+    plain = script_text(source_of(case), environment=ENVIRONMENT, record=make_failed())
     assert ast.dump(ast.parse(script)) == ast.dump(ast.parse(plain))
 
 
 def test_it_needs_no_torch_to_write_a_script() -> None:
-    source = case_source(shipped_cases(CASES["phases"])[0])
+    source = source_of(shipped_cases(CASES["phases"])[0])
 
     assert script_text(source, environment=ENVIRONMENT) == script_text(source, environment=ENVIRONMENT)
 

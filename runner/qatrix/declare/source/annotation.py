@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-from qatrix.declare.source.models import class_name
+from qatrix.declare.source.names import Names
 from qatrix.declare.source.observers import constructor_call, range_arguments
 from qatrix.declare.source.text import call_text
 from qatrix.declare.spec import DerivedSpec, QuantizerSpec, TensorSpec
@@ -66,9 +66,9 @@ def is_taken(node):
 '''
 
 
-def declared_pt2e(spec: QuantizerSpec, skip_modules: tuple[str, ...], *, on_cpu: bool) -> QuantizerSource:
+def declared_pt2e(spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool) -> QuantizerSource:
     """The definitions of a quantizer class for PT2E, and the line that makes one."""
-    name = _class_name(spec.name)
+    name = names.class_of_quantizer(spec.name)
     chains = sorted(spec.annotate, key=lambda chain: -chain.count("_"))
     checks = len(chains) > 1 or bool(skip_modules)
     sections = [
@@ -81,11 +81,6 @@ def declared_pt2e(spec: QuantizerSpec, skip_modules: tuple[str, ...], *, on_cpu:
     return QuantizerSource(
         definitions=_spaced([text.strip("\n") for text in sections]), lines=(f"quantizer = {name}()",)
     )
-
-
-def _class_name(name: str) -> str:
-    found = class_name(name)
-    return found if found.endswith("Quantizer") else f"{found}Quantizer"
 
 
 def _spaced(sections: list[str]) -> str:

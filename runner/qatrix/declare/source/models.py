@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qatrix.declare.source.text import Callee, call_text, expression_text, local_name
+from qatrix.declare.source.names import Names
+from qatrix.declare.source.text import argument_texts, call_text, docstring_text, expression_text
 from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
-from qatrix.declare.vocabulary import CONV_POSITIONAL, LAYERS
+from qatrix.declare.vocabulary import CONV_POSITIONAL
 from qatrix.expressions import Assign, Call, Dictionary, Expression, Return, Sequence, Statement, evaluate
 from qatrix.scripts import literal
 
@@ -28,12 +29,8 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
 }
 _SEVERAL_OUTPUTS: Final = frozenset("GRU LSTM LSTMCell MultiheadAttention RNN".split())
 _ONE_OUTPUT: Final = frozenset("torch.add torch.cat torch.relu F.hardtanh F.relu F.softmax".split())
-# Names that mean something else in a script.
-_TAKEN_CLASSES: Final = frozenset(
-    "BackendConfig DTypeConfig DerivedQuantizationSpec NotSwitched QConfig QConfigMapping QuantizationAnnotation "
-    "FixedQParamsQuantizationSpec QuantizationSpec Quantizer SharedQuantizationSpec X86InductorQuantizer "
-    "XNNPACKQuantizer".split()
-)
+# What a script may import without a word: PyTorch's own packages.
+_COMPANIONS: Final = frozenset(("torch", "torchao", "torchvision"))
 _FLOATING: Final = frozenset("bfloat16 float16 float32 float64".split())
 # As pipelines.models draws them.
 _INTEGER_HIGH: Final = 8
@@ -41,21 +38,37 @@ _INTEGER_HIGH: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """The definitions of classes, innermost first, and the expression that makes the model."""
+    """The definitions of classes, innermost first, and the expression that makes the model.
 
-    classes: tuple[str, ...]
+    `module` is the one that the factory stands in where there is one, and `needs` its package,
+    unless that is one of PyTorch's.
+    """
+
+    classes: tuple[str, ...] = ()
     model: str
+    module: str | None = None
+    needs: str | None = None
 
 
-def model_source(case: Case) -> ModelSource:
+def model_source(case: Case, names: Names) -> ModelSource:
     """The case's float model; layers are made in the declared order, so that one seed gives the same weights."""
     cast = "" if case.dtype == "float32" else f".to(torch.{case.dtype})"
     if case.pattern.factory is not None:
-        arguments = [f"{key}={literal(value)}" for key, value in case.pattern.factory_args.items()]
-        return ModelSource(classes=(), model=f"{case.pattern.factory}({', '.join(arguments)}){cast}")
-    writer = _ClassWriter(dim=case.dim, conv_kind=case.conv_kind)
+        return _from_factory(case.pattern.factory, case.pattern.factory_args, cast)
+    writer = _ClassWriter(dim=case.dim, conv_kind=case.conv_kind, names=names.beside(["self"]))
     name = writer.write(case.pattern, case.params)
     return ModelSource(classes=tuple(writer.written), model=f"{name}(){cast}")
+
+
+def _from_factory(path: str, arguments: Mapping[str, object], cast: str) -> ModelSource:
+    """The call of a factory by its whole name."""
+    module = path.rpartition(".")[0]
+    package = module.partition(".")[0]
+    return ModelSource(
+        model=f"{path}({', '.join(argument_texts(arguments))}){cast}",
+        module=module,
+        needs=None if package in _COMPANIONS else package,
+    )
 
 
 def input_sources(case: Case) -> tuple[str, ...]:
@@ -78,12 +91,6 @@ def is_one_tensor(pattern: PatternSpec) -> bool:
     return layer.call.function not in _SEVERAL_OUTPUTS
 
 
-def class_name(pattern: str) -> str:
-    """A pattern's name as the name of a class: "conv_bn_relu" is "ConvBnRelu"."""
-    name = "".join(part[:1].upper() + part[1:] for part in pattern.split("_"))
-    return f"{name}Model" if name in _TAKEN_CLASSES or name in LAYERS else name
-
-
 def _drawn(spec: InputSpec, scope: Mapping[str, object], float_dtype: str) -> str:
     sizes: list[Any] = [evaluate(size, scope) for size in spec.shape]
     if spec.spatial is not None:
@@ -104,6 +111,7 @@ class _ClassWriter:
 
     dim: int | None
     conv_kind: ConvKind | None
+    names: Names
     written: list[str] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
 
@@ -111,23 +119,14 @@ class _ClassWriter:
         """The name of the pattern's class, which is written unless it was before."""
         body = "\n".join(self._body(pattern, {**params, "dim": self.dim}))
         if body not in self._names:
-            name = self._free(class_name(pattern.name))
+            name = self.names.class_of_pattern(pattern.name, self._names.values())
             self._names[body] = name
             self.written.append(f"class {name}(nn.Module):\n{body}")
         return self._names[body]
 
-    def _free(self, name: str) -> str:
-        used = set(self._names.values())
-        free, number = name, 1
-        while free in used:
-            number += 1
-            free = f"{name}{number}"
-        return free
-
     def _body(self, pattern: PatternSpec, scope: Mapping[str, Any]) -> Iterator[str]:
-        about = " ".join(pattern.about.replace("\\", "/").replace('"', "'").split())
-        if about:
-            yield f'    """{about[0].upper()}{about[1:].rstrip(".")}."""\n'
+        if about := docstring_text(pattern.about):
+            yield f"    {about}\n"
         yield "    def __init__(self):"
         yield "        super().__init__()"
         for layer in pattern.layers:
@@ -136,10 +135,12 @@ class _ClassWriter:
         for item in pattern.init:
             yield f"        nn.init.constant_(self.{item.path}, {literal(evaluate(item.value, scope))})"
         yield ""
-        yield f"    def forward(self, {', '.join(local_name(item.name) for item in pattern.inputs)}):"
-        callee = _callee(frozenset(layer.name for layer in pattern.layers))
+        inputs = [item.name for item in pattern.inputs]
+        called = self.names.renamed([*inputs, *_assigned(pattern.forward)])
+        yield f"    def forward({', '.join(['self', *(called[name] for name in inputs)])}):"
+        writer = _LineWriter(frozenset(layer.name for layer in pattern.layers), scope, called)
         for statement in pattern.forward:
-            yield f"        {_line(statement, scope, callee)}"
+            yield f"        {writer.line(statement)}"
 
     def _made(self, layer: LayerSpec, scope: Mapping[str, Any]) -> tuple[str, list[str]]:
         """The class that a layer is of, and its arguments."""
@@ -171,7 +172,7 @@ def _told(function: str, kwargs: Mapping[str, object]) -> list[str]:
     """The keyword arguments, but for those that are the defaults."""
     family = next((name for name in _DEFAULTS if function.startswith(name)), None)
     defaults = _DEFAULTS[family] if family is not None else {}
-    return [f"{key}={literal(value)}" for key, value in kwargs.items() if not _is(value, defaults.get(key, ...))]
+    return argument_texts({key: value for key, value in kwargs.items() if not _is(value, defaults.get(key, ...))})
 
 
 def _is(value: object, default: object) -> bool:
@@ -179,26 +180,40 @@ def _is(value: object, default: object) -> bool:
     return type(value) is type(default) and value == default
 
 
-def _callee(layers: frozenset[str]) -> Callee:
-    return lambda name: f"self.{name}" if name in layers else name
+def _assigned(forward: tuple[Statement, ...]) -> list[str]:
+    """The names that a forward pass gives to values."""
+    return [name for line in forward if isinstance(line, Assign) for name in line.targets]
 
 
-def _line(statement: Statement, scope: Mapping[str, object], callee: Callee) -> str:
-    if isinstance(statement, Assign):
-        targets = ", ".join(map(local_name, statement.targets))
-        return f"{targets} {statement.operator or ''}= {_right_side(statement.value, scope, callee)}"
-    if isinstance(statement, Return):
-        return f"return {_right_side(statement.value, scope, callee)}"
-    msg = f"a forward pass cannot hold {statement}"
-    raise ValueError(msg)
+@dataclass(frozen=True)
+class _LineWriter:
+    """Writes the lines of a forward pass: `layers` are attributes, `called` has the names of its variables."""
 
+    layers: frozenset[str]
+    scope: Mapping[str, object]
+    called: Mapping[str, str]
 
-def _right_side(expression: Expression, scope: Mapping[str, object], callee: Callee) -> str:
-    """An expression as it is written there: a tuple without brackets, a dict's keys in double quotes."""
-    if isinstance(expression, Dictionary):
-        items = (f"{literal(key)}: {expression_text(item, scope, callee)}" for key, item in expression.items)
-        return "{" + ", ".join(items) + "}"
-    text = expression_text(expression, scope, callee)
-    if isinstance(expression, Sequence) and expression.kind == "tuple" and len(expression.items) > 1:
-        return text[1:-1]
-    return text
+    def line(self, statement: Statement) -> str:
+        if isinstance(statement, Assign):
+            targets = ", ".join(self.called[name] for name in statement.targets)
+            return f"{targets} {statement.operator or ''}= {self._right_side(statement.value)}"
+        if isinstance(statement, Return):
+            return f"return {self._right_side(statement.value)}"
+        msg = f"a forward pass cannot hold {statement}"
+        raise ValueError(msg)
+
+    def _right_side(self, expression: Expression) -> str:
+        """An expression as it is written there: a tuple without brackets, a dict's keys in double quotes."""
+        if isinstance(expression, Dictionary):
+            items = (f"{literal(key)}: {self._text(item)}" for key, item in expression.items)
+            return "{" + ", ".join(items) + "}"
+        text = self._text(expression)
+        if isinstance(expression, Sequence) and expression.kind == "tuple" and len(expression.items) > 1:
+            return text[1:-1]
+        return text
+
+    def _text(self, expression: Expression) -> str:
+        return expression_text(expression, self.scope, self._callee, self.called)
+
+    def _callee(self, name: str) -> str:
+        return f"self.{name}" if name in self.layers else name

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from qatrix.declare.source.annotation import declared_pt2e
 from qatrix.declare.source.backend import declared_fx, inexpressible
+from qatrix.declare.source.names import Names
 from qatrix.declare.source.presets import fx_preset, pt2e_preset
 from qatrix.declare.spec import PhaseSpec, QuantizerSpec
 from qatrix.scripts import PhaseSource, QuantizerSource
 
 
-def phase_sources(quantizer: QuantizerSpec, *, on_cpu: bool, dynamic_batch: bool) -> tuple[PhaseSource, ...]:
+def phase_sources(
+    quantizer: QuantizerSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool
+) -> tuple[PhaseSource, ...]:
     """The quantizer's phases; one that has none is one phase over the whole model."""
     phases = quantizer.phases or (_whole(quantizer),)
-    return tuple(_phase(phase, on_cpu=on_cpu, dynamic_batch=dynamic_batch) for phase in phases)
+    return tuple(_phase(phase, names=names, on_cpu=on_cpu, dynamic_batch=dynamic_batch) for phase in phases)
 
 
 def why_inexpressible(quantizer: QuantizerSpec, pipeline: str) -> str | None:
@@ -23,14 +26,14 @@ def why_inexpressible(quantizer: QuantizerSpec, pipeline: str) -> str | None:
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _phase(phase: PhaseSpec, *, on_cpu: bool, dynamic_batch: bool) -> PhaseSource:
+def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool) -> PhaseSource:
     spec = phase.quantizer
     sources: dict[str, QuantizerSource] = {}
     if _pt2e_reason(spec) is None:
         sources["pt2e"] = (
             pt2e_preset(spec.pt2e, phase.skip_modules)
             if spec.pt2e is not None
-            else declared_pt2e(spec, phase.skip_modules, on_cpu=on_cpu)
+            else declared_pt2e(spec, phase.skip_modules, names=names, on_cpu=on_cpu)
         )
     if _fx_reason(spec) is None:
         sources["fx"] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -23,20 +24,37 @@ _BINARY: Final[Mapping[str, type[ast.operator]]] = {
     "@": ast.MatMult,
 }
 _UNARY: Final[Mapping[str, type[ast.unaryop]]] = {"-": ast.USub, "+": ast.UAdd, "not": ast.Not}
-_NAMES_OF_METHODS: Final = frozenset(("self", "super"))
 
 # What a called name is in the script: "conv" → "self.conv", "F.relu" as it is.
 Callee = Callable[[str], str]
 
 
-def local_name(name: str) -> str:
-    """A name of a forward pass as it can stand in a method."""
-    return f"{name}_" if name in _NAMES_OF_METHODS else name
+def expression_text(
+    expression: Expression, scope: Mapping[str, object], callee: Callee, called: Mapping[str, str]
+) -> str:
+    """An expression as source; names of `scope` are replaced by their values, arithmetic on them is worked out.
+
+    `called` has what the other names are called in the script.
+    """
+    return ast.unparse(_Builder(scope, callee, called).node(expression))
 
 
-def expression_text(expression: Expression, scope: Mapping[str, object], callee: Callee) -> str:
-    """An expression as source; names of `scope` are replaced by their values, arithmetic on them is worked out."""
-    return ast.unparse(_Builder(scope, callee).node(expression))
+def argument_texts(arguments: Mapping[str, object]) -> list[str]:
+    """Keyword arguments as source, those too whose names cannot stand before an equals sign (`class`)."""
+    return [
+        f"{key}={literal(value)}"
+        if key.isidentifier() and not keyword.iskeyword(key)
+        else f"**{{{literal(key)}: {literal(value)}}}"
+        for key, value in arguments.items()
+    ]
+
+
+def docstring_text(about: str) -> str:
+    """A description as a docstring of one line, which nothing in it can end; empty where there is none."""
+    plain = " ".join(about.replace("\\", "/").replace('"', "'").split()).rstrip(".")
+    sentence = f"{plain[:1].upper()}{plain[1:]}."
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in sentence)
+    return f'"""{shown}"""' if plain else ""
 
 
 def call_text(function: str, arguments: Sequence[str], *, indent: int = 0, prefix: str = "") -> str:
@@ -52,9 +70,10 @@ def call_text(function: str, arguments: Sequence[str], *, indent: int = 0, prefi
 class _Builder:
     """Builds Python's tree, so that brackets stand where Python needs them."""
 
-    def __init__(self, scope: Mapping[str, object], callee: Callee) -> None:
+    def __init__(self, scope: Mapping[str, object], callee: Callee, called: Mapping[str, str]) -> None:
         self._scope = scope
         self._callee = callee
+        self._called = called
 
     def node(self, expression: Expression) -> ast.expr:
         match expression:
@@ -83,7 +102,7 @@ class _Builder:
     def _name(self, name: str) -> ast.expr:
         if name in self._scope:
             return _value(self._scope[name])
-        return _path(name) if "." in name else ast.Name(local_name(name), ast.Load())
+        return _path(name) if "." in name else ast.Name(self._called[name], ast.Load())
 
     def _operation(self, operation: tree.Operation) -> ast.expr:
         try:

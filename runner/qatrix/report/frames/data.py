@@ -74,8 +74,8 @@ class ReportData:
     """A run, its records in planned order, and what follows from them.
 
     `reused` is the number of records that were taken over from earlier runs, `scripts` has
-    those that show a case without qatrix, by case id, `excerpts` the YAML that declares what
-    cases are made of.
+    those that show a case without qatrix, by case id, `script_notes` why a case has none or no
+    bug report, `excerpts` the YAML that declares what cases are made of.
     """
 
     run: Run
@@ -94,6 +94,7 @@ class ReportData:
     conservation: Conservation
     reused: int
     scripts: Mapping[str, str] = field(default_factory=dict)
+    script_notes: Mapping[str, str] = field(default_factory=dict)
     excerpts: tuple[Excerpt, ...] = ()
 
 
@@ -106,6 +107,7 @@ def read_store(path: Path) -> ReportData:
             unfinished=store.unfinished(),
             in_flight=store.started(),
             scripts=store.scripts(),
+            script_notes=store.script_notes(),
             excerpts=store.excerpts(),
         )
 
@@ -117,12 +119,13 @@ def report_data(
     unfinished: Sequence[str] = (),
     in_flight: Sequence[str] = (),
     scripts: Mapping[str, str] | None = None,
+    script_notes: Mapping[str, str] | None = None,
     excerpts: Sequence[Excerpt] = (),
 ) -> ReportData:
     """The data of a run; `unfinished` are the ids of cases without a verdict, `in_flight` those that had started.
 
-    `scripts` are those that show a case without qatrix, by case id, `excerpts` the YAML that
-    declares what cases are made of.
+    `scripts` are those that show a case without qatrix, by case id, `script_notes` why a case has
+    none or no bug report, `excerpts` the YAML that declares what cases are made of.
     """
     columns = ["suite", "verdict", "unexpected", "expected"]
     rows = [(item.suite, item.verdict, item.unexpected, item.expected is not None) for item in records]
@@ -145,6 +148,7 @@ def report_data(
         conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
         reused=sum(record.reused_from is not None for record in records),
         scripts=scripts or {},
+        script_notes=script_notes or {},
         excerpts=tuple(excerpts),
     )
 

@@ -38,6 +38,7 @@ def index_html(data: ReportData) -> str:
     """The page as text; it needs no network, and for reading no script."""
     facts, large, rows = case_facts(data), is_large(data), _static_rows(data)
     static = static_facts(data, facts)
+    drawn, undrawn = _run_plots(data)
     code = [_EARLY, _text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
     return (
         environment()
@@ -49,7 +50,8 @@ def index_html(data: ReportData) -> str:
             large=large,
             rows=rows,
             static={case_id: Markup(text) for case_id, text in static.items()},  # noqa: S704  # a template's
-            plots=plots.run_plots(data),
+            plots=drawn,
+            plots_note=undrawn,
             rules=rules(data.records),
             code=[Markup(text) for text in code],  # noqa: S704  # our own files
             policy=_policy(code, sides=large),
@@ -57,6 +59,14 @@ def index_html(data: ReportData) -> str:
             blocks=() if large else blocks(data.records, facts, without=static),
         )
     )
+
+
+def _run_plots(data: ReportData) -> tuple[plots.RunPlots | None, str | None]:
+    """The run's plots, or why they could not be drawn."""
+    try:
+        return plots.run_plots(data), None
+    except Exception as error:  # noqa: BLE001 - a plot must not cost the page all the rest
+        return None, f"{type(error).__name__}: {error}"
 
 
 def case_facts(data: ReportData) -> Callable[[Record], str]:
@@ -71,11 +81,18 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
         # Cases by the thousand have the same few declarations.
         return Markup(module.yaml([declared[place] for place in named]))  # type: ignore[attr-defined]  # noqa: S704  # a macro
 
-    def facts(record: Record) -> str:
+    def drawn(record: Record) -> str:
         name = script_name(record.case_id) if record.case_id in data.scripts else None
+        note = data.script_notes.get(record.case_id)
         named = (("suite", record.suite), *((axis, str(value)) for axis, value in record.axes.items()))
         excerpts = yaml(tuple(place for place in named if place in declared))
-        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), excerpts))  # type: ignore[attr-defined]  # a macro
+        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), note, excerpts))  # type: ignore[attr-defined]  # a macro
+
+    def facts(record: Record) -> str:
+        try:
+            return drawn(record)
+        except Exception as error:  # noqa: BLE001 - the details of one case must not cost the page those of the others
+            return str(module.undrawn(record, f"{type(error).__name__}: {error}"))  # type: ignore[attr-defined]  # a macro
 
     return facts
 

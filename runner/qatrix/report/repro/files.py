@@ -11,6 +11,7 @@ from typing import Final
 from qatrix.outcomes import UNREMARKABLE, Environment, Record
 from qatrix.report.files import make_folder, write_file
 from qatrix.report.repro.issue import issue_md
+from qatrix.text import one_line
 
 FOLDER: Final = "repro"
 _READABLE: Final = 80
@@ -29,15 +30,24 @@ def script_name(case_id: str) -> str:
 
 def write_scripts(
     folder: Path, scripts: Mapping[str, str], *, records: Mapping[str, Record], environment: Environment
-) -> None:
-    """Write each script, and the bug report beside it; those of an earlier writing go. Raises OutputError."""
+) -> dict[str, str]:
+    """Write each script, and the bug report beside it; those of an earlier writing go. Raises OutputError.
+
+    What comes back is why cases have no bug report, by their ids.
+    """
     stale = {*folder.glob("*.py"), *folder.glob("*.md")}
+    notes = {}
     for case_id, text in scripts.items():
         make_folder(folder)
-        report = issue_md(text, record=records[case_id], environment=environment)
-        for suffix, content in ((".py", text), (".md", report)):
+        contents = {".py": text}
+        try:
+            contents[".md"] = issue_md(text, record=records[case_id], environment=environment)
+        except Exception as error:  # noqa: BLE001 - one case must not cost the others their files
+            notes[case_id] = f"no bug report: {one_line(f'{type(error).__name__}: {error}')}"
+        for suffix, content in contents.items():
             path = folder / f"{script_name(case_id)}{suffix}"
             write_file(path, content)
             stale.discard(path)
     for path in stale:
         path.unlink(missing_ok=True)
+    return notes

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
+import symtable
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 _MODULES: Final = {
@@ -16,26 +16,28 @@ _ALIASES: Final = {
     "nn": "from torch import nn",
     "pytree": "import torch.utils._pytree as pytree",
 }
+# What scripts call modules.
+MODULES: Final = frozenset((*_MODULES, *_ALIASES))
 _QCONFIGS: Final = "torch.ao.quantization.qconfig"
 _STANDARD: Final = ("copy", "math", "operator", "textwrap", "traceback", "warnings")
 _LINE_LENGTH: Final = 120
 
 
-def import_lines(body: str, *, homes: Mapping[str, str], dotted: tuple[str, ...] = ()) -> str:
-    """The import statements for every name that a script's body uses and does not define.
+def import_lines(body: str, *, homes: Mapping[str, str], more: tuple[str, ...] = ()) -> str:
+    """The import statements for every name that a script's body takes from outside.
 
-    `homes` is the module of each name of quantization; `dotted` are paths that are called by
-    their whole names, such as "torchvision.models.resnet18".
-    Raises KeyError for a name that comes from nowhere.
+    `homes` is the module of each name of quantization; `more` are modules that the body calls by
+    their whole names.
+    Raises KeyError for a name that comes from nowhere, SyntaxError or ValueError where the body is not Python.
     """
-    wanted = sorted(_free_names(body) - {path.partition(".")[0] for path in dotted})
+    wanted = sorted(_free_names(body) - {module.partition(".")[0] for module in more})
     standard = [_MODULES[name] for name in wanted if name in _STANDARD]
     modules = {_MODULES[name] for name in wanted if name in _MODULES and name not in _STANDARD}
-    modules |= {f"import {path.rpartition('.')[0]}" for path in dotted}
+    modules |= {f"import {module}" for module in more}
     others = sorted(modules) + [_ALIASES[name] for name in wanted if name in _ALIASES]
     named: defaultdict[str, list[str]] = defaultdict(list)
     for name in wanted:
-        if name not in _MODULES and name not in _ALIASES:
+        if name not in MODULES:
             named[_home(name, homes)].append(name)
     others += [_from(home, names) for home, names in named.items()]
     return "\n\n".join("\n".join(block) for block in (standard, _ordered(others)) if block)
@@ -58,16 +60,22 @@ def _from(home: str, names: list[str]) -> str:
 
 
 def _free_names(body: str) -> set[str]:
-    """The names that a script reads and nowhere writes; each name means one thing in a whole script."""
-    read: set[str] = set()
-    written = set(dir(builtins))
-    for node in ast.walk(ast.parse(body)):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else written).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            written.add(node.name)
-        elif isinstance(node, ast.arg):
-            written.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            written.add(node.name)
-    return read - written
+    """The names that a script reads at its top level, or from inside as globals, and does not bind there.
+
+    What a function calls its own variables does not count, whatever their names are.
+    """
+    top = symtable.symtable(body, "<script>", "exec")
+    bound = {item.get_name() for item in top.get_symbols() if item.is_assigned() or item.is_imported()}
+    read = {
+        item.get_name()
+        for table in _tables(top)
+        for item in table.get_symbols()
+        if item.is_referenced() and (table is top or item.is_global())
+    }
+    return read - bound - set(dir(builtins))
+
+
+def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from _tables(child)

@@ -10,6 +10,7 @@ from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import clipped_head
 from qatrix.report.markup import fenced, html, text
 from qatrix.report.repro.lines import expected_lines
+from qatrix.report.repro.script import needed_package
 from qatrix.report.sentences import case_lines
 
 # GitHub takes 65,536 characters for a whole issue.
@@ -36,7 +37,9 @@ def _blocks(script: str, record: Record, environment: Environment) -> Iterator[s
         yield fenced(clipped_head(error, _TRACEBACK), "text")
         yield "\n</details>"
     yield "\n## Script\n"
-    yield "It needs torch, torchvision and torchao only.\n"
+    needed = needed_package(script)
+    packages = "torch, torchvision and torchao only" if needed is None else f"torch, torchvision, torchao and {needed}"
+    yield f"It needs {packages}.\n"
     yield fenced(script, "python")
     lines = expected_lines(record)
     if lines:

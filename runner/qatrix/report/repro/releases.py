@@ -86,6 +86,11 @@ class Release:
         return self.export is None
 
 
+def importable_names() -> frozenset[str]:
+    """The names of quantization that scripts import in one release or another."""
+    return frozenset(name for homes in (_FX, _TORCHAO, _TORCH_AO) for name in _by_name(homes))
+
+
 def _export(version: tuple[int, int]) -> str | None:
     if version < _EXPORTED_PROGRAMS:
         return None

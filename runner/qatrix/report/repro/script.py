@@ -23,6 +23,7 @@ from qatrix.scripts import CaseSource, literal
 from qatrix.text import visible
 
 _WIDTH: Final = 100
+_NEEDS: Final = "needs     "
 _NOT_SWITCHED: Final = "NotSwitched"
 SECOND_PT2E: Final = "pt2e_torch_ao"
 # Two blank lines around what is defined at the top, as formatters have it.
@@ -55,10 +56,16 @@ def script_text(
         taken_inputs="inputs_of_the_case()" if source.device == "cpu" else "moved(inputs_of_the_case())",
     )
     head = tuple(_head(source, record, environment, checked=checked, notes=notes))
-    dotted = (source.model.partition("(")[0],) if not source.classes else ()
-    imports = import_lines(body, homes=release.homes, dotted=dotted)
+    more = () if source.module is None or source.needs is not None else (source.module,)
+    imports = import_lines(body, homes=release.homes, more=more)
     text = _template("script").render(head=head, imports=imports, body=body.strip("\n"))
     return _MANY_BLANKS.sub("\n\n\n", _BEFORE_DEFINITION.sub("\n\n\n", text))
+
+
+def needed_package(script: str) -> str | None:
+    """The package that a script needs beside PyTorch's, by its header, in which no other line has such blanks."""
+    found = re.search(rf"^# {_NEEDS}(\w+):", script, re.MULTILINE)
+    return None if found is None else found[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +234,8 @@ def _head(
     yield f"case      {_one_line(source.case_id)}"
     yield f"command   qatrix repro '{_one_line(source.case_id)}'    (qatrix {__version__})"
     yield from _wrapped(_versions(environment), first="versions  ")
+    if source.needs is not None:
+        yield from _wrapped(f"{source.needs}: run it with PYTHONPATH set to the folder that holds it", first=_NEEDS)
     if checked is not None:
         yield from _wrapped(checked, first="checked   ")
     for note in notes:
