@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from qatrix.cli.options import LATEST_RUN
 from qatrix.cli.plans import STORE
 from qatrix.errors import StoreError, UsageError
 
@@ -29,7 +30,7 @@ def _seconds(run: Path) -> dict[str, float]:
     from qatrix.report.store import Store
 
     try:
-        with Store.reading(run if run.is_file() else run / STORE) as store:
+        with Store.reading(run / STORE if run.is_dir() or run == LATEST_RUN else run) as store:
             return store.seconds()
     except StoreError as error:
         msg = f"--shard-by cost: {error}\nname with --durations a run of these cases, the same one on every machine"
