@@ -67,7 +67,7 @@ PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "named pipe": (os.mkfifo, "cannot be read: it is a named pipe, and only a regular file is opened"),
     "folder": (Path.mkdir, "cannot be read: it is a folder"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "cannot be read: it is a device"),
-    "huge": (lambda path: (path.touch(), os.truncate(path, 65 * 2**30)), "it has 65.0 GiB, and at most 64 GiB"),
+    "huge": (lambda path: path.open("wb").truncate(65 * 2**30), "it has 65.0 GiB, and at most 64 GiB"),
     "long header": (lambda path: path.write_bytes(b"\xff" * 64), "a header of 18446744073709551615 bytes, where 56"),
     "nothing": (Path.touch, "is no reference, or it is damaged or cut short"),
 }
