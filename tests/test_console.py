@@ -8,7 +8,9 @@ import pytest
 
 from qatrix.console import Console, counts_line
 from qatrix.errors import Problem, Source, UsageError
-from support.records import make_diverged, make_record, make_skipped
+from qatrix.report.explanation import Cell, Table
+from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in, unstyled
+from support.records import make_diverged, make_hostile, make_record, make_skipped
 
 
 class Terminal(io.StringIO):
@@ -95,3 +97,34 @@ def test_quiet_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         progress.finished(make_record("s/a"))
 
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
+def test_whatever_is_printed_is_text(terminal: Terminal, text: str) -> None:
+    piped = io.StringIO()
+    for stream in (terminal, piped):
+        tell_everything(Console(verbose=True, out=stream, err=stream), text)
+        output = unstyled(stream.getvalue())
+        assert hidden_in(output) == []
+        assert commands_in(output) == []
+
+
+def tell_everything(console: Console, text: str) -> None:
+    """Every kind of line that has text from outside."""
+    source = Source(file=text, line=1, column=1)
+    console.line(text)
+    console.note(text)
+    console.error(UsageError(text))
+    console.problem(Problem(source=source, message=text, at=text, expected=text, hint=text))
+    console.record(make_hostile(text), count=text)
+    cell = Cell(text=text)
+    console.table(Table(title=text, columns=(text,), rows=((cell,),), marked=0))
+
+
+def test_what_an_encoding_lacks_is_spelled_out() -> None:
+    bytes_of_it = io.BytesIO()
+    console = Console(out=io.TextIOWrapper(bytes_of_it, encoding="ascii"))
+    console.line("a → b")
+    console.flush()
+
+    assert bytes_of_it.getvalue() == b"a \\u2192 b\n"

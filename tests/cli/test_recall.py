@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,3 +254,42 @@ def test_what_other_machines_computed_is_neither_kept_nor_taken_over(project: Pr
     assert ran_again(project, *cluster) == sorted(FIRST + SECOND)
     assert ran_again(project) == sorted(FIRST + SECOND)
     assert ran_again(project, *cluster) == sorted(FIRST + SECOND)
+
+
+def cache_file(project: Project) -> Path:
+    (path,) = (project.path / "cache").rglob("results-1.sqlite")
+    return path
+
+
+def test_a_cache_that_is_no_file_is_not_opened(remembering: Project) -> None:
+    path = cache_file(remembering)
+    path.unlink()
+    os.mkfifo(path)
+
+    assert ran_again(remembering) == sorted(FIRST + SECOND)
+
+
+def test_a_cache_whose_table_is_a_view_is_made_anew(remembering: Project) -> None:
+    with closing(sqlite3.connect(cache_file(remembering))) as connection, connection:
+        connection.execute("ALTER TABLE results RENAME TO others")
+        connection.execute("CREATE VIEW results AS SELECT * FROM others")
+
+    assert ran_again(remembering) == sorted(FIRST + SECOND)
+    assert ran_again(remembering) == []
+
+
+@pytest.mark.parametrize(
+    "record", ["[" * 100_000, "{}", b"\xff", 3, "null"], ids=["deep", "empty", "bytes", "int", "null"]
+)
+def test_a_record_that_is_none_is_run_again(remembering: Project, record: object) -> None:
+    with closing(sqlite3.connect(cache_file(remembering))) as connection, connection:
+        connection.execute("UPDATE results SET record = ?", (record,))
+
+    assert ran_again(remembering) == sorted(FIRST + SECOND)
+
+
+def test_a_record_of_another_case_is_not_taken(remembering: Project) -> None:
+    with closing(sqlite3.connect(cache_file(remembering))) as connection, connection:
+        connection.execute("UPDATE results SET record = (SELECT record FROM results ORDER BY key LIMIT 1)")
+
+    assert len(ran_again(remembering)) == 3

@@ -22,7 +22,9 @@ def test_a_shard_reads_as_it_is_written() -> None:
     assert str(Shard.parse("3/8")) == "3/8"
 
 
-@pytest.mark.parametrize("text", ["", "3", "0/8", "9/8", "1/0", "-1/8", "a/b", "1/8/2", " 1/8", "1.5/8", "²/8"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "0/8", "9/8", "1/0", "-1/8", "a/b", "1/8/2", " 1/8", "1.5/8", "²/8", "1/10001"]
+)
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Shard.parse(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -24,6 +24,7 @@ from qatrix.report.tables import results_csv
 from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
 from support.records import ENVIRONMENT, make_dropped, make_expectation, make_failed, make_hostile, make_run
 
+KNOWN = "https://example.org/known/fx-conv-transpose"
 _CODE = re.compile(r"(?s)(`+)(?!`).*?(?<!`)\1(?!`)")
 _FENCE = re.compile(r"(?ms)^(`{3,})\w*\n.*?\n\1$")
 # What GitHub makes a link or a notification of, and markup that is not ours.
@@ -48,9 +49,9 @@ def page_of_findings(data: ReportData) -> str:
     return findings_page(findings([FindingsRun(run=data.run, records=data.records, scripts={})])).text
 
 
-@pytest.fixture(params=HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
-def data(request: pytest.FixtureRequest) -> Iterator[ReportData]:
-    yield texts_of(make_hostile(request.param))
+@pytest.fixture(params=list(HOSTILE_TEXTS.values()), ids=list(HOSTILE_TEXTS))
+def data(request: pytest.FixtureRequest) -> ReportData:
+    return texts_of(make_hostile(request.param))
 
 
 OUTPUTS: dict[str, Callable[[ReportData], str]] = {
@@ -72,13 +73,16 @@ def test_nothing_is_hidden_and_no_log_is_commanded(data: ReportData, name: str) 
 
 @pytest.mark.parametrize("name", ["summary.md", "issue.md", "findings.md"])
 def test_markdown_mentions_nobody_and_leads_nowhere(data: ReportData, name: str) -> None:
-    output = OUTPUTS[name](data).replace("https://example.org/known/fx-conv-transpose", "")
-    prose = _CODE.sub("", _FENCE.sub("", output))
+    # A space of no width, written as an entity, is what parts signs from what they would lead to.
+    output = OUTPUTS[name](data).replace("&#8203;", "\u200b").replace(KNOWN, "")
+    # Links of ours lead to headings of the page.
+    prose = re.sub(r"\]\(#[^)]*\)", "", _CODE.sub("", _FENCE.sub("", output)))
 
     assert _LIVE.findall(prose.replace("<>", "")) == []
 
 
 def test_no_cell_is_a_formula(data: ReportData) -> None:
+    csv.field_size_limit(10**6)
     rows = list(csv.reader(io.StringIO(results_csv(data))))
 
     assert len({len(row) for row in rows}) == 1

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from qatrix.errors import UsageError
 from qatrix.report.merging import demand_one_run, merged_run, missing_shards, read_parts, write_merged
 from qatrix.report.store import Store
 from support.records import ENVIRONMENT, make_record, make_run
@@ -58,3 +61,38 @@ def test_platforms_may_differ_and_a_warning_is_there_once(tmp_path: Path) -> Non
 
     assert run.environment == replace(ENVIRONMENT, platform=f"{ENVIRONMENT.platform}; Other")
     assert run.warnings == ("stale",)
+
+
+OVERLAPS = {
+    "a case in both": ({"s/a": 0, "s/b": 1}, {"s/b": 1, "s/c": 2}, "both have case s/b, and each case is of one shard"),
+    "a case at two places": ({"s/a": 0}, {"s/a": 1}, "both have case s/a, and"),
+    "several": ({"s/a": 0, "s/b": 1}, {"s/a": 0, "s/b": 1}, "both have case s/a and 1 more, and"),
+    "one place": ({"s/a": 0}, {"s/b": 0}, "s/a and s/b stand at the same place of the whole"),
+}
+
+
+@pytest.mark.parametrize("allow_missing", [False, True])
+@pytest.mark.parametrize(("first", "second", "told"), OVERLAPS.values(), ids=OVERLAPS)
+def test_shards_that_overlap_are_refused(
+    tmp_path: Path, first: dict[str, int], second: dict[str, int], told: str, *, allow_missing: bool
+) -> None:
+    parts = read_parts([shard(tmp_path, "1/2", first), shard(tmp_path, "2/2", second)])
+
+    with pytest.raises(UsageError, match=rf"1-2\.sqlite and .*2-2\.sqlite cannot be merged: {told}"):
+        demand_one_run(parts, allow_missing=allow_missing)
+
+
+def test_a_shard_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    path = shard(tmp_path, "1/2", {"s/a": 0})
+    (tmp_path / "link.sqlite").symlink_to(path)
+
+    with pytest.raises(UsageError, match="they are one file; name each shard once"):
+        demand_one_run(read_parts([path, tmp_path / "link.sqlite"]), allow_missing=True)
+
+
+def test_shards_that_leave_out_a_selected_case_are_refused(tmp_path: Path) -> None:
+    parts = read_parts([shard(tmp_path, "1/2", {"s/a": 0}), shard(tmp_path, "2/2", {"s/c": 2})])
+
+    with pytest.raises(UsageError, match="all 2 shards are there, and of 3 selected cases 1 are in none"):
+        demand_one_run(parts, allow_missing=False)
+    demand_one_run(parts, allow_missing=True)

@@ -52,8 +52,8 @@ class Shard:
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MOST_SHARDS:
             msg = (
-                f"--shard {text}: expected I/N with 1 <= I <= N <= {MOST_SHARDS}, "
-                "for instance --shard 3/8 for the third of eight"
+                f"--shard {text}: expected I/N with 1 <= I <= N, for instance --shard 3/8 for the third of eight;"
+                f" there are at most {MOST_SHARDS}"
             )
             raise UsageError(msg)
         return cls(int(found[1]), int(found[2]), costs)

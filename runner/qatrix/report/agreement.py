@@ -112,11 +112,12 @@ def demand_sums(connection: sqlite3.Connection, run: Run) -> None:
     statement = (
         "SELECT count(*), count(DISTINCT ordinal), coalesce(sum(state = 'finished'), 0),"
         " coalesce(sum(state <> 'finished' AND record IS NOT NULL), 0),"
-        " coalesce(sum(typeof(case_id) <> 'text' OR typeof(ordinal) <> 'integer' OR ordinal < 0), 0) FROM cases"
+        " coalesce(sum(typeof(case_id) <> 'text' OR typeof(ordinal) <> 'integer' OR ordinal < 0"
+        " OR state NOT IN ('planned', 'started', 'finished')), 0) FROM cases"
     )
     cases, places, finished, early, strange = connection.execute(statement).fetchone()
     if strange:
-        msg = f"{strange} of its cases have no text for an id, or no number for a place"
+        msg = f"{strange} of its cases have no text for an id, no number for a place, or a state that is none"
         raise Disagreement(msg)
     if early:
         msg = f"{early} of its cases have a record and are said not to have finished"

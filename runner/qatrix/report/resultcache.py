@@ -153,13 +153,13 @@ def _connected(path: Path) -> sqlite3.Connection:
         # A power cut may cost the newest records, which are then run again.
         connection.execute("PRAGMA synchronous = OFF")
         harden(connection)
-        connection.executescript(_SCHEMA)
         (others,) = connection.execute(
             "SELECT count(*) FROM sqlite_master WHERE type IN ('view', 'trigger')"
         ).fetchone()
         if others:
             msg = "it holds views or triggers"
             raise sqlite3.DatabaseError(msg)
+        connection.executescript(_SCHEMA)
     except sqlite3.Error:
         connection.close()
         raise

@@ -49,7 +49,7 @@ def output_of(tree: str, tensor_of: Callable[[str], Tensor]) -> object:
 def tree_fault(tree: str, names: Collection[str]) -> str | None:
     """Why `output_of` could not read this with tensors of these names, after a noun; None where it can."""
     try:
-        _read(json.loads(tree), lambda name: names.__contains__(name) or _absent(name))
+        _read(json.loads(tree), lambda name: torch.empty(0) if name in names else _absent(name))
     except Absent as error:
         return str(error)
     except (ValueError, TypeError, AttributeError, RecursionError):
