@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
-from qatrix.declare.spec import Case
+from qatrix.declare.spec import Case, InputSpec
+from qatrix.expressions import Literal
 from qatrix.resources import folder
+from support import specs
 
 
 def shipped_cases(*globs: str) -> tuple[Case, ...]:
@@ -22,6 +25,19 @@ def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
     shipped = folder("matrix")
     names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "checks.yaml", "devices.yaml")
     return _cases([*(shipped / name for name in names), path], globs)
+
+
+def factory_case(factory: str, shape: Sequence[int], quantizer: str) -> Case:
+    """A case whose model comes from a factory, with one input of this shape and a shipped quantizer."""
+    like = next(case for case in shipped_cases() if case.quantizer.name == quantizer and case.training is None)
+    place = like.source
+    size = tuple(Literal(length) for length in shape)
+    drawn = InputSpec(name="x", shape=size, spatial=None, dtype="float32", source=place)
+    name = factory.rpartition(".")[2]
+    model = specs.factory(name, factory=factory, inputs=(drawn,))
+    axes = {"pattern": name, "quantizer": quantizer, "device": "cpu"}
+    case_id = f"made/{name}/quantizer={quantizer},device=cpu"
+    return specs.case(case_id, axes=axes, pattern=model, params={}, conv_kind=None, dim=None, quantizer=like.quantizer)
 
 
 def _cases(paths: list[Path], globs: tuple[str, ...]) -> tuple[Case, ...]:
