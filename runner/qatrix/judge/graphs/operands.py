@@ -30,8 +30,8 @@ def operands(node: fx.Node) -> dict[str, Any]:
     An argument whose name is not known is left out, a default that there is none of, too.
     """
     known = _parameters(node)
-    given = dict(zip(known, node.args)) | dict(node.kwargs)
-    return {name: value for name, value in (known | given).items() if value is not inspect.Parameter.empty}
+    given = {**known, **dict(zip(known, node.args)), **node.kwargs}
+    return {name: value for name, value in given.items() if value is not inspect.Parameter.empty}
 
 
 def _parameters(node: fx.Node) -> Mapping[str, Any]:
