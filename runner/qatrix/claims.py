@@ -51,6 +51,8 @@ FINITE_OUTPUTS: Final = "finite_outputs"
 SQNR_OF_BITS: Final = "sqnr_of_bits"
 # No batch norm follows a quantized convolution without being fused with it, where both could be.
 CONV_BN_FUSED: Final = "conv_bn_fused"
+# The case has left the process as it found it; a record has this check where it fails.
+LEAVES_NO_TRACE: Final = "leaves_no_trace"
 BUILT_IN_CHECKS: Final = frozenset(
     {
         DETERMINISTIC_EVAL,
@@ -65,6 +67,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         FINITE_OUTPUTS,
         SQNR_OF_BITS,
         CONV_BN_FUSED,
+        LEAVES_NO_TRACE,
     }
 )
 PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]

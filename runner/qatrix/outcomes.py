@@ -150,6 +150,7 @@ class Record:
     run, `expected` the expectation that applied and `unexpected_because` what did not fit.
     `error` is that of an invalid model; of a crashed case its traceback is the end of what it printed.
     `diagnosis` says why the pipelines differ, where they do.
+    `traces` are sentences on what of the process's state the case had changed; it was set back.
     `reused_from` is the id of an earlier run that executed the case, which has not changed since.
     """
 
@@ -169,6 +170,7 @@ class Record:
     reason: str | None = None
     error: ErrorReport | None = None
     diagnosis: Diagnosis | None = None
+    traces: tuple[str, ...] = ()
     reused_from: str | None = None
     source: Source
 

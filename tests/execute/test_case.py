@@ -6,7 +6,7 @@ import pytest
 
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Diagnose
-from support.cases import shipped_cases
+from support.cases import factory_case, shipped_cases
 from support.results import without_times
 
 pytestmark = pytest.mark.torch
@@ -37,6 +37,24 @@ def test_a_diagnosis_is_made_where_it_is_wanted(glob: str, wanted: Diagnose, fou
     (case,) = shipped_cases(glob)
 
     assert (run_case(case, diagnose=wanted).diagnosis is not None) == found
+
+
+@pytest.mark.parametrize("quantizer", ["xnnpack_int8_per_channel_ptq", "xnnpack_int8_per_tensor_qat"])
+@pytest.mark.parametrize("name", ["KeywordConv", "KeywordLinear"])
+def test_a_model_may_pass_its_arguments_by_keyword(name: str, quantizer: str) -> None:
+    record = run_case(factory_case(f"support.keywords.{name}", [2, 3, 8, 8], quantizer), diagnose="all")
+
+    assert record.verdict == "exact", record.summary
+    assert record.diagnosis is not None
+    assert not record.diagnosis.notes
+
+
+def test_a_layer_that_fx_cannot_call_by_keyword_is_a_failure_of_fx() -> None:
+    record = run_case(factory_case("support.keywords.KeywordLayer", [2, 3, 8, 8], "xnnpack_int8_per_channel_ptq"))
+
+    # The reference modules of torch.ao call their first parameter x.
+    assert record.verdict == "failed"
+    assert record.summary.startswith("fx failed at quantized_forward: TypeError: ")
 
 
 def test_a_diagnosis_changes_nothing_else_about_a_record() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.source import case_source
-from qatrix.declare.spec import Case
+from qatrix.declare.spec import Case, InputSpec
+from qatrix.expressions import Literal
 from qatrix.report.repro import own_names
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource
+from support import specs
 
 
 def shipped_cases(*globs: str) -> tuple[Case, ...]:
@@ -30,6 +33,19 @@ def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
 def source_of(case: Case) -> CaseSource:
     """The case as source, for a script."""
     return case_source(case, taken=own_names())
+
+
+def factory_case(factory: str, shape: Sequence[int], quantizer: str) -> Case:
+    """A case whose model comes from a factory, with one input of this shape and a shipped quantizer."""
+    like = next(case for case in shipped_cases() if case.quantizer.name == quantizer and case.training is None)
+    place = like.source
+    size = tuple(Literal(length) for length in shape)
+    drawn = InputSpec(name="x", shape=size, spatial=None, dtype="float32", source=place)
+    name = factory.rpartition(".")[2]
+    model = specs.factory(name, factory=factory, inputs=(drawn,))
+    axes = {"pattern": name, "quantizer": quantizer, "device": "cpu"}
+    case_id = f"made/{name}/quantizer={quantizer},device=cpu"
+    return specs.case(case_id, axes=axes, pattern=model, params={}, conv_kind=None, dim=None, quantizer=like.quantizer)
 
 
 def _cases(paths: list[Path], globs: tuple[str, ...]) -> tuple[Case, ...]:

@@ -18,6 +18,8 @@ FULL_TAG = "full"
 TRAINING_AXES = ("train_steps", "observer_state", "batch_norm")
 # Axes with a meaning of their own; any other axis is a parameter of the pattern.
 RESERVED_AXES = ("pattern", "conv", "dim", "dtype", "dynamic_batch", "quantizer", "device", *TRAINING_AXES)
+# The packages whose factories make models and do nothing else.
+KNOWN_FACTORIES = frozenset({"torchvision"})
 # What the parameters and floating inputs of a model may be.
 FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
 ObserverState = Literal["enabled", "disabled"]
@@ -81,6 +83,11 @@ class PatternSpec:
     takes_dim: bool
     source: Source
     init: tuple[InitSpec, ...] = ()
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether the model is made by code that qatrix does not know, which can do anything to its process."""
+        return self.factory is not None and self.factory.partition(".")[0] not in KNOWN_FACTORIES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.stages import report_error, run_stages
+from qatrix.execute.traces import Watch
 from qatrix.judge import numerics
-from qatrix.judge.verdict import conclude, with_diagnosis
+from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs
@@ -46,12 +47,14 @@ def run_case(
 
     `captures` holds those of earlier cases; where `diagnose` asks for it, the record says why
     the pipelines differ. `frozen` has the side of one pipeline, which then does not run, and
-    nothing is diagnosed, for which both would have to. Torch's global random state is changed;
-    everything else is left as it was.
+    nothing is diagnosed, for which both would have to. The global random states are changed;
+    everything else that `traces` knows is left as it was, and the record tells what had changed.
     """
     started = time.perf_counter()
+    watch = Watch()
     known = PIPELINES if pipelines is None else pipelines
-    captures = captures or Captures()
+    # What a model's own code may have had a hand in is not kept for other cases.
+    captures = Captures() if captures is None or case.pattern.runs_own_code else captures
     try:
         record = _run(case, known, captures, frozen)
         if frozen is None and _is_worth_a_diagnosis(record, diagnose):
@@ -60,6 +63,7 @@ def run_case(
         record = _record(case, facts=_Facts(), error=report_error(error))
     finally:
         forget_programs()
+    record = with_traces(record, watch.restore())
     return replace(record, seconds=time.perf_counter() - started)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from torch import Tensor, nn
 
@@ -243,11 +244,17 @@ def _inputs_of(
     """What each submodule is called with when the model runs on the inputs; the model is used up."""
     seen: dict[str, tuple[Tensor, ...]] = {}
 
-    def note(path: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, args: seen.__setitem__(path, tuple(tensor.detach().clone() for tensor in args))
+    def note(path: str, takes: inspect.Signature) -> Callable[..., None]:
+        def noted(_: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            # In the order of its parameters, however the model calls it.
+            given = takes.bind(*args, **kwargs).args
+            seen[path] = tuple(tensor.detach().clone() for tensor in given)
+
+        return noted
 
     for path in paths:
-        model.get_submodule(path).register_forward_pre_hook(note(path))
+        module = model.get_submodule(path)
+        module.register_forward_pre_hook(note(path, inspect.signature(module.forward)), with_kwargs=True)
     forward(model, inputs)
     missing = [path for path in paths if path not in seen]
     if missing:

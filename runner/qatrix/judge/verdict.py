@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from qatrix.claims import Expectation, Verdict
+from qatrix.claims import LEAVES_NO_TRACE, Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
 from qatrix.outcomes import (
     PRECEDENCE,
@@ -78,6 +78,25 @@ def with_diagnosis(record: Record, diagnosis: Diagnosis) -> Record:
     because = next((f": {sentence}" for sentence in named), "")
     summary = f"{record.summary}; first at {first.layer} after {first.at}{because}"
     return replace(record, diagnosis=diagnosis, summary=summary)
+
+
+def with_traces(record: Record, traces: tuple[str, ...]) -> Record:
+    """The record with what its case left behind in its process: a check that fails on every pipeline that ran.
+
+    The pipelines share the process, so that none can be said to have nothing to do with it.
+    """
+    if not traces:
+        return record
+    told = replace(record, traces=traces)
+    ran = [item.pipeline for item in record.pipelines.values() if item.status in {"ok", "failed"}]
+    if not ran:
+        return told
+    message = "; ".join(traces)
+    failed = (CheckOutcome(name=LEAVES_NO_TRACE, pipeline=name, status="failed", message=message) for name in ran)
+    checks = (*record.checks, *failed)
+    conclusion = conclude(pipelines=record.pipelines, comparisons=record.comparisons, checks=checks)
+    told = replace(told, checks=checks, verdict=conclusion.verdict, summary=conclusion.summary)
+    return told if told.diagnosis is None else with_diagnosis(told, told.diagnosis)
 
 
 def with_expectation(record: Record, expectation: Expectation | None) -> Record:

@@ -11,6 +11,7 @@ import torch
 from torch import fx
 
 from qatrix.judge.diagnosis.layout import Layout, Site, canonical, plain_path
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import base_name, op_name
 
 
@@ -50,7 +51,7 @@ def fused_norms(graph: fx.Graph) -> Iterator[FusedNorm]:
 
 
 def _fused_norm(norm: fx.Node) -> FusedNorm | None:
-    value = norm.args[0]
+    value = operand(norm, 0)
     if not isinstance(value, fx.Node):
         return None
     inner = {value}
@@ -58,20 +59,20 @@ def _fused_norm(norm: fx.Node) -> FusedNorm | None:
     if op_name(value) == "add":
         inner |= set(_nodes(value.args))
         division = next((arg for arg in _nodes(value.args) if op_name(arg) == "div"), value)
-    if op_name(division) != "div" or len(division.args) < 2:  # noqa: PLR2004 - a dividend and a divisor
+    if op_name(division) != "div":
         return None
-    operand, factor = division.args
-    if not isinstance(operand, fx.Node) or not isinstance(factor, fx.Node):
+    scaled, factor = operand(division, 0), operand(division, 1)
+    if not isinstance(scaled, fx.Node) or not isinstance(factor, fx.Node):
         return None
     chain = _factor_chain(factor)
-    if not op_name(operand).startswith(("conv", "linear")) or not chain:
+    if not op_name(scaled).startswith(("conv", "linear")) or not chain:
         return None
-    eps = next((node.args[1] for node in chain if op_name(node) == "add"), None)
+    eps = next((operand(node, 1) for node in chain if op_name(node) == "add"), None)
     return FusedNorm(
         norm=norm,
-        operand=operand,
+        operand=scaled,
         value=value,
-        inner=frozenset((inner | set(chain) | set(_scaled_weight(operand, chain))) - {operand}),
+        inner=frozenset((inner | set(chain) | set(_scaled_weight(scaled, chain))) - {scaled}),
         eps=float(eps) if isinstance(eps, (int, float)) else None,
     )
 
@@ -84,16 +85,16 @@ def _factor_chain(factor: fx.Node) -> list[fx.Node]:
         if op_name(node) != expected:
             return []
         chain.append(node)
-        following = node.args[1] if expected == "div" else node.args[0]
+        following = operand(node, 1 if expected == "div" else 0)
         if not isinstance(following, fx.Node):
             return chain
         node = following
     return chain
 
 
-def _scaled_weight(operand: fx.Node, chain: Sequence[fx.Node]) -> Iterator[fx.Node]:
+def _scaled_weight(scaled: fx.Node, chain: Sequence[fx.Node]) -> Iterator[fx.Node]:
     """The ops between a parameter and the weight, and between a parameter and the bias, of a fused convolution."""
-    for argument in _nodes(operand.args[1:]):
+    for argument in _nodes(scaled.args[1:]):
         node = argument
         while op_name(node) not in {"constant", "input"} and node not in chain:
             yield node

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from torch import fx, nn
 
+from qatrix.judge.graphs.operands import operands
 from qatrix.judge.graphs.ops import base_name, called_module
 
 # Operators by the name that all their spellings share.
@@ -162,8 +163,5 @@ def _facts(module: nn.Module | None) -> Mapping[str, Any]:
 def _function_facts(node: fx.Node, op: str) -> Mapping[str, Any]:
     if op != "batch_norm":
         return {}
-    defaults = {"momentum": (6, 0.1), "eps": (7, 1e-5)}
-    return {
-        name: node.kwargs.get(name, node.args[place] if len(node.args) > place else default)
-        for name, (place, default) in defaults.items()
-    }
+    given = operands(node)
+    return {name: given[name] for name in ("momentum", "eps") if name in given}

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from qatrix.diagnoses import ParameterRow, Parameters
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.placement import Placement, Quantizing
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, constant_value, module_name
 
 _SPECIFICATION: Final = ("type", "observer", "dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "eps", "channels")
@@ -73,7 +74,7 @@ def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
         ch_axis=int(argument(node, "axis")) if per_channel else None,
         **_summary(scale, zero_point),
     )
-    source = node.args[0]
+    source = operand(node, 0)
     codes = constant_value(source) if item.kind == "dequantize" and isinstance(source, fx.Node) else None
     return Measured(
         parameters=parameters,

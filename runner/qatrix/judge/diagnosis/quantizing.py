@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from torch import fx
 
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import called_module, is_observing, op_name
 
 Kind = Literal["fake_quantize", "observer", "quantize", "dequantize"]
@@ -42,14 +43,14 @@ def quantizing_kind(node: fx.Node) -> Kind | None:
         return "observer"
     if name.startswith("quantize_per"):
         return "quantize"
-    source = node.args[0]
+    source = operand(node, 0)
     return "dequantize" if isinstance(source, fx.Node) and source.op == "get_attr" else None
 
 
 def past_quantizing(node: fx.Node) -> fx.Node:
     """The node whose value a node is, or quantizes."""
-    while quantizes(node) and node.args and isinstance(node.args[0], fx.Node):
-        node = node.args[0]
+    while quantizes(node) and isinstance(source := operand(node, 0), fx.Node):
+        node = source
     return node
 
 
@@ -58,9 +59,10 @@ def rounds(node: fx.Node) -> int:
     count = 0
     while quantizes(node):
         count += not op_name(node).startswith("dequantize") and op_name(node) != "observer"
-        if not node.args or not isinstance(node.args[0], fx.Node):
+        source = operand(node, 0)
+        if not isinstance(source, fx.Node):
             break
-        node = node.args[0]
+        node = source
     return count
 
 
@@ -78,7 +80,8 @@ def operand_name(reader: fx.Node, node: fx.Node) -> str:
     places = (place for place, arg in enumerate(reader.args) if isinstance(arg, fx.Node) and _leads_to(arg, node))
     place = next(places, None)
     if place is None:
-        return "argument"
+        named = (name for name, arg in reader.kwargs.items() if isinstance(arg, fx.Node) and _leads_to(arg, node))
+        return next(named, "argument")
     schema = getattr(reader.target, "_schema", None)
     if schema is not None and place < len(schema.arguments):
         return str(schema.arguments[place].name)
@@ -89,14 +92,15 @@ def operand_name(reader: fx.Node, node: fx.Node) -> str:
 
 def _leads_to(node: fx.Node, target: fx.Node) -> bool:
     while node is not target:
-        if not quantizes(node) or not node.args or not isinstance(node.args[0], fx.Node):
+        source = operand(node, 0)
+        if not quantizes(node) or not isinstance(source, fx.Node):
             return False
-        node = node.args[0]
+        node = source
     return True
 
 
 def finds_range(node: fx.Node) -> bool:
     """Whether a node finds quantization parameters while the program runs, or picks one of them."""
-    source = node.args[0] if node.args else None
+    source = operand(node, 0)
     picked = op_name(node) == "getitem" and isinstance(source, fx.Node) and finds_range(source)
     return picked or op_name(node).startswith("choose_qparams")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,7 +15,8 @@ from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.parameters import Measured, measure
 from qatrix.judge.diagnosis.placement import Placement, Probe
 from qatrix.judge.diagnosis.quantizing import quantizes
-from qatrix.judge.graphs.ops import argument, called_module, op_name
+from qatrix.judge.graphs.operands import operands
+from qatrix.judge.graphs.ops import called_module, op_name
 
 
 class Values(Protocol):
@@ -120,10 +121,12 @@ def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
         if key is None:
             continue
         if op_name(node) == "batch_norm":
+            # Not every batch norm of aten has them all: some only evaluate.
+            given = operands(node)
             found[key] = Norm(
-                eps=_number(_setting(node, "eps")),
-                momentum=_number(_setting(node, "momentum")),
-                training=bool(_setting(node, "training")),
+                eps=_number(given.get("eps")),
+                momentum=_number(given.get("momentum")),
+                training=bool(given.get("training")),
                 factor_eps=placement.factor_eps.get(key),
             )
         module = called_module(node) if node.op == "call_module" else None
@@ -131,19 +134,6 @@ def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
         if inner is not None:
             found[_norm_site(placement, key)] = Norm(eps=inner.eps, momentum=inner.momentum, training=inner.training)
     return found
-
-
-# Where F.batch_norm has its settings, and their defaults.
-_FUNCTIONAL: Final[Mapping[str, tuple[int, object]]] = {"training": (5, False), "momentum": (6, 0.1), "eps": (7, 1e-5)}
-
-
-def _setting(node: fx.Node, name: str) -> object:
-    """A batch norm's argument, by the op's schema or by the places of the function in torch.nn."""
-    try:
-        return argument(node, name)
-    except KeyError:
-        place, default = _FUNCTIONAL[name]
-        return node.args[place] if len(node.args) > place else default
 
 
 def _number(value: object) -> float | None:

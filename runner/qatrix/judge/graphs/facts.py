@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, is_observing, op_name
 
 # Ops that pass values on unchanged, so that their output has their input's quantization step.
@@ -84,7 +85,7 @@ def unfused_batch_norms(module: nn.Module) -> list[str]:
     return [
         node.name
         for node in nodes
-        if _is_quantized_conv(source := source_of(node.args[0])) and _readers(source) == {node}
+        if _is_quantized_conv(source := source_of(operand(node, 0))) and _readers(source) == {node}
     ]
 
 
@@ -102,13 +103,13 @@ def _readers(node: object) -> set[fx.Node]:
 def _is_quantized_conv(node: object) -> bool:
     if not isinstance(node, fx.Node) or op_name(node) not in {"conv", "conv_transpose"}:
         return False
-    return node.op == "call_function" and source_of(node.args[1]) is not node.args[1]
+    return node.op == "call_function" and source_of(weight := operand(node, 1)) is not weight
 
 
 def source_of(node: object) -> object:
     """The node behind fake quantizes and observers."""
     while isinstance(node, fx.Node) and (called := called_module(node)) is not None and is_observing(called):
-        node = node.args[0]
+        node = operand(node, 0)
     return node
 
 
@@ -129,7 +130,7 @@ def _step(node: object) -> float | None:
             return _number(getattr(called_module(node), "scale", None))
         if name not in _TRANSPARENT:
             return None
-        node = node.args[0]
+        node = operand(node, 0)
     return None
 
 

@@ -31,6 +31,7 @@ from qatrix.expressions import (
     Statement,
     evaluate,
 )
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, constant_value, names_of, op_name
 
 ANYTHING: Final = "_"
@@ -183,7 +184,7 @@ class _Attempt:
             return Mismatch(path, f"expected {call.function}(…), found {_describe(node)}")
         here = (*path, call.function)
         for position, part in enumerate(call.args):
-            failed = self.match(part, node.args[position] if position < len(node.args) else None, here)
+            failed = self.match(part, operand(node, position), here)
             if failed is not None:
                 return failed
         for name, part in call.kwargs:

@@ -8,6 +8,8 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
+from qatrix.judge.graphs.operands import operands
+
 # The aten spellings of one op over dims, releases and devices.
 _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
     "conv": ("conv1d", "conv2d", "conv3d"),
@@ -81,7 +83,7 @@ def is_observing(module: nn.Module) -> bool:
 
 
 def argument(node: fx.Node, name: str) -> Any:
-    """A node's argument by its name in the op's schema, with the schema's default filled in.
+    """A node's argument by its name in the op's schema or signature, with the default filled in.
 
     A convolution also has `transposed` and `output_padding`, whatever its schema; a called
     fake quantize or observer has dtype, quant_min, quant_max, qscheme, ch_axis, observer,
@@ -89,7 +91,7 @@ def argument(node: fx.Node, name: str) -> Any:
     """
     if node.op == "call_module":
         return _module_attribute(called_module(node), name)
-    arguments = _schema_arguments(node)
+    arguments = operands(node)
     if name in arguments:
         return arguments[name]
     if op_name(node) in _OPERANDS:
@@ -98,14 +100,6 @@ def argument(node: fx.Node, name: str) -> Any:
         if name == "output_padding":
             return 0
     raise KeyError(name)
-
-
-def _schema_arguments(node: fx.Node) -> dict[str, Any]:
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return dict(node.kwargs)
-    known = {item.name: item.default_value for item in schema.arguments}
-    return known | dict(zip(known, node.args)) | dict(node.kwargs)
 
 
 def _module_attribute(module: nn.Module | None, name: str) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from qatrix.judge.graphs.facts import graphs_of, source_of
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, op_name
 
 # The axis of the output channels in the weight of each op, as torch.nn.functional documents their shapes.
@@ -76,7 +77,7 @@ def unfolded_batch_norms(program: nn.Module) -> list[str]:
         f"{node.name} still follows {source.name}"
         for node in _nodes(program)
         if _is_batch_norm(node)
-        and isinstance(source := _computed(_input(node)), fx.Node)
+        and isinstance(source := _computed(operand(node, 0)), fx.Node)
         and _ends_in_a_weight(source)
         and _computing_readers(source) == {node}
     ]
@@ -130,11 +131,11 @@ def _misplaced_in_graph(node: fx.Node) -> str | None:
     if op_name(node) != "dequantize_per_channel":
         return None
     user = next((user for user in node.users if op_name(user) in _OUTPUT_AXIS), None)
-    if user is None or user.args[1] is not node:
+    if user is None or operand(user, 1) is not node:
         return None
-    source = source_of(node.args[0])
+    source = source_of(operand(node, 0))
     weight = constant_value(source) if isinstance(source, fx.Node) and source.op == "get_attr" else None
-    scales = node.args[1]
+    scales = operand(node, 1)
     scales = constant_value(scales) if isinstance(scales, fx.Node) and scales.op == "get_attr" else scales
     if not isinstance(weight, Tensor) or not isinstance(scales, Tensor):
         return None
@@ -184,13 +185,8 @@ def _ends_in_a_weight(node: fx.Node) -> bool:
 
 
 def _float_parts(node: fx.Node) -> list[str]:
-    parts = {"weight": _has_quantized_weight(node), "input": _is_quantized(_input(node))}
+    parts = {"weight": _has_quantized_weight(node), "input": _is_quantized(operand(node, 0))}
     return [name for name, quantized in parts.items() if not quantized]
-
-
-def _input(node: fx.Node) -> object:
-    """What a node computes on: its first argument, which FX leaves by name where the model names it."""
-    return node.args[0] if node.args else next(iter(node.kwargs.values()), None)
 
 
 def _is_quantized(value: object) -> bool:
@@ -201,7 +197,7 @@ def _is_quantized(value: object) -> bool:
 def _behind(value: object, ops: Collection[str]) -> object:
     """The node behind ops of some names."""
     while isinstance(value, fx.Node) and op_name(value) in ops:
-        value = _input(value)
+        value = operand(value, 0)
     return value
 
 
@@ -214,7 +210,7 @@ def _is_batch_norm(node: fx.Node) -> bool:
 def _computed(value: object) -> object:
     """The node whose value it is, seen through quantize and dequantize ops."""
     while isinstance(value, fx.Node) and _is_rounding(value):
-        value = value.args[0]
+        value = operand(value, 0)
     return value
 
 
@@ -239,11 +235,9 @@ def _has_quantized_weight(node: fx.Node) -> bool:
         # A convolution and its ReLU are one module, which holds the other.
         parts = (called_module(node) or nn.Identity()).modules()
         return any(hasattr(part, "weight_fake_quant") or _is_reference(part) for part in parts)
-    if node.op != "call_function" or op_name(node) not in _OUTPUT_AXIS or len(node.args) < 2:  # noqa: PLR2004 - input, weight
+    if node.op != "call_function" or op_name(node) not in _OUTPUT_AXIS:
         return False
-    weight = node.args[1]
-    while isinstance(weight, fx.Node) and op_name(weight) in _PASSING:
-        weight = weight.args[0]
+    weight = _behind(operand(node, 1), _PASSING)
     return isinstance(weight, fx.Node) and (
         op_name(weight).startswith("dequantize") or op_name(weight) in {"fake_quantize", "observer"}
     )
@@ -260,13 +254,22 @@ def _statistics(program: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
     """The running means and variances of the batch norms that a program calls, as ops or in modules."""
     for node in _nodes(program):
         if op_name(node) == "batch_norm":
-            found = [constant_value(item) for item in node.args[3:5] if isinstance(item, fx.Node)]
-            if len(found) == 2 and all(isinstance(item, Tensor) for item in found):  # noqa: PLR2004 - mean, variance
-                yield node.name, found[0], found[1]
+            mean, var = (_statistic(node, name) for name in ("running_mean", "running_var"))
+            if mean is not None and var is not None:
+                yield node.name, mean, var
         elif node.op == "call_module":
             for part in (called_module(node) or nn.Identity()).modules():
                 if isinstance(part, _BatchNorm) and part.running_mean is not None and part.running_var is not None:
                     yield str(node.target), part.running_mean, part.running_var
+
+
+def _statistic(node: fx.Node, name: str) -> Tensor | None:
+    try:
+        kept = argument(node, name)
+    except KeyError:
+        return None
+    value = constant_value(kept) if isinstance(kept, fx.Node) else None
+    return value if isinstance(value, Tensor) else None
 
 
 def _is_same(before: Tensor, after: object) -> bool:
