@@ -19,7 +19,7 @@ from qatrix.report.figures import anchor, href
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.html import index_html, side_files
 from qatrix.report.html.details import ONE_FILE
-from qatrix.report.html.templating import environment
+from qatrix.report.html.templating import environment, stage_rows
 from support.demo_run import many_records
 from support.records import make_expectation, make_failed, make_outcome, make_record, make_run
 
@@ -201,11 +201,12 @@ def test_a_case_whose_details_cannot_be_drawn_says_so_alone(monkeypatch: pytest.
             raise LookupError(msg)
         return stage_rows(record)
 
-    stage_rows = environment().globals["stage_rows"]
+    loaded = environment().cache
+    assert loaded is not None
     monkeypatch.setitem(environment().globals, "stage_rows", rows)
-    environment().cache.clear()
+    loaded.clear()
     page = _page(report_data(make_run(declared=2), (first, second)))
-    environment().cache.clear()
+    loaded.clear()
     facts = {case.get("id"): " ".join(case.text_content().split()) for case in page.xpath("//details[@class='case']")}
 
     assert "details could not be drawn: LookupError: <b>no such stage</b>." in facts["case=s/first"]
