@@ -16,7 +16,7 @@ from qatrix.declare.schema.values import NAME_PATTERN
 from qatrix.declare.yamltext import ListNode, MappingNode, ScalarNode
 from qatrix.errors import Problem
 
-MOST_NOTED: Final = 500
+MOST_NOTED: Final = 200
 _M = TypeVar("_M", bound=Declaration)
 _NAME: Final = re.compile(NAME_PATTERN)
 _WORDS: Final = {
