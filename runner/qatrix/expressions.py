@@ -136,6 +136,7 @@ Statement: TypeAlias = Assign | Return | Assert
 
 # Expressions are read from texts that nest less deep.
 _MAX_DEPTH: Final = 200
+_MOST_LISTED: Final = 50
 
 
 def evaluate(
@@ -164,8 +165,7 @@ def evaluate(
                 return value
             case Name(id):
                 if id not in scope:
-                    msg = f"unknown name '{id}'; known are {', '.join(sorted(scope)) or 'none'}"
-                    raise EvaluationError(msg)
+                    raise EvaluationError(_unknown(id, scope))
                 return scope[id]
             case Sequence(kind, items):
                 values = list(map(inner, items))
@@ -186,3 +186,9 @@ def evaluate(
         return value_of(expression, 0)
     except (TypeError, ArithmeticError, KeyError) as error:
         raise EvaluationError(str(error)) from error
+
+
+def _unknown(name: str, scope: Mapping[str, object]) -> str:
+    """That a name is not known, and what is; of very many names how many there are."""
+    known = ", ".join(sorted(scope)) if len(scope) <= _MOST_LISTED else f"{len(scope):,} others"
+    return f"unknown name '{name}'; known are {known or 'none'}"

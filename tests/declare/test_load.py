@@ -402,3 +402,81 @@ def test_a_pipe_in_a_folder_is_refused_before_it_is_opened(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.yaml")
     (problem,) = load([tmp_path]).problems
     assert problem.message.endswith("pipe.yaml is a named pipe")
+
+
+SUITE = "suites:\n  s:\n    axes: {{pattern: conv_relu, dim: 1, quantizer: int8, channels: [{values}]}}\n"
+
+
+def numbers(count: int) -> str:
+    return ", ".join(map(str, range(count)))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param("    checks: [" + ", ".join(["c"] * 2_500) + "]\n", id="checks"),
+        pytest.param("    exclude: [" + ", ".join(["{dim: 2, because: x}"] * 25_000) + "]\n", id="excludes"),
+        pytest.param(
+            "expected: [" + ", ".join(["{cases: '*x*', verdict: close, because: x}"] * 25_000) + "]\n",
+            id="expectations",
+        ),
+    ],
+)
+def test_more_rules_than_can_be_compared_with_the_points_are_an_error(tmp_path: Path, rules: str) -> None:
+    checks = "checks: {c: {at: convert, absent: [relu]}}\n"
+    started = time.process_time()
+    (problem,) = loaded(tmp_path, PATTERN, QUANTIZER, checks, SUITE.format(values=numbers(1_000)) + rules).problems
+    assert problem.source is not None
+    assert problem.message.split(" points and ")[0].endswith(" 1,000")
+    assert problem.expected == "numbers whose product is at most 20,000,000"
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("patterns:\n" + "".join(f"  a{i}: {{layrs: 1}}\n" for i in range(40_000)), id="unknown keys"),
+        pytest.param(
+            "patterns:\n"
+            + "".join(
+                f"  a{i}: {{layers: {{z: b{i}x()}}, forward: [return z(x)], inputs: {{x: {{shape: [1]}}}}}}\n"
+                for i in range(9_000)
+            ),
+            id="unknown layers",
+        ),
+        pytest.param(
+            f"{PATTERN}suites: {{s: {{axes: {{quantizer: q, pattern: [{', '.join(f'p{i}' for i in range(60_000))}]}}}}}}",
+            id="unknown patterns",
+        ),
+    ],
+)
+def test_of_very_many_problems_the_first_are_told(tmp_path: Path, text: str) -> None:
+    started = time.process_time()
+    result = loaded(tmp_path, text)
+    assert result.problems[0].message == "there are 200 problems or more: mend these first"
+    assert len(result.problems) == 201
+    assert time.process_time() - started < 10
+
+
+def test_of_very_many_faults_of_one_pattern_the_first_are_told(tmp_path: Path) -> None:
+    lines = "".join(f"      - y = [{', '.join(f'z{i}_{j}' for j in range(100))}]\n" for i in range(1_000))
+    started = time.process_time()
+    result = loaded(tmp_path, PATTERN.replace("      - y = norm(conv(x))\n", lines))
+    assert 100 <= len(result.problems) <= 120
+    assert time.process_time() - started < 5
+
+
+def test_a_pattern_of_very_many_layers_is_read_in_time(tmp_path: Path) -> None:
+    many = range(9_000)
+    text = (
+        "patterns:\n  p:\n    inputs: {x: {shape: [1]}}\n    params: {"
+        + ", ".join(f"p{i}: 1" for i in many)
+        + "}\n    layers:\n"
+        + "".join(f"      a{i}: Linear(p{i}, 1)\n" for i in many)
+        + "    forward:\n"
+        + "".join(f"      - x = a{i}(x)\n" for i in many)
+        + "      - return x\n"
+    )
+    started = time.process_time()
+    assert loaded(tmp_path, text).problems == ()
+    assert time.process_time() - started < 15

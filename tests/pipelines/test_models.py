@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from qatrix.arithmetic import OutOfBounds
+from qatrix.declare.source.models import model_source
 from qatrix.pipelines.models import build_inputs, build_model
 from support.cases import shipped_cases, written_cases
 
@@ -273,3 +276,51 @@ def test_a_model_of_a_factory_is_cast_too(tmp_path: Path) -> None:
     (case,) = written_cases(tmp_path, text)
 
     assert build_model(case)(*build_inputs(case)).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("layer", "line", "value"),
+    [
+        pytest.param("Linear(9 ** n, 3)", "return a(x)", "9999999999", id="a power in a layer"),
+        pytest.param("Linear(n * 9999999999, 3)", "return a(x)", "9999999999", id="a product in a layer"),
+        pytest.param("Linear(4, 3)", "return a(x) + 9 ** n", "9999999999", id="a power in a line"),
+        pytest.param("Linear(4, 3)", "return a(x) + n * 99999999999", "aaaa", id="a text many times"),
+        pytest.param("Linear(4, 3)", "return a(x), (1, 2) * n", "99999999999", id="a tuple many times"),
+        pytest.param("Linear(4, 3)", "return [a(x)] * n", "99999999999", id="a list of tensors many times"),
+    ],
+)
+def test_values_of_an_axis_that_are_out_of_bounds_end_a_model_and_its_source_at_once(
+    tmp_path: Path, layer: str, line: str, value: str
+) -> None:
+    text = (
+        "patterns:\n  written:\n    params: {n: 1}\n"
+        f"    layers: {{a: '{layer}'}}\n    forward: ['{line}']\n    inputs: {{x: {{shape: [2, 4]}}}}\n"
+    ) + SUITE.format(pattern="written", axes=f"      n: [{value}]\n")
+    (case,) = written_cases(tmp_path, text)
+
+    started = time.process_time()
+    with pytest.raises(OutOfBounds):
+        build_model(case)
+    assert time.process_time() - started < 1
+
+
+def test_the_source_of_a_power_without_bounds_is_not_written(tmp_path: Path) -> None:
+    text = (
+        "patterns: {written: {params: {n: 1}, layers: {a: ReLU()}, forward: ['return a(x) + 9 ** n'],"
+        " inputs: {x: {shape: [2]}}}}\n"
+    ) + SUITE.format(pattern="written", axes="      n: [9999999999]\n")
+    (case,) = written_cases(tmp_path, text)
+
+    with pytest.raises(OutOfBounds):
+        model_source(case)
+
+
+def test_a_list_of_tensors_is_repeated_and_joined(tmp_path: Path) -> None:
+    text = (
+        "patterns: {written: {layers: {a: ReLU()}, forward: ['y = [a(x)] * 2 + [x]', 'return torch.cat(y)'],"
+        " inputs: {x: {shape: [2]}}}}\n"
+    ) + SUITE.format(pattern="written", axes="")
+    (case,) = written_cases(tmp_path, text)
+    (x,) = build_inputs(case)
+
+    assert torch.equal(build_model(case)(x), torch.cat([x.relu(), x.relu(), x]))

@@ -6,6 +6,7 @@ import functools
 import itertools
 import math
 import operator
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -71,10 +72,7 @@ class Excludes:
             all(axis in block.names or f"{axis}={DEFAULTS.get(axis)}" in texts for axis, texts in one.items())
             for one in allowed
         )
-        self._bits = tuple(
-            tuple(_bits(axis not in one or text in one[axis] for one in allowed) for text in texts)
-            for axis, texts in zip(block.names, block.texts)
-        )
+        self._bits = tuple(_allowing(allowed, axis, texts) for axis, texts in zip(block.names, block.texts))
 
     def kept(self) -> Iterator[Point]:
         """The points that no rule drops."""
@@ -96,6 +94,16 @@ class Excludes:
 
 def _texts(axis: str, values: Sequence[Value]) -> frozenset[str]:
     return frozenset(f"{axis}={value_text(value)}" for value in values)
+
+
+def _allowing(allowed: Sequence[Mapping[str, frozenset[str]]], axis: str, texts: Sequence[str]) -> tuple[int, ...]:
+    """For each value of an axis the rules that allow it: those that name it, and those that do not name the axis."""
+    free = _bits(axis not in one for one in allowed)
+    named: defaultdict[str, int] = defaultdict(int)
+    for number, one in enumerate(allowed):
+        for text in one.get(axis, ()):
+            named[text] |= 1 << number
+    return tuple(free | named[text] for text in texts)
 
 
 def _bits(truths: Iterator[bool]) -> int:

@@ -28,8 +28,8 @@ class SuiteExpansion:
         # Hash of a case id → where it is declared first; the ids themselves would take a multiple of the memory.
         self._seen: dict[int, int] = {}
         self._merged: Counter[str] = Counter()
-        # (include, where first) → the ids that the include declares again.
-        self._again: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+        # Where first → the ids that the include at work declares again.
+        self._again: defaultdict[int, list[str]] = defaultdict(list)
         self._used: set[int] = set()
         self._cases = 0
         self._errors = 0
@@ -72,7 +72,7 @@ class SuiteExpansion:
         if not unusable:
             self._count_repeated(block)
             yield from self._made(block, block.points(), declared=number)
-            yield from self._counted(self._declared_again(number, rule))
+            yield from self._counted(self._declared_again(rule))
 
     def _made(self, block: Block, points: Iterable[Point], *, declared: int) -> Iterator[Case]:
         makers = Makers(self._matrix, self._suite, block=block, used=self._used)
@@ -89,7 +89,7 @@ class SuiteExpansion:
             elif declared == _PRODUCT:
                 self._merged[maker.merge_reason] += 1
             else:
-                self._again[declared, first].append(case_id)
+                self._again[first].append(case_id)
 
     def _first(self, case_id: str, declared: int) -> int | None:
         """Where the case is declared already; None, and noted, where it is new."""
@@ -103,11 +103,11 @@ class SuiteExpansion:
         if block.repeated:
             self._merged["an axis lists a value twice"] += block.repeated
 
-    def _declared_again(self, number: int, rule: Rule) -> Iterator[Problem]:
-        for (include, first), case_ids in self._again.items():
-            if include == number:
-                source = self._suite.include[first - 1].source if first else self._suite.source
-                yield faults.declared_again(self._suite, rule, case_ids=case_ids, first=source)
+    def _declared_again(self, rule: Rule) -> Iterator[Problem]:
+        for first, case_ids in self._again.items():
+            source = self._suite.include[first - 1].source if first else self._suite.source
+            yield faults.declared_again(self._suite, rule, case_ids=case_ids, first=source)
+        self._again.clear()
 
     def _counted(self, problems: Iterable[Problem]) -> Iterator[Problem]:
         for problem in problems:

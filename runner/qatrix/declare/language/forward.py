@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from qatrix.declare.language.reader import Reader, words
-from qatrix.declare.language.text import Text, listed, nearest, syntax_tree
+from qatrix.declare.language.text import MOST_PROBLEMS, Text, listed, nearest, syntax_tree
 from qatrix.declare.vocabulary import DTYPES, F_FUNCTIONS, MEMORY_FORMATS, TENSOR_METHODS, TORCH_FUNCTIONS
 from qatrix.errors import Problem
 from qatrix.expressions import Assign, Call, Expression, Literal, MethodCall, Name, Return, Statement
@@ -60,10 +60,10 @@ class _ForwardReader(Reader):
         self._used = used
 
     def name(self, node: ast.Name) -> Expression:
-        known = {*self._assigned, *self._scope.inputs, *self._scope.params}
         self._used.add(node.id)
-        if node.id in known:
+        if any(node.id in names for names in (self._assigned, self._scope.inputs, self._scope.params)):
             return Name(node.id)
+        known = {*self._assigned, *self._scope.inputs, *self._scope.params}
         hint = f"call it: {node.id}(…)" if node.id in self._scope.layers else nearest(node.id, known)
         message = f"unknown name '{node.id}'"
         if node.id in self._scope.layers:
@@ -189,8 +189,10 @@ class _ForwardReader(Reader):
             "dim": "the case's dim",
             "self": "the model itself",
         }
-        taken |= dict.fromkeys(self._scope.params, "a parameter")
-        taken |= dict.fromkeys(self._scope.layers, "a layer")
+        if node.id in self._scope.params:
+            taken[node.id] = "a parameter"
+        elif node.id in self._scope.layers:
+            taken[node.id] = "a layer"
         if node.id in taken or node.id.startswith("__"):
             message = f"'{node.id}' is {taken.get(node.id, 'reserved')} and cannot be assigned to"
             self.note(node, message, expected="a name of its own")
@@ -209,6 +211,8 @@ def parse_forward(
     statements: list[Statement] = []
     problems: list[Problem] = []
     for text in texts:
+        if len(problems) >= MOST_PROBLEMS:
+            break
         tree, faults = syntax_tree(text)
         problems += faults
         if tree is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from qatrix.declare.language.reader import Reader, words
-from qatrix.declare.language.text import Text, syntax_tree
+from qatrix.declare.language.text import MOST_PROBLEMS, Text, syntax_tree
 from qatrix.errors import Problem
 from qatrix.expressions import Assert, Assign, Call, Expression, Name, Return, Statement
 
@@ -64,6 +64,8 @@ def parse_graph(texts: Sequence[Text]) -> tuple[tuple[Statement, ...] | None, tu
     problems: list[Problem] = []
     returned = False
     for text in texts:
+        if len(problems) >= MOST_PROBLEMS:
+            break
         tree, faults = syntax_tree(text)
         problems += faults
         if tree is None:

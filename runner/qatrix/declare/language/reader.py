@@ -88,6 +88,8 @@ _WORDS: Final[dict[type[ast.AST], str]] = {
 }
 # Above this a power is no size of a layer, and takes long to compute.
 _MAX_EXPONENT: Final = 64
+# Faults of one text that are told; looking for the nearest name takes a millisecond for each.
+_MOST_FAULTS: Final = 20
 _NOTHING: Final = Literal(None)
 
 
@@ -135,6 +137,8 @@ class Reader(ABC):
 
     def read(self, node: ast.expr) -> Expression:
         """The expression of a node."""
+        if len(self.problems) >= _MOST_FAULTS:
+            return _NOTHING
         if type(node) not in self.kinds:
             return self.attribute(node) if isinstance(node, ast.Attribute) else self.refuse(node)
         match node:

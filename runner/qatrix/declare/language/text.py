@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import bisect
 import difflib
 import warnings
 from collections.abc import Iterable
@@ -12,10 +13,14 @@ from typing import Final
 from qatrix.errors import Problem, Source
 
 MAX_LENGTH: Final = 1000
+# Of one declaration: who reads more mends them one by one.
+MOST_PROBLEMS: Final = 100
 # Below this difflib finds likeness where a person sees none (load, logaddexp).
 _ALIKE: Final = 0.65
 # Likeness takes time with the square of the length, and nobody mistypes a longer name.
 _LONGEST_NAME: Final = 100
+# Names on either side that may be meant, where there are very many.
+_FAR: Final = 500
 # Python's own parser gives up at 100 levels of brackets; nobody reads half of that.
 MAX_DEPTH: Final = 60
 
@@ -54,12 +59,20 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The hint that names what is spelled most alike, None where nothing is."""
     if len(name) > _LONGEST_NAME:
         return None
-    candidates = sorted(candidate for candidate in known if len(candidate) <= _LONGEST_NAME)
+    candidates = _neighbours(name, sorted(candidate for candidate in known if len(candidate) <= _LONGEST_NAME))
     found = difflib.get_close_matches(name, candidates, n=1, cutoff=_ALIKE)
     if not found:
         folded = {candidate.lower(): candidate for candidate in candidates}
         found = [folded[match] for match in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=_ALIKE)]
     return f"did you mean '{found[0]}'?" if found else None
+
+
+def _neighbours(name: str, candidates: list[str]) -> list[str]:
+    """Of very many sorted names those that stand next to where the name would: most typos keep the beginning."""
+    if len(candidates) <= 2 * _FAR:
+        return candidates
+    place = bisect.bisect(candidates, name)
+    return candidates[max(place - _FAR, 0) : place + _FAR]
 
 
 def listed(names: Iterable[str], *, most: int = 12) -> str:

@@ -10,8 +10,9 @@ from qatrix.declare.load.checks import read_checks
 from qatrix.declare.load.expectations import read_expectations
 from qatrix.declare.load.files import read_files
 from qatrix.declare.load.patterns import read_patterns
+from qatrix.declare.load.points import check_expectations
 from qatrix.declare.load.quantizers import read_quantizers
-from qatrix.declare.load.registry import Registry
+from qatrix.declare.load.registry import MOST_NOTED, Registry
 from qatrix.declare.load.suites import read_suites
 from qatrix.declare.load.tables import read_conv_kinds, read_devices, read_tolerances
 from qatrix.declare.spec import Matrix
@@ -43,7 +44,11 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
     patterns = read_patterns(registry, trust=Trust(tuple(allowed_modules)))
     suites = read_suites(registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
     expectations = read_expectations(registry)
+    check_expectations(registry, suites, expectations)
     problems = _in_order([*faults, *registry.problems], [file.shown for file in files])
+    if len(problems) >= MOST_NOTED:
+        more = Problem(source=None, message=f"there are {MOST_NOTED} problems or more: mend these first")
+        problems = (more, *problems[:MOST_NOTED])
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, problems)
     matrix = Matrix(

@@ -39,7 +39,8 @@ def read_patterns(registry: Registry, *, trust: Trust) -> dict[str, PatternSpec]
     """Patterns by name; those with a problem are left out."""
     builder = _Builder(registry, trust)
     for name in builder.models:
-        builder.build(name, ())
+        if not registry.crowded:
+            builder.build(name, ())
     return {name: built.spec for name, built in builder.built.items() if built is not None}
 
 
@@ -141,8 +142,11 @@ class _Builder:
 
     def _layers(self, cursor: Cursor, model: models.Pattern, stack: tuple[str, ...]) -> tuple[LayerSpec, ...]:
         found = []
+        names = frozenset([*model.params, "dim"])
         for name, at in cursor.members_of("layers"):
-            call, problems = parse_layer(text_at(at), names=[*model.params, "dim"], patterns=self._params)
+            if self._registry.crowded:
+                break
+            call, problems = parse_layer(text_at(at), names=names, patterns=self._params)
             self._registry.note(*problems)
             if call is not None:
                 part = self._part(call, at, stack)
@@ -174,7 +178,7 @@ class _Builder:
             return ()
         layers = cursor.down("layers") if model.layers else None
         names = [layers.key(name) for name in model.layers] if layers else []
-        scope = ForwardScope(layers=model.layers, inputs=model.inputs, params=[*model.params, "dim"])
+        scope = ForwardScope(layers=model.layers, inputs=model.inputs, params=frozenset([*model.params, "dim"]))
         statements, problems = parse_forward(
             [text_at(line) for line in cursor.items_of("forward")],
             scope=scope,
@@ -198,7 +202,7 @@ class _Builder:
         return takes_dim, takes_conv
 
     def _warn_unused(self, cursor: Cursor, model: models.Pattern, parts: tuple[object, ...]) -> None:
-        if any(problem.severity == "error" for problem in self._registry.problems):
+        if self._registry.failed:
             return
         used = names_in(parts)
         for name in model.params:

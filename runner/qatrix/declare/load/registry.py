@@ -16,6 +16,7 @@ from qatrix.declare.schema.values import NAME_PATTERN
 from qatrix.declare.yamltext import ListNode, MappingNode, ScalarNode
 from qatrix.errors import Problem
 
+MOST_NOTED: Final = 200
 _M = TypeVar("_M", bound=Declaration)
 _NAME: Final = re.compile(NAME_PATTERN)
 _WORDS: Final = {
@@ -42,6 +43,8 @@ class Registry:
 
     def __init__(self, files: Sequence[FoundFile]) -> None:
         self.problems: list[Problem] = []
+        # Whether one of them is an error.
+        self.failed = False
         self.expectations: list[Cursor] = []
         self._declared: dict[str, dict[str, Declared]] = {section: {} for section in SECTIONS}
         # A name may be declared in a part that cannot be read; nobody is blamed for using it then.
@@ -53,6 +56,12 @@ class Registry:
     def note(self, *problems: Problem) -> None:
         """Note problems."""
         self.problems += problems
+        self.failed = self.failed or any(problem.severity == "error" for problem in problems)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many problems are noted that no more are looked for: a file may have a hundred thousand."""
+        return len(self.problems) >= MOST_NOTED
 
     def names(self, section: str) -> Collection[str]:
         """All names that a section declares, those of broken declarations and the built-in one included."""
@@ -66,6 +75,8 @@ class Registry:
     def read(self, section: str, model: type[_M]) -> Iterator[tuple[Declared, _M]]:
         """The declarations of a section that are as the schema wants them; the others are noted."""
         for declared in self.declared(section):
+            if self.crowded:
+                return
             found, problems = read(model, declared.cursor)
             self.note(*problems)
             if found is not None:
@@ -82,7 +93,7 @@ class Registry:
                 cursor.problem(f"{cursor.found()} stands where the name of a {word} is due", expected=listed(known))
             )
         elif self._complete:
-            hint = nearest(name, known)
+            hint = None if self.crowded else nearest(name, known)
             if hint is None and not self._declared[section]:
                 hint = f"declare it under {section}:"
             self.note(cursor.problem(f"unknown {word} '{name}'", expected=listed(known), hint=hint))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from qatrix.claims import DEFAULT_PIPELINES, ComparisonPoint, GraphCheck, PipelineName, Tolerance
 from qatrix.declare.load.axes import AxisReader
+from qatrix.declare.load.points import check_points
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.load.uses import read_uses
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import FULL_TAG, PatternSpec, QuantizerSpec, Rule, SuiteSpec
 from qatrix.expressions import Value
 
-# Of all suites together: enumerating them takes a minute, and no machine runs as many cases.
-MOST_POINTS: Final = 10_000_000
 COMPARISON_POINTS: Final[tuple[ComparisonPoint, ...]] = typing.get_args(ComparisonPoint)
 
 
@@ -32,7 +31,7 @@ def read_suites(
     parts = _Parts(registry=registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
     found = {declared.name: _suite(parts, declared, model) for declared, model in registry.read("suites", models.Suite)}
     suites = {name: suite for name, suite in found.items() if suite is not None}
-    _check_points(registry, suites)
+    check_points(registry, suites)
     return suites
 
 
@@ -86,35 +85,6 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         # Without any it would be in no selection but the full one.
         tags=tuple(dict.fromkeys(model.tags)) or (FULL_TAG,),
     )
-
-
-def _check_points(registry: Registry, suites: Mapping[str, SuiteSpec]) -> None:
-    """Note the first suite with which all of them have more points than can be enumerated; none is made for that."""
-    points = 0
-    for declared in registry.declared("suites"):
-        suite = suites.get(declared.name)
-        if suite is None:
-            continue
-        at = declared.cursor
-        products = [(suite.axes, at.down("axes")) if suite.axes else ({}, at)]
-        products += zip((rule.values for rule in suite.include), at.items_of("include"))
-        for axes, place in products:
-            points += _size(axes)
-            if points > MOST_POINTS:
-                which = "this product has" if _size(axes) > MOST_POINTS else "with this product the suites have"
-                message = f"{which} more than {MOST_POINTS:,} points"
-                registry.note(place.problem(message, expected="fewer axes, or fewer values of an axis"))
-                return
-
-
-def _size(axes: Mapping[str, Sequence[Value]]) -> int:
-    """How many points a product has; beyond the limit a number beyond the limit, since its digits may be too many."""
-    size = 1 if axes else 0
-    for values in axes.values():
-        size *= len(values)
-        if size > MOST_POINTS:
-            break
-    return size
 
 
 def _compare(

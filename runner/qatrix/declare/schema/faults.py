@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from qatrix.declare.language import nearest
+from qatrix.declare.language.text import MOST_PROBLEMS
 from qatrix.declare.schema.cursor import Cursor, quoting_hint
 from qatrix.declare.schema.models import Declaration
 from qatrix.declare.yamltext import ScalarNode, data
@@ -49,7 +50,9 @@ def read(model: type[_M], cursor: Cursor) -> tuple[_M | None, tuple[Problem, ...
     try:
         return model.model_validate(data(cursor.node)), ()
     except ValidationError as error:
-        return None, tuple(_problem(model, cursor, detail) for detail in error.errors(include_url=False))
+        return None, tuple(
+            _problem(model, cursor, detail) for detail in error.errors(include_url=False)[:MOST_PROBLEMS]
+        )
 
 
 def _problem(model: type[Declaration], top: Cursor, detail: ErrorDetails) -> Problem:
