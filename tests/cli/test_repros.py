@@ -15,7 +15,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute.bounded import Bounds, Computed
 from qatrix.outcomes import Record
 from qatrix.report.repro import expected_lines
-from support import planted
+from support import unruly_tasks
 from support.project import ENVIRONMENT, Project, ended_with, exact
 from support.records import make_comparison, make_error, make_outcome
 
@@ -280,7 +280,7 @@ def test_reports_that_are_written_again_and_merged_say_what_is_missing(project: 
 
 def test_a_script_that_is_never_done_costs_its_case_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(subjects: list[Subject]) -> Iterator[tuple[str, Computed]]:
-        return made_scripts(subjects, bounds=Bounds(seconds=1.0), write=planted.hang_on_the_second)
+        return made_scripts(subjects, bounds=Bounds(seconds=1.0), write=unruly_tasks.hang_on_the_second)
 
     monkeypatch.setattr("qatrix.cli.scripting.made_scripts", made)
     project.execution.records = diverged

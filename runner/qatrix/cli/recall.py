@@ -70,8 +70,8 @@ class Recall:
         }
 
     def keep(self, record: Record, run_id: str) -> None:
-        """Leave a record, before its expectation, to later runs."""
-        if record.case_id in self._keys:
+        """Leave a record, before its expectation, to later runs; not that of a case which changed what it ran in."""
+        if record.case_id in self._keys and not record.traces:
             self._cache.keep(self._keys[record.case_id], record, run_id)
 
 

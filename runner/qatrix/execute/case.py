@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs
+from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
 
 if TYPE_CHECKING:
@@ -56,15 +58,24 @@ def run_case(
     # What a model's own code may have had a hand in is not kept for other cases.
     captures = Captures() if captures is None or case.pattern.runs_own_code else captures
     try:
-        record = _run(case, known, captures, frozen)
-        if frozen is None and _is_worth_a_diagnosis(record, diagnose):
-            record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
+        with _apart(case):
+            record = _run(case, known, captures, frozen)
+            if frozen is None and _is_worth_a_diagnosis(record, diagnose):
+                record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         record = _record(case, facts=_Facts(), error=report_error(error))
     finally:
         forget_programs()
     record = with_traces(record, watch.restore())
     return replace(record, seconds=time.perf_counter() - started)
+
+
+def _apart(case: Case) -> AbstractContextManager[None]:
+    """What keeps a model's own code from the memories that other cases take from."""
+    if not case.pattern.runs_own_code:
+        return nullcontext()
+    phases = (case.quantizer, *(phase.quantizer for phase in case.quantizer.phases))
+    return nothing_remembered(patterns=any(quantizer.mode == "qat" for quantizer in phases))
 
 
 def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:

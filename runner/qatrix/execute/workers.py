@@ -134,8 +134,11 @@ def _scheduled(
         done, _ = wait(flying, return_when=FIRST_COMPLETED)
         for landed in done:
             flight = flying.pop(landed)
+            record = _landed(landed, flight.case, time.perf_counter() - flight.started, options, folder)
+            # Of a process that sent no record nobody knows in what state it is, if it lives.
+            flight.worker.ended(flight.case, clean=landed.exception() is None and not record.traces)
             give(flight.worker, flight.case)
-            yield _landed(landed, flight.case, time.perf_counter() - flight.started, options, folder)
+            yield record
 
 
 class _Flight(NamedTuple):

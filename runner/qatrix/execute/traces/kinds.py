@@ -64,10 +64,11 @@ class Kind:
 
 def shown(value: object) -> str:
     """A value in a few words, without the address of an object."""
+    kind = type(value)
     if callable(value):
-        return str(getattr(value, "__qualname__", type(value).__name__))
-    told = str(value) if type(value).__str__ is not object.__str__ else type(value).__name__
-    told = repr(value) if isinstance(value, str) else told
+        return str(getattr(value, "__qualname__", kind.__name__))
+    plain = (kind.__str__, kind.__repr__) == (object.__str__, object.__repr__)
+    told = kind.__name__ if plain else repr(value) if isinstance(value, str) else str(value)
     return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
 
 

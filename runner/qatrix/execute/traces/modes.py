@@ -11,7 +11,7 @@ from torch.nn.modules import module as modules
 from torch.utils import _python_dispatch
 from torch.utils._device import DeviceContext
 
-from qatrix.execute.traces.kinds import Kind, members_changed, shown, value_changed
+from qatrix.execute.traces.kinds import Kind, members_changed, shown
 
 # By the parts' names, because a release may lack some of them.
 _C: Any = torch._C
@@ -62,7 +62,8 @@ def _set_device(was: torch.device | None) -> None:
 
 
 def _device_changed(name: str, before: Any, now: Any) -> str:
-    return value_changed(name, *("not set" if device is None else device for device in (before, now)))
+    was, told = ("not set" if device is None else device for device in (before, now))
+    return f"{name} was {was} and is {told}"
 
 
 def _sets_device(mode: object) -> bool:

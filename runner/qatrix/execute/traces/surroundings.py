@@ -78,7 +78,7 @@ def _surroundings() -> Iterator[Kind]:
     yield Kind(name="gc.isenabled()", read=gc.isenabled, restore=lambda was: gc.enable() if was else gc.disable())
     yield Kind(name="gc.get_threshold()", read=gc.get_threshold, restore=lambda was: gc.set_threshold(*was))
     yield Kind(name="the timeout of new sockets", read=socket.getdefaulttimeout, restore=socket.setdefaulttimeout)
-    yield Kind(name="the running threads", read=_threads, tell=_threads_changed)
+    yield Kind(name="the set of running threads", read=_threads, tell=_threads_changed)
     yield from map(_signal, _SIGNALS)
     if hasattr(signal, "getitimer"):
         yield Kind(
@@ -151,7 +151,7 @@ def _threads() -> frozenset[threading.Thread]:
 
 
 def _threads_changed(name: str, before: Any, now: Any) -> str:
-    return members_changed(name, *({thread.name: 0 for thread in threads} for threads in (before, now)))
+    return members_changed(name, *([thread.name for thread in some] for some in (before - now, now - before)))
 
 
 def _signal(number: signal.Signals) -> Kind:

@@ -32,21 +32,19 @@ _FLAGS: Final = {
     "torch.is_warn_always_enabled()": ("_get_warnAlways", "_set_warnAlways"),
     "torch.jit's optimization": ("_get_graph_executor_optimize", "_set_graph_executor_optimize"),
 }
-# The precisions first: setting one of them sets what the older switches tell, too.
+# The older way to say how exactly float32 is computed, and where it is said since torch 2.9; each sets parts of the other.
+_OLDER_PRECISIONS: Final = {
+    "float32_matmul_precision": ("_get_float32_matmul_precision", "_set_float32_matmul_precision"),
+    "cudnn.allow_tf32": ("_get_cudnn_allow_tf32", "_set_cudnn_allow_tf32"),
+    "cuda.matmul.allow_tf32": ("_get_cublas_allow_tf32", "_set_cublas_allow_tf32"),
+}
 _PRECISIONS: Final = (
     ("generic", "all"),
     *((name, op) for name in ("cuda", "mkldnn") for op in ("all", "conv", "rnn", "matmul")),
 )
-_OLDER_PRECISIONS: Final = {
-    "torch.backends.cudnn.allow_tf32": ("_get_cudnn_allow_tf32", "_set_cudnn_allow_tf32"),
-    "torch.backends.mkldnn.allow_tf32": ("_get_onednn_allow_tf32", "_set_onednn_allow_tf32"),
-    "torch.backends.cuda.matmul.allow_tf32": ("_get_cublas_allow_tf32", "_set_cublas_allow_tf32"),
-    "torch.get_float32_matmul_precision()": ("_get_float32_matmul_precision", "_set_float32_matmul_precision"),
-}
 # Plain attributes of modules.
 _ATTRIBUTES: Final = (
     ("torch.utils.deterministic", "fill_uninitialized_memory"),
-    ("torch.backends", "__allow_nonbracketed_mutation_flag"),
     ("torch.backends.mha", "_is_fastpath_enabled"),
     ("torch.backends.opt_einsum", "enabled"),
     ("torch.backends.opt_einsum", "strategy"),
@@ -68,9 +66,13 @@ def _switches() -> Iterator[Kind]:
     )
     yield Kind(name="torch's flushing of denormal numbers", read=_flushes, restore=torch.set_flush_denormal)
     yield from (kind for name, pair in _FLAGS.items() for kind in _flag(name, *pair))
-    if hasattr(_C, "_get_fp32_precision_getter"):
-        yield from (_precision(*place) for place in _PRECISIONS)
-    yield from (kind for name, pair in _OLDER_PRECISIONS.items() for kind in _flag(name, *pair))
+    yield Kind(
+        name="torch's precision of float32",
+        read=_precisions,
+        restore=_set_precisions,
+        tell=members_changed,
+    )
+    yield Kind(name="torch.backends.flags_frozen()", read=torch.backends.flags_frozen, restore=_set_frozen)
     yield from (_attribute(*place) for place in _ATTRIBUTES)
     yield Kind(
         name="torch's sharing strategy",
@@ -104,12 +106,27 @@ def _flag(name: str, get: str, put: str) -> Iterator[Kind]:
         yield Kind(name=name, read=getattr(_C, get), restore=getattr(_C, put))
 
 
-def _precision(backend: str, op: str) -> Kind:
-    return Kind(
-        name=f"torch's float32 precision of {backend} {op}",
-        read=lambda: _C._get_fp32_precision_getter(backend, op),
-        restore=lambda was: _C._set_fp32_precision_setter(backend, op, was),
-    )
+def _precisions() -> dict[str, Any]:
+    older = {name: Kind(name=name, read=getattr(_C, get)).now() for name, (get, _) in _OLDER_PRECISIONS.items()}
+    return older | {"/".join(place): _C._get_fp32_precision_getter(*place) for place in _places()}
+
+
+def _set_precisions(was: dict[str, Any]) -> None:
+    for name, (_, put) in _OLDER_PRECISIONS.items():
+        getattr(_C, put)(was[name])
+    # Then what they have set besides, from the general to the particular.
+    for place in _places():
+        _C._set_fp32_precision_setter(*place, was["/".join(place)])
+
+
+def _places() -> tuple[tuple[str, str], ...]:
+    return _PRECISIONS if hasattr(_C, "_get_fp32_precision_getter") else ()
+
+
+def _set_frozen(was: bool) -> None:  # noqa: FBT001 - the state as it was read
+    # What stands in sys.modules is not the module that has the flag.
+    kept = torch.backends.disable_global_flags.__globals__
+    kept["__allow_nonbracketed_mutation_flag"] = not was
 
 
 def _attribute(module: str, name: str) -> Kind:

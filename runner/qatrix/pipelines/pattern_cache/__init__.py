@@ -15,6 +15,7 @@ import copy
 import functools
 import types
 from collections.abc import Callable, Hashable, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 
 from torch import fx
@@ -29,18 +30,24 @@ from qatrix.pipelines.pattern_cache.matching import MATCHER_CLASS, made_once
 from qatrix.pipelines.pattern_cache.rewriting import REWRITE_FUNCTION, passing_over
 from qatrix.pipelines.pattern_cache.values import Unencodable
 
-__all__ = ["memoised", "pattern_cache"]
+Export = Callable[..., fx.GraphModule]
+
+__all__ = ["memoised", "nothing_remembered", "pattern_cache"]
 
 # Per process, and so for its forks: the graphs are the same for every case. Beside each graph its snapshot.
 _MEMO: dict[Hashable, tuple[fx.GraphModule, tuple[Any, ...]]] = {}
 # Of these graphs a caller that was to read them alone has changed one: it gets copies from then on.
 _WRITTEN: set[Hashable] = set()
+# Whether what is exported now is kept for later.
+_KEEPING: Final = ContextVar("_KEEPING", default=True)
+# The functions that the cache stands in for, where it has files.
+_OPEN: Final[ContextVar[tuple[frozenset[Export], Files] | None]] = ContextVar("_OPEN", default=None)
+# The file that says that all patterns have been exported.
+_COMPLETE: Final = "complete"
 # What this module exports it hands to the subgraph rewriter alone, which reads patterns and
 # copies replacements: 108 of 126 copies of a case less. Annotators hand theirs to matchers,
 # which get copies here: 12 more. The others write to what they get.
 _READER: Final = "qat_utils"
-
-Export = Callable[..., fx.GraphModule]
 
 
 @contextlib.contextmanager
@@ -55,7 +62,10 @@ def pattern_cache() -> Iterator[str | None]:
     files = files_for(bindings) if bindings else None
     # Where preparing for evaluation looks for it on every call.
     elsewhere = (subgraph_rewriter,) if bindings else ()
+    exports = frozenset(export for module in bindings if (export := getattr(module, torchenv.PATTERN_FUNCTION, None)))
     with contextlib.ExitStack() as stack:
+        if files is not None:
+            stack.callback(_OPEN.reset, _OPEN.set((exports, files)))
         for module in (*bindings, *elsewhere):
             reads = module.__name__.endswith(f".{_READER}") or hasattr(module, MATCHER_CLASS)
             stand_ins: dict[str, Callable[[Any], Any]] = {
@@ -70,6 +80,22 @@ def pattern_cache() -> Iterator[str | None]:
 
 
 @contextlib.contextmanager
+def nothing_remembered(*, patterns: bool) -> Iterator[None]:
+    """Inside the block, patterns are taken from memory and from files as ever, and what is exported goes to neither.
+
+    For code that could change what torch exports: it would be kept for all cases after it, and for other runs.
+    Where patterns will be asked for, those that no file has are exported before.
+    """
+    if patterns and (found := _OPEN.get()) is not None:
+        _fill(*found)
+    token = _KEEPING.set(False)
+    try:
+        yield
+    finally:
+        _KEEPING.reset(token)
+
+
+@contextlib.contextmanager
 def _stand_in(module: types.ModuleType, name: str, replace: Callable[[Any], Any]) -> Iterator[None]:
     """Put something else in the place of a module's function inside the block."""
     original = getattr(module, name)
@@ -78,6 +104,13 @@ def _stand_in(module: types.ModuleType, name: str, replace: Callable[[Any], Any]
         yield
     finally:
         setattr(module, name, original)
+
+
+def _fill(exports: frozenset[Export], files: Files) -> None:
+    if files.read(_COMPLETE) is None:
+        for export in exports:
+            _export_ahead(export, files)
+        files.write(_COMPLETE, True)
 
 
 def memoised(
@@ -96,7 +129,7 @@ def memoised(
 
     def lookup(pattern: Any, example_inputs: tuple[Any, ...], is_cuda: bool = False, **kwargs: Any) -> fx.GraphModule:  # noqa: FBT001, FBT002 - torchao's signature
         def exported() -> fx.GraphModule:
-            if ahead is not None and files is not None:
+            if ahead is not None and files is not None and _KEEPING.get():
                 ahead(export, files)
             known = _remembered(key)
             return known if known is not None else export(pattern, example_inputs, is_cuda, **kwargs)
@@ -108,6 +141,8 @@ def memoised(
         graph = _remembered(key)
         if graph is None:
             graph = exported() if files is None else _filed(key, files, exported)
+            if not _KEEPING.get():
+                return graph
             _MEMO[key] = graph, snapshot(graph)
         return graph if shared and key not in _WRITTEN else copy.deepcopy(graph)
 
@@ -144,6 +179,7 @@ def _filed(key: tuple[Hashable, ...], files: Files, exported: Callable[[], fx.Gr
         except Undecodable:
             files.drop(digest)
     graph = exported()
-    with contextlib.suppress(Unencodable):
-        files.write(digest, encoded_graph(graph))
+    if _KEEPING.get():
+        with contextlib.suppress(Unencodable):
+            files.write(digest, encoded_graph(graph))
     return graph

@@ -6,6 +6,8 @@ import functools
 import importlib.metadata
 import os
 import platform
+import random
+import sys
 from typing import Final
 
 import torch
@@ -33,10 +35,15 @@ def device_missing(name: str) -> str | None:
 
 
 def seed_generators(seed: int) -> None:
-    """`torch.manual_seed`, without what it does for accelerators where there is none.
+    """Seed all that a model may draw from: the generators of torch, of Python and of numpy where that is imported.
 
-    For those it keeps every call and its traceback until they come: 2 % of a case's time (torch 2.15).
+    `torch.manual_seed` keeps, where there is no accelerator, every call and its traceback until one
+    comes: 2 % of a case's time (torch 2.15).
     """
+    random.seed(seed)
+    # Torch imports it where it is installed.
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed)
     if _accelerated():
         torch.manual_seed(seed)
     else:
