@@ -157,7 +157,7 @@ LINES: Final = tuple(
         "return x\n::error::planted",
         "return \x1b[31mx",
         "return 'a\x00b'",
-        "return \ud800".encode("utf-8", "replace").decode(),
+        "return \ud800",
         "return ｘ",
         "ｙ = relu(x)",
         "x",
@@ -208,6 +208,9 @@ GLOBS: Final = tuple(
     )
 )
 
+# Twelve axes of forty values: more points than anything could list.
+AXES: Final = f"{{{', '.join(f'k{axis}: {list(range(40))}' for axis in range(12))}}}"
+
 # Structures in place of a value.
 STRUCTURES: Final = (
     "[]",
@@ -226,8 +229,7 @@ STRUCTURES: Final = (
     "{a: " * 2000 + "b" + "}" * 2000,
     f"[{', '.join(map(str, range(2000)))}]",
     f"{{{', '.join(f'k{number}: {number}' for number in range(2000))}}}",
-    # Twelve axes of forty values: more points than anything could list.
-    f"{{{', '.join(f'k{axis}: {list(range(40))}' for axis in range(12))}}}",
+    AXES,
 )
 
 VALUES: Final = (*NUMBERS, *TEXTS, *LINES, *GLOBS, *STRUCTURES)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
-from support.fuzzing.hostile import LINES, NUMBERS, VALUES
+from support.fuzzing.hostile import AXES, GLOBS, LINES, NUMBERS, TEXTS, VALUES
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -105,6 +105,17 @@ def replace_number(sites: _Sites, at: int, other: int) -> None:
     mapping.value[place] = (mapping.value[place][0], _written(NUMBERS, other))
 
 
+def replace_fitting(sites: _Sites, at: int, other: int) -> None:
+    """One value becomes the worst of its own kind: a layer another line, a glob another glob, axes many axes."""
+    mapping, place = sites.pairs[at % len(sites.pairs)]
+    key = mapping.value[place][0]
+    table = _FITTING.get(key.value, ()) if isinstance(key, yaml.ScalarNode) else ()
+    mapping.value[place] = (key, _written(table or LINES, other))
+
+
+_FITTING: Final = {"cases": GLOBS, "axes": (AXES, *NUMBERS), "params": (AXES, *NUMBERS), "about": TEXTS, "because": TEXTS}
+
+
 def replace_key(sites: _Sites, at: int, other: int) -> None:
     """One key becomes what a stranger could write, be it no text."""
     mapping, place = sites.pairs[at % len(sites.pairs)]
@@ -196,6 +207,7 @@ _OF_PAIRS: Final = (
     swap_values,
     replace_value,
     replace_number,
+    replace_fitting,
     replace_key,
     add_key,
     mapping_to_list,
