@@ -68,7 +68,7 @@ def test_what_is_no_tree_stays(text: str) -> None:
         ("swap_lines", 0, 1, "d: {e: text, f: {g: 2}}\na: {b: 1, c: [x, y]}\n"),
         ("put_value", 0, 0, "a: {b: 0, c: [x, y]}\nd: {e: text, f: {g: 2}}\n"),
         ("insert_mark", 1, 0, "a: {b: 1, &a c: [x, y]}\nd: {e: text, f: {g: 2}}\n"),
-        ("insert_mark", 3, 28, "a: {b: 1, c: [x, y]}\n---\n\nd: {e: text, f: {g: 2}}\n"),
+        ("insert_mark", 3, 29, "a: {b: 1, c: [x, y]}\n---\n\nd: {e: text, f: {g: 2}}\n"),
         ("double_text", 0, 1, f"{TEXT}---\n{TEXT}"),
         ("empty_text", 0, 2, "# nothing\n"),
         ("carry_returns", 0, 1, "a: {b: 1, c: [x, y]}\rd: {e: text, f: {g: 2}}\r"),

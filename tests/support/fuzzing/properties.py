@@ -6,7 +6,6 @@ command line prints, so that nothing of what it read can pass for one.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
@@ -25,6 +24,8 @@ MOST_OUTPUT: Final = 8 * 2**20
 LONGEST_LINE: Final = 20_000
 
 _PROBLEM: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)")
+# What is said of the selection, and of a matrix as a whole.
+_OF_NO_FILE: Final = re.compile("declares no case|no case fits|--case")
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")
 _COUNTS: Final = re.compile(r"\d+ of \d+ cases(, \d+ points dropped: .+)?")
 _CASE_ID: Final = re.compile(r"[A-Za-z0-9_]+/\S+")
@@ -115,6 +116,8 @@ def _report_faults(ended: Ended, files: Mapping[bytes, bytes]) -> Iterator[str]:
             yield from _place_faults(problem, files)
         elif line.startswith("error: "):
             errors += 1
+            if not _OF_NO_FILE.search(line):
+                yield f"it has no place: {line[:200]!r}"
         elif not line.startswith("    ") and not _SUMMARY.fullmatch(line) and not _COUNTS.fullmatch(line):
             yield f"{line[:200]!r} is none of the lines that are printed"
     if (ended.code == 2) != (errors > 0):
@@ -150,8 +153,3 @@ def _unprintable(name: str) -> list[str]:
         else:
             pieces.append("")
     return pieces
-
-
-def told(found: Collection[str], ended: Ended) -> str:
-    """The faults of a command, in words."""
-    return "\n".join([f"qatrix {json.dumps(ended.argv)} ended with {ended.code}, and", *(f"- {item}" for item in found)])
