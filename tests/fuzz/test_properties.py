@@ -40,8 +40,14 @@ def test_a_check_that_keeps_its_promises_has_no_faults(kept: Ended) -> None:
         (ended(2, err=PROBLEM.replace("wrong", "\n::error::x")), "a line of the errors is a command of a CI service"),
         (ended(2, err=PROBLEM.replace("wrong", "\r##[error]")), "a line of the errors is a command of a CI service"),
         (ended(2, err=PROBLEM.replace("wrong", "w" * 30_000)), "a line of the errors has 30032 characters"),
-        (ended(2, err=PROBLEM.replace(":1:4", ":3:1")), "'matrix/a.yaml:3:1' is a line that is not there: the file has 2"),
-        (ended(2, err=PROBLEM.replace(":1:4", ":1:6")), "'matrix/a.yaml:1:6' is a column that is not there: the line has 4 characters"),
+        (
+            ended(2, err=PROBLEM.replace(":1:4", ":3:1")),
+            "'matrix/a.yaml:3:1' is a line that is not there: the file has 2",
+        ),
+        (
+            ended(2, err=PROBLEM.replace(":1:4", ":1:6")),
+            "'matrix/a.yaml:1:6' is a column that is not there: the line has 4 characters",
+        ),
         (ended(2, err=PROBLEM.replace("a.yaml", "b.yaml")), "'matrix/b.yaml:1:4' is in no file that is there"),
         (ended(2, err=PROBLEM.replace("matrix/a.yaml:1:4: ", "")), "it has no place: 'error: it is wrong'"),
         (ended(2, err="1 error\n"), "the exit code is 2 with 0 errors"),
@@ -61,7 +67,9 @@ def test_output_that_is_no_text_is_told() -> None:
 
 
 def test_a_list_of_anything_but_ids_is_told() -> None:
-    assert list(list_faults(ended(0, out="s/p/dim=1\nwords\n", err="1 of 2 cases\n"), FILES)) == ["'words' is no case id"]
+    assert list(list_faults(ended(0, out="s/p/dim=1\nwords\n", err="1 of 2 cases\n"), FILES)) == [
+        "'words' is no case id"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,9 @@ def test_a_list_of_anything_but_ids_is_told() -> None:
         (b"latin-\xe9.yaml", "latin-.yaml", False),
     ],
 )
-def test_a_file_may_be_shown_with_its_unprintable_characters_spelled_out(name: bytes, shown: str, expected: bool) -> None:
+def test_a_file_may_be_shown_with_its_unprintable_characters_spelled_out(
+    name: bytes, shown: str, expected: bool
+) -> None:
     assert is_shown_as(name, shown) is expected
 
 

@@ -57,6 +57,8 @@ def test_every_kind_of_damage_changes_a_reference(kind: str, good: bytes) -> Non
 
 def test_a_forged_manifest_has_a_right_checksum(referring: Confinement, good: bytes, tmp_path: Path) -> None:
     # The first value of the manifest, which is the pipeline, becomes nothing.
-    ended = opened(referring, tmp_path, Program(damages=(Damage(kind="change_manifest", at=0, other=24),)).damaged(good))
+    ended = opened(
+        referring, tmp_path, Program(damages=(Damage(kind="change_manifest", at=0, other=24),)).damaged(good)
+    )
 
     assert (ended.code, b"is a reference of another qatrix" in ended.err) == (2, True)

@@ -54,13 +54,15 @@ FILES: Final = (
     + "".join(f"  {'c' * 60}{n}: {{at: convert, absent: [relu]}}\n" for n in range(1500))
     + f"suites: {{s: {{axes: {{pattern: a, quantizer: q}}, checks: [{', '.join(f'{chr(99) * 60}x{n}' for n in range(300))}]}}}}\n",
     f"checks:\n  {'c' * 1000}: {{at: convert, absent: [relu]}}\n"
-    + f"suites: {{s: {{axes: {{pattern: a, quantizer: q}}, checks: ['{'cd' * 50_000}']}}}}\n",
+    f"suites: {{s: {{axes: {{pattern: a, quantizer: q}}, checks: ['{'cd' * 50_000}']}}}}\n",
     _pattern("n: 1", "Linear(3, n)")
     + _suite(f", n: {list(range(1, 1000))}")
     + "expected:\n"
     + "".join(f"  - {{cases: '*{n}*/*a*{n}', verdict: failed, because: b}}\n" for n in range(1500)),
     _pattern("n: 1", "Linear(3, n)")
-    + _suite(f", n: {list(range(1, 1000))}", f", exclude: [{', '.join(f'{{n: {-n}, because: b}}' for n in range(1500))}]"),
+    + _suite(
+        f", n: {list(range(1, 1000))}", f", exclude: [{', '.join(f'{{n: {-n}, because: b}}' for n in range(1500))}]"
+    ),
     # Names that mean something elsewhere, and long ones.
     _pattern("class: 1", "Linear(3, 3)") + _suite(""),
     "patterns: {none: {model: torchvision.models.resnet18, args: {class: 1}, inputs: {x: {shape: [1, 3, 9, 9]}}}}\n",

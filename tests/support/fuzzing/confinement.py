@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -83,8 +84,8 @@ class Confinement:
         wall_seconds: int = _WALL_SECONDS,
     ) -> Ended:
         """Run one command in a folder, with an empty temporary folder for itself."""
-        for path in self._home.iterdir():
-            path.unlink()
+        shutil.rmtree(self._home)
+        self._home.mkdir()
         out, err = self._home / "out", self._home / "err"
         request = {
             "entry": entry,

@@ -11,6 +11,8 @@ from support.fuzzing.confinement import Ended
 
 # Ignored by git; a failure leaves its files here until the next one of the same name.
 KEPT: Final = Path(__file__).parents[2] / "actual" / "fuzz"
+_MOST_LINES: Final = 60
+_LONGEST: Final = 500
 
 
 def keep(name: str, write: Callable[[Path], None], program: object, report: str) -> Path:
@@ -27,14 +29,17 @@ def keep(name: str, write: Callable[[Path], None], program: object, report: str)
 def report(ended: Ended, found: Sequence[str], left_behind: Sequence[str]) -> str:
     """One command and what did not hold of it, as Markdown."""
     streams = {"standard output": ended.out, "standard error": ended.err}
-    shown = {name: ascii(content.decode("utf-8", "backslashreplace"))[:4000] for name, content in streams.items()}
+    shown = {name: _shown(content.decode("utf-8", "backslashreplace")) for name, content in streams.items()}
     told = [f"## qatrix {' '.join(map(ascii, ended.argv))}", ""]
     told += [f"- {fault}" for fault in found]
     told += ["", f"Exit code {ended.code}, {ended.seconds:.2f} s of processor time, {ended.mebibytes:.0f} MiB."]
-    told += [f"\n{name}:\n\n    {text}" for name, text in shown.items()]
-    told += [f"\nleft behind:\n\n{_indented(text)}" for text in left_behind]
+    told += [f"\n{name}:\n\n{text}" for name, text in shown.items()]
+    told += [f"\nleft behind:\n\n{_shown(text)}" for text in left_behind]
     return "\n".join(told)
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
+def _shown(text: str) -> str:
+    """The text as code, of which nothing is obeyed, with the middle left out where it is long."""
+    lines = [f"    {ascii(line)[1:-1]}" for line in text.split("\n")]
+    cut = lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES // 2], "    …", *lines[-_MOST_LINES // 2 :]]
+    return "\n".join(line[:_LONGEST] for line in cut)

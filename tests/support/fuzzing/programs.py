@@ -112,9 +112,7 @@ _OF_FILES: Final[Mapping[str, Callable[[Contents, bytes, int], Contents]]] = {
 }
 KINDS: Final = (*trees.CHANGES, *texts.TEXT_CHANGES, *texts.BYTE_CHANGES, *_OF_FILES)
 
-_MUTATIONS: Final = st.builds(
-    Mutation, kind=st.sampled_from(KINDS), file=st.integers(0, 31), at=_PLACES, other=_PLACES
-)
+_MUTATIONS: Final = st.builds(Mutation, kind=st.sampled_from(KINDS), file=st.integers(0, 31), at=_PLACES, other=_PLACES)
 
 
 def _now_and_then(usual: object, others: tuple[object, ...]) -> st.SearchStrategy[object]:

@@ -23,7 +23,9 @@ MOST_OUTPUT: Final = 8 * 2**20
 # Of errors; a case id may be as long as its values.
 LONGEST_LINE: Final = 20_000
 
-_PROBLEM: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)")
+_PROBLEM: Final = re.compile(
+    r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
+)
 # What is said of the selection, and of a matrix as a whole.
 _OF_NO_FILE: Final = re.compile("declares no case|no case fits|--case")
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")

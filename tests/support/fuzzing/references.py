@@ -36,7 +36,14 @@ def write_good(argv: list[str]) -> int:
         for place, point in enumerate(("prepare", "convert"))
     }
     parameters = FrozenParameters(
-        module="a", type="b", dtype="torch.qint8", qscheme=None, quant_min=-128, quant_max=127, scale=None, zero_point=None
+        module="a",
+        type="b",
+        dtype="torch.qint8",
+        qscheme=None,
+        quant_min=-128,
+        quant_max=127,
+        scale=None,
+        zero_point=None,
     )
     case = FrozenCase(
         case_id="s/p/dim=2",
@@ -85,21 +92,21 @@ class Program:
     def damaged(self, content: bytes) -> bytes:
         """The reference after all of it."""
         for damage in self.damages:
-            change = _OF_PARTS.get(damage.kind)
-            if change is None:
+            if damage.kind in BYTE_CHANGES:
                 content = changed_bytes(content, damage.kind, damage.at, damage.other)
             else:
-                content = _with_header(content, lambda text, made=damage, to=change: to(text, made.at, made.other))
+                content = _with_header(content, damage)
         return content
 
 
-def _with_header(content: bytes, change: Callable[[str], str]) -> bytes:
+def _with_header(content: bytes, damage: Damage) -> bytes:
     """The file with another header, and its length before it; the file itself where it has no header any more."""
     end = _PREFIX + int.from_bytes(content[:_PREFIX], "little")
     try:
-        header = change(content[_PREFIX:end].decode()).encode("utf-8", "backslashreplace")
+        text = _OF_PARTS[damage.kind](content[_PREFIX:end].decode(), damage.at, damage.other)
     except (ValueError, KeyError, TypeError, RecursionError):
         return content
+    header = text.encode("utf-8", "backslashreplace")
     return len(header).to_bytes(_PREFIX, "little") + header + content[end:]
 
 

@@ -262,9 +262,7 @@ def add_trigger(connection: sqlite3.Connection, _: int, other: int) -> None:
 def spoil_schema(connection: sqlite3.Connection, at: int, other: int) -> None:
     """The text of the schema is another."""
     texts = ("", "CREATE TABLE x", "CREATE TABLE cases (case_id)", "\x1b[31m", "x" * 100_000)
-    connection.execute(
-        "UPDATE sqlite_master SET sql = ? WHERE rowid = 1 + ?", (texts[other % len(texts)], at % 4)
-    )
+    connection.execute("UPDATE sqlite_master SET sql = ? WHERE rowid = 1 + ?", (texts[other % len(texts)], at % 4))
 
 
 Change: TypeAlias = Callable[[sqlite3.Connection, int, int], None]

@@ -113,7 +113,13 @@ def replace_fitting(sites: _Sites, at: int, other: int) -> None:
     mapping.value[place] = (key, _written(table or LINES, other))
 
 
-_FITTING: Final = {"cases": GLOBS, "axes": (AXES, *NUMBERS), "params": (AXES, *NUMBERS), "about": TEXTS, "because": TEXTS}
+_FITTING: Final = {
+    "cases": GLOBS,
+    "axes": (AXES, *NUMBERS),
+    "params": (AXES, *NUMBERS),
+    "about": TEXTS,
+    "because": TEXTS,
+}
 
 
 def replace_key(sites: _Sites, at: int, other: int) -> None:
