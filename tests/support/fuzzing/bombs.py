@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 # Stands for a quantizer that the matrix has.
@@ -24,6 +25,12 @@ def _product(values: int, more: str = "") -> str:
     params = ", ".join(f"k{axis}: 0" for axis in _AXES)
     axes = "".join(f", k{axis}: {list(range(values))}" for axis in _AXES)
     return _pattern(params, "Linear(3, 3)") + _suite(axes, more)
+
+
+def _checks(names: Sequence[str], used: Sequence[str]) -> str:
+    """Checks, and a suite that uses other ones."""
+    declared = "".join(f"  {name}: {{at: convert, absent: [relu]}}\n" for name in names)
+    return f"checks:\n{declared}suites: {{s: {{axes: {{pattern: a, quantizer: q}}, checks: {used}}}}}\n"
 
 
 FILES: Final = (
@@ -50,11 +57,8 @@ FILES: Final = (
     "patterns:\n" + "".join(f"  p{n}: {{layers: {{a: 'p{n + 1}()'}}, {_GROWN}}}\n" for n in range(3000)),
     "checks:\n" + "".join(f"  c{n}: {{at: convert, absent: [nothing{n}]}}\n" for n in range(4000)),
     # What is compared with each of many: names with names, expectations with cases, excludes with points.
-    "checks:\n"
-    + "".join(f"  {'c' * 60}{n}: {{at: convert, absent: [relu]}}\n" for n in range(1500))
-    + f"suites: {{s: {{axes: {{pattern: a, quantizer: q}}, checks: [{', '.join(f'{chr(99) * 60}x{n}' for n in range(300))}]}}}}\n",
-    f"checks:\n  {'c' * 1000}: {{at: convert, absent: [relu]}}\n"
-    f"suites: {{s: {{axes: {{pattern: a, quantizer: q}}, checks: ['{'cd' * 50_000}']}}}}\n",
+    _checks([f"{'c' * 60}{n}" for n in range(1500)], [f"{'c' * 60}x{n}" for n in range(300)]),
+    _checks(["c" * 1000], ["cd" * 50_000]),
     _pattern("n: 1", "Linear(3, n)")
     + _suite(f", n: {list(range(1, 1000))}")
     + "expected:\n"

@@ -110,12 +110,12 @@ def _is_readable(ended: Ended) -> bool:
 
 def _report_faults(ended: Ended, files: Mapping[bytes, bytes]) -> Iterator[str]:
     """What does not hold of standard error: problems with their places, details below them, a summary."""
-    errors = 0
+    errors, there = 0, _Places(files)
     for line in ended.err.decode().split("\n"):
         problem = _PROBLEM.fullmatch(line)
         if problem:
             errors += problem["severity"] == "error"
-            yield from _place_faults(problem, files)
+            yield from there.faults(problem["file"], int(problem["line"]), int(problem["column"]))
         elif line.startswith("error: "):
             errors += 1
             if not _OF_NO_FILE.search(line):
@@ -126,18 +126,32 @@ def _report_faults(ended: Ended, files: Mapping[bytes, bytes]) -> Iterator[str]:
         yield f"the exit code is {ended.code} with {errors} errors"
 
 
-def _place_faults(problem: re.Match[str], files: Mapping[bytes, bytes]) -> Iterator[str]:
-    content = next((content for name, content in files.items() if is_shown_as(name, problem["file"])), None)
-    place = f"{problem['file']}:{problem['line']}:{problem['column']}"
-    if content is None:
-        yield f"{place[:200]!r} is in no file that is there"
-        return
-    lines = _LINE_BREAKS.split(content.decode("utf-8-sig", "replace"))
-    line, column = int(problem["line"]), int(problem["column"])
-    if not 1 <= line <= len(lines):
-        yield f"{place[:200]!r} is a line that is not there: the file has {len(lines)}"
-    elif not 1 <= column <= len(lines[line - 1]) + 1:
-        yield f"{place[:200]!r} is a column that is not there: the line has {len(lines[line - 1])} characters"
+class _Places:
+    """The lines of all files, by the names that they are shown with."""
+
+    def __init__(self, files: Mapping[bytes, bytes]) -> None:
+        self._files = files
+        # A file with ten thousand problems is split once.
+        self._known: dict[str, list[str] | None] = {}
+
+    def faults(self, shown: str, line: int, column: int) -> Iterator[str]:
+        """Why there is no such place."""
+        place = f"{shown}:{line}:{column}"[-200:]
+        lines = self._lines(shown)
+        if lines is None:
+            yield f"{place!r} is in no file that is there"
+        elif not 1 <= line <= len(lines):
+            yield f"{place!r} is a line that is not there: the file has {len(lines)}"
+        elif not 1 <= column <= len(lines[line - 1]) + 1:
+            yield f"{place!r} is a column that is not there: the line has {len(lines[line - 1])} characters"
+
+    def _lines(self, shown: str) -> list[str] | None:
+        """The lines of a file, None where there is no such file."""
+        if shown not in self._known:
+            content = next((content for name, content in self._files.items() if is_shown_as(name, shown)), None)
+            text = None if content is None else content.decode("utf-8-sig", "replace")
+            self._known[shown] = None if text is None else _LINE_BREAKS.split(text)
+        return self._known[shown]
 
 
 def is_shown_as(name: bytes, shown: str) -> bool:
