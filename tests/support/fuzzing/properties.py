@@ -27,7 +27,7 @@ _PROBLEM: Final = re.compile(
     r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
 )
 # What is said of the selection, and of a matrix as a whole.
-_OF_NO_FILE: Final = re.compile("declares no case|no case fits|--case")
+_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case")
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")
 _COUNTS: Final = re.compile(r"\d+ of \d+ cases(, \d+ points dropped: .+)?")
 _CASE_ID: Final = re.compile(r"[A-Za-z0-9_]+/\S+")
