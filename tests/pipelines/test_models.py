@@ -11,6 +11,7 @@ from torch import nn
 
 from qatrix.arithmetic import OutOfBounds
 from qatrix.declare.source.models import model_source
+from qatrix.declare.source.names import Names
 from qatrix.pipelines.models import build_inputs, build_model
 from support.cases import shipped_cases, written_cases
 
@@ -312,7 +313,7 @@ def test_the_source_of_a_power_without_bounds_is_not_written(tmp_path: Path) -> 
     (case,) = written_cases(tmp_path, text)
 
     with pytest.raises(OutOfBounds):
-        model_source(case)
+        model_source(case, Names(frozenset()))
 
 
 def test_a_list_of_tensors_is_repeated_and_joined(tmp_path: Path) -> None:

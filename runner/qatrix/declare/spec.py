@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Tolerance
+from qatrix.declare.registered import MODELS
 from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
 
@@ -18,8 +19,6 @@ FULL_TAG = "full"
 TRAINING_AXES = ("train_steps", "observer_state", "batch_norm")
 # Axes with a meaning of their own; any other axis is a parameter of the pattern.
 RESERVED_AXES = ("pattern", "conv", "dim", "dtype", "dynamic_batch", "quantizer", "device", *TRAINING_AXES)
-# The packages whose factories make models and do nothing else.
-KNOWN_FACTORIES = frozenset({"torchvision"})
 # What the parameters and floating inputs of a model may be.
 FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
 ObserverState = Literal["enabled", "disabled"]
@@ -87,7 +86,7 @@ class PatternSpec:
     @property
     def runs_own_code(self) -> bool:
         """Whether the model is made by code that qatrix does not know, which can do anything to its process."""
-        return self.factory is not None and self.factory.partition(".")[0] not in KNOWN_FACTORIES
+        return self.factory is not None and self.factory not in MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
