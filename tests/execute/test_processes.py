@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,37 @@ def test_the_process_that_workers_are_forked_from_frees_nothing_at_its_end(modul
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert ended.stdout == freed
+
+
+def own(case: Case) -> Case:
+    """The same case with a model that the user's own code makes."""
+    return replace(case, pattern=replace(case.pattern, factory="of_their_own.model"))
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["forked", "afresh"])
+def test_a_case_with_code_of_its_own_has_a_process_to_itself(training: bool) -> None:
+    cases = [own(trained(case)) if training else own(case) for case in numbered(3)]
+    processes = [told(record)[0] for record in executed(cases, run_telling)]
+
+    assert len(set(processes)) == 3
+
+
+def test_cases_with_code_of_their_own_do_not_end_the_process_of_the_others() -> None:
+    cases = [own(case) if number % 2 else case for number, case in enumerate(numbered(6))]
+    processes = {record.case_id: told(record)[0] for record in executed(cases, run_telling)}
+
+    assert len({processes[case.case_id] for case in cases if not case.pattern.runs_own_code}) == 1
+    assert len(set(processes.values())) == 4
+
+
+def run_leaving_a_trace(case: Case) -> Record:
+    """A record that tells the process, and in every other case that it has changed something."""
+    traces = ("the locale was C and is tlh",) if int(case.case_id[-1]) % 2 else ()
+    return replace(run_telling(case), traces=traces)
+
+
+def test_a_process_that_a_case_has_changed_takes_no_other_case() -> None:
+    processes = [told(record)[0] for record in executed(numbered(6), run_leaving_a_trace)]
+
+    assert processes[::2] == processes[1::2]
+    assert len(set(processes)) == 3

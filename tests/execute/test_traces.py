@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-import time
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +15,7 @@ from qatrix.execute.traces import KINDS, Kind, Watch
 from qatrix.execute.traces.kinds import Unreadable, members_changed
 from qatrix.execute.workers import execute
 from qatrix.outcomes import Record
+from qatrix.pipelines.models import build_model
 from support import planted
 from support.cases import factory_case, shipped_cases
 from support.results import without_times
@@ -141,13 +137,17 @@ GLOBS = (
     "dimension_3/conv/*",
     "conv_transpose_numerics/conv/*dim=1*",
     "linears/one_linear/*",
+    "x86/conv/*",
+    "training/conv_bn/*dim=1*",
+    "joins/two_inputs_add/*",
 )
 QUANTIZER = "xnnpack_int8_per_channel_ptq"
 
 
 @pytest.fixture(scope="module", name="followers")
 def _followers() -> tuple[Case, ...]:
-    return tuple(case for case in shipped_cases(*GLOBS) if case.device.name == "cpu")[:20]
+    groups = itertools.groupby(shipped_cases(*GLOBS), lambda case: case.suite)
+    return tuple(case for _, cases in groups for case in itertools.islice(cases, 2))[:20]
 
 
 @pytest.fixture(scope="module", name="alone")
@@ -186,3 +186,76 @@ def test_the_cases_after_one_that_changes_everything_are_as_they_are_alone(
     assert others == alone
     if name == "changing_everything":
         assert {kind for kind in planted.CHANGES if not tells(first.traces, kind)} == planted.LASTING
+
+
+@pytest.mark.torch
+def test_a_case_that_leaves_a_trace_ends_well_and_fails_a_check_on_every_pipeline() -> None:
+    record = run_case(planted_case("changing_how_tensors_are_printed"))
+    told = "torch's way to print tensors has changed: changed 'precision'"
+
+    assert record.traces == (told,)
+    assert {(check.name, check.pipeline, check.status, check.message) for check in record.checks if check.status != "passed"} == {
+        ("leaves_no_trace", "pt2e", "failed", told),
+        ("leaves_no_trace", "fx", "failed", told),
+    }  # fmt: skip
+    assert record.verdict == "check_failed"
+    assert {item.status for item in record.comparisons} == {"exact"}
+
+
+@pytest.mark.torch
+def test_a_case_that_is_invalid_for_its_own_reasons_stays_so_and_tells_its_traces() -> None:
+    record = run_case(planted_case("changing_the_device_and_failing"))
+
+    assert record.verdict == "invalid"
+    assert record.traces == ("torch's default device was not set and is meta",)
+    assert torch.get_default_device() == torch.device("cpu")
+
+
+@pytest.mark.torch
+def test_a_model_draws_the_same_numbers_from_every_generator_whatever_ran_before() -> None:
+    import random
+
+    import numpy as np
+
+    case = planted_case("drawing")
+    weights = []
+    for before in range(3):
+        random.seed(before)
+        np.random.seed(before)  # noqa: NPY002 - the old generator is meant
+        weights.append([tensor.clone() for tensor in build_model(case).parameters()])
+
+    assert all(torch.equal(left, right) for other in weights[1:] for left, right in zip(weights[0], other))
+
+
+@pytest.mark.torch
+def test_no_case_of_the_shipped_matrix_leaves_a_trace(alone: list[Record]) -> None:
+    assert [record.case_id for record in alone if record.traces] == []
+    assert len({record.verdict for record in alone}) > 3
+
+
+def test_a_state_that_cannot_be_set_back_is_told_as_such() -> None:
+    state = [1]
+    refusing = Kind(name="a state", read=lambda: state[0], restore=lambda _: 1 / 0)
+    lost = Kind(name="another state", read=lambda: state[0])
+    broken = Kind(name="a broken state", read=lambda: 1 // (2 - state[0]))
+    watch = Watch([refusing, lost, broken])
+    state[0] = 2
+
+    assert watch.restore() == (
+        "a state was 1 and is 2, which cannot be set back: ZeroDivisionError: division by zero",
+        "another state was 1 and is 2, which cannot be set back",
+        "a broken state was 1 and is unreadable (ZeroDivisionError: integer division or modulo by zero), which cannot be set back",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ([1, 2], [2, 1], "it has changed: another order"),
+        ([1], [1, 2, 3, 4, 5, 6], "it has changed: added 2, 3, 4 and 2 more"),
+        ({"a": 1, "b": 2}, {"b": 3, "c": 4}, "it has changed: added 'c'; changed 'b'; removed 'a'"),
+        ([], Unreadable("OSError: gone"), "it was [] and is unreadable (OSError: gone)"),
+    ],
+)
+def test_a_collection_is_told_by_what_differs(before: object, now: object, told: str) -> None:
+    assert members_changed("it", before, now) == told

@@ -1,4 +1,4 @@
-"""Models whose code changes the process that it runs in, and the single changes by the kind of state; importable by a worker."""
+"""Models whose code changes the process that it runs in, and each change by its kind; importable by a worker."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ KEPT: Final[list[Any]] = []
 class Passing(TorchFunctionMode):
     """Calls what was called."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: PLW3201
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
 class Dispatching(TorchDispatchMode):
     """Calls what was called."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: PLW3201
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
@@ -148,8 +148,8 @@ _SURROUNDINGS: Final = {
     "tempfile.tempdir": lambda: setattr(tempfile, "tempdir", "/elsewhere"),
     "sys.path": lambda: sys.path.insert(0, "/elsewhere"),
     "sys.argv": lambda: sys.argv.append("--planted"),
-    "sys.meta_path": lambda: sys.meta_path.reverse(),
-    "sys.path_hooks": lambda: sys.path_hooks.reverse(),
+    "sys.meta_path": sys.meta_path.reverse,
+    "sys.path_hooks": sys.path_hooks.reverse,
     "the root logger.handlers": lambda: logging.root.addHandler(logging.NullHandler()),
     "warnings.filters": lambda: warnings.simplefilter("error"),
     "logging's level": lambda: logging.root.setLevel(logging.CRITICAL + 1),
@@ -197,11 +197,11 @@ def changing_everything() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 4))
 
 
-def changing_the_device() -> nn.Module:
-    """Have torch make all later tensors without numbers, but for this model's."""
-    model = nn.Sequential(nn.Linear(4, 4))
+def changing_the_device_and_failing() -> nn.Module:
+    """Have torch make all later tensors without numbers, and no model."""
     torch.set_default_device("meta")
-    return model
+    msg = "planted"
+    raise RuntimeError(msg)
 
 
 def changing_how_tensors_are_printed() -> nn.Module:
@@ -215,7 +215,7 @@ def replacing_functions() -> nn.Module:
     """Put other functions in the place of torch's."""
     functional.relu = lambda x, inplace=False: x * 0  # type: ignore[assignment]  # noqa: ARG005 - the real one's
     torch.relu = lambda x: x * 0  # type: ignore[assignment]
-    nn.Conv2d.forward = lambda _, x: x.sum(1, keepdim=True)  # type: ignore[assignment]  # noqa: PLC2801
+    nn.Conv2d.forward = lambda _, x: x.sum(1, keepdim=True)  # type: ignore[assignment]
     nn.ReLU.forward = lambda _, x: x * 0  # type: ignore[assignment]
     return nn.Sequential(nn.Linear(4, 4))
 
@@ -228,6 +228,6 @@ def drawing() -> nn.Module:
 
     model = nn.Sequential(nn.Linear(4, 4))
     with torch.no_grad():
-        model[0].weight.fill_(random.random())  # type: ignore[operator]  # noqa: S311 - no secret
+        model[0].weight.fill_(random.random())  # type: ignore[operator]
         model[0].bias.fill_(float(np.random.random()))  # type: ignore[operator]  # noqa: NPY002 - the old generator is meant
     return model

@@ -25,6 +25,8 @@ from qatrix.outcomes import (
 _NEARER_DB: Final = 1.0
 # The key of a dictionary at the beginning of a place: "['conv.weight'][0, 1]".
 _NAMED: Final = re.compile(r"^\['([^']*)'\]")
+# Changes of the process's state that a check spells out; the record has all of them.
+_TRACES: Final = 3
 # Verdicts that say nothing about a known difference: the case did not get as far.
 _UNTRIED: Final[frozenset[Verdict]] = frozenset({"skipped", "unavailable"})
 
@@ -91,7 +93,8 @@ def with_traces(record: Record, traces: tuple[str, ...]) -> Record:
     ran = [item.pipeline for item in record.pipelines.values() if item.status in {"ok", "failed"}]
     if not ran:
         return told
-    message = "; ".join(traces)
+    more = f"; {len(traces) - _TRACES} more" if len(traces) > _TRACES else ""
+    message = "; ".join(traces[:_TRACES]) + more
     failed = (CheckOutcome(name=LEAVES_NO_TRACE, pipeline=name, status="failed", message=message) for name in ran)
     checks = (*record.checks, *failed)
     conclusion = conclude(pipelines=record.pipelines, comparisons=record.comparisons, checks=checks)

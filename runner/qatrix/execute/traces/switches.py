@@ -32,7 +32,7 @@ _FLAGS: Final = {
     "torch.is_warn_always_enabled()": ("_get_warnAlways", "_set_warnAlways"),
     "torch.jit's optimization": ("_get_graph_executor_optimize", "_set_graph_executor_optimize"),
 }
-# The older way to say how exactly float32 is computed, and where it is said since torch 2.9; each sets parts of the other.
+# The older way to say how exactly float32 is computed, and the newer one; each sets parts of the other.
 _OLDER_PRECISIONS: Final = {
     "float32_matmul_precision": ("_get_float32_matmul_precision", "_set_float32_matmul_precision"),
     "cudnn.allow_tf32": ("_get_cudnn_allow_tf32", "_set_cudnn_allow_tf32"),

@@ -21,6 +21,7 @@ LEADING = (
     "reason",
     "seconds",
     "seed",
+    "traces",
     "reused_from",
 )
 
@@ -71,6 +72,7 @@ def _row(record: Record, *, several_pairs: bool) -> dict[str, Cell]:
         "reason": record.reason,
         "seconds": record.seconds,
         "seed": record.seed,
+        "traces": "; ".join(record.traces) or None,
         "reused_from": record.reused_from,
     }
     row |= {f"axis_{name}": value for name, value in record.axes.items()}
