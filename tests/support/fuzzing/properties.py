@@ -20,8 +20,8 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 _LINE_BREAKS: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _COMMANDS: Final = ("::", "##[")
 MOST_OUTPUT: Final = 8 * 2**20
-# Of errors; a case id may be as long as its values.
-LONGEST_LINE: Final = 20_000
+# Of errors, whose texts are clipped; a case id may be as long as its values.
+LONGEST_LINE: Final = 120_000
 
 _PROBLEM: Final = re.compile(
     r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
