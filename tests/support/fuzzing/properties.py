@@ -156,8 +156,11 @@ class _Places:
 
 def is_shown_as(name: bytes, shown: str) -> bool:
     """Whether a file's name, which may hold anything, can be what is shown: what cannot be printed is spelled out."""
-    pieces = [re.escape(piece) for piece in _unprintable(os.fsdecode(name))]
-    return re.fullmatch(r"\S{1,12}".join(pieces), shown, re.DOTALL) is not None
+    text = os.fsdecode(name)
+    # What would be a command at the start of a line is none without its first character.
+    spelled = {text, f"\0{text[1:]}"} if text.startswith(_COMMANDS) else {text}
+    patterns = (r"\S{1,12}".join(map(re.escape, _unprintable(one))) for one in spelled)
+    return any(re.fullmatch(pattern, shown, re.DOTALL) for pattern in patterns)
 
 
 def _unprintable(name: str) -> list[str]:
