@@ -39,7 +39,7 @@ def test_a_check_that_keeps_its_promises_has_no_faults(kept: Ended) -> None:
         (ended(2, err=PROBLEM.replace("wrong", "\u202e")), "the errors hold '\\u202e'"),
         (ended(2, err=PROBLEM.replace("wrong", "\n::error::x")), "a line of the errors is a command of a CI service"),
         (ended(2, err=PROBLEM.replace("wrong", "\r##[error]")), "a line of the errors is a command of a CI service"),
-        (ended(2, err=PROBLEM.replace("wrong", "w" * 30_000)), "a line of the errors has 30032 characters"),
+        (ended(2, err=PROBLEM.replace("wrong", "w" * 130_000)), "a line of the errors has 130032 characters"),
         (
             ended(2, err=PROBLEM.replace(":1:4", ":3:1")),
             "'matrix/a.yaml:3:1' is a line that is not there: the file has 2",
@@ -82,6 +82,8 @@ def test_a_list_of_anything_but_ids_is_told() -> None:
         (b"one\ntwo.yaml", "one\ntwo.yaml", False),
         (b"latin-\xe9.yaml", "latin-\\udce9.yaml", True),
         (b"latin-\xe9.yaml", "latin-.yaml", False),
+        (b"::error::.yaml", "\\x3a:error::.yaml", True),
+        (b"a::error::.yaml", "a\\x3a:error::.yaml", False),
     ],
 )
 def test_a_file_may_be_shown_with_its_unprintable_characters_spelled_out(

@@ -61,3 +61,12 @@ def test_a_cell_holds_what_was_put_there(tmp_path: Path) -> None:
         ids = [case_id for (case_id,) in connection.execute("SELECT case_id FROM cases ORDER BY rowid")]
 
     assert ids[0] == ""
+
+
+def test_a_view_without_end_does_not_stop_the_next_damage(tmp_path: Path) -> None:
+    # The table of cases is made a view of endless rows, and then read for a value to change.
+    damages = (Damage(kind="replace_table", at=0, other=1), Damage(kind="change_json", at=0, other=3))
+    Program(verb=0, damages=damages).write(tmp_path)
+
+    with closing(sqlite3.connect(tmp_path / "one" / "run.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'view'").fetchone() == (1,)

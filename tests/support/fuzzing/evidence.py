@@ -40,6 +40,10 @@ def report(ended: Ended, found: Sequence[str], left_behind: Sequence[str]) -> st
 
 def _shown(text: str) -> str:
     """The text as code, of which nothing is obeyed, with the middle left out where it is long."""
-    lines = [f"    {ascii(line)[1:-1]}" for line in text.split("\n")]
+    lines = [f"    {''.join(map(_seen, line))}" for line in text.split("\n")]
     cut = lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES // 2], "    …", *lines[-_MOST_LINES // 2 :]]
     return "\n".join(line[:_LONGEST] for line in cut)
+
+
+def _seen(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]

@@ -20,8 +20,8 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 _LINE_BREAKS: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _COMMANDS: Final = ("::", "##[")
 MOST_OUTPUT: Final = 8 * 2**20
-# Of errors; a case id may be as long as its values.
-LONGEST_LINE: Final = 20_000
+# Of errors, whose texts are clipped; a case id may be as long as its values.
+LONGEST_LINE: Final = 120_000
 
 _PROBLEM: Final = re.compile(
     r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
@@ -156,8 +156,11 @@ class _Places:
 
 def is_shown_as(name: bytes, shown: str) -> bool:
     """Whether a file's name, which may hold anything, can be what is shown: what cannot be printed is spelled out."""
-    pieces = [re.escape(piece) for piece in _unprintable(os.fsdecode(name))]
-    return re.fullmatch(r"\S{1,12}".join(pieces), shown, re.DOTALL) is not None
+    text = os.fsdecode(name)
+    # What would be a command at the start of a line is none without its first character.
+    spelled = {text, f"\0{text[1:]}"} if text.startswith(_COMMANDS) else {text}
+    patterns = (r"\S{1,12}".join(map(re.escape, _unprintable(one))) for one in spelled)
+    return any(re.fullmatch(pattern, shown, re.DOTALL) for pattern in patterns)
 
 
 def _unprintable(name: str) -> list[str]:
