@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from qatrix.cli import app, comparing, merging, runs
+from qatrix.cli import app, comparing, documents, merging, runs
 from support.project import Project, ended_with
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ WORKFLOWS: dict[str, dict[Any, Any]] = {name: yaml.safe_load(text) for name, tex
 GITHUB, GITLAB = ".github/workflows/matrix.yml", ".gitlab-ci.yml"
 
 # Importing them registers their verbs.
-VERB_MODULES = (comparing, merging, runs)
+VERB_MODULES = (comparing, documents, merging, runs)
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
 
 

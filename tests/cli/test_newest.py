@@ -131,7 +131,7 @@ def test_where_links_cannot_be_made_a_file_names_the_newest_run(project: Project
     assert names == {RUN, f"{RUN}-2", "latest.txt"}
     assert (project.path / "reports/latest.txt").read_text() == f"{RUN}-2\n"
     assert project.run("show", "first/*bias=true*").code == 0
-    assert project.run("report").out.startswith(f"reports/{RUN}-2/index.html\n")
+    assert project.run("report").out.startswith(f"reports/{RUN}-2/results.json\n")
     assert project.run("run", "--resume").code == 0
 
 

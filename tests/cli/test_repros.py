@@ -243,7 +243,7 @@ suites:
   bad: {axes: {pattern: bad, k: [%s], quantizer: int8}}
 """
 NUMBERS = ", ".join(map(str, range(1, 21))), ", ".join(map(str, range(1, 11)))
-REASON = "no script: integer division or modulo by zero"
+REASON = " // 0: integer division or modulo by zero"
 FILES = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md"}
 
 

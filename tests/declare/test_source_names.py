@@ -22,7 +22,6 @@ NASTY = (
     "nn",
     "warnings",
     "print",
-    "self",
     "super",
     "float",
     "copy",
@@ -134,7 +133,7 @@ def test_a_variable_hides_nothing_that_the_script_needs(tmp_path: Path, name: st
     assert globals_of(text) == globals_of(usual)
 
 
-@pytest.mark.parametrize("name", ["math", "nn", "warnings", "print", "self", "super", "F", "torch", "copy"])
+@pytest.mark.parametrize("name", ["math", "nn", "warnings", "print", "super", "F", "torch", "copy"])
 def test_a_layer_hides_nothing(tmp_path: Path, name: str) -> None:
     text = script(
         one_case(

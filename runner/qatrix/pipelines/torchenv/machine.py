@@ -34,6 +34,10 @@ def device_missing(name: str) -> str | None:
     return None
 
 
+# It takes seeds of 32 bits.
+_NUMPY_SEEDS: Final = 2**32
+
+
 def seed_generators(seed: int) -> None:
     """Seed all that a model may draw from: the generators of torch, of Python and of numpy where that is imported.
 
@@ -43,7 +47,7 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
     # Torch imports it where it is installed.
     if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(seed)
+        numpy.random.seed(seed % _NUMPY_SEEDS)
     if _accelerated():
         torch.manual_seed(seed)
     else:
