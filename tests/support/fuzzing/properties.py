@@ -157,8 +157,8 @@ class _Places:
 def is_shown_as(name: bytes, shown: str) -> bool:
     """Whether a file's name, which may hold anything, can be what is shown: what cannot be printed is spelled out."""
     text = os.fsdecode(name)
-    # What would be a command at the start of a line is none without its first character.
-    spelled = {text, f"\0{text[1:]}"} if text.startswith(_COMMANDS) else {text}
+    # What would be a command at the start of a line is none when one of its first two characters is spelled out.
+    spelled = [text, f"\0{text[1:]}", f"{text[0]}\0{text[2:]}"] if text.startswith(_COMMANDS) else [text]
     patterns = (r"\S{1,12}".join(map(re.escape, _unprintable(one))) for one in spelled)
     return any(re.fullmatch(pattern, shown, re.DOTALL) for pattern in patterns)
 
