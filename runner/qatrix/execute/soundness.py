@@ -8,18 +8,21 @@ and not fused, without an error.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from qatrix.claims import (
     BATCH_NORM_FOLDED,
     BATCH_NORM_STATE,
+    BIASES_QUANTIZED,
     CONV_BN_FUSED,
     DETERMINISTIC_EVAL,
     FINITE_OUTPUTS,
+    INFORMATIVE_OUTPUTS,
     OBSERVED,
     OPS_QUANTIZED,
     OTHER_BATCH,
@@ -31,7 +34,9 @@ from qatrix.claims import (
 )
 from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
 from qatrix.execute.passes import FORWARD_SEED, forward
+from qatrix.execute.recording import Store, record
 from qatrix.judge import graphs, numerics
+from qatrix.judge.diagnosis.placement import Probe
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
 
 # The greatest ratio of a tensor's peak to its root mean square that is taken for granted.
@@ -42,6 +47,8 @@ _PRESET_BITS: Final = 8.0
 _STATISTICS: Final = frozenset({"running_mean", "running_var"})
 _LINEAR: Final = frozenset({"linear"})
 _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
+# The pipelines that PT2E's quantizers work in.
+_EXPORTING: Final = frozenset({"pt2e", "pt2e_torch_ao"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
@@ -87,40 +94,72 @@ def of_converted(
     again = forward(program, inputs, seed=FORWARD_SEED + 1)
     changed = graphs.changed_state(before, program)
     return [
-        *_of_quantized(case, pipeline, program),
+        *_of_quantized(case, pipeline, program, inputs),
         _outcome(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
         _outcome(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
         _outcome(STEADY_EVAL, pipeline, [f"{name} has changed" for name in changed if not graphs.is_counter(name)]),
-        _outcome(DETERMINISTIC_EVAL, pipeline, _randomness(outputs, again)),
+        _outcome(DETERMINISTIC_EVAL, pipeline, [*_randomness(outputs, again), *graphs.live_random_ops(program)]),
         *([_of_other_batch(case, pipeline, program, inputs, outputs)] if case.dynamic_batch else []),
     ]
 
 
-def _of_quantized(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: tuple[Tensor, ...]) -> list[CheckOutcome]:
     """The checks op by op; none where nothing is quantized, which is a verdict of its own."""
     ops = graphs.count_ops(program)
     if not ops.quantize + ops.dequantize:
         return []
     return [
-        _outcome(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claimed_ops(case.quantizer))),
-        _outcome(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program)),
+        _outcome(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claimed_ops(case.quantizer, pipeline))),
+        _outcome(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program, _rank_in(program, inputs))),
+        *_of_biases(case, pipeline, program),
     ]
 
 
-def claimed_ops(quantizer: QuantizerSpec) -> frozenset[str]:
+def _of_biases(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The check of biases; none where none is declared."""
+    bias = case.quantizer.bias
+    return [] if bias is None else [_outcome(BIASES_QUANTIZED, pipeline, graphs.float_biases(program, bias.dtype))]
+
+
+def _rank_in(program: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[fx.Node], int | None]:
+    """How many dimensions a node's value has, None where that is not known; the program runs to find out."""
+
+    def rank_of(node: fx.Node) -> int | None:
+        if not isinstance(program, fx.GraphModule) or node.graph is not program.graph:
+            return None
+        state = graphs.state_of(program)
+        store = Store()
+        try:
+            _, values = record(program, inputs, [Probe(node=node.name)], store)
+            value = values.get(Probe(node=node.name))
+        finally:
+            store.close()
+            graphs.restore_state(program, state)
+        return value.ndim if isinstance(value, Tensor) else None
+
+    return rank_of
+
+
+def claimed_ops(quantizer: QuantizerSpec, pipeline: str) -> frozenset[str]:
     """The ops with weights that a quantizer says it quantizes wherever they stand.
 
-    A preset is for all of them, for linear layers alone where activations are quantized as they
-    come; declared specs are for those that are annotated by themselves, since those of a chain
-    such as conv_bn need not be in one. Phases leave out modules each in its own way.
+    A preset is for all of them; where activations are quantized as they come, for linear layers
+    alone, but X86InductorQuantizer quantizes convolutions then as well. Declared specs are for
+    those that are annotated by themselves, since those of a chain such as conv_bn need not be in
+    one. Phases leave out modules each in its own way.
     """
     if quantizer.phases:
         return frozenset()
     if not quantizer.annotate:
-        return _LINEAR if quantizer.mode == "dynamic" else _LINEAR | _CONVOLUTIONS
+        only_linear = quantizer.mode == "dynamic" and not (pipeline in _EXPORTING and _is_of_x86(quantizer))
+        return _LINEAR if only_linear else _LINEAR | _CONVOLUTIONS
     return (_LINEAR if "linear" in quantizer.annotate else frozenset()) | (
         _CONVOLUTIONS if "conv" in quantizer.annotate else frozenset()
     )
+
+
+def _is_of_x86(quantizer: QuantizerSpec) -> bool:
+    return quantizer.pt2e is not None and quantizer.pt2e.quantizer == "X86InductorQuantizer"
 
 
 def of_outcome(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
@@ -138,12 +177,18 @@ def of_outcome(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
 
 
 def of_outputs(pipeline: str, reference: object, outputs: object) -> list[CheckOutcome]:
-    """The check that a converted model's outputs are finite; none where the float model's are not."""
-    if numerics.not_finite(reference):
-        return []
-    count = numerics.not_finite(outputs)
-    faults = [f"{count} values are NaN or infinite where the float model's are finite"] if count else []
-    return [_outcome(FINITE_OUTPUTS, pipeline, faults)]
+    """The checks that the float model's outputs prove something, and that a converted model's are finite.
+
+    The second is not made where the float model's are not finite.
+    """
+    nothing = numerics.proves_nothing(reference)
+    told = [f"the float model's outputs prove nothing: {nothing}"] if nothing else []
+    made = [_outcome(INFORMATIVE_OUTPUTS, pipeline, told)]
+    if not numerics.not_finite(reference):
+        count = numerics.not_finite(outputs)
+        faults = [f"{count} values are NaN or infinite where the float model's are finite"] if count else []
+        made.append(_outcome(FINITE_OUTPUTS, pipeline, faults))
+    return made
 
 
 def least_sqnr_db(quantizer: QuantizerSpec, ops: int) -> float:

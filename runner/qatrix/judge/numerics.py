@@ -95,6 +95,30 @@ def not_finite(outputs: object) -> int:
     return sum(int((~tensor.isfinite()).sum()) for tensor in tensors)
 
 
+def proves_nothing(outputs: object) -> str | None:
+    """Why equal outputs would prove nothing, None where they prove something.
+
+    Something is proved where any tensor has two finite values that differ, or is one finite value.
+    """
+    tensors = [_float64(_plain(leaf)).flatten() for leaf in pytree.tree_leaves(outputs) if _has_numbers(leaf)]
+    finite = [tensor[tensor.isfinite()] for tensor in tensors]
+    if any(
+        tensor.numel() == 1 or float(part.max()) != float(part.min())
+        for tensor, part in zip(tensors, finite)
+        if part.numel()
+    ):
+        return None
+    total = sum(tensor.numel() for tensor in tensors)
+    if not total:
+        return "they hold no values"
+    values = sorted({float(part[0]) for part in finite if part.numel()})
+    return f"all {total} values are {', '.join(f'{value:g}' for value in values) or 'NaN or infinite'}"
+
+
+def _has_numbers(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and _unsupported(leaf) is None
+
+
 @dataclass(frozen=True)
 class _Pair:
     """Two tensors that stand at the same place; `leaf` counts every leaf of the output, other values too."""

@@ -1,0 +1,215 @@
+"""The smallest inputs of what was once called right and was wrong, or wrong and was right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import fx, nn
+
+from qatrix.execute.case import run_case
+from qatrix.outcomes import Record
+from qatrix.pipelines import Pipeline
+from qatrix.pipelines.pattern_cache import pattern_cache
+from support.altered import with_altered
+from support.cases import written_cases
+
+pytestmark = pytest.mark.torch
+
+IMAGE = "{x: {shape: [2, 3, 8, 8]}}"
+PER_CHANNEL_ALONG_1 = """
+quantizers:
+  written:
+    mode: ptq
+    annotate: [conv]
+    activation: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}
+    weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 1}
+"""
+CONV_ALONE = """
+quantizers:
+  written:
+    mode: qat
+    annotate: [conv]
+    activation: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}
+    weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_tensor_symmetric}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memoised() -> Iterator[None]:
+    """The patterns of training are exported once, not for every case."""
+    with pattern_cache():
+        yield
+
+
+def run(
+    tmp_path: Path,
+    layers: str,
+    *forward: str,
+    inputs: str = IMAGE,
+    quantizer: str = "xnnpack_int8_per_tensor_ptq",
+    beside: str = "",
+    pt2e_alone: bool = False,
+    pipelines: Mapping[str, Pipeline] | None = None,
+) -> Record:
+    """The record of a case of one pattern, with no diagnosis."""
+    only = ", pipelines: {only: [pt2e], because: one}" if pt2e_alone else ""
+    text = f"""
+patterns:
+  written:
+    layers: {layers}
+    forward: {list(forward)}
+    inputs: {inputs}
+suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}}}{only}}}}}
+"""
+    (case,) = written_cases(tmp_path, beside + text)
+    return run_case(case, pipelines, diagnose="never")
+
+
+def of_check(record: Record, name: str) -> dict[str, str | None]:
+    """What a check says of each pipeline: None where it holds."""
+    return {check.pipeline: check.message for check in record.checks if check.name == name}
+
+
+def test_a_batch_norm_left_behind_the_chain_of_training_fails_its_check(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        '{conv: "Conv2d(3, 4, 3)", bn: BatchNorm2d(4)}',
+        "return F.relu(bn(conv(x)))",
+        quantizer="written",
+        beside=CONV_ALONE,
+        pt2e_alone=True,
+    )
+
+    assert record.verdict == "check_failed"
+    assert of_check(record, "batch_norm_folded") == {"pt2e": "batch_norm_2 still follows conv2d_1"}
+
+
+@pytest.mark.parametrize(
+    ("bias", "message"), [("False", "conv2d_2 has its bias in float, not in int32"), ("True", None)]
+)
+def test_a_bias_that_is_declared_as_an_integer_has_to_be_one(tmp_path: Path, bias: str, message: str | None) -> None:
+    record = run(
+        tmp_path,
+        f'{{conv: "Conv2d(3, 4, 3, bias={bias})", bn: BatchNorm2d(4)}}',
+        "return bn(conv(x))",
+        quantizer="conv_bn_derived_bias_per_tensor_qat",
+        pt2e_alone=True,
+    )
+
+    assert record.verdict == ("check_failed" if message else "checked")
+    assert of_check(record, "biases_quantized") == {"pt2e": message}
+
+
+@pytest.mark.parametrize(
+    ("forward", "why"),
+    [
+        pytest.param("return c(x) * 0 / 0", "all 288 values are NaN or infinite", id="not finite"),
+        pytest.param("return c(x)[:, :, :0]", "they hold no values", id="empty"),
+        pytest.param("return c(x) * 0 + 3", "all 288 values are 3", id="constant"),
+    ],
+)
+def test_outputs_that_prove_nothing_are_never_exact(tmp_path: Path, forward: str, why: str) -> None:
+    record = run(tmp_path, '{c: "Conv2d(3, 4, 3)"}', forward)
+    told = f"the float model's outputs prove nothing: {why}"
+
+    assert record.verdict in {"check_failed", "diverged"}
+    assert of_check(record, "informative_outputs") == {"pt2e": told, "fx": told}
+    assert told in record.summary
+
+
+def test_one_output_that_varies_is_enough(tmp_path: Path) -> None:
+    record = run(tmp_path, '{c: "Conv2d(3, 4, 3)"}', "y = c(x)", "return y, y * 0")
+
+    assert of_check(record, "informative_outputs") == {"pt2e": None, "fx": None}
+
+
+def test_an_op_that_draws_in_evaluation_fails_a_check_whatever_two_samples_say(tmp_path: Path) -> None:
+    # Zero times something random is the same for every seed.
+    record = run(
+        tmp_path,
+        '{c: "Conv2d(3, 4, 3)"}',
+        "y = c(x)",
+        "return y + F.dropout2d(y, 0.5, True) * 0",
+    )
+    told = of_check(record, "deterministic_eval")
+
+    assert record.verdict == "check_failed"
+    assert told == {"pt2e": "feature_dropout draws at random", "fx": "dropout2d draws at random"}
+
+
+def test_scales_are_counted_with_the_groups_of_a_transposed_convolution(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        '{c: "ConvTranspose2d(4, 6, 3, groups=2)"}',
+        "return c(x)",
+        inputs="{x: {shape: [2, 4, 8, 8]}}",
+        quantizer="written",
+        beside=PER_CHANNEL_ALONG_1,
+        pt2e_alone=True,
+    )
+
+    assert record.verdict == "check_failed"
+    told = "conv_transpose2d has 3 scales of its weight for 6 output channels"
+    assert of_check(record, "weight_scales") == {"pt2e": told}
+
+
+def test_shared_scales_of_an_addition_are_not_expressed_in_fx(tmp_path: Path) -> None:
+    shared_add = CONV_ALONE.replace("mode: qat", "mode: ptq").replace("[conv]", "[conv, add]\n    shared: [add]")
+    record = run(
+        tmp_path,
+        '{a: "Conv2d(3, 4, 3)", b: "Conv2d(3, 4, 3)"}',
+        "return a(x) + b(x)",
+        quantizer="written",
+        beside=shared_add,
+    )
+
+    assert record.verdict == "checked"
+    assert record.pipelines["fx"].status == "inexpressible"
+    assert record.pipelines["fx"].reason == "FX graph mode gives add scales of its own: it shares those of cat alone"
+
+
+def without_quantized_convolutions(converted: nn.Module) -> nn.Module:
+    """The weights of convolutions dequantized once and for all."""
+    assert isinstance(converted, fx.GraphModule)
+    for node in list(converted.graph.nodes):
+        if node.target is torch.ops.aten.conv2d.default:
+            weight = node.args[1]
+            tensors = [getattr(converted, item.target) for item in weight.all_input_nodes]
+            converted.register_buffer("plain", weight.target(*tensors, *weight.args[3:]))
+            with converted.graph.inserting_before(node):
+                node.replace_input_with(weight, converted.graph.get_attr("plain"))
+    converted.recompile()
+    return converted
+
+
+@pytest.mark.parametrize("fault", [False, True], ids=["as it is", "weight in float"])
+def test_pt2e_of_x86_quantizes_convolutions_as_they_come(tmp_path: Path, fault: bool) -> None:
+    pipelines = with_altered("pt2e", convert=without_quantized_convolutions) if fault else None
+    record = run(
+        tmp_path,
+        '{c: "Conv2d(3, 4, 3)", lin: "Linear(144, 4)"}',
+        "return lin(c(x).flatten(1))",
+        quantizer="x86_int8_dynamic",
+        pipelines=pipelines,
+    )
+
+    # FX graph mode's backend config for x86 has linear layers alone.
+    told = "conv2d has its weight in float" if fault else None
+    assert of_check(record, "ops_quantized") == {"pt2e": told, "fx": None}
+
+
+def test_a_linear_layer_and_a_batch_norm_on_another_axis_stay_two(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        '{lin: "Linear(4, 6)", bn: BatchNorm1d(6)}',
+        "return bn(lin(x))",
+        inputs="{x: {shape: [3, 6, 4]}}",
+        quantizer="xnnpack_int8_per_channel_qat",
+        pt2e_alone=True,
+    )
+
+    assert record.verdict == "checked"
+    assert of_check(record, "batch_norm_folded") == {"pt2e": None}
