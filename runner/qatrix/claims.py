@@ -47,6 +47,8 @@ OPS_QUANTIZED: Final = "ops_quantized"
 BATCH_NORM_FOLDED: Final = "batch_norm_folded"
 # Biases that are declared as integers are integers after convert.
 BIASES_QUANTIZED: Final = "biases_quantized"
+# Nothing is quantized where a suite says that nothing is to be.
+NOTHING_QUANTIZED: Final = "nothing_quantized"
 # The float model's outputs are such that equal ones prove something: there are some, finite, and not all the same.
 INFORMATIVE_OUTPUTS: Final = "informative_outputs"
 # The converted model's outputs are finite where the float model's are.
@@ -67,6 +69,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         OPS_QUANTIZED,
         BATCH_NORM_FOLDED,
         BIASES_QUANTIZED,
+        NOTHING_QUANTIZED,
         INFORMATIVE_OUTPUTS,
         FINITE_OUTPUTS,
         SQNR_OF_BITS,
@@ -77,6 +80,8 @@ PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]
 # What a suite compares unless it names its pipelines.
 DEFAULT_PIPELINES: Final[tuple[PipelineName, ...]] = ("pt2e", "fx")
 ComparisonPoint = Literal["prepare", "convert"]
+# What a suite's quantizers are to do with its patterns.
+Quantizes = Literal["something", "nothing"]
 CheckPoint = Literal["prepare", "convert", "reexport"]
 
 

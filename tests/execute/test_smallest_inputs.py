@@ -51,6 +51,7 @@ def run(
     inputs: str = IMAGE,
     quantizer: str = "xnnpack_int8_per_tensor_ptq",
     beside: str = "",
+    suite: str = "",
     pt2e_alone: bool = False,
     pipelines: Mapping[str, Pipeline] | None = None,
 ) -> Record:
@@ -62,7 +63,7 @@ patterns:
     layers: {layers}
     forward: {list(forward)}
     inputs: {inputs}
-suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}}}{only}}}}}
+suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}}}{only}{suite}}}}}
 """
     (case,) = written_cases(tmp_path, beside + text)
     return run_case(case, pipelines, diagnose="never")
@@ -199,6 +200,46 @@ def test_pt2e_of_x86_quantizes_convolutions_as_they_come(tmp_path: Path, fault: 
     # FX graph mode's backend config for x86 has linear layers alone.
     told = "conv2d has its weight in float" if fault else None
     assert of_check(record, "ops_quantized") == {"pt2e": told, "fx": None}
+
+
+@pytest.mark.parametrize(
+    ("layer", "verdict", "told"),
+    [
+        pytest.param("BatchNorm2d(3)", "exact", None, id="nothing"),
+        pytest.param(
+            "Conv2d(3, 3, 3)",
+            "check_failed",
+            "2 quantize ops are there; 3 dequantize ops are there; 1 quantized weights are there",
+            id="something",
+        ),
+    ],
+)
+def test_where_nothing_is_to_be_quantized_what_is_quantized_is_the_fault(
+    tmp_path: Path, layer: str, verdict: str, told: str | None
+) -> None:
+    record = run(
+        tmp_path,
+        f'{{a: "{layer}"}}',
+        "return a(x).abs()",
+        quantizer="written",
+        beside=CONV_ALONE.replace("mode: qat", "mode: ptq"),
+        suite=", quantizes: nothing",
+    )
+
+    assert record.verdict == verdict
+    assert of_check(record, "nothing_quantized")["pt2e"] == told
+
+
+def test_a_lazy_module_without_sizes_is_invalid(tmp_path: Path) -> None:
+    text = f"""
+patterns: {{written: {{model: torch.nn.LazyConv2d, args: {{out_channels: 4, kernel_size: 3}}, inputs: {IMAGE}}}}}
+suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tensor_ptq}}}}}}
+"""
+    (case,) = written_cases(tmp_path, text)
+    record = run_case(case, diagnose="never")
+
+    assert record.verdict == "invalid"
+    assert "does not know its sizes: weight is uninitialized" in record.summary
 
 
 def test_a_linear_layer_and_a_batch_norm_on_another_axis_stay_two(tmp_path: Path) -> None:

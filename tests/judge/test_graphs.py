@@ -475,3 +475,20 @@ def as_trained(
 def test_a_batch_norm_behind_the_chain_of_training_is_told(module: fx.GraphModule, left: bool) -> None:
     found = unfolded_batch_norms(module, of_rank(None))
     assert found == (["batch_norm_default still follows conv2d_default"] if left else [])
+
+
+def test_a_number_is_what_float32_makes_of_it() -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        scale = 0.029999999329447746
+        return graph.call_function(
+            decomposed.quantize_per_tensor.default, (graph.placeholder("x"), scale, 0, -128, 127, torch.int8)
+        )
+
+    def found(scale: str) -> str | None:
+        return message(graph_check(f"return quantize_per_tensor(_, scale={scale})"), graph_module(build))
+
+    assert found("0.03") is None
+    assert found("0.029999999329447746") is None
+    assert found("0.03000001") == (
+        "output ← quantize_per_tensor ← scale: expected 0.03000001, found 0.029999999329447746"
+    )

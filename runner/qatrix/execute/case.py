@@ -185,6 +185,7 @@ def _record(
         skipped=skipped,
         invalid=invalid,
         crashed=error,
+        to_quantize=case.quantizes == "something",
     )
     return Record(
         case_id=case.case_id,

@@ -23,6 +23,7 @@ from qatrix.claims import (
     DETERMINISTIC_EVAL,
     FINITE_OUTPUTS,
     INFORMATIVE_OUTPUTS,
+    NOTHING_QUANTIZED,
     OBSERVED,
     OPS_QUANTIZED,
     OTHER_BATCH,
@@ -94,6 +95,7 @@ def of_converted(
     again = forward(program, inputs, seed=FORWARD_SEED + 1)
     changed = graphs.changed_state(before, program)
     return [
+        *_of_unquantized(case, pipeline, program),
         *_of_quantized(case, pipeline, program, inputs),
         _outcome(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
         _outcome(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
@@ -101,6 +103,20 @@ def of_converted(
         _outcome(DETERMINISTIC_EVAL, pipeline, [*_randomness(outputs, again), *graphs.live_random_ops(program)]),
         *([_of_other_batch(case, pipeline, program, inputs, outputs)] if case.dynamic_batch else []),
     ]
+
+
+def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The check that nothing is quantized, where a suite says so."""
+    if case.quantizes == "something":
+        return []
+    ops = graphs.count_ops(program)
+    counts = {
+        "quantize ops": ops.quantize,
+        "dequantize ops": ops.dequantize,
+        "quantized weights": graphs.quantized_weights(program),
+    }
+    told = [f"{count} {name} are there" for name, count in counts.items() if count]
+    return [_outcome(NOTHING_QUANTIZED, pipeline, told)]
 
 
 def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: tuple[Tensor, ...]) -> list[CheckOutcome]:
