@@ -14,6 +14,7 @@ from qatrix.claims import Expectation
 from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.errors import Source
 from qatrix.execute.case import run_case
+from qatrix.execute.state import State
 from qatrix.judge.graphs.ops import is_observing
 from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
@@ -585,7 +586,7 @@ suites: {written: {axes: {pattern: mismatched, quantizer: xnnpack_int8_per_tenso
 
 def test_an_error_of_the_tool_itself_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.case.build_inputs", lambda _: ())
-    monkeypatch.setattr("qatrix.execute.case.float_reference", lambda *_: None)
+    monkeypatch.setattr("qatrix.execute.case.float_reference", lambda *_: (None, State()))
     monkeypatch.setattr("qatrix.execute.case._facts", raising)
     record = run_case(conv_case())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
@@ -209,7 +209,7 @@ def test_pt2e_of_x86_quantizes_convolutions_as_they_come(tmp_path: Path, fault: 
         pytest.param(
             "Conv2d(3, 3, 3)",
             "check_failed",
-            "2 quantize ops are there; 3 dequantize ops are there; 1 quantized weights are there",
+            "quantize ops: 2; dequantize ops: 3; quantized weights: 1",
             id="something",
         ),
     ],
@@ -240,6 +240,72 @@ suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tenso
 
     assert record.verdict == "invalid"
     assert "does not know its sizes: weight is uninitialized" in record.summary
+
+
+class Counting(nn.Module):
+    """A convolution whose outputs grow with each call."""
+
+    t: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(3, 4, 3)
+        self.register_buffer("t", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.t.add_(1)
+        out: Tensor = self.c(x) + self.t
+        return out
+
+
+class Smoothing(Counting):
+    """A convolution that keeps a moving average of what it gives."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.c(x)
+        self.t.lerp_(out.abs().mean(), 0.1)
+        return out * self.t
+
+
+class Adding(Counting):
+    """The same with an addition in place, which PT2E quantizes: what it adds to is then no buffer any more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.c(x)
+        self.t.mul_(0.9).add_(0.1 * out.abs().mean())
+        return out * self.t
+
+
+OTHERWISE = "t changes otherwise than in the float model, at call 1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pt2e"),
+    [
+        pytest.param(Counting, None, id="counting"),
+        pytest.param(Smoothing, None, id="smoothing"),
+        pytest.param(Adding, OTHERWISE, id="adding"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["ptq", "qat"])
+def test_a_state_that_the_float_model_keeps_has_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module], pt2e: str | None, mode: str
+) -> None:
+    monkeypatch.setattr(nn, "Kept", kind, raising=False)
+    text = f"""
+patterns: {{written: {{model: torch.nn.Kept, inputs: {IMAGE}}}}}
+suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tensor_{mode}}}}}}}
+"""
+    (case,) = written_cases(tmp_path, text)
+    record = run_case(case, diagnose="never")
+
+    assert of_check(record, "steady_eval") == {"pt2e": pt2e, "fx": OTHERWISE}
+    # FX graph mode drops the op that writes, since nothing reads its result.
+    near, far = (record.pipelines[name].sqnr_db for name in ("pt2e", "fx"))
+    assert near is not None
+    assert far is not None
+    assert near > far + 10
+    assert of_check(record, "deterministic_eval") == {"pt2e": None, "fx": None}
 
 
 def test_a_linear_layer_and_a_batch_norm_on_another_axis_stay_two(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
 from qatrix.execute import soundness
 from qatrix.execute.passes import forward, set_training
+from qatrix.execute.state import State, state_of_float
 from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
@@ -41,6 +42,7 @@ class Onlooker:
     pipeline: str
     inputs: tuple[Tensor, ...]
     sight: Sight
+    state: State = field(default_factory=State)
 
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
         """Note what there is to see; a converted program is run once more."""
@@ -63,6 +65,7 @@ class Onlooker:
                 self.pipeline,
                 program,
                 inputs=self.inputs,
+                state=self.state,
                 outputs=outputs,
                 prepared_weights=sight.quantized_weights,
             )
@@ -93,8 +96,11 @@ def trains(case: Case) -> bool:
     return "qat" in modes
 
 
-def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> object:
-    """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too."""
+def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
+    """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too.
+
+    And the state that it keeps in eval mode.
+    """
     model = build_model(case).to(case.device.torch)
     with torch.no_grad():
         if trains(case):
@@ -102,4 +108,4 @@ def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> object:
         if case.training is not None:
             train_float(case, case.training, model=model, inputs=inputs)
         set_training(model, False)
-        return forward(model, inputs)
+        return state_of_float(model, inputs)

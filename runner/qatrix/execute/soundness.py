@@ -34,8 +34,9 @@ from qatrix.claims import (
     Tolerance,
 )
 from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
-from qatrix.execute.passes import FORWARD_SEED, forward
+from qatrix.execute.passes import FORWARD_SEED
 from qatrix.execute.recording import Store, record
+from qatrix.execute.state import State
 from qatrix.judge import graphs, numerics
 from qatrix.judge.diagnosis.placement import Probe
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
@@ -86,22 +87,26 @@ def of_converted(
     inputs: tuple[Tensor, ...],
     outputs: object,
     prepared_weights: int,
+    state: State,
 ) -> list[CheckOutcome]:
     """The checks of a converted program, which is run once more, with another seed.
 
-    `outputs` are what it gave before, `prepared_weights` how many weights were quantized after prepare.
+    `outputs` are what it gave before, `prepared_weights` how many weights were quantized after prepare,
+    `state` what the float model keeps.
     """
     before = graphs.state_of(program)
-    again = forward(program, inputs, seed=FORWARD_SEED + 1)
-    changed = graphs.changed_state(before, program)
+    again = state.run(program, inputs, seed=FORWARD_SEED + 1)
+    kept = {name for name in before if graphs.is_counter(name)} | state.before.keys()
+    changed = [name for name in graphs.changed_state(before, program) if name not in kept]
+    unsteady = [*(f"{name} has changed" for name in changed), *state.faults(program, inputs)]
     return [
         *_of_unquantized(case, pipeline, program),
         *_of_quantized(case, pipeline, program, inputs),
         _outcome(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
         _outcome(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
-        _outcome(STEADY_EVAL, pipeline, [f"{name} has changed" for name in changed if not graphs.is_counter(name)]),
+        _outcome(STEADY_EVAL, pipeline, unsteady),
         _outcome(DETERMINISTIC_EVAL, pipeline, [*_randomness(outputs, again), *graphs.live_random_ops(program)]),
-        *([_of_other_batch(case, pipeline, program, inputs, outputs)] if case.dynamic_batch else []),
+        *([_of_other_batch(case, pipeline, program, state, inputs, outputs)] if case.dynamic_batch else []),
     ]
 
 
@@ -115,7 +120,7 @@ def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[Check
         "dequantize ops": ops.dequantize,
         "quantized weights": graphs.quantized_weights(program),
     }
-    told = [f"{count} {name} are there" for name, count in counts.items() if count]
+    told = [f"{name}: {count}" for name, count in counts.items() if count]
     return [_outcome(NOTHING_QUANTIZED, pipeline, told)]
 
 
@@ -232,12 +237,12 @@ def _bits(quantizer: QuantizerSpec) -> float:
 
 
 def _of_other_batch(
-    case: Case, pipeline: str, program: nn.Module, inputs: tuple[Tensor, ...], outputs: object
+    case: Case, pipeline: str, program: nn.Module, state: State, inputs: tuple[Tensor, ...], outputs: object
 ) -> CheckOutcome:
     """A batch twice as long, each half the inputs: whoever exports with a free axis wants to run on other batches."""
     doubled = tuple(_twice(tensor) for tensor in inputs)
     try:
-        longer = forward(program, doubled)
+        longer = state.run(program, doubled)
     except Exception as error:  # noqa: BLE001 - whatever it raises is the answer
         return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {type(error).__name__}: {error}"])
     expected = pytree.tree_map(lambda item: _twice(item) if isinstance(item, Tensor) else item, outputs)

@@ -37,10 +37,11 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     """
     _demand_a_side(record, pipeline)
     inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-    expected = float_reference(case, inputs)
+    expected, state = float_reference(case, inputs)
     sight = Sight()
-    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight))
-    outcome = with_counts(run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher), sight, expected)
+    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state))
+    ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=state.run)
+    outcome = with_counts(ended, sight, expected)
     difference = _difference(outcome, record.pipelines[pipeline])
     if difference is not None:
         raise Differs(difference)
