@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
-from qatrix.pipelines import Pipeline
+from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.pattern_cache import pattern_cache
-from support.altered import with_altered
+from support.altered import Altered, with_altered
 from support.cases import written_cases
 
 pytestmark = pytest.mark.torch
@@ -240,6 +240,94 @@ suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tenso
 
     assert record.verdict == "invalid"
     assert "does not know its sizes: weight is uninitialized" in record.summary
+
+
+@pytest.mark.parametrize("mode", ["ptq", "qat"])
+@pytest.mark.parametrize("mask", [-1e4, -3.4e38])
+def test_an_attention_whose_mask_takes_all_of_the_range_fails_a_check(tmp_path: Path, mode: str, mask: float) -> None:
+    record = run(
+        tmp_path,
+        '{q: "Linear(8, 8)", k: "Linear(8, 8)", v: "Linear(8, 8)"}',
+        f"s = q(x) @ k(x).transpose(1, 2) + torch.triu(torch.full([6, 6], {mask:.1f}), 1)",
+        "return torch.softmax(s, -1) @ v(x)",
+        inputs="{x: {shape: [2, 6, 8]}}",
+        quantizer=f"xnnpack_int8_per_tensor_{mode}",
+    )
+    told = of_check(record, "sqnr_of_bits")
+
+    assert record.verdict in {"check_failed", "diverged"}
+    assert all("dB is below" in str(message) for message in told.values())
+
+
+def test_a_constant_is_not_enough_however_near_it_is(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        '{lin: "Linear(4, 4)"}',
+        "return lin(x * 0.01 + 100)",
+        inputs="{x: {shape: [4, 4]}}",
+    )
+    pt2e = record.pipelines["pt2e"]
+
+    assert float(pt2e.sqnr_db or 0) > 30
+    assert str(of_check(record, "sqnr_of_bits")["pt2e"]).endswith(
+        "dB louder than what varies in the float model's outputs"
+    )
+
+
+def test_a_fixed_scale_that_clips_on_purpose_is_right(tmp_path: Path) -> None:
+    fixed = CONV_ALONE.replace("mode: qat", "mode: ptq").replace(
+        "{dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}",
+        "{dtype: uint8, quant_min: 0, quant_max: 255, qscheme: per_tensor_affine, scale: 0.00390625, zero_point: 0}",
+    )
+    record = run(tmp_path, '{c: "Conv2d(3, 4, 3)"}', "return c(x)", quantizer="written", beside=fixed)
+
+    assert record.verdict == "exact"
+    assert float(record.pipelines["fx"].sqnr_db or 99) < 3
+
+
+def test_weights_that_are_wrong_behind_a_fixed_scale_fail_a_check_all_the_same(tmp_path: Path) -> None:
+    fixed = CONV_ALONE.replace("mode: qat", "mode: ptq").replace(
+        "{dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}",
+        "{dtype: uint8, quant_min: 0, quant_max: 255, qscheme: per_tensor_affine, scale: 0.03, zero_point: 128}",
+    )
+    altered = {name: Altered(name, capture=halved) for name in ("pt2e", "fx")}
+    record = run(
+        tmp_path, '{c: "Conv2d(3, 4, 3)"}', "return c(x)", quantizer="written", beside=fixed, pipelines=altered
+    )
+
+    assert record.verdict == "check_failed"
+    assert all("which their bits and ranges explain" in str(told) for told in of_check(record, "sqnr_of_bits").values())
+
+
+def test_weights_that_are_wrong_after_training_fail_a_check_though_noise_is_not_louder_than_the_signal(
+    tmp_path: Path,
+) -> None:
+    altered = {name: Altered(name, capture=halved) for name in ("pt2e", "fx")}
+    record = run(
+        tmp_path,
+        '{c: "Conv2d(3, 4, 3)"}',
+        "return c(x)",
+        quantizer="xnnpack_int8_per_tensor_qat",
+        pipelines=altered,
+    )
+
+    assert record.verdict == "check_failed"
+    assert record.pipelines["fx"].sqnr_db == pytest.approx(6, abs=1)
+    assert set(of_check(record, "sqnr_of_bits")) == {"pt2e", "fx"}
+    assert all("which their bits and ranges explain" in str(told) for told in of_check(record, "sqnr_of_bits").values())
+
+
+def halved(capture: Capture) -> Capture:
+    """Weights and biases of half their size."""
+
+    def program() -> nn.Module:
+        captured = capture()
+        with torch.no_grad():
+            for parameter in captured.parameters():
+                parameter.mul_(0.5)
+        return captured
+
+    return program
 
 
 class Counting(nn.Module):

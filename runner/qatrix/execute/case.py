@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qatrix.claims import DEFAULT_PIPELINES
 from qatrix.declare.spec import Case
-from qatrix.execute import diagnosing, soundness
+from qatrix.execute import diagnosing, quality
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
@@ -114,9 +114,9 @@ def _facts(
             outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=state.run)
             outcome = with_counts(outcome, sight, reference)
         facts.pipelines[name], sights[name] = outcome, sight
-        sight.checks += soundness.of_outcome(case, outcome)
+        sight.checks += quality.of_outcome(case, outcome, sight.losses)
         if "convert" in sight.outputs:
-            sight.checks += soundness.of_outputs(name, reference, sight.outputs["convert"])
+            sight.checks += quality.of_outputs(name, reference, sight.outputs["convert"])
     facts.comparisons = _comparisons(case, sights)
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):

@@ -80,7 +80,15 @@ def _demand_a_side(record: Record, pipeline: str) -> None:
 
 def _difference(found: PipelineOutcome, recorded: PipelineOutcome) -> str | None:
     """What is other than the run recorded; stages' times and the text of a traceback do not count."""
-    for name in ("status", "failed_stage", "sqnr_db", "fake_quantizes", "quantize_ops", "dequantize_ops"):
+    for name in (
+        "status",
+        "failed_stage",
+        "sqnr_db",
+        "variation_db",
+        "fake_quantizes",
+        "quantize_ops",
+        "dequantize_ops",
+    ):
         one, other = getattr(recorded, name), getattr(found, name)
         if one != other:
             return f"run once more it has {name} {other}, and the run recorded {one}"
