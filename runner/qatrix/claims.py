@@ -27,7 +27,7 @@ Verdict = Literal[
     "crashed",
 ]
 # Checks that are made for every case without being declared; execute.soundness makes them.
-# The converted model gives the same bits whatever the seed.
+# The converted model gives the same bits whatever the seed, and has no op that draws at random.
 DETERMINISTIC_EVAL: Final = "deterministic_eval"
 # A forward pass of the converted model leaves its buffers as they are.
 STEADY_EVAL: Final = "steady_eval"
@@ -45,6 +45,12 @@ WEIGHTS_QUANTIZED: Final = "weights_quantized"
 OPS_QUANTIZED: Final = "ops_quantized"
 # No batch norm is left behind a convolution or linear layer after convert.
 BATCH_NORM_FOLDED: Final = "batch_norm_folded"
+# Biases that are declared as integers are integers after convert.
+BIASES_QUANTIZED: Final = "biases_quantized"
+# Nothing is quantized where a suite says that nothing is to be.
+NOTHING_QUANTIZED: Final = "nothing_quantized"
+# The float model's outputs are such that equal ones prove something: there are some, finite, and not all the same.
+INFORMATIVE_OUTPUTS: Final = "informative_outputs"
 # The converted model's outputs are finite where the float model's are.
 FINITE_OUTPUTS: Final = "finite_outputs"
 # The SQNR is not below what the number of bits explains.
@@ -64,6 +70,9 @@ BUILT_IN_CHECKS: Final = frozenset(
         WEIGHTS_QUANTIZED,
         OPS_QUANTIZED,
         BATCH_NORM_FOLDED,
+        BIASES_QUANTIZED,
+        NOTHING_QUANTIZED,
+        INFORMATIVE_OUTPUTS,
         FINITE_OUTPUTS,
         SQNR_OF_BITS,
         CONV_BN_FUSED,
@@ -74,6 +83,8 @@ PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]
 # What a suite compares unless it names its pipelines.
 DEFAULT_PIPELINES: Final[tuple[PipelineName, ...]] = ("pt2e", "fx")
 ComparisonPoint = Literal["prepare", "convert"]
+# What a suite's quantizers are to do with its patterns.
+Quantizes = Literal["something", "nothing"]
 CheckPoint = Literal["prepare", "convert", "reexport"]
 
 

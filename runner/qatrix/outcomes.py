@@ -80,7 +80,8 @@ class PipelineOutcome:
     environment lacks it), "inexpressible" (this pipeline cannot express the quantizer) or
     "not_declared" (the case leaves it out); `reason` says why where there is no error.
     `sqnr_db` compares the quantized output with the float model in eval mode after the same
-    training forwards. `fake_quantizes` counts fake-quantize modules (observers in post
+    training forwards, `variation_db` does so with what varies in the float model's outputs from sample to
+    sample, so that a constant counts for nothing. `fake_quantizes` counts fake-quantize modules (observers in post
     training quantization) after prepare; the other counts are of the converted graph.
     """
 
@@ -90,6 +91,7 @@ class PipelineOutcome:
     failed_stage: str | None = None
     error: ErrorReport | None = None
     sqnr_db: float | None = None
+    variation_db: float | None = None
     fake_quantizes: int | None = None
     quantize_ops: int | None = None
     dequantize_ops: int | None = None

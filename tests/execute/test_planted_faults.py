@@ -14,12 +14,14 @@ from qatrix.claims import Expectation
 from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.errors import Source
 from qatrix.execute.case import run_case
+from qatrix.execute.state import State
 from qatrix.judge.graphs.ops import is_observing
 from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.pipelines.models import build_inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
+from support.altered import Altered, with_altered
 from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
@@ -30,28 +32,6 @@ def _memoised() -> Iterator[None]:
     """The patterns of training are exported once, not for every case."""
     with pattern_cache():
         yield
-
-
-class Altered:
-    """A real pipeline, one of whose stages does something else afterwards."""
-
-    def __init__(self, name: str, **after: Callable[..., Any]) -> None:
-        self._pipeline = PIPELINES[name]
-        self._after = after
-
-    def __getattr__(self, stage: str) -> Any:
-        original = getattr(self._pipeline, stage)
-        if stage not in self._after:
-            return original
-
-        def altered(*args: Any, **kwargs: Any) -> Any:
-            return self._after[stage](original(*args, **kwargs))
-
-        return altered
-
-
-def with_altered(name: str, **after: Callable[..., Any]) -> Mapping[str, Pipeline]:
-    return {**PIPELINES, name: Altered(name, **after)}
 
 
 def conv_case() -> Case:
@@ -606,7 +586,7 @@ suites: {written: {axes: {pattern: mismatched, quantizer: xnnpack_int8_per_tenso
 
 def test_an_error_of_the_tool_itself_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.case.build_inputs", lambda _: ())
-    monkeypatch.setattr("qatrix.execute.case.float_reference", lambda *_: None)
+    monkeypatch.setattr("qatrix.execute.case.float_reference", lambda *_: (None, State()))
     monkeypatch.setattr("qatrix.execute.case._facts", raising)
     record = run_case(conv_case())
 

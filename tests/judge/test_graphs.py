@@ -369,6 +369,11 @@ def test_modules_that_a_graph_calls_have_to_be_quantized_too(conv: nn.Module, fo
     assert float_ops(graph_module(build, conv=conv, dead=nn.Conv2d(3, 3, 1)), ALL) == found
 
 
+def of_rank(rank: int | None) -> Callable[[fx.Node], int | None]:
+    """Says of every value that it has this many dimensions."""
+    return lambda _: rank
+
+
 def behind_a_conv(
     between: Callable[[fx.Graph, fx.Node], fx.Node] = lambda _, y: y, *, elsewhere: bool = False
 ) -> fx.GraphModule:
@@ -393,7 +398,8 @@ def behind_a_conv(
     ],
 )
 def test_a_batch_norm_that_could_be_folded_is_told(module: fx.GraphModule, left: bool) -> None:
-    assert unfolded_batch_norms(module) == (["batch_norm_default still follows conv2d_default"] if left else [])
+    found = unfolded_batch_norms(module, of_rank(None))
+    assert found == (["batch_norm_default still follows conv2d_default"] if left else [])
 
 
 @pytest.mark.parametrize(
@@ -418,5 +424,71 @@ def test_modules_of_batch_norms_are_told_too(layer: nn.Module, norm: nn.Module, 
         layer = rounded(graph, graph.call_module("layer", (graph.placeholder("x"),)))
         return graph.call_module("norm", (layer,))
 
-    found = unfolded_batch_norms(graph_module(build, layer=layer, norm=norm))
+    found = unfolded_batch_norms(graph_module(build, layer=layer, norm=norm), of_rank(2))
     assert found == (["norm still follows layer"] if left else [])
+
+
+@pytest.mark.parametrize(("rank", "left"), [(2, True), (None, True), (3, False), (4, False)])
+def test_a_batch_norm_on_another_axis_than_the_linear_layer_has_to_stay(rank: int | None, left: bool) -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        return graph.call_module("norm", (graph.call_module("layer", (graph.placeholder("x"),)),))
+
+    module = graph_module(build, layer=nn.Linear(3, 3), norm=nn.BatchNorm1d(3))
+    assert unfolded_batch_norms(module, of_rank(rank)) == (["norm still follows layer"] if left else [])
+
+
+def as_trained(
+    between: Callable[[fx.Graph, fx.Node], fx.Node] = lambda _, y: y,
+    *,
+    variance: str = "var",
+    bias: str = "constant",
+    elsewhere: bool = False,
+) -> fx.GraphModule:
+    """What training in PT2E makes of a convolution and a batch norm, with what it divides by and adds."""
+
+    def build(graph: fx.Graph) -> fx.Node | tuple[fx.Node, ...]:
+        x, var = graph.placeholder("x"), graph.get_attr(variance)
+        shifted = graph.call_function(aten.add.Tensor, (var, 1e-5))
+        scale = graph.call_function(aten.reshape.default, (shifted, [1, -1, 1, 1]))
+        conv = between(graph, graph.call_function(aten.conv2d.default, (x, graph.get_attr("weight"))))
+        divided = graph.call_function(aten.div.Tensor, (conv, scale))
+        added = graph.call_function(aten.add.Tensor, (divided, graph.get_attr("mean") if bias == "constant" else x))
+        args = (None, None, graph.get_attr("mean"), graph.get_attr("var"), False, 0.1, 1e-5, False)
+        bn = graph.call_function(aten.batch_norm.default, (added, *args))
+        return (bn, divided) if elsewhere else bn
+
+    vectors = {"mean": torch.zeros(3), "var": torch.ones(3), "other": torch.ones(3)}
+    return graph_module(build, weight=torch.ones(3, 3, 3, 3), **vectors)
+
+
+@pytest.mark.parametrize(
+    ("module", "left"),
+    [
+        pytest.param(as_trained(), True, id="divided by its scale, and its bias added"),
+        pytest.param(as_trained(rounded), True, id="quantized in between"),
+        pytest.param(as_trained(variance="other"), False, id="divided by something else"),
+        pytest.param(as_trained(bias="input"), False, id="an input added"),
+        pytest.param(as_trained(calling(aten.relu.default)), False, id="a ReLU between"),
+        pytest.param(as_trained(elsewhere=True), False, id="used elsewhere too"),
+    ],
+)
+def test_a_batch_norm_behind_the_chain_of_training_is_told(module: fx.GraphModule, left: bool) -> None:
+    found = unfolded_batch_norms(module, of_rank(None))
+    assert found == (["batch_norm_default still follows conv2d_default"] if left else [])
+
+
+def test_a_number_is_what_float32_makes_of_it() -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        scale = 0.029999999329447746
+        return graph.call_function(
+            decomposed.quantize_per_tensor.default, (graph.placeholder("x"), scale, 0, -128, 127, torch.int8)
+        )
+
+    def found(scale: str) -> str | None:
+        return message(graph_check(f"return quantize_per_tensor(_, scale={scale})"), graph_module(build))
+
+    assert found("0.03") is None
+    assert found("0.029999999329447746") is None
+    assert found("0.03000001") == (
+        "output ← quantize_per_tensor ← scale: expected 0.03000001, found 0.029999999329447746"
+    )

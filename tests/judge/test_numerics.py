@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from qatrix.claims import Tolerance
-from qatrix.judge.numerics import compare, sqnr_db
+from qatrix.judge.numerics import compare, proves_nothing, sqnr_db, variation_db
 from qatrix.outcomes import Comparison
 
 
@@ -308,3 +308,48 @@ def test_integers_use_all_of_any_tolerance_or_nothing() -> None:
     used = [compare(*pair, at="convert", names=("one", "other"), tolerance=wide).tolerance_used for pair in pairs]
 
     assert used == [0.0, float("inf")]
+
+
+@pytest.mark.parametrize(
+    ("reference", "output", "expected"),
+    [
+        pytest.param(torch.tensor([99.0, 101.0]), torch.tensor([99.1, 101.1]), 20.0, id="an offset is no signal"),
+        pytest.param(torch.tensor([99.0, 101.0]), torch.tensor([100.0, 100.0]), 0.0, id="the mean alone"),
+        pytest.param(torch.tensor([99.0, 101.0]), torch.tensor([99.0, 101.0]), None, id="no noise"),
+        pytest.param(torch.tensor([5.0, 5.0]), torch.tensor([4.0, 5.0]), None, id="nothing varies"),
+        pytest.param(torch.tensor([[5.0, 6.0]]), torch.tensor([[4.0, 6.0]]), None, id="one sample"),
+        pytest.param(torch.tensor([[5.0, 9.0]] * 2), torch.tensor([[5.0, 9.1]] * 2), None, id="features alone vary"),
+        pytest.param(torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.nan]), None, id="not finite"),
+        pytest.param(torch.tensor([1.0, 2.0]), torch.tensor([1.0]), None, id="another shape"),
+        pytest.param(
+            (torch.tensor([1.0, 3.0]), torch.tensor([7.0])),
+            (torch.tensor([1.1, 3.1]), torch.tensor([9.0])),
+            20.0,
+            id="a tensor of one sample does not count",
+        ),
+    ],
+)
+def test_what_varies_is_told_from_what_does_not(reference: object, output: object, expected: float | None) -> None:
+    found = variation_db(reference, output)
+
+    assert found == (None if expected is None else pytest.approx(expected, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "why"),
+    [
+        pytest.param(torch.tensor([1.0, 2.0]), None, id="varies"),
+        pytest.param(torch.tensor(0.0), None, id="one value"),
+        pytest.param((torch.zeros(3), torch.tensor([1, 2])), None, id="one of two varies"),
+        pytest.param(torch.zeros(3), "all 3 values are 0", id="constant"),
+        pytest.param((torch.zeros(3), torch.ones(1, 2)), "all 5 values are 0, 1", id="two constants"),
+        pytest.param(
+            torch.tensor([math.nan, 2.0, 2.0]), "all 3 values are 2, NaN or infinite", id="constant but for NaN"
+        ),
+        pytest.param(torch.full((2,), math.inf), "all 2 values are NaN or infinite", id="not finite"),
+        pytest.param(torch.zeros(0), "they hold no values", id="empty"),
+        pytest.param((), "they hold no values", id="no tensor"),
+    ],
+)
+def test_outputs_that_prove_nothing_are_told(outputs: object, why: str | None) -> None:
+    assert proves_nothing(outputs) == why

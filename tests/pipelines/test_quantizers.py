@@ -187,10 +187,18 @@ suites: {written: {axes: {pattern: two_linear, quantizer: written}}}
         ),
         pytest.param(declared("sub"), "no backend pattern here for sub", id="op"),
         pytest.param(declared(), "declares no fx preset", id="nothing for fx"),
+        pytest.param(
+            declared("conv", "add", shared=("add",)), "FX graph mode gives add scales of its own", id="shared add"
+        ),
+        pytest.param(declared("conv", "cat"), "shares the scales of cat", id="cat that is not shared"),
     ],
 )
 def test_what_fx_cannot_express_has_a_reason(spec: QuantizerSpec, reason: str) -> None:
     assert reason in str(fx_pipeline.inexpressible(spec))
+
+
+def test_fx_expresses_a_concatenation_whose_scales_are_shared() -> None:
+    assert fx_pipeline.inexpressible(declared("conv", "cat", shared=("cat",))) is None
 
 
 def test_a_phase_that_fx_cannot_express_is_the_reason_for_all() -> None:

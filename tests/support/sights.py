@@ -60,7 +60,7 @@ def measured(scale: float = 0.1, zero_point: int = 0, *, shared: int | None = No
 
 def sight(
     pipeline: str,
-    computed: Mapping[str, Tensor],
+    computed: Mapping[str, object],
     quantized: Mapping[str, Tensor] | None = None,
     *,
     tensors: Mapping[str, Measured] | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Tolerance
+from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, Tolerance
 from qatrix.declare.registered import MODELS
 from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
@@ -251,8 +251,8 @@ class SuiteSpec:
 
     `axes` keeps the order of the file. `pipelines` lists who runs; where it is not all of
     them `pipelines_because` says why. `convert_in` is the mode the prepared model is in when
-    it is converted. `skip` is a reason not to run the suite's cases, None to run them. `tags` say
-    in which selections the suite is.
+    it is converted. `quantizes` says whether anything is to be quantized. `skip` is a reason
+    not to run the suite's cases, None to run them. `tags` say in which selections the suite is.
     """
 
     name: str
@@ -269,6 +269,7 @@ class SuiteSpec:
     skip: str | None
     source: Source
     tags: tuple[str, ...] = (DEFAULT_TAG,)
+    quantizes: Quantizes = "something"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +309,8 @@ class Case:
     parameters), so that it does not depend on suite, quantizer, training, pipeline, device or order.
     `training` is None where no step is made. `dtype` is that of parameters and floating inputs,
     which are made in float32 and cast. With `dynamic_batch` the first axis of every input is
-    captured free, and the converted model runs on another batch, too.
+    captured free, and the converted model runs on another batch, too. Where it `quantizes` nothing, a pipeline
+    that quantizes is at fault instead of one that does not.
     """
 
     case_id: str
@@ -332,3 +334,4 @@ class Case:
     training: Training | None = None
     dtype: str = "float32"
     dynamic_batch: bool = False
+    quantizes: Quantizes = "something"

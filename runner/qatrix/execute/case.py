@@ -13,11 +13,12 @@ from torch import Tensor
 
 from qatrix.claims import DEFAULT_PIPELINES
 from qatrix.declare.spec import Case
-from qatrix.execute import diagnosing, soundness
+from qatrix.execute import diagnosing, quality
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.stages import report_error, run_stages
+from qatrix.execute.state import State
 from qatrix.execute.traces import Watch
 from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
@@ -97,21 +98,22 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
         return _record(case, facts=_Facts(), skipped=absent)
     try:
         inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-        reference = float_reference(case, inputs)
+        reference, state = float_reference(case, inputs)
     except Exception as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         return _record(case, facts=_Facts(), invalid=report_error(error))
-    return _record(case, facts=_facts(case, known, inputs, reference, captures, frozen))
+    return _record(case, facts=_facts(case, known, inputs, (reference, state), captures, frozen))
 
 
 def _facts(
     case: Case,
     known: Mapping[str, Pipeline],
     inputs: tuple[Tensor, ...],
-    reference: object,
+    float_model: tuple[object, State],
     captures: Captures,
     frozen: Reference | None,
 ) -> _Facts:
     facts = _Facts()
+    reference, state = float_model
     sights: dict[str, Sight] = {}
     for name, pipeline in known.items():
         if name not in case.pipelines and name not in DEFAULT_PIPELINES:
@@ -123,12 +125,13 @@ def _facts(
             outcome, sight = frozen.side(case, inputs, reference)
         else:
             sight = Sight()
-            outcome = run_stages(case, name, pipeline, inputs, Onlooker(case, name, inputs, sight), captures=captures)
+            onlooker = Onlooker(case, name, inputs, sight, state)
+            outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=state.run)
             outcome = with_counts(outcome, sight, reference)
         facts.pipelines[name], sights[name] = outcome, sight
-        sight.checks += soundness.of_outcome(case, outcome)
+        sight.checks += quality.of_outcome(case, outcome, sight.losses)
         if "convert" in sight.outputs:
-            sight.checks += soundness.of_outputs(name, reference, sight.outputs["convert"])
+            sight.checks += quality.of_outputs(name, reference, sight.outputs["convert"])
     facts.comparisons = _comparisons(case, sights)
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):
@@ -200,6 +203,7 @@ def _record(
         skipped=skipped,
         invalid=invalid,
         crashed=error,
+        to_quantize=case.quantizes == "something",
     )
     return Record(
         case_id=case.case_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 
 from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
-from qatrix.execute import soundness
+from qatrix.execute import quality, soundness
 from qatrix.execute.passes import forward, set_training
+from qatrix.execute.quality import Measure, trains
+from qatrix.execute.state import State, state_of_float
 from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
@@ -20,6 +23,8 @@ from qatrix.pipelines.models import build_model
 @dataclass
 class Sight:
     """Outputs and their quantization steps by point, the checks that were made, counts.
+
+    `losses` tells what the converted program's quantize ops lose, None where it did not run here.
 
     `float_differs` says that the float model gave other bits where this was seen than here.
     """
@@ -31,6 +36,7 @@ class Sight:
     quantized_weights: int = 0
     ops: graphs.OpCounts | None = None
     float_differs: bool = False
+    losses: Measure | None = None
 
 
 @dataclass
@@ -41,6 +47,7 @@ class Onlooker:
     pipeline: str
     inputs: tuple[Tensor, ...]
     sight: Sight
+    state: State = field(default_factory=State)
 
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
         """Note what there is to see; a converted program is run once more."""
@@ -58,11 +65,13 @@ class Onlooker:
         elif point == "convert":
             sight.steps[point] = graphs.output_steps(program)
             sight.ops = graphs.count_ops(program)
+            sight.losses = functools.partial(quality.losses, program, self.inputs)
             sight.checks += soundness.of_converted(
                 self.case,
                 self.pipeline,
                 program,
                 inputs=self.inputs,
+                state=self.state,
                 outputs=outputs,
                 prepared_weights=sight.quantized_weights,
             )
@@ -72,7 +81,7 @@ class Onlooker:
 
 
 def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> PipelineOutcome:
-    """The outcome with what was counted, and its SQNR against the float model's outputs."""
+    """The outcome with what was counted, and its SQNR against the float model's outputs and what varies in them."""
     outcome = replace(outcome, fake_quantizes=sight.fake_quantizes)
     if sight.ops is None:
         return outcome
@@ -83,18 +92,16 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
         dequantize_ops=sight.ops.dequantize,
         batch_norms_left=sight.ops.batch_norms,
         sqnr_db=sqnr,
+        variation_db=numerics.variation_db(reference, sight.outputs["convert"]),
         notes=outcome.notes if note is None else (*outcome.notes, note),
     )
 
 
-def trains(case: Case) -> bool:
-    """Whether any phase of the case is quantization-aware training."""
-    modes = [phase.quantizer.mode for phase in case.quantizer.phases] or [case.quantizer.mode]
-    return "qat" in modes
+def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
+    """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too.
 
-
-def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> object:
-    """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too."""
+    And the state that it keeps in eval mode.
+    """
     model = build_model(case).to(case.device.torch)
     with torch.no_grad():
         if trains(case):
@@ -102,4 +109,4 @@ def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> object:
         if case.training is not None:
             train_float(case, case.training, model=model, inputs=inputs)
         set_training(model, False)
-        return forward(model, inputs)
+        return state_of_float(model, inputs)

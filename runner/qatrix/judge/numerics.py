@@ -89,10 +89,54 @@ def sqnr_db(reference: object, output: object) -> tuple[float | None, str | None
     return 20 * math.log10(signal / noise), None
 
 
+def variation_db(reference: object, output: object) -> float | None:
+    """Signal to noise in decibels of what varies along the first axis, which is that of the batch.
+
+    The norm of the noise against that of the reference without its means: an output that is the
+    same for every sample has at most 0 dB here, whatever its SQNR. The norms run over all tensors
+    with at least two samples together, in float64. None where it says nothing, as in `sqnr_db`.
+    """
+    try:
+        pairs, message = _pairs(reference, output, ("the float model", "the quantized model"))
+        batches = [pair for pair in pairs if pair.left.ndim and len(pair.left) > 1]
+        signal = _norm([_float64(pair.left) - _float64(pair.left).mean(dim=0) for pair in batches])
+        noise = _norm([_float64(pair.left) - _float64(pair.right) for pair in batches])
+    except Exception:  # noqa: BLE001 - sqnr_db says why
+        return None
+    if message is not None or not math.isfinite(signal + noise) or signal == 0 or noise == 0:
+        return None
+    return 20 * math.log10(signal / noise)
+
+
 def not_finite(outputs: object) -> int:
     """How many of all values in the outputs' floating tensors are NaN or infinite."""
     tensors = (leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point())
     return sum(int((~tensor.isfinite()).sum()) for tensor in tensors)
+
+
+def proves_nothing(outputs: object) -> str | None:
+    """Why equal outputs would prove nothing, None where they prove something.
+
+    Something is proved where any tensor has two finite values that differ, or is one finite value.
+    """
+    tensors = [_float64(_plain(leaf)).flatten() for leaf in pytree.tree_leaves(outputs) if _has_numbers(leaf)]
+    finite = [tensor[tensor.isfinite()] for tensor in tensors]
+    if any(
+        tensor.numel() == 1 or float(part.max()) != float(part.min())
+        for tensor, part in zip(tensors, finite)
+        if part.numel()
+    ):
+        return None
+    total = sum(tensor.numel() for tensor in tensors)
+    if not total:
+        return "they hold no values"
+    values = [f"{value:g}" for value in sorted({float(part[0]) for part in finite if part.numel()})]
+    odd = ["NaN or infinite"] if sum(part.numel() for part in finite) < total else []
+    return f"all {total} values are {', '.join([*values, *odd])}"
+
+
+def _has_numbers(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and _unsupported(leaf) is None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class _Facts:
     pipelines: Mapping[str, PipelineOutcome]
     comparisons: Sequence[Comparison]
     checks: Sequence[CheckOutcome]
+    to_quantize: bool
 
     def having(self, status: str) -> list[PipelineOutcome]:
         return [outcome for outcome in self.pipelines.values() if outcome.status == status]
@@ -58,15 +59,19 @@ def conclude(
     skipped: str | None = None,
     invalid: ErrorReport | None = None,
     crashed: ErrorReport | None = None,
+    to_quantize: bool = True,
 ) -> Conclusion:
-    """The first verdict, in outcomes.PRECEDENCE, that the facts bear out."""
+    """The first verdict, in outcomes.PRECEDENCE, that the facts bear out.
+
+    Where nothing is `to_quantize`, no pipeline is to blame for quantizing nothing; a check says who did.
+    """
     if invalid is not None:
         return Conclusion(verdict="invalid", summary=f"the float model itself does not run: {_said(invalid)}")
     if skipped is not None:
         return Conclusion(verdict="skipped", summary=f"skipped: {skipped}", reason=skipped)
     if crashed is not None:
         return Conclusion(verdict="crashed", summary=f"qatrix failed on this case: {_said(crashed)}")
-    facts = _Facts(pipelines=pipelines, comparisons=comparisons, checks=checks)
+    facts = _Facts(pipelines=pipelines, comparisons=comparisons, checks=checks, to_quantize=to_quantize)
     found = {conclusion.verdict: conclusion for conclusion in _borne_out(facts)}
     return next(found[verdict] for verdict in PRECEDENCE if verdict in found)
 
@@ -139,7 +144,7 @@ def _failure(outcome: PipelineOutcome) -> str:
 
 def _unquantized(facts: _Facts) -> Iterator[Conclusion]:
     told = [text for outcome in facts.having("ok") if (text := _left_in_float(outcome))]
-    if told:
+    if told and facts.to_quantize:
         yield Conclusion(verdict="unquantized", summary="; ".join(told))
 
 

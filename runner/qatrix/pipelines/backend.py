@@ -37,6 +37,16 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
     unknown = sorted({name for name in quantizer.annotate if name.partition("_")[0] not in _FAMILIES})
     if unknown:
         return f"FX graph mode has no backend pattern here for {', '.join(unknown)}"
+    return _unshared(quantizer)
+
+
+def _unshared(quantizer: QuantizerSpec) -> str | None:
+    """Why FX cannot share parameters as declared: its concatenation always does, no other op that is declared ever."""
+    others = sorted(set(quantizer.shared) - {"cat"})
+    if others:
+        return f"FX graph mode gives {', '.join(others)} scales of its own: it shares those of cat alone"
+    if "cat" in quantizer.annotate and "cat" not in quantizer.shared:
+        return "FX graph mode shares the scales of cat between its inputs and its output, which is not declared"
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 from torch import fx, nn
+from torch.nn.parameter import is_lazy
 
 from qatrix.arithmetic import apply, bounded
 from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
@@ -104,6 +105,10 @@ def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
     if not isinstance(model, nn.Module):
         msg = f"{path} made a {type(model).__name__}, not a torch.nn.Module"
         raise TypeError(msg)
+    lazy = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        msg = f"{path} made a model that does not know its sizes: {lazy[0]} is uninitialized; give it all of them"
+        raise ValueError(msg)
     return model.train()
 
 

@@ -113,6 +113,14 @@ def test_differences_are_also_in_steps_of_the_coarser_scale() -> None:
     assert row.max_steps == pytest.approx(2.0)
 
 
+def test_a_list_and_a_tuple_of_equal_parts_are_no_difference() -> None:
+    parts = values(1.0), values(2.0)
+    left, right = sight("left", {**SAME, "b": list(parts)}), sight("right", {**SAME, "b": parts})
+
+    assert first_of(left, right) is None
+    assert sqnr([*parts], parts) == math.inf
+
+
 def test_values_of_another_shape_are_mismatched_and_no_error() -> None:
     first = first_of(sight("left", SAME), sight("right", {**SAME, "b": values(3.0, 3.0)}))
 

@@ -110,6 +110,7 @@ class CaseMaker:
             training=_training(axes),
             dtype=str(axes.get("dtype", DEFAULTS["dtype"])),
             dynamic_batch=axes.get("dynamic_batch") is True,
+            quantizes=suite.quantizes,
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:

@@ -80,6 +80,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         checks=uses,
         tolerance=parts.tolerances[model.tolerance],
         convert_in=model.convert_in,
+        quantizes=model.quantizes,
         skip=model.skip,
         source=cursor.source,
         # Without any it would be in no selection but the full one.

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, Tag
 
-from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Verdict
+from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Quantizes, Verdict
 from qatrix.declare.schema.values import Argument, DeclaredValue, Filling, Name, Size, Text, Values
 from qatrix.declare.spec import Mode
 
@@ -253,6 +253,7 @@ class Suite(Declaration):
     pipelines: Pipelines | None = Field(default=None, description="default: pt2e and fx")
     tolerance: Name = Field(default="float32", description="the tolerance's name")
     convert_in: Literal["eval", "train"] = Field(default="eval", description="the mode in which the model is converted")
+    quantizes: Quantizes = Field(default="something", description="nothing: whatever is quantized is a fault")
     skip: Text | None = Field(default=None, description="a reason not to run these cases")
     tags: list[Name] = Field(default=["default"], description="the selections that it is in: smoke, default, models, …")
 

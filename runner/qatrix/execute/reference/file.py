@@ -27,9 +27,10 @@ from qatrix.declare.digest import case_digests
 from qatrix.declare.spec import Case
 from qatrix.errors import OutputError, ReferenceUnusable
 from qatrix.execute.passes import forward, set_training
+from qatrix.execute.quality import trains
 from qatrix.execute.reference.frozen import FrozenCase, Manifest
 from qatrix.execute.reference.tensors import digest, digest_of_all, digest_of_output, output_of, tree_fault
-from qatrix.execute.sight import Sight, trains
+from qatrix.execute.sight import Sight
 from qatrix.files import NotPlain, open_plain
 from qatrix.outcomes import PipelineOutcome
 from qatrix.pipelines.models import build_model

@@ -37,10 +37,11 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     """
     _demand_a_side(record, pipeline)
     inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-    expected = float_reference(case, inputs)
+    expected, state = float_reference(case, inputs)
     sight = Sight()
-    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight))
-    outcome = with_counts(run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher), sight, expected)
+    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state))
+    ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=state.run)
+    outcome = with_counts(ended, sight, expected)
     difference = _difference(outcome, record.pipelines[pipeline])
     if difference is not None:
         raise Differs(difference)
@@ -79,7 +80,15 @@ def _demand_a_side(record: Record, pipeline: str) -> None:
 
 def _difference(found: PipelineOutcome, recorded: PipelineOutcome) -> str | None:
     """What is other than the run recorded; stages' times and the text of a traceback do not count."""
-    for name in ("status", "failed_stage", "sqnr_db", "fake_quantizes", "quantize_ops", "dequantize_ops"):
+    for name in (
+        "status",
+        "failed_stage",
+        "sqnr_db",
+        "variation_db",
+        "fake_quantizes",
+        "quantize_ops",
+        "dequantize_ops",
+    ):
         one, other = getattr(recorded, name), getattr(found, name)
         if one != other:
             return f"run once more it has {name} {other}, and the run recorded {one}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from qatrix.claims import Tolerance
 from qatrix.diagnoses import Agreement, Divergence, LayerRow
@@ -141,7 +141,12 @@ class _Comparing:
         steps = [step for step in (self.left.step(key), self.right.step(key)) if step is not None]
         names = (self.left.pipeline, self.right.pipeline)
         return compare(
-            one, other, at="layer", names=names, tolerance=self.tolerance, steps=[max(steps)] if steps else ()
+            _as_tuples(one),
+            _as_tuples(other),
+            at="layer",
+            names=names,
+            tolerance=self.tolerance,
+            steps=[max(steps)] if steps else (),
         )
 
     def _covers(self, key: str) -> tuple[str, ...]:
@@ -149,11 +154,18 @@ class _Comparing:
         return tuple(self.layout.sites[member].name for member in self.layout.sites if member in merged)
 
 
+def _as_tuples(value: object) -> object:
+    """A layer's value with tuples for its lists: which of the two an op gives inside of a program is no difference."""
+    if type(value) in {list, tuple}:
+        return tuple(map(_as_tuples, cast("tuple[object, ...]", value)))
+    return value
+
+
 def sqnr(reference: object, value: object) -> float | None:
     """Decibels against the float model's value, infinite where they are equal, None where there is no saying."""
     if reference is None or value is None:
         return None
-    decibels, note = sqnr_db(reference, value)
+    decibels, note = sqnr_db(_as_tuples(reference), _as_tuples(value))
     return math.inf if decibels is None and note is not None and "no quantization noise" in note else decibels
 
 

@@ -1,7 +1,10 @@
 """Graphs: what ops are called, how often they occur, whether a graph is the expected one, and whether it is sound."""
 
+from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
+from qatrix.judge.graphs.folding import unfolded_batch_norms
+from qatrix.judge.graphs.randomness import live_random_ops
 from qatrix.judge.graphs.soundness import (
     batch_norm_faults,
     changed_state,
@@ -10,8 +13,8 @@ from qatrix.judge.graphs.soundness import (
     is_counter,
     misplaced_scales,
     quantized_weights,
+    restore_state,
     state_of,
-    unfolded_batch_norms,
     unobserved,
 )
 
@@ -21,12 +24,15 @@ __all__ = [
     "changed_state",
     "count_fake_quantizes",
     "count_ops",
+    "float_biases",
     "float_ops",
     "float_weights",
     "is_counter",
+    "live_random_ops",
     "misplaced_scales",
     "output_steps",
     "quantized_weights",
+    "restore_state",
     "run_check",
     "state_of",
     "unfolded_batch_norms",

@@ -93,7 +93,7 @@ def _comparison_cells(comparison: Comparison, *, several_pairs: bool) -> dict[st
 
 
 def _pipeline_cells(name: str, outcome: PipelineOutcome) -> dict[str, Cell]:
-    facts = ("status", "reason", "failed_stage", "sqnr_db", "fake_quantizes")
+    facts = ("status", "reason", "failed_stage", "sqnr_db", "variation_db", "fake_quantizes")
     counts = ("quantize_ops", "dequantize_ops", "batch_norms_left")
     cells: dict[str, Cell] = {f"{name}_{fact}": getattr(outcome, fact) for fact in (*facts, *counts)}
     cells[f"{name}_error_type"] = outcome.error.type if outcome.error else None

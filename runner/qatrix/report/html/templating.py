@@ -33,6 +33,7 @@ _COMMAND_LENGTH: Final = 2000
 _BREAKS: Final = re.compile(r"(,|/|_(?=[^,/]*$))")
 PIPELINE_FACTS: Final = (
     ("sqnr_db", "SQNR against the float model, dB"),
+    ("variation_db", "the same of what varies, dB"),
     ("fake_quantizes", "fake quantizes after prepare"),
     ("quantize_ops", "quantize ops after convert"),
     ("dequantize_ops", "dequantize ops after convert"),

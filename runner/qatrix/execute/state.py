@@ -1,0 +1,80 @@
+"""Buffers that the float model changes in evaluation, and that a converted one has to change alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from torch import Tensor, nn
+
+from qatrix.execute.passes import FORWARD_SEED, forward
+from qatrix.judge import graphs
+
+# A state that stands still after one call, or is one call late, shows in a few.
+_CALLS: Final = 3
+
+
+@dataclass(frozen=True)
+class State:
+    """The buffers that the float model changes in evaluation: before any call, and after each of a few.
+
+    Most models change none.
+    """
+
+    before: Mapping[str, Tensor] = field(default_factory=dict)
+    after: tuple[Mapping[str, Tensor], ...] = ()
+
+    def run(self, program: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
+        """The outputs of a program whose state is what it was before any call."""
+        graphs.restore_state(program, self.before)
+        return forward(program, inputs, seed=seed)
+
+    def faults(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
+        """How a program changes its state otherwise than the float model, in as many calls; the first fault of each."""
+        if not self.before:
+            return []
+        found: dict[str, str] = {}
+        last = self.before
+        graphs.restore_state(program, last)
+        for number, expected in enumerate(self.after, start=1):
+            start = graphs.state_of(program)
+            forward(program, inputs)
+            end = graphs.state_of(program)
+            for name, value in expected.items():
+                if name not in end:
+                    found.setdefault(name, f"{name} is not there, and the float model changes it")
+                elif not _moves_alike(value, last[name], end[name], start[name]):
+                    found.setdefault(name, f"{name} changes otherwise than in the float model, at call {number}")
+            last = expected
+        return list(found.values())
+
+
+def state_of_float(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
+    """The outputs of a float model in evaluation, and the state that it keeps; counters of batches are none."""
+    before = graphs.state_of(model)
+    outputs = forward(model, inputs)
+    changed = [name for name in graphs.changed_state(before, model) if not graphs.is_counter(name)]
+    if not changed:
+        return outputs, State()
+    after = [graphs.state_of(model)]
+    for _ in range(_CALLS - 1):
+        forward(model, inputs)
+        after.append(graphs.state_of(model))
+    kept = tuple({name: values[name] for name in changed} for values in after)
+    return outputs, State({name: before[name] for name in changed}, kept)
+
+
+def _moves_alike(expected: Tensor, expected_before: Tensor, found: Tensor, found_before: Tensor) -> bool:
+    """Whether a buffer of a quantized model moves as the float model's does.
+
+    Integers are the same; what is computed from quantized values moves in the same direction, so
+    that its error is smaller than the move itself.
+    """
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return False
+    if not expected.is_floating_point():
+        return bool((expected == found).all())
+    wanted = (expected - expected_before).double()
+    error = (found - found_before).double() - wanted
+    return bool(error.norm() < wanted.norm()) or bool((error == 0).all())
