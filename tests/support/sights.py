@@ -69,6 +69,8 @@ def sight(
     norms: Mapping[str, Norm] | None = None,
     unpadded: Mapping[str, str] | None = None,
     modules: Mapping[str, tuple[str, ...]] | None = None,
+    nested: Mapping[str, str] | None = None,
+    random: Mapping[str, str] | None = None,
 ) -> Sight:
     """A program that computes and passes on these values, by site."""
     passed = {**dict.fromkeys(codes or {}), **(quantized or {})}
@@ -96,6 +98,7 @@ def sight(
             fused=fused or {},
             owner={},
             factor_eps={},
+            nested=nested or {},
         ),
         values=Held(held),
         outputs=None,
@@ -103,6 +106,7 @@ def sight(
         norms=norms or {},
         unpadded=unpadded or {},
         modules=modules or {},
+        random=random or {},
         labels={node: node for node in nodes},
         lines=(),
     )

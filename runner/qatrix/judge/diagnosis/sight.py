@@ -44,8 +44,8 @@ class Sight:
     """One program: where it computes the layers, how it quantizes, its values, its graph as text.
 
     `modules` maps the path of each module that is called to the sites of its calls, `unpadded` a
-    convolution whose padding mode its module never reads to that module, `labels` a node's
-    name to its op and name.
+    convolution whose padding mode its module never reads to that module, `random` a layer that
+    draws random numbers to the op that does, `labels` a node's name to its op and name.
     """
 
     pipeline: str
@@ -56,8 +56,14 @@ class Sight:
     norms: Mapping[str, Norm]
     unpadded: Mapping[str, str]
     modules: Mapping[str, tuple[str, ...]]
+    random: Mapping[str, str]
     labels: Mapping[str, str]
     lines: tuple[GraphLine, ...]
+
+    @property
+    def idle(self) -> bool:
+        """Whether the program quantizes nothing."""
+        return all(measured.deferred for measured in self.tensors.values())
 
     def computed(self, key: str) -> object:
         """What the program computes at a site, None where it has no node for it."""
@@ -68,6 +74,10 @@ class Sight:
         """Whether the program quantizes a site's value, or fakes it; an observer changes no value."""
         item = self.placement.quantized.get(key)
         return item is not None and item.kind != "observer"
+
+    def quantizes_at(self, key: str, name: str) -> bool:
+        """Whether the program quantizes anything of a layer: its output, its weight, or an input inside it."""
+        return key in self.placement.quantized or any(f"{name}.{part}" in self.tensors for part in ("weight", "input"))
 
     def quantized(self, key: str) -> object:
         """A site's value after quantization, as other layers read it; None where it is not quantized."""
@@ -104,15 +114,16 @@ def examine(
         # With their history of autograd they would keep every value of the forward alive.
         outputs=pytree.tree_map(lambda item: item.detach() if isinstance(item, Tensor) else item, outputs),
         tensors=measure(program, placement, layout),
-        norms=_norms(program, placement),
+        norms=_norms(program, placement, layout),
         unpadded=_unpadded(program, placement, layout),
         modules=_modules(program, placement),
+        random=_random(program, placement),
         labels={node.name: _label(node) for node in program.graph.nodes},
         lines=tuple(_line(node, placement, layout) for node in program.graph.nodes),
     )
 
 
-def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
+def _norms(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Norm]:
     """The settings of every batch norm that the program still computes, by site."""
     found: dict[str, Norm] = {}
     for node in program.graph.nodes:
@@ -129,7 +140,9 @@ def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
         module = called_module(node) if node.op == "call_module" else None
         inner = _batch_norm(module)
         if inner is not None:
-            found[_norm_site(placement, key)] = Norm(eps=inner.eps, momentum=inner.momentum, training=inner.training)
+            found[_norm_site(placement, layout, key)] = Norm(
+                eps=inner.eps, momentum=inner.momentum, training=inner.training
+            )
     return found
 
 
@@ -165,13 +178,41 @@ def _batch_norm(module: nn.Module | None) -> Any:
     return next((part for part in parts if hasattr(part, "running_var") and hasattr(part, "momentum")), None)
 
 
-def _norm_site(placement: Placement, key: str) -> str:
+def _norm_site(placement: Placement, layout: Layout, key: str) -> str:
     """The batch norm that a fused module computes; the site itself where nothing is fused."""
     for last, merged in placement.fused.items():
         chain = (*merged, last)
         if key == chain[0]:
-            return chain[1]
+            return next((member for member in chain if "momentum" in layout.sites[member].facts), key)
     return key
+
+
+# Where the functions of torch.nn have whether they drop anything, and that they do so unless told otherwise.
+_TRAINING: Final = (2, True)
+
+
+def _random(program: fx.GraphModule, placement: Placement) -> dict[str, str]:
+    """The layers at which a program draws random numbers, as its graph stands, and the op that does."""
+    return {
+        placement.owner[node.name]: _label(node)
+        for node in program.graph.nodes
+        if node.name in placement.owner and _draws(node)
+    }
+
+
+def _draws(node: fx.Node) -> bool:
+    name = op_name(node).replace("_", "")
+    if name in {"bernoulli", "stochasticdepth"}:
+        return node.op != "call_module" or bool(getattr(called_module(node), "training", False))
+    if "dropout" not in name or node.op not in {"call_module", "call_function"}:
+        return False
+    if node.op == "call_module":
+        return bool(getattr(called_module(node), "training", False))
+    try:
+        return bool(argument(node, "train"))
+    except KeyError:
+        place, default = _TRAINING
+        return bool(node.kwargs.get("training", node.args[place] if len(node.args) > place else default))
 
 
 def _unpadded(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from qatrix.diagnoses import Cause, Divergence
-from qatrix.judge.diagnosis.causes import layers, norms, quantization
+from qatrix.judge.diagnosis.causes import fusing, layers, norms, quantization, specification
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, Recogniser
 
 __all__ = ["RECOGNISERS", "Facts", "find_causes"]
@@ -15,15 +15,19 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     norms.setting_replaced,
     norms.one_norm_for_two,
     norms.normalizes_with_the_batch,
+    norms.folded_though_read,
     layers.padding_mode_ignored,
-    quantization.not_fused,
+    layers.left_random,
+    layers.nested_graph,
+    fusing.fused_for_all_calls,
+    norms.not_folded,
+    fusing.not_fused,
     quantization.left_unquantized,
     quantization.weight_not_trained,
     quantization.quantized_again,
-    quantization.shared_parameters,
+    specification.shared_parameters,
     quantization.operand_quantized,
-    quantization.different_specification,
-    norms.not_folded,
+    specification.different_specification,
 )
 
 

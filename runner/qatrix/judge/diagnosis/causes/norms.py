@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from qatrix.judge.diagnosis.causes.facts import Facts, Found, found
+import torch
+from torch import Tensor
+
+from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.sight import Norm, Sight
 
@@ -113,22 +116,78 @@ def not_folded(facts: Facts) -> Iterator[Found]:
     """One converted program still computes a batch norm that the other folded into the layer before."""
     for at, sight, other in facts.views():
         for key in sight.norms:
-            if at != "convert" or key in other.norms or not _folded(other, key):
+            before = facts.is_folded(other, key)
+            if at != "convert" or key in other.norms or before is None:
                 continue
-            probe = sight.placement.computed.get(key)
-            node = (sight.labels.get(probe.node) if probe else None) or "a batch norm"
-            name = facts.name(key)
+            name, chain = facts.name(key), facts.compound(facts.layout.sites[key], other)
+            evidence = (f"{sight.pipeline} at {at}: {_node(sight, key)} is left", f"{other.pipeline} at {at}: none is")
+            if facts.is_undeclared(sight, other, key):
+                yield _undeclared(facts, (sight, other), name, before, evidence)
+                continue
             yield found(
                 "batch_norm_not_folded",
                 "one_pipeline",
-                f"{sight.pipeline} does not fold {name} into the layer before it",
+                f"{sight.pipeline} does not fold {name} into {before}, the layer before it",
                 layer=name,
                 pipeline=sight.pipeline,
-                computed=facts.compound(facts.layout.sites[key], other),
-                evidence=(f"{sight.pipeline} at {at}: {node} is left", f"{other.pipeline} at {at}: none is"),
+                computed=chain,
+                evidence=evidence,
             )
 
 
-def _folded(sight: Sight, key: str) -> bool:
-    """Whether a program computes a batch norm as one with the layer before it."""
-    return bool(sight.placement.fused.get(key)) or any(key in merged for merged in sight.placement.fused.values())
+def _node(sight: Sight, key: str) -> str:
+    probe = sight.placement.computed.get(key)
+    return (sight.labels.get(probe.node) if probe else None) or "a batch norm"
+
+
+def _undeclared(facts: Facts, sights: tuple[Sight, Sight], name: str, before: str, evidence: tuple[str, ...]) -> Found:
+    """The declaration annotates no batch norm; one pipeline folds it all the same, and quantizes what comes of it."""
+    sight, other = sights
+    chain = next(facts.compound(site, other) for site in facts.layout.sites.values() if site.name == name)
+    return found(
+        "fusion_not_declared",
+        "by_design",
+        f"{sight.pipeline} does not fold {name} into {before} because the declaration annotates no chain with a batch "
+        f"norm; {other.pipeline} folds it before it annotates",
+        layer=name,
+        pipeline=None,
+        computed=chain,
+        quantized=chain,
+        evidence=(f"annotate: {', '.join(sorted(facts.annotated))}", *evidence),
+    )
+
+
+def folded_though_read(facts: Facts) -> Iterator[Found]:
+    """A batch norm is folded into a layer whose own output something else reads, too."""
+    told = set()
+    for at, sight, other in facts.views():
+        for key in other.norms:
+            site = facts.layout.sites[key]
+            source = site.inputs[0] if site.inputs else ""
+            readers = [reader.name for reader in facts.layout.consumers(source)]
+            gone = key not in sight.norms and key not in sight.placement.computed and key not in sight.placement.nested
+            if not gone or len(readers) < 2 or key in told or _agree(sight, other, source):  # noqa: PLR2004
+                continue
+            told.add(key)
+            name, before = site.name, facts.name(source)
+            rest = joined(reader for reader in readers if reader != name)
+            yield found(
+                "folded_though_read",
+                "defect",
+                f"{sight.pipeline} folds {name} into {before}, though {rest} reads what {before} computes without it",
+                layer=before,
+                pipeline=sight.pipeline,
+                computed=(before, name),
+                quantized=(before, name),
+                evidence=(
+                    f"the float model: {joined(readers)} read {before}",
+                    f"{sight.pipeline} at {at}: no batch norm is left for {name}",
+                    f"{other.pipeline} at {at}: {_node(other, key)} is left",
+                ),
+            )
+
+
+def _agree(sight: Sight, other: Sight, key: str) -> bool:
+    """Whether both programs compute the same there, or it cannot be told."""
+    one, twin = sight.computed(key), other.computed(key)
+    return not isinstance(one, Tensor) or not isinstance(twin, Tensor) or torch.equal(one, twin)
