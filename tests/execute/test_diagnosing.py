@@ -18,6 +18,7 @@ from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES
 from support.cases import shipped_cases
+from support.contradictions import contradictions
 from support.diagnosing import Prepared, case_of, prepared_pipelines, random_plants
 
 pytestmark = pytest.mark.torch
@@ -95,6 +96,7 @@ def test_a_known_difference_has_its_layer_its_nearer_pipeline_and_its_cause(
     assert (found.kind, found.pipeline) == (kind, pipeline)
     assert any(evidence in said for said in found.evidence), found.evidence
     assert loads(Diagnosis, dumps(diagnosis)) == diagnosis
+    assert contradictions(diagnosis) == ()
 
 
 def test_the_statistics_that_a_functional_batch_norm_keeps_are_named_where_they_matter(tmp_path: Path) -> None:

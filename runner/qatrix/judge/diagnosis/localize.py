@@ -273,7 +273,12 @@ def _sentence(row: LayerRow, at: str, names: tuple[str, str]) -> str:
     if row.status in {"left_only", "right_only"}:
         return f"{where}: {row.note}."
     apart = "cannot be compared" if row.max_abs is None else f"are {row.max_abs:.3g} apart"
-    steps = f", {row.max_steps:.3g} quantization steps" if row.max_steps is not None else ""
+    steps = f", {_steps(row.max_steps)}" if row.max_steps is not None else ""
     what = "the values after quantization" if row.value == "quantized" else "its values"
     agreeing = "the values before agree" if row.value == "quantized" else "its inputs agree"
     return f"{where}: {agreeing}, {what} of {names[0]} and {names[1]} {apart}{steps}."
+
+
+def _steps(count: float) -> str:
+    figure = f"{count:.3g}"
+    return f"{figure} quantization step{'' if figure == '1' else 's'}"
