@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from qatrix.diagnoses import Cause, Divergence
-from qatrix.judge.diagnosis.causes import fusing, layers, norms, quantization, specification
+from qatrix.judge.diagnosis.causes import fusing, layers, losses, norms, quantization, specification
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, Recogniser
 
 __all__ = ["RECOGNISERS", "Facts", "find_causes"]
@@ -34,11 +34,13 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
 def find_causes(facts: Facts) -> tuple[Cause, ...]:
     """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
 
-    Empty where the programs do not differ. A cause is never guessed: one that does not change
-    the value that is the first to differ does not explain it, however likely it looks.
+    Where the programs do not differ: the layer at which both leave the float model, if there
+    is one. A cause is never guessed: one that does not change the value that is the first to
+    differ does not explain it, however likely it looks.
     """
     if facts.first is None:
-        return ()
+        shared = losses.shared_loss(facts)
+        return () if shared is None else (shared,)
     causes = [_placed(item, facts) for recogniser in RECOGNISERS for item in recogniser(facts)]
     if not any(cause.explains_first for cause in causes):
         causes.append(_unexplained(facts.first))
