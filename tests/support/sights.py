@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -71,6 +71,7 @@ def sight(
     modules: Mapping[str, tuple[str, ...]] | None = None,
     nested: Mapping[str, str] | None = None,
     random: Mapping[str, str] | None = None,
+    raw_reads: Collection[tuple[str, str]] = (),
 ) -> Sight:
     """A program that computes and passes on these values, by site."""
     passed = {**dict.fromkeys(codes or {}), **(quantized or {})}
@@ -107,6 +108,7 @@ def sight(
         unpadded=unpadded or {},
         modules=modules or {},
         random=random or {},
+        raw_reads=frozenset(raw_reads),
         labels={node: node for node in nodes},
         lines=(),
     )

@@ -194,8 +194,8 @@ def test_a_batch_norm_that_no_annotated_chain_has_is_no_fault_of_the_pipeline_th
 
 def test_an_input_that_is_quantized_inside_the_layer_is_not_left_in_float() -> None:
     chain = layout(site("x"), site("conv", "x", op="Conv2d"))
-    left = sight("left", {}, tensors={"conv.input": measured()})
-    (cause,) = causes_of(chain, left, sight("right", {}, {"x": ONE}), divergence("conv"))
+    left = sight("left", {"conv": ONE}, tensors={"conv.input": measured()})
+    (cause,) = causes_of(chain, left, sight("right", {"conv": ONE}, {"x": ONE}), divergence("conv"))
 
     assert cause.name == "unexplained"
 
@@ -210,6 +210,39 @@ def test_parameters_that_one_program_shares_with_the_input() -> None:
 
     assert (cause.name, cause.kind, cause.pipeline) == ("shared_parameters", "by_design", "right")
     assert "zero point -100" in cause.evidence[1]
+
+
+def test_parameters_that_a_layer_has_in_common_with_several_inputs_explain_each_of_them() -> None:
+    chain = layout(site("x"), site("a", "x"), site("b", "x"), site("stack", "a", "b", op="stack"))
+    values = dict.fromkeys(("a", "b", "stack"), ONE)
+    one = dict.fromkeys(("a", "b", "stack"), measured(0.1, shared=1))
+    right = sight("right", values, values, tensors=one)
+    left = sight("left", values, {"a": ONE, "b": ONE}, tensors={"a": measured(0.1), "b": measured(0.2)})
+    cause = next(cause for cause in causes_of(chain, left, right, divergence("b", "quantized")) if cause.explains_first)
+
+    assert (cause.name, cause.pipeline) == ("shared_parameters", "right")
+    assert cause.sentence == "right quantizes the output of stack with the parameters of its inputs a and b"
+
+
+def test_parameters_in_common_that_move_no_scale_are_no_cause() -> None:
+    chain = layout(site("x"), site("relu", "x", op="ReLU"))
+    values = {"x": ONE, "relu": ONE}
+    right = sight("right", values, values, tensors=dict.fromkeys(values, measured(0.1, shared=1)))
+    left = sight("left", values, {"x": ONE}, tensors={"x": measured(0.1)})
+    causes = causes_of(chain, left, right, divergence("relu", "quantized"))
+
+    assert [cause.name for cause in causes if cause.explains_first] == ["left_unquantized"]
+    assert "shared_parameters" not in {cause.name for cause in causes}
+
+
+def test_a_value_that_one_program_quantizes_for_others_alone() -> None:
+    chain = layout(site("x"), site("bn", "x", op="BatchNorm2d"), site("cat", "x", "bn", op="cat"))
+    values = {"x": ONE, "bn": ONE, "cat": ONE}
+    left = sight("left", values, {"x": ONE}, raw_reads={("x", "bn")})
+    (cause,) = causes_of(chain, left, sight("right", values, {"x": ONE}), divergence("bn"))
+
+    assert (cause.name, cause.kind, cause.pipeline) == ("read_unquantized", "one_pipeline", "left")
+    assert cause.sentence == "left computes bn, BatchNorm2d, from x as it is, right from the quantized x"
 
 
 def test_a_padding_mode_that_a_module_never_reads() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from qatrix.diagnoses import GraphLine
+from qatrix.judge.diagnosis.drawing import drawing_nodes
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.parameters import Measured, measure
 from qatrix.judge.diagnosis.placement import Placement, Probe
@@ -46,6 +47,8 @@ class Sight:
     `modules` maps the path of each module that is called to the sites of its calls, `unpadded` a
     convolution whose padding mode its module never reads to that module, `random` a layer that
     draws random numbers to the op that does, `labels` a node's name to its op and name.
+    `raw_reads` are the pairs of sites of which the second reads the first as it is, though the
+    program quantizes it for others.
     """
 
     pipeline: str
@@ -57,6 +60,7 @@ class Sight:
     unpadded: Mapping[str, str]
     modules: Mapping[str, tuple[str, ...]]
     random: Mapping[str, str]
+    raw_reads: frozenset[tuple[str, str]]
     labels: Mapping[str, str]
     lines: tuple[GraphLine, ...]
 
@@ -117,7 +121,12 @@ def examine(
         norms=_norms(program, placement, layout),
         unpadded=_unpadded(program, placement, layout),
         modules=_modules(program, placement),
-        random=_random(program, placement),
+        random={
+            placement.owner[name]: _label(node)
+            for name, node in drawing_nodes(program).items()
+            if name in placement.owner
+        },
+        raw_reads=frozenset(_raw_reads(program, placement)),
         labels={node.name: _label(node) for node in program.graph.nodes},
         lines=tuple(_line(node, placement, layout) for node in program.graph.nodes),
     )
@@ -187,32 +196,12 @@ def _norm_site(placement: Placement, layout: Layout, key: str) -> str:
     return key
 
 
-# Where the functions of torch.nn have whether they drop anything, and that they do so unless told otherwise.
-_TRAINING: Final = (2, True)
-
-
-def _random(program: fx.GraphModule, placement: Placement) -> dict[str, str]:
-    """The layers at which a program draws random numbers, as its graph stands, and the op that does."""
-    return {
-        placement.owner[node.name]: _label(node)
-        for node in program.graph.nodes
-        if node.name in placement.owner and _draws(node)
-    }
-
-
-def _draws(node: fx.Node) -> bool:
-    name = op_name(node).replace("_", "")
-    if name in {"bernoulli", "stochasticdepth"}:
-        return node.op != "call_module" or bool(getattr(called_module(node), "training", False))
-    if "dropout" not in name or node.op not in {"call_module", "call_function"}:
-        return False
-    if node.op == "call_module":
-        return bool(getattr(called_module(node), "training", False))
-    try:
-        return bool(argument(node, "train"))
-    except KeyError:
-        place, default = _TRAINING
-        return bool(node.kwargs.get("training", node.args[place] if len(node.args) > place else default))
+def _raw_reads(program: fx.GraphModule, placement: Placement) -> Iterator[tuple[str, str]]:
+    bearers = {placement.computed[key].node: key for key in placement.quantized if key in placement.computed}
+    for node in program.graph.nodes:
+        reader = placement.owner.get(node.name)
+        if reader is not None and not quantizes(node):
+            yield from ((bearers[item.name], reader) for item in node.all_input_nodes if item.name in bearers)
 
 
 def _unpadded(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, str]:

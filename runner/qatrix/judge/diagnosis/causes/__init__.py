@@ -20,14 +20,16 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     layers.left_random,
     layers.nested_graph,
     fusing.fused_for_all_calls,
-    norms.not_folded,
+    norms.fusion_not_declared,
     fusing.not_fused,
     quantization.left_unquantized,
+    quantization.read_unquantized,
     quantization.weight_not_trained,
     quantization.quantized_again,
     specification.shared_parameters,
     quantization.operand_quantized,
     specification.different_specification,
+    norms.not_folded,
 )
 
 

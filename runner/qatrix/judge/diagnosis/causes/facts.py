@@ -58,7 +58,7 @@ class Facts:
             return False
         return key in here.norms and not here.norms[key].training and key not in there.norms
 
-    def is_folded(self, sight: Sight, key: str) -> str | None:
+    def folded_into(self, sight: Sight, key: str) -> str | None:
         """The layer that a program computes a batch norm as one with, and that stands before it."""
         for last, merged in sight.placement.fused.items():
             members = (*merged, last)

@@ -114,47 +114,56 @@ def normalizes_with_the_batch(facts: Facts) -> Iterator[Found]:
 
 def not_folded(facts: Facts) -> Iterator[Found]:
     """One converted program still computes a batch norm that the other folded into the layer before."""
+    for sight, other, key, before in _kept(facts):
+        if facts.is_undeclared(sight, other, key):
+            continue
+        name = facts.name(key)
+        yield found(
+            "batch_norm_not_folded",
+            "one_pipeline",
+            f"{sight.pipeline} does not fold {name} into {before}, the layer before it",
+            layer=name,
+            pipeline=sight.pipeline,
+            computed=facts.compound(facts.layout.sites[key], other),
+            evidence=_left(sight, other, key),
+        )
+
+
+def fusion_not_declared(facts: Facts) -> Iterator[Found]:
+    """The declaration annotates no batch norm; one pipeline folds it all the same, and quantizes what comes of it."""
+    for sight, other, key, before in _kept(facts):
+        if not facts.is_undeclared(sight, other, key):
+            continue
+        chain = facts.compound(facts.layout.sites[key], other)
+        yield found(
+            "fusion_not_declared",
+            "by_design",
+            f"{sight.pipeline} does not fold {facts.name(key)} into {before} because the declaration annotates no "
+            f"chain with a batch norm; {other.pipeline} folds it before it annotates",
+            layer=facts.name(key),
+            pipeline=None,
+            computed=chain,
+            quantized=chain,
+            evidence=(f"annotate: {', '.join(sorted(facts.annotated))}", *_left(sight, other, key)),
+        )
+
+
+def _kept(facts: Facts) -> Iterator[tuple[Sight, Sight, str, str]]:
+    """Who keeps a batch norm once it is converted, who does not, which, and into what layer that one folds it."""
     for at, sight, other in facts.views():
-        for key in sight.norms:
-            before = facts.is_folded(other, key)
-            if at != "convert" or key in other.norms or before is None:
-                continue
-            name, chain = facts.name(key), facts.compound(facts.layout.sites[key], other)
-            evidence = (f"{sight.pipeline} at {at}: {_node(sight, key)} is left", f"{other.pipeline} at {at}: none is")
-            if facts.is_undeclared(sight, other, key):
-                yield _undeclared(facts, (sight, other), name, before, evidence)
-                continue
-            yield found(
-                "batch_norm_not_folded",
-                "one_pipeline",
-                f"{sight.pipeline} does not fold {name} into {before}, the layer before it",
-                layer=name,
-                pipeline=sight.pipeline,
-                computed=chain,
-                evidence=evidence,
-            )
+        for key in sight.norms if at == "convert" else ():
+            before = facts.folded_into(other, key)
+            if key not in other.norms and before is not None:
+                yield sight, other, key, before
+
+
+def _left(sight: Sight, other: Sight, key: str) -> tuple[str, str]:
+    return f"{sight.pipeline} at convert: {_node(sight, key)} is left", f"{other.pipeline} at convert: none is"
 
 
 def _node(sight: Sight, key: str) -> str:
     probe = sight.placement.computed.get(key)
     return (sight.labels.get(probe.node) if probe else None) or "a batch norm"
-
-
-def _undeclared(facts: Facts, sights: tuple[Sight, Sight], name: str, before: str, evidence: tuple[str, ...]) -> Found:
-    """The declaration annotates no batch norm; one pipeline folds it all the same, and quantizes what comes of it."""
-    sight, other = sights
-    chain = next(facts.compound(site, other) for site in facts.layout.sites.values() if site.name == name)
-    return found(
-        "fusion_not_declared",
-        "by_design",
-        f"{sight.pipeline} does not fold {name} into {before} because the declaration annotates no chain with a batch "
-        f"norm; {other.pipeline} folds it before it annotates",
-        layer=name,
-        pipeline=None,
-        computed=chain,
-        quantized=chain,
-        evidence=(f"annotate: {', '.join(sorted(facts.annotated))}", *evidence),
-    )
 
 
 def folded_though_read(facts: Facts) -> Iterator[Found]:

@@ -63,7 +63,12 @@ def _inside_alone(facts: Facts, site: Site, sight: Sight, other: Sight) -> list[
     """
     if _operands_alone(site, other, sight) or _inputs_alone(facts, site, other, sight):
         return []
-    return [*_inputs_alone(facts, site, sight, other), *_operands_alone(site, sight, other)]
+    elsewhere = any(key in other.placement.quantized for key in site.inputs)
+    operands = _operands_alone(site, sight, other)
+    return [
+        *_inputs_alone(facts, site, sight, other),
+        *(name for name in operands if not (elsewhere and name == f"{site.name}.input")),
+    ]
 
 
 def _inputs_alone(facts: Facts, site: Site, sight: Sight, other: Sight) -> list[str]:
@@ -73,10 +78,41 @@ def _inputs_alone(facts: Facts, site: Site, sight: Sight, other: Sight) -> list[
 
 def _operands_alone(site: Site, sight: Sight, other: Sight) -> list[str]:
     """What a layer reads besides the values of other layers, and only the first program quantizes."""
-    names = [f"{site.name}.weight"]
-    if not any(key in other.placement.quantized for key in site.inputs):
-        names.append(f"{site.name}.input")
+    names = (f"{site.name}.weight", f"{site.name}.input")
     return [name for name in names if name in sight.tensors and name not in other.tensors]
+
+
+def read_unquantized(facts: Facts) -> Iterator[Found]:
+    """A layer reads a value as it is in one program, which quantizes it for others, and quantized in the other."""
+    told = set()
+    for at, sight, other in facts.views():
+        for site in facts.layout.sites.values():
+            raw = [key for key in site.inputs if _reads_raw(facts, sight, site, key)]
+            raw = [key for key in raw if other.quantizes_at(key, "") and not _reads_raw(facts, other, site, key)]
+            if not raw or site.key in told or _is_gone(site, other):
+                continue
+            told.add(site.key)
+            sources = joined(facts.name(key) for key in raw)
+            yield found(
+                "read_unquantized",
+                "one_pipeline",
+                f"{sight.pipeline} computes {site.name}, {site.op}, from {sources} as it is, "
+                f"{other.pipeline} from the quantized {sources}",
+                layer=site.name,
+                pipeline=sight.pipeline,
+                computed={*facts.compound(site, sight), *facts.compound(site, other)},
+                evidence=(
+                    f"{sight.pipeline} at {at}: {sources} is quantized for other layers, not for {site.name}",
+                    f"{other.pipeline} at {at}: {site.name} reads what is quantized",
+                ),
+            )
+
+
+def _reads_raw(facts: Facts, sight: Sight, site: Site, source: str) -> bool:
+    """Whether a program quantizes a value, and computes a layer, or what it is fused into, from it as it is."""
+    names = facts.compound(site, sight)
+    members = [key for key in facts.layout.sites if facts.name(key) in names]
+    return any((source, key) in sight.raw_reads for key in members)
 
 
 def quantized_again(facts: Facts) -> Iterator[Found]:

@@ -10,7 +10,7 @@ import torch
 
 from qatrix.diagnoses import ParameterRow, Parameters
 from qatrix.digits import digits_apart
-from qatrix.judge.diagnosis.causes.facts import Facts, Found, found
+from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.parameters import Measured
 from qatrix.judge.diagnosis.sight import Sight
@@ -28,17 +28,18 @@ def shared_parameters(facts: Facts) -> Iterator[Found]:
             owners = [key for key in site.inputs if _shares(sight, key, site.key)]
             if not owners or site.key in told or any(_alike(other, key, site.key) for key in site.inputs):
                 continue
-            changed = [key for key in (owners[0], site.key) if _parts(sight, other, key)]
+            changed = [key for key in (*owners, site.key) if _parts(sight, other, key)]
             if not changed:
                 continue
             told.add(site.key)
-            source, name = facts.name(owners[0]), site.name
+            source, name = joined(map(facts.name, owners)), site.name
+            inputs = "input" if len(owners) == 1 else "inputs"
             digits = digits_apart((_scale(sight, site.key), _scale(other, site.key)), fewest=6)
             shared = _parameters(sight, site.key, digits)
             yield found(
                 "shared_parameters",
                 "by_design",
-                f"{sight.pipeline} quantizes the output of {name} with the parameters of its input {source}",
+                f"{sight.pipeline} quantizes the output of {name} with the parameters of its {inputs} {source}",
                 layer=name,
                 pipeline=sight.pipeline,
                 quantized=[facts.name(key) for key in changed],
