@@ -9,10 +9,10 @@ from qatrix.diagnoses import Cause, LayerRow
 from qatrix.judge.diagnosis.causes.facts import Facts
 from qatrix.judge.diagnosis.layout import Site
 
-# What one layer costs at least, in decibels, before it is named. Quantizing once to eight bits leaves about 40 dB,
-# so that values without any noise count as this near.
+# What one layer costs at least, in decibels, before it is named.
 _LOST_DB: Final = 10.0
-_NEAR_DB: Final = 60.0
+# Quantizing once to eight bits leaves about this much; values that are nearer to the float model count as this near.
+_NEAR_DB: Final = 40.0
 _LAST: Final = "convert"
 
 
@@ -47,7 +47,11 @@ def _level(row: LayerRow, before: float) -> float:
 def _named(facts: Facts, site: Site, row: LayerRow, before: float) -> Cause:
     left, right = facts.names
     what = "quantizing its output" if row.value == "quantized" else "computing it"
-    near = f"{before:.1f} dB from the float model" if before < _NEAR_DB else "as near to the float model as can be"
+    near = (
+        f"{before:.1f} dB from the float model"
+        if before < _NEAR_DB
+        else f"nearer to the float model than {before:g} dB"
+    )
     sides = ((left, row.left_sqnr_db), (right, row.right_sqnr_db))
     return Cause(
         name="shared_loss",
