@@ -59,12 +59,11 @@ class Facts:
         return key in here.norms and not here.norms[key].training and key not in there.norms
 
     def folded_into(self, sight: Sight, key: str) -> str | None:
-        """The layer that a program computes a batch norm as one with, and that stands before it."""
+        """The layer at the beginning of the chain that a program computes a batch norm as one with; None for itself."""
         for last, merged in sight.placement.fused.items():
-            members = (*merged, last)
-            place = members.index(key) if key in members else 0
-            if place:
-                return self.name(members[place - 1])
+            first, *rest = (*merged, last)
+            if key in rest:
+                return self.name(first)
         return None
 
 

@@ -121,7 +121,7 @@ def not_folded(facts: Facts) -> Iterator[Found]:
         yield found(
             "batch_norm_not_folded",
             "one_pipeline",
-            f"{sight.pipeline} does not fold {name} into {before}, the layer before it",
+            f"{sight.pipeline} does not fold {name} into {before}",
             layer=name,
             pipeline=sight.pipeline,
             computed=facts.compound(facts.layout.sites[key], other),
@@ -162,8 +162,10 @@ def _left(sight: Sight, other: Sight, key: str) -> tuple[str, str]:
 
 
 def _node(sight: Sight, key: str) -> str:
-    probe = sight.placement.computed.get(key)
-    return (sight.labels.get(probe.node) if probe else None) or "a batch norm"
+    """The node that computes a batch norm, by itself or as one with what follows."""
+    lasts = [last for last, merged in sight.placement.fused.items() if key in merged]
+    probes = [sight.placement.computed[item] for item in (key, *lasts) if item in sight.placement.computed]
+    return next((sight.labels[probe.node] for probe in probes if probe.node in sight.labels), "a batch norm")
 
 
 def folded_though_read(facts: Facts) -> Iterator[Found]:
