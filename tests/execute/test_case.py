@@ -13,6 +13,8 @@ pytestmark = pytest.mark.torch
 
 # FX has no QAT module for it, and PT2E leaves it in float.
 UNQUANTIZED = "conv_transpose_numerics/conv/*dim=1*per_channel*"
+# A gamma so small that its batch norm folds into weights below the least scale, in both.
+FAR_FROM_FLOAT = "gammas/conv_bn_relu_gamma/dim=1,gamma=1e-06,*per_tensor_ptq*"
 EXACT = "conv_no_bias/conv/*dim=1*per_channel*"
 
 
@@ -30,6 +32,7 @@ def test_a_case_that_differs_says_where_in_its_summary() -> None:
     [
         pytest.param(EXACT, "differences", False, id="exact"),
         pytest.param(EXACT, "all", True, id="exact, on request"),
+        pytest.param(FAR_FROM_FLOAT, "differences", True, id="equal and far from float"),
         pytest.param(UNQUANTIZED, "never", False, id="different, not wanted"),
     ],
 )
@@ -69,3 +72,13 @@ def test_a_diagnosis_changes_nothing_else_about_a_record() -> None:
         diagnosed.checks,
     )
     assert plain.summary == diagnosed.summary
+
+
+def test_where_both_are_far_from_the_float_model_the_layer_is_named_at_which_they_leave_it() -> None:
+    (case,) = shipped_cases(FAR_FROM_FLOAT)
+    diagnosis = run_case(case).diagnosis
+
+    assert diagnosis is not None
+    assert diagnosis.first is None
+    (cause,) = diagnosis.causes
+    assert (cause.name, cause.kind, cause.layer) == ("shared_loss", "unexplained", "bn")

@@ -18,6 +18,7 @@ from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES
 from support.cases import shipped_cases
+from support.contradictions import contradictions
 from support.diagnosing import Prepared, case_of, prepared_pipelines, random_plants
 
 pytestmark = pytest.mark.torch
@@ -30,6 +31,9 @@ def run() -> Iterator[Callable[..., Record]]:
     with torch_ready(Execution(diagnose="never")) as ready:
         yield ready
     torch.set_num_threads(threads)
+
+
+PTQ: dict[str, object] = {"quantizer": "xnnpack_int8_per_channel_ptq"}
 
 
 def first_of(diagnosis: Diagnosis) -> tuple[str, str, str] | None:
@@ -45,7 +49,9 @@ def explaining(diagnosis: Diagnosis) -> dict[str, Cause]:
 # 1e-5 and the default momentum and copies no literals of batch norm (quantization/pt2e/qat_utils.py); the
 # reference convolutions of torch.ao never read padding_mode; XNNPACKQuantizer annotates no conv3d and no
 # avg_pool2d; FX shares the observer of an input with avg_pool2d, relu and an addition of a constant, fuses
-# modules and functions but no methods with batch norm, and one module that is called twice with one batch norm.
+# modules and functions but no methods with batch norm, and one module that is called twice with what follows
+# one call; PT2E folds batch norms after training into the convolution before, whoever else reads that, quantizes
+# nothing in nested graphs, and switches no dropout but the plain one to evaluation.
 @pytest.mark.parametrize(
     ("pattern", "params", "first", "nearer", "cause", "kind", "pipeline", "evidence"),
     [
@@ -53,12 +59,21 @@ def explaining(diagnosis: Diagnosis) -> dict[str, Cause]:
         pytest.param("conv_norm", {"eps": 1.0e-3}, ("prepare", "bn", "computed"), None, "batch_norm_eps_replaced", "defect", "pt2e", "its scale factor has eps=1e-05", id="eps_1e-3"),
         pytest.param("conv_norm", {"eps": 0.1}, ("prepare", "bn", "computed"), "fx", "batch_norm_eps_replaced", "defect", "pt2e", "its batch norm has eps=1e-05", id="eps_0.1"),
         pytest.param("conv_norm", {"momentum": 0.01}, ("convert", "bn", "computed"), "fx", "batch_norm_momentum_replaced", "defect", "pt2e", "its batch norm has momentum=0.1", id="momentum"),
-        pytest.param("conv3d_norm_relu", {}, ("prepare", "conv", "computed"), "pt2e", "left_unquantized", "one_pipeline", "pt2e", "its input x, conv.weight", id="conv3d"),
+        pytest.param("conv3d_norm_relu", {}, ("prepare", "conv", "computed"), None, "left_unquantized", "one_pipeline", "pt2e", "its input x, conv.weight", id="conv3d"),
         pytest.param("relu_as_method", {}, ("prepare", "bn", "quantized"), "pt2e", "not_fused", "one_pipeline", "fx", "quantizes the output of bn", id="relu_as_method"),
         pytest.param("functional", {}, ("prepare", "conv2d", "quantized"), "pt2e", "not_fused", "one_pipeline", "fx", "quantizes the output of conv2d", id="functional"),
         pytest.param("five_pairs", {}, ("prepare", "b3", "computed"), "fx", "batch_norm_eps_replaced", "defect", "pt2e", "b3 has eps=0.1", id="third_of_five"),
         pytest.param("one_conv_twice", {}, ("prepare", "conv@2", "computed"), "pt2e", "one_batch_norm_for_two", "defect", "fx", "conv is called 2 times, followed by b1, b2", id="one_conv_twice"),
         pytest.param("plus_three", {}, ("prepare", "add", "quantized"), "pt2e", "shared_parameters", "by_design", "fx", "x and add have in common", id="plus_three"),
+        pytest.param("linear_twice", {}, ("prepare", "lin@2", "computed"), "pt2e", "fused_for_all_calls", "defect", "fx", "lin is called 2 times, and relu follows lin", id="linear_twice"),
+        pytest.param("conv_read_elsewhere", PTQ, ("prepare", "conv", "computed"), "fx", "folded_though_read", "defect", "pt2e", "bn and add read conv", id="conv_read_elsewhere"),
+        pytest.param("pooled_norm", PTQ, ("convert", "pool", "computed"), "pt2e", "left_unquantized", "one_pipeline", "pt2e", "its input x", id="norm_after_a_pool"),
+        pytest.param("two_convs", {"quantizer": "x86_int8_ptq"}, ("convert", "conv2", "quantized"), "pt2e", "left_unquantized", "one_pipeline", "pt2e", "fx at prepare quantizes its output; pt2e does not", id="output_in_float"),
+        pytest.param("frozen_stem", PTQ, ("convert", "relu", "computed"), "pt2e", "nested_graph", "one_pipeline", "pt2e", "wrap_with_set_grad_enabled runs stem and relu", id="no_grad"),
+        pytest.param("dropped_channels", {}, ("convert", "drop", "computed"), "fx", "left_random", "defect", "pt2e", "aten.feature_dropout", id="dropout2d"),
+        pytest.param("dropped_alpha", {}, ("convert", "drop", "computed"), "fx", "left_random", "defect", "pt2e", "aten.alpha_dropout", id="alpha_dropout"),
+        pytest.param("relu_as_module", {"quantizer": "conv_relu_alone_ptq"}, ("prepare", "bn", "computed"), "fx", "fusion_not_declared", "by_design", None, "annotate: conv_relu", id="conv_relu_alone"),
+        pytest.param("attention", PTQ, ("convert", "getitem", "computed"), "fx", "left_unquantized", "one_pipeline", "fx", "attention.weight, attention.input", id="attention"),
         pytest.param("pooled", {}, ("prepare", "pool", "computed"), "pt2e", "left_unquantized", "one_pipeline", "pt2e", "its input x", id="pooled"),
     ],
 )  # fmt: skip
@@ -70,7 +85,7 @@ def test_a_known_difference_has_its_layer_its_nearer_pipeline_and_its_cause(
     nearer: str | None,
     cause: str,
     kind: str,
-    pipeline: str,
+    pipeline: str | None,
     evidence: str,
 ) -> None:
     diagnosis = diagnose(case_of(tmp_path, pattern, params))
@@ -81,6 +96,7 @@ def test_a_known_difference_has_its_layer_its_nearer_pipeline_and_its_cause(
     assert (found.kind, found.pipeline) == (kind, pipeline)
     assert any(evidence in said for said in found.evidence), found.evidence
     assert loads(Diagnosis, dumps(diagnosis)) == diagnosis
+    assert contradictions(diagnosis) == ()
 
 
 def test_the_statistics_that_a_functional_batch_norm_keeps_are_named_where_they_matter(tmp_path: Path) -> None:

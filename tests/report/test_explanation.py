@@ -9,6 +9,7 @@ from lxml import html
 
 from qatrix import codec
 from qatrix.console import Console
+from qatrix.diagnoses import ParameterRow, Parameters
 from qatrix.outcomes import Record
 from qatrix.report.explanation import explanation_lines, explanation_tables
 from qatrix.report.frames import report_data
@@ -61,7 +62,7 @@ def test_layers_stand_in_the_order_of_execution_with_the_first_difference_marked
     assert explanation_tables(make_diagnosis())[0].marked == 1
 
 
-def test_parameters_are_told_of_both_sides_or_left_in_float() -> None:
+def test_parameters_are_told_of_both_sides() -> None:
     usual = "zero point 3, int8 -128…127, per_tensor_affine, MinMaxObserver"
     assert texts("Quantization parameters after prepare") == [
         ("bn", "≠ differs", "scale (most in channel 2)", f"scale 0.5, {usual}", f"scale 0.125, {usual}"),
@@ -70,10 +71,43 @@ def test_parameters_are_told_of_both_sides_or_left_in_float() -> None:
             "◧ pt2e only",
             "",
             "scale 0.25…0.75, zero point 3, int8 -128…127, per_channel_symmetric, axis 0, 4 channels, MinMaxObserver",
-            "left in float",
+            "not quantized",
         ),
         ("x", "✓ same", "", f"scale 0.5, {usual}", f"scale 0.5, {usual}"),
     ]
+
+
+def row_texts(left: Parameters, right: Parameters, *differing: str, **worst: float) -> tuple[str, str]:
+    row = ParameterRow(tensor="w", status="differs", left=left, right=right, differing=differing, **worst)  # type: ignore[arg-type]  # figures of the worst channel
+    (table,) = (
+        table
+        for table in explanation_tables(make_diagnosis(points=(make_point(parameters=(row,)),)))
+        if table.title.startswith("Quantization")
+    )
+    return table.rows[0][3].text, table.rows[0][4].text
+
+
+def test_scales_that_differ_in_the_eighth_digit_are_told_apart() -> None:
+    left, right = make_parameters(), make_parameters()
+    told = row_texts(left, right, "scale", left_scale=0.00709123456, right_scale=0.00709123451)
+
+    assert [text.partition(",")[0] for text in told] == ["scale 0.0070912346", "scale 0.0070912345"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "left", "right", "told"),
+    [
+        pytest.param("eps", 2.0**-12, 2.0**-23, ("eps 0.000244141", "eps 1.19209e-07"), id="eps"),
+        pytest.param("type", "FakeQuantize", "FusedFakeQuantize", ("FakeQuantize", "FusedFakeQuantize"), id="type"),
+        pytest.param("ch_axis", 0, 1, ("axis 0", "axis 1"), id="ch_axis"),
+    ],
+)
+def test_a_setting_that_differs_is_among_those_that_are_shown(
+    setting: str, left: object, right: object, told: tuple[str, str]
+) -> None:
+    texts = row_texts(make_parameters(**{setting: left}), make_parameters(**{setting: right}), setting)
+
+    assert all(f", {wanted}" in text for wanted, text in zip(told, texts))
 
 
 def test_codes_are_told_with_their_reasons() -> None:
@@ -178,4 +212,4 @@ def test_a_table_in_a_pipe_is_plain_and_wraps_nothing() -> None:
 
     assert "\x1b" not in out.getvalue()
     assert any(line.strip().startswith("→ bn (with conv)") for line in lines)
-    assert any("scale 0.25…0.75" in line and "left in float" in line for line in lines)
+    assert any("scale 0.25…0.75" in line and "not quantized" in line for line in lines)

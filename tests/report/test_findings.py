@@ -159,6 +159,9 @@ def sqnr(case_id: str, pt2e: float | None, fx: float | None) -> Record:
     return dataclasses.replace(explained(case_id, title="One eps"), pipelines=sides)
 
 
+IDLE = dataclasses.replace(sqnr("idle", 144, 38), verdict="unquantized")
+
+
 def test_the_overview_has_a_row_of_figures_for_each_cause() -> None:
     records = [sqnr("a/p/x=1", 20, 32), sqnr("a/p/x=2", 20, 20), sqnr("a/p/x=3", None, 20)]
 
@@ -171,6 +174,7 @@ def test_the_overview_has_a_row_of_figures_for_each_cause() -> None:
         pytest.param([sqnr("a", 9, 1), sqnr("b", 9, 1), sqnr("c", 1, 9)], "pt2e 2, fx 1 of 3", id="now one, now other"),
         pytest.param([sqnr("a", 9, 9)], "neither of 1", id="neither"),
         pytest.param([sqnr("a", None, 9)], "–", id="not measured"),
+        pytest.param([sqnr("a", 9, 1), IDLE], "pt2e 1 of 1", id="one that quantized nothing is not near by merit"),
     ],
 )
 def test_the_overview_tells_who_is_nearer_to_the_float_model(records: list[Record], told: str) -> None:

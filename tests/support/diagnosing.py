@@ -19,7 +19,43 @@ from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.resources import folder
 
 PATTERNS: Final = """
+quantizers:
+  conv_relu_alone_ptq:
+    mode: ptq
+    annotate: [conv_relu]
+    activation: {dtype: uint8, qscheme: per_tensor_affine, quant_min: 0, quant_max: 255}
+    weight: {dtype: int8, qscheme: per_tensor_symmetric, quant_min: -127, quant_max: 127}
 patterns:
+  linear_twice:
+    layers: {lin: "Linear(8, 8)"}
+    forward: ["return lin(F.relu(lin(x)))"]
+    inputs: {x: {shape: [4, 8]}}
+  conv_read_elsewhere:
+    layers: {conv: "Conv2d(3, 4, 3)", bn: "BatchNorm2d(4, eps=1.0)"}
+    forward: ["y = conv(x)", "return bn(y) + y"]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+  pooled_norm:
+    layers: {pool: MaxPool2d(2), bn: BatchNorm2d(3), conv: "Conv2d(3, 4, 3)"}
+    forward: ["return conv(F.relu(bn(pool(x))))"]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+  two_convs:
+    layers: {conv1: "Conv2d(3, 4, 3)", conv2: "Conv2d(4, 4, 3)"}
+    forward: ["return conv2(conv1(x))"]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+  attention:
+    model: support.models.self_attention
+    inputs: {x: {shape: [2, 5, 8]}}
+  frozen_stem:
+    model: support.models.frozen_stem
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+  dropped_channels:
+    layers: {conv: "Conv2d(3, 4, 3)", drop: Dropout2d()}
+    forward: ["return drop(conv(x))"]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+  dropped_alpha:
+    layers: {conv: "Conv2d(3, 4, 3)", drop: AlphaDropout()}
+    forward: ["return drop(conv(x))"]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
   conv_norm:
     params: {padding_mode: zeros, eps: 1.0e-5, momentum: 0.1}
     layers:

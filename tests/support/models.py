@@ -32,3 +32,44 @@ class FunctionalConvBn(nn.Module):
 def functional_conv_bn() -> nn.Module:
     """A model whose layers are functions."""
     return FunctionalConvBn()
+
+
+class FrozenStem(nn.Module):
+    """Two convolutions, of which the first computes without gradients, as a frozen stem does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.head = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head of what the stem computes without gradients."""
+        with torch.no_grad():
+            y = functional.relu(self.stem(x))
+        z: Tensor = self.head(y)
+        return z
+
+
+def frozen_stem() -> nn.Module:
+    """A model that the exporter nests a graph in."""
+    return FrozenStem()
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of an input with itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A linear layer of what the attention gives."""
+        y, _ = self.attention(x, x, x)
+        z: Tensor = self.head(y)
+        return z
+
+
+def self_attention() -> nn.Module:
+    """A model whose attention is one layer to FX and many ops to the exporter."""
+    return SelfAttention()

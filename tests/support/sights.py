@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -69,6 +69,9 @@ def sight(
     norms: Mapping[str, Norm] | None = None,
     unpadded: Mapping[str, str] | None = None,
     modules: Mapping[str, tuple[str, ...]] | None = None,
+    nested: Mapping[str, str] | None = None,
+    random: Mapping[str, str] | None = None,
+    raw_reads: Collection[tuple[str, str]] = (),
 ) -> Sight:
     """A program that computes and passes on these values, by site."""
     passed = {**dict.fromkeys(codes or {}), **(quantized or {})}
@@ -96,6 +99,7 @@ def sight(
             fused=fused or {},
             owner={},
             factor_eps={},
+            nested=nested or {},
         ),
         values=Held(held),
         outputs=None,
@@ -103,6 +107,8 @@ def sight(
         norms=norms or {},
         unpadded=unpadded or {},
         modules=modules or {},
+        random=random or {},
+        raw_reads=frozenset(raw_reads),
         labels={node: node for node in nodes},
         lines=(),
     )

@@ -90,7 +90,14 @@ def _diagnose(
         {at: (seen[names[0]].get(at), seen[names[1]].get(at)) for at in POINTS},
         reference.layout,
         tuple(notes),
+        _annotated(case),
     )
+
+
+def _annotated(case: Case) -> frozenset[str]:
+    """The chains that a declared quantizer annotates, in all its phases; none for a preset."""
+    quantizers = [phase.quantizer for phase in case.quantizer.phases] or [case.quantizer]
+    return frozenset(name for quantizer in quantizers for name in quantizer.annotate)
 
 
 def _points(
@@ -178,6 +185,6 @@ class _Witness:
         self.sights[point] = examine(self.pipeline, program, self.layout, placement, self._last[1], outputs)
         if placement.unclaimed:
             shown = ", ".join(itertools.islice(placement.unclaimed, 8))
-            self.notes.append(
-                f"{self.pipeline} at {point}: {len(placement.unclaimed)} nodes belong to no layer: {shown}"
-            )
+            count = len(placement.unclaimed)
+            belong = "1 node belongs" if count == 1 else f"{count} nodes belong"
+            self.notes.append(f"{self.pipeline} at {point}: {belong} to no layer: {shown}")

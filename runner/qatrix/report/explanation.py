@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qatrix.diagnoses import Cause, CodeRow, Diagnosis, LayerRow, ParameterRow, Parameters, PointDiagnosis
+from qatrix.digits import digits_apart
 from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, number
 from qatrix.report.vocabulary import Tone, status_words
 
@@ -127,24 +128,48 @@ def _parameter_cells(diagnosis: Diagnosis, row: ParameterRow) -> tuple[Cell, ...
         Cell(text=row.tensor),
         _agreement(diagnosis, row.status),
         Cell(text=f"{listed(row.differing)}{channel}" if row.differing else ""),
-        Cell(text=_parameters(row.left, row.left_scale, row.left_zero_point)),
-        Cell(text=_parameters(row.right, row.right_scale, row.right_zero_point)),
+        *(Cell(text=text) for text in _sides(row)),
     )
 
 
-def _parameters(given: Parameters | None, scale: float | None, zero_point: int | None) -> str:
-    """One side's parameters; of several channels the worst one's scale, or the range of all."""
+def _sides(row: ParameterRow) -> tuple[str, str]:
+    """Both sides' parameters, with as many digits as tell their scales apart."""
+    left, right = _scales(row.left, row.left_scale), _scales(row.right, row.right_scale)
+    digits = digits_apart((*left, *right))
+    return (
+        _parameters(row.left, left, row.left_zero_point, digits=digits, differing=row.differing),
+        _parameters(row.right, right, row.right_zero_point, digits=digits, differing=row.differing),
+    )
+
+
+def _scales(given: Parameters | None, worst: float | None) -> tuple[float, ...]:
+    """The worst channel's scale, or the least and the greatest of all; empty where none is known."""
+    if worst is not None:
+        return (worst,)
+    if given is None or given.scale_min is None or given.scale_max is None:
+        return ()
+    return tuple(sorted({given.scale_min, given.scale_max}))
+
+
+def _parameters(
+    given: Parameters | None,
+    scales: tuple[float, ...],
+    zero_point: int | None,
+    *,
+    digits: int,
+    differing: tuple[str, ...],
+) -> str:
+    """One side's parameters in words, and those settings that few readers ask for where they differ."""
     if given is None:
-        return "left in float"
-    if scale is None and given.scale_min is not None:
-        scales = {number(given.scale_min), number(given.scale_max)}
-        told = f"scale {'…'.join(sorted(scales))}"
-    else:
-        told = f"scale {number(scale)}"
+        return "not quantized"
     zero = zero_point if zero_point is not None else given.zero_point_min
+    scale = "…".join(number(value, digits) for value in scales) or NOT_MEASURED
     span = "" if given.quant_min is None else f" {given.quant_min}…{given.quant_max}"
-    parts = [told, f"zero point {number(zero)}", f"{given.dtype or NOT_MEASURED}{span}", given.qscheme]
-    parts += [f"axis {given.ch_axis}, {counted(given.channels, 'channel')}"] if given.channels > 1 else []
+    channels = given.channels > 1 or {"ch_axis", "channels"} & {*differing}
+    parts = [f"scale {scale}", f"zero point {number(zero)}", f"{given.dtype or NOT_MEASURED}{span}", given.qscheme]
+    parts += [f"axis {number(given.ch_axis)}, {counted(given.channels, 'channel')}"] if channels else []
+    parts += [given.type] if "type" in differing else []
+    parts += [f"eps {given.eps:g}"] if "eps" in differing and given.eps is not None else []
     return ", ".join(part for part in (*parts, given.observer) if part)
 
 

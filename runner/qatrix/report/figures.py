@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from qatrix import text as outside
+from qatrix.digits import FEWEST
 from qatrix.expressions import Value
 
 NOT_MEASURED = "–"
@@ -19,15 +20,15 @@ _EXACT_BELOW: Final = 1e6
 _MINUTE: Final = 60
 
 
-def number(value: float | None) -> str:
-    """Three significant digits; "–" where nothing was measured."""
+def number(value: float | None, digits: int = FEWEST) -> str:
+    """Three significant digits unless told otherwise; "–" where nothing was measured."""
     if value is None:
         return NOT_MEASURED
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "-∞")
     if value == int(value) and abs(value) < _EXACT_BELOW:
         return str(int(value))
-    return f"{value:.3g}"
+    return f"{value:.{digits}g}"
 
 
 def decibels(value: float | None) -> str:

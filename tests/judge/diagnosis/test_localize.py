@@ -11,7 +11,7 @@ from torch import Tensor
 from qatrix.claims import Tolerance
 from qatrix.diagnoses import Divergence, LayerRow
 from qatrix.judge.diagnosis.layout import Layout
-from qatrix.judge.diagnosis.localize import first_divergence, layer_rows, nearer, sqnr
+from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows, nearer, sqnr
 from qatrix.judge.diagnosis.sight import Sight
 from support.sights import layout, measured, sight, site
 
@@ -152,3 +152,30 @@ def test_sqnr_is_infinite_without_noise_and_none_without_a_value() -> None:
     assert sqnr(None, values(1.0)) is None
     assert sqnr(values(1.0), values(1.0, 2.0)) is None
     assert sqnr(values(1.0), values(1.1)) == pytest.approx(20.0, abs=1e-4)
+
+
+def test_a_program_that_quantizes_nothing_is_nowhere_called_the_nearer_one() -> None:
+    busy = sight("right", {**SAME, "b": values(3.5)}, tensors={"a": measured()})
+    rows = rows_of(sight("left", SAME), busy)
+
+    assert [row.nearer for row in rows] == [None] * len(rows)
+    assert idle(sight("left", SAME), busy) == "left"
+
+
+def test_where_both_programs_quantize_the_nearer_one_is_named_at_each_layer() -> None:
+    left, right = (sight(name, SAME, tensors={"a": measured()}) for name in NAMES)
+    rows = rows_of(left, sight("right", {**SAME, "b": values(3.5)}, tensors={"a": measured()}))
+
+    assert idle(left, right) is None
+    assert [row.nearer for row in rows] == [None, None, "left", None]
+
+
+def test_a_thousand_layers_in_a_row_are_no_problem() -> None:
+    chain = layout(site("x"), *(site(f"l{place}", f"l{place - 1}" if place else "x") for place in range(3000)))
+    same = {key: values(1.0) for key in chain.sites}
+    differing = same | {f"l{place}": values(2.0) for place in range(5, 3000)}
+    rows = layer_rows(chain, sight("left", same), sight("right", differing), reference=same.get, tolerance=Tolerance())
+    first = first_divergence(chain, rows, at="prepare", names=NAMES)
+
+    assert first is not None
+    assert first.layer == "l5"

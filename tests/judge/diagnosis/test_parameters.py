@@ -58,6 +58,14 @@ def test_scales_of_another_number_of_channels_are_no_error() -> None:
     assert row.worst_channel is None
 
 
+def test_an_observer_that_has_seen_nothing_has_no_number_of_channels() -> None:
+    seen = measured(channels=4)
+    blind = replace(seen, scale=None, zero_point=None, parameters=replace(seen.parameters, channels=1, scale_min=None))
+    (row,) = parameter_rows({"w": seen}, {"w": blind})
+
+    assert (row.status, row.differing) == ("same", ())
+
+
 def test_an_op_knows_of_a_scheme_only_whether_it_is_per_tensor() -> None:
     observer = measured(type="FakeQuantize", qscheme="per_tensor_affine")
     (row,) = parameter_rows({"a": observer}, {"a": measured(qscheme="per_tensor")})

@@ -9,7 +9,7 @@ from qatrix.diagnoses import Diagnosis, Divergence, GraphText, PointDiagnosis
 from qatrix.judge.diagnosis.causes import Facts, find_causes
 from qatrix.judge.diagnosis.codes import code_rows
 from qatrix.judge.diagnosis.layout import Layout
-from qatrix.judge.diagnosis.localize import first_divergence, layer_rows, nearer, sqnr
+from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows, nearer, sqnr
 from qatrix.judge.diagnosis.parameters import parameter_rows
 from qatrix.judge.diagnosis.sight import Sight
 
@@ -33,6 +33,9 @@ def diagnose_point(
     first = first_divergence(layout, rows, at=at, names=names)
     decibels = (sqnr(output, left.outputs), sqnr(output, right.outputs))
     closer, because = nearer(names, *decibels)
+    unquantized = idle(left, right)
+    if unquantized is not None:
+        closer, because = None, f"{unquantized} quantizes nothing, which is near to float by itself; {because}"
     return PointDiagnosis(
         at=at,
         layers=rows,
@@ -52,12 +55,23 @@ def conclude_diagnosis(
     sights: Mapping[str, tuple[Sight | None, Sight | None]],
     layout: Layout,
     notes: tuple[str, ...],
+    annotated: frozenset[str] = frozenset(),
 ) -> Diagnosis:
-    """A case over its points, with the causes that are recognised."""
+    """A case over its points, with the causes that are recognised.
+
+    `annotated` are the chains that a declared quantizer annotates, none for a preset.
+    """
     first = next((point.first for point in points if point.first is not None), None)
     pairs = {at: (left, right) for at, (left, right) in sights.items() if left is not None and right is not None}
     closer, because = _nearer(names, points, first)
-    facts = Facts(names=names, layout=layout, points={point.at: point for point in points}, sights=pairs, first=first)
+    facts = Facts(
+        names=names,
+        layout=layout,
+        points={point.at: point for point in points},
+        sights=pairs,
+        first=first,
+        annotated=annotated,
+    )
     return Diagnosis(
         left=names[0],
         right=names[1],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,40 @@ from qatrix.judge.graphs.ops import base_name, op_name
 def is_exported(graph: fx.Graph) -> bool:
     """Whether a graph computes in aten ops, as torch.export captures it."""
     return any(
-        isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "aten" for node in graph.nodes
+        isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "aten"
+        for node in unnested(graph.nodes)
     )
+
+
+def nested_graph(node: fx.Node) -> fx.Graph | None:
+    """The graph that a node runs: the exporter nests what computes without gradients, or under autocast."""
+    owner = node.graph.owning_module
+    if owner is None or node.op != "call_function":
+        return None
+    for source in node.all_input_nodes:
+        inner = getattr(owner, str(source.target), None) if source.op == "get_attr" else None
+        if isinstance(inner, fx.GraphModule):
+            return inner.graph
+    return None
+
+
+def nested_nodes(nodes: Iterable[fx.Node]) -> dict[fx.Node, str]:
+    """The nodes of all graphs that these run, and the name of the op that runs them."""
+    return {
+        inner: base_name(node)
+        for node in nodes
+        if (graph := nested_graph(node)) is not None
+        for inner in unnested(graph.nodes)
+    }
+
+
+def unnested(nodes: Iterable[fx.Node]) -> list[fx.Node]:
+    """The nodes in the order of execution, those of nested graphs in place of the nodes that run them."""
+    found: list[fx.Node] = []
+    for node in nodes:
+        graph = nested_graph(node)
+        found += [node] if graph is None else unnested(graph.nodes)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,10 +59,15 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """All sites by key, in the order of execution, and the keys of those that the model returns."""
+    """All sites by key, in the order of execution, and the keys of those that the model returns.
+
+    `without_tensors` are the names of the float graph's nodes whose values are no tensors:
+    shapes, sizes, what is picked from them.
+    """
 
     sites: Mapping[str, Site]
     outputs: tuple[str, ...]
+    without_tensors: frozenset[str] = frozenset()
 
     def consumers(self, key: str) -> list[Site]:
         """The sites that read a site."""
@@ -89,7 +94,8 @@ def layout_of(graph: fx.Graph, tensors: Collection[str]) -> Layout:
             made = _renamed(made, f"{made.name}@{names[made.name]}")
         sites[node.name] = made
     output = next(node for node in reversed(graph.nodes) if node.op == "output")
-    return Layout(sites=sites, outputs=_sources(output, sites))
+    plain = frozenset(node.name for node in graph.nodes if node.name not in tensors)
+    return Layout(sites=sites, outputs=_sources(output, sites), without_tensors=plain)
 
 
 def _site(node: fx.Node, inputs: tuple[str, ...], calls: dict[tuple[str, str], int]) -> Site:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, cast
 
 from qatrix.claims import Tolerance
@@ -66,6 +66,16 @@ def nearer(names: tuple[str, str], left: float | None, right: float | None) -> t
     return names[0] if left > right else names[1], said
 
 
+def idle(left: Sight, right: Sight) -> str | None:
+    """The pipeline that quantizes nothing where the other does, None where both do or neither does.
+
+    It is near to the float model because it is the float model.
+    """
+    if left.idle == right.idle:
+        return None
+    return left.pipeline if left.idle else right.pipeline
+
+
 def _distance(decibels: float) -> str:
     return "equals the float model" if math.isinf(decibels) else f"is {decibels:.1f} dB from the float model"
 
@@ -107,7 +117,9 @@ class _Comparing:
             return row
         status: Agreement = "left_only" if by_left else "right_only"
         who, rest = (self.left, self.right) if by_left else (self.right, self.left)
-        return _with(row, status=status, note=f"{who.pipeline} quantizes it, {rest.pipeline} passes it on in float")
+        note = f"{who.pipeline} quantizes it, {rest.pipeline} passes it on in float"
+        # Who does not quantize is nearer to the float model for that reason alone.
+        return replace(row, status=status, note=note, nearer=None)
 
     def _row(self, site: Site, value: Value, one: object, other: object, *, inputs_agree: bool) -> LayerRow | None:
         if one is None and other is None:
@@ -131,7 +143,7 @@ class _Comparing:
             total=gap.total if gap else None,
             left_sqnr_db=left_db,
             right_sqnr_db=right_db,
-            nearer=nearer(names, left_db, right_db)[0],
+            nearer=nearer(names, left_db, right_db)[0] if idle(self.left, self.right) is None else None,
             note=gap.message if gap else None,
         )
 
@@ -185,10 +197,6 @@ def _node(sight: Sight, key: str, value: Value) -> str | None:
     return f"{label}, {probe.part}" if probe.part else label
 
 
-def _with(row: LayerRow, *, status: Agreement, note: str) -> LayerRow:
-    return LayerRow(**{**vars(row), "status": status, "note": note})
-
-
 def _passes_agreeing(site: Site, rows: list[LayerRow], *, inputs_agree: bool) -> bool:
     """Whether both programs pass on the same value from here, within tolerance.
 
@@ -216,7 +224,14 @@ class _Trail:
         self._rows: dict[str, list[LayerRow]] = {}
         for row in rows:
             self._rows.setdefault(row.layer, []).append(row)
-        self._seen: dict[str, bool] = {}
+        # In the order of execution and against it, never by recursion: a model may have a thousand layers in a row.
+        self._passing: dict[str, bool] = {}
+        for site in layout.sites.values():
+            self._passing[site.key] = self._passes_differing(site)
+        self._reaching: set[str] = set()
+        for site in reversed(list(layout.sites.values())):
+            if self._passing[site.key] and (site.key in layout.outputs or site.key in self._reaching):
+                self._reaching.update((site.key, *site.inputs))
 
     def first(self) -> LayerRow | None:
         parting = [
@@ -235,7 +250,7 @@ class _Trail:
         before = self._row(site, "computed") if row.value == "quantized" else None
         if before is not None:
             return not self._differs(site, before)
-        return not any(self._passes_differing(self._layout.sites[key]) for key in site.inputs)
+        return not any(self._passing[key] for key in site.inputs)
 
     def _differs(self, site: Site, row: LayerRow) -> bool:
         if row.status in {"left_only", "right_only"}:
@@ -244,6 +259,7 @@ class _Trail:
         return row.status != "exact" if self._bitwise else row.status not in {"exact", "close"}
 
     def _passes_differing(self, site: Site) -> bool:
+        """Whether what a site passes on differs, once that is known of the sites before it."""
         for value in ("quantized", "computed"):
             row = self._row(site, value)
             if row is None or (
@@ -251,19 +267,15 @@ class _Trail:
             ):
                 continue
             return self._differs(site, row)
-        return any(self._passes_differing(self._layout.sites[key]) for key in site.inputs)
+        return any(self._passing[key] for key in site.inputs)
 
     def _row(self, site: Site, value: str) -> LayerRow | None:
         return next((row for row in self._rows.get(site.name, ()) if row.value == value), None)
 
     def _reaches_output(self, site: Site) -> bool:
-        if site.key not in self._seen:
-            self._seen[site.key] = False
-            self._seen[site.key] = self._passes_differing(site) and (
-                site.key in self._layout.outputs
-                or any(self._reaches_output(consumer) for consumer in self._layout.consumers(site.key))
-            )
-        return self._seen[site.key]
+        """Whether a difference at a site goes on differing up to an output."""
+        reached = site.key in self._layout.outputs or site.key in self._reaching
+        return self._passing[site.key] and reached
 
 
 def _sentence(row: LayerRow, at: str, names: tuple[str, str]) -> str:
@@ -273,7 +285,12 @@ def _sentence(row: LayerRow, at: str, names: tuple[str, str]) -> str:
     if row.status in {"left_only", "right_only"}:
         return f"{where}: {row.note}."
     apart = "cannot be compared" if row.max_abs is None else f"are {row.max_abs:.3g} apart"
-    steps = f", {row.max_steps:.3g} quantization steps" if row.max_steps is not None else ""
+    steps = f", {_steps(row.max_steps)}" if row.max_steps is not None else ""
     what = "the values after quantization" if row.value == "quantized" else "its values"
     agreeing = "the values before agree" if row.value == "quantized" else "its inputs agree"
     return f"{where}: {agreeing}, {what} of {names[0]} and {names[1]} {apart}{steps}."
+
+
+def _steps(count: float) -> str:
+    figure = f"{count:.3g}"
+    return f"{figure} quantization step{'' if figure == '1' else 's'}"

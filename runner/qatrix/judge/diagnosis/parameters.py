@@ -13,7 +13,7 @@ from qatrix.diagnoses import ParameterRow, Parameters
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.placement import Placement, Quantizing
 from qatrix.judge.graphs.operands import operand
-from qatrix.judge.graphs.ops import argument, called_module, constant_value, module_name
+from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, module_name
 
 _SPECIFICATION: Final = ("type", "observer", "dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "eps", "channels")
 
@@ -138,12 +138,18 @@ def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
             return _of_reference(part, node)
         qconfig = getattr(part, "qconfig", None)
         weight = getattr(part, "weight", None)
-        # The weight of a batch norm has one dimension and is never quantized.
-        if qconfig is not None and isinstance(weight, Tensor) and weight.dim() > 1:
+        # The weight of a batch norm has one dimension and is never quantized. Every module has a QConfig, even
+        # one that the backend config leaves out: those that will be converted have an observer at their input.
+        if qconfig is not None and isinstance(weight, Tensor) and weight.dim() > 1 and _input_observed(node):
             observer = qconfig.weight()
             if isinstance(observer, nn.Module) and module_name(observer) in {"fake_quantize", "observer"}:
                 return _unobserved(_of_observer(observer, f"{type(observer).__name__} of {node.target}", None))
     return None
+
+
+def _input_observed(node: fx.Node) -> bool:
+    sources = (called_module(source) for source in node.all_input_nodes if source.op == "call_module")
+    return any(module is not None and is_observing(module) for module in sources)
 
 
 def _unobserved(measured: Measured) -> Measured:
@@ -267,6 +273,9 @@ def _specification(left: Parameters, right: Parameters) -> Iterator[str]:
     """The settings that both programs know and that differ."""
     for name in _SPECIFICATION:
         one, other = getattr(left, name), getattr(right, name)
+        if name == "channels" and None in (left.scale_min, right.scale_min):
+            # An observer that has seen nothing yet does not know how many channels there are.
+            continue
         if name == "qscheme" and one and other and None in (left.type, right.type):
             # An op tells only whether it is per tensor or per channel.
             one, other = one[: len("per_tensor")], other[: len("per_tensor")]

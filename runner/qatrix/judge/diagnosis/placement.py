@@ -9,7 +9,15 @@ from typing import Literal
 
 from torch import fx, nn
 
-from qatrix.judge.diagnosis.exported import FusedNorm, claims, fused_norms, is_exported
+from qatrix.judge.diagnosis.exported import (
+    FusedNorm,
+    claims,
+    fused_norms,
+    is_exported,
+    nested_graph,
+    nested_nodes,
+    unnested,
+)
 from qatrix.judge.diagnosis.layout import Layout, Site
 from qatrix.judge.diagnosis.quantizing import (
     Kind,
@@ -58,8 +66,9 @@ class Placement:
     missing there, and `fused` names the sites that are computed as one with the last of them.
     `quantized` has the node that quantizes a site's value, `quantizing` all that quantize
     anything. `owner` maps a node's name to its site's key, `factor_eps` a batch norm that is
-    fused for training to the eps in its scale factor. `unclaimed` are the names of
-    nodes that compute on the inputs and belong to no site.
+    fused for training to the eps in its scale factor, `nested` a site that is computed in a graph
+    inside the graph to the op that runs that. `unclaimed` are the names of nodes that compute
+    on the inputs and belong to no site.
     """
 
     computed: Mapping[str, Probe]
@@ -68,6 +77,7 @@ class Placement:
     fused: Mapping[str, tuple[str, ...]]
     owner: Mapping[str, str]
     factor_eps: Mapping[str, float | None]
+    nested: Mapping[str, str] = field(default_factory=dict)
     unclaimed: tuple[str, ...] = ()
 
     def probes(self) -> frozenset[Probe]:
@@ -90,6 +100,7 @@ class _Placing:
     owner: dict[fx.Node, str] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     fused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    nested: dict[str, str] = field(default_factory=dict)
 
     def placement(self) -> Placement:
         active = _active(self.program.graph)
@@ -99,7 +110,8 @@ class _Placing:
         norms = list(fused_norms(self.program.graph)) if is_exported(self.program.graph) else []
         self._claim_inputs()
         if is_exported(self.program.graph):
-            self.owner.update(claims(self.layout, nodes, norms))
+            self.owner.update(claims(self.layout, unnested(nodes), norms))
+            self.nested = {self.owner[node]: op for node, op in nested_nodes(nodes).items() if node in self.owner}
         else:
             self.owner.update(_claims_by_name(self.layout, nodes))
         self._adopt(nodes, norms)
@@ -111,6 +123,7 @@ class _Placing:
         factor_eps = self._place_norms(norms)
         for key in list(self.bearers):
             self._fuse(key)
+        self._merge_picks()
         quantizing = tuple(self._quantizing())
         quantized: dict[str, Quantizing] = {}
         for item in quantizing:
@@ -122,11 +135,11 @@ class _Placing:
             quantized=quantized,
             quantizing=quantizing,
             fused=self.fused,
-            owner={node.name: key for node, key in self.owner.items()},
+            # The names of nodes in nested graphs are their own, and may be those of other nodes here.
+            owner={node.name: key for node, key in self.owner.items() if node.graph is self.program.graph},
             factor_eps=factor_eps,
-            unclaimed=tuple(
-                node.name for node in nodes if node not in self.owner and node not in inner and not finds_range(node)
-            ),
+            nested=self.nested,
+            unclaimed=tuple(node.name for node in nodes if node not in inner and self._is_unclaimed(node)),
         )
 
     def _claim_inputs(self) -> None:
@@ -159,8 +172,16 @@ class _Placing:
                     break
 
     def _selects(self, node: fx.Node) -> bool:
-        """Whether a node only picks an output of the layer that it belongs to."""
-        return op_name(node) == "getitem" and self.layout.sites[self.owner[node]].op != "getitem"
+        """Whether a node only picks an output of the layer that it belongs to; one of a nested graph is its value."""
+        if op_name(node) != "getitem" or self.layout.sites[self.owner[node]].op == "getitem":
+            return False
+        source = node.args[0]
+        return not (isinstance(source, fx.Node) and nested_graph(source) is not None)
+
+    def _is_unclaimed(self, node: fx.Node) -> bool:
+        """Whether a node computes what belongs to no layer."""
+        known = node in self.owner or node.name in self.layout.without_tensors
+        return not (known or finds_range(node) or nested_graph(node) is not None)
 
     def _place_norms(self, norms: list[FusedNorm]) -> Mapping[str, float | None]:
         placed = {}
@@ -194,6 +215,18 @@ class _Placing:
             del self.probes[member]
         self._look_inside(node, merged, chain[0].key)
 
+    def _merge_picks(self) -> None:
+        """Of several outputs that a module has, aten ops compute only the one that the model picks."""
+        for site in self.layout.sites.values():
+            source = site.inputs[0] if site.op == "getitem" and site.index == 0 and site.inputs else ""
+            if source not in self.probes or site.key in self.bearers or self.layout.sites[source].kind != "module":
+                continue
+            others = [item.key for item in self.layout.consumers(source) if item.key != site.key]
+            if any(key in self.layout.outputs or self.layout.consumers(key) for key in others):
+                continue
+            self.bearers[site.key], self.probes[site.key] = self.bearers[source], self.probes.pop(source)
+            self.fused[site.key] = (*self.fused.pop(source, ()), source)
+
     def _look_inside(self, node: fx.Node, merged: list[str], norm: str) -> None:
         """A fused module of quantization-aware training shows its parts' values around its batch norm."""
         module = called_module(node)
@@ -208,7 +241,7 @@ class _Placing:
             if len(consumers) != 1 or key in self.layout.outputs:
                 return
             (site,) = consumers
-            if site.key in self.bearers or not (is_fusable(site) or site.passing):
+            if site.key in {*self.bearers, *self.nested} or not (is_fusable(site) or site.passing):
                 return
             yield site
             key = site.key
@@ -225,18 +258,16 @@ class _Placing:
                 self.owner[node] = site
                 yield _seen(self.layout.sites[site].name, site, node, kind)
                 continue
-            tensor = self._operand_name(node)
-            if tensor is not None:
+            for tensor in dict.fromkeys(self._operand_names(node)):
                 yield _seen(tensor, None, node, kind)
 
-    def _operand_name(self, node: fx.Node) -> str | None:
-        """What a quantized parameter, or a value inside a layer, is to the layer that reads it: "conv.weight"."""
+    def _operand_names(self, node: fx.Node) -> Iterator[str]:
+        """What a quantized parameter, or a value inside a layer, is to each layer that reads it: "conv.weight"."""
         for user in readers(node):
             if user not in self.owner:
                 continue
-            self.owner[node] = self.owner[user]
-            return f"{self.layout.sites[self.owner[user]].name}.{operand_name(user, node)}"
-        return None
+            self.owner.setdefault(node, self.owner[user])
+            yield f"{self.layout.sites[self.owner[user]].name}.{operand_name(user, node)}"
 
 
 def _kin(op: str) -> str:

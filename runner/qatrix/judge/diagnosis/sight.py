@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from qatrix.diagnoses import GraphLine
+from qatrix.judge.diagnosis.drawing import drawing_nodes
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.parameters import Measured, measure
 from qatrix.judge.diagnosis.placement import Placement, Probe
@@ -45,8 +46,10 @@ class Sight:
     """One program: where it computes the layers, how it quantizes, its values, its graph as text.
 
     `modules` maps the path of each module that is called to the sites of its calls, `unpadded` a
-    convolution whose padding mode its module never reads to that module, `labels` a node's
-    name to its op and name.
+    convolution whose padding mode its module never reads to that module, `random` a layer that
+    draws random numbers to the op that does, `labels` a node's name to its op and name.
+    `raw_reads` are the pairs of sites of which the second reads the first as it is, though the
+    program quantizes it for others.
     """
 
     pipeline: str
@@ -57,8 +60,15 @@ class Sight:
     norms: Mapping[str, Norm]
     unpadded: Mapping[str, str]
     modules: Mapping[str, tuple[str, ...]]
+    random: Mapping[str, str]
+    raw_reads: frozenset[tuple[str, str]]
     labels: Mapping[str, str]
     lines: tuple[GraphLine, ...]
+
+    @property
+    def idle(self) -> bool:
+        """Whether the program quantizes nothing."""
+        return all(measured.deferred for measured in self.tensors.values())
 
     def computed(self, key: str) -> object:
         """What the program computes at a site, None where it has no node for it."""
@@ -69,6 +79,10 @@ class Sight:
         """Whether the program quantizes a site's value, or fakes it; an observer changes no value."""
         item = self.placement.quantized.get(key)
         return item is not None and item.kind != "observer"
+
+    def quantizes_at(self, key: str, name: str) -> bool:
+        """Whether the program quantizes anything of a layer: its output, its weight, or an input inside it."""
+        return key in self.placement.quantized or any(f"{name}.{part}" in self.tensors for part in ("weight", "input"))
 
     def quantized(self, key: str) -> object:
         """A site's value after quantization, as other layers read it; None where it is not quantized."""
@@ -105,15 +119,21 @@ def examine(
         # With their history of autograd they would keep every value of the forward alive.
         outputs=pytree.tree_map(lambda item: item.detach() if isinstance(item, Tensor) else item, outputs),
         tensors=measure(program, placement, layout),
-        norms=_norms(program, placement),
+        norms=_norms(program, placement, layout),
         unpadded=_unpadded(program, placement, layout),
         modules=_modules(program, placement),
+        random={
+            placement.owner[name]: _label(node)
+            for name, node in drawing_nodes(program).items()
+            if name in placement.owner
+        },
+        raw_reads=frozenset(_raw_reads(program, placement)),
         labels={node.name: _label(node) for node in program.graph.nodes},
         lines=tuple(_line(node, placement, layout) for node in program.graph.nodes),
     )
 
 
-def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
+def _norms(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Norm]:
     """The settings of every batch norm that the program still computes, by site."""
     found: dict[str, Norm] = {}
     for node in program.graph.nodes:
@@ -132,7 +152,9 @@ def _norms(program: fx.GraphModule, placement: Placement) -> dict[str, Norm]:
         module = called_module(node) if node.op == "call_module" else None
         inner = _batch_norm(module)
         if inner is not None:
-            found[_norm_site(placement, key)] = Norm(eps=inner.eps, momentum=inner.momentum, training=inner.training)
+            found[_norm_site(placement, layout, key)] = Norm(
+                eps=inner.eps, momentum=inner.momentum, training=inner.training
+            )
     return found
 
 
@@ -155,13 +177,21 @@ def _batch_norm(module: nn.Module | None) -> Any:
     return next((part for part in parts if hasattr(part, "running_var") and hasattr(part, "momentum")), None)
 
 
-def _norm_site(placement: Placement, key: str) -> str:
+def _norm_site(placement: Placement, layout: Layout, key: str) -> str:
     """The batch norm that a fused module computes; the site itself where nothing is fused."""
     for last, merged in placement.fused.items():
         chain = (*merged, last)
         if key == chain[0]:
-            return chain[1]
+            return next((member for member in chain if "momentum" in layout.sites[member].facts), key)
     return key
+
+
+def _raw_reads(program: fx.GraphModule, placement: Placement) -> Iterator[tuple[str, str]]:
+    bearers = {placement.computed[key].node: key for key in placement.quantized if key in placement.computed}
+    for node in program.graph.nodes:
+        reader = placement.owner.get(node.name)
+        if reader is not None and not quantizes(node):
+            yield from ((bearers[item.name], reader) for item in node.all_input_nodes if item.name in bearers)
 
 
 def _unpadded(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, str]:

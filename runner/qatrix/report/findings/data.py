@@ -36,6 +36,7 @@ class FindingsRun:
 class Spread:
     """How much nearer to the float model one of two pipelines is, over the cases in which both have an SQNR.
 
+    Cases in which a pipeline quantized nothing are left out: it is near to float for that reason.
     `nearer` counts the cases by the name of the pipeline that is at least a decibel nearer, or
     "neither"; `median_db` and `most_db` are of the absolute difference of the SQNR.
     """
@@ -155,6 +156,8 @@ def _spread(records: Iterable[Record]) -> Spread | None:
     nearer: Counter[str] = Counter()
     apart = []
     for record in records:
+        if record.verdict == "unquantized":
+            continue
         known = [(item.sqnr_db, name) for name, item in record.pipelines.items() if item.sqnr_db is not None]
         if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
             continue

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from qatrix.diagnoses import Cause, Divergence
-from qatrix.judge.diagnosis.causes import layers, norms, quantization
+from qatrix.judge.diagnosis.causes import fusing, layers, losses, norms, quantization, specification
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, Recogniser
 
 __all__ = ["RECOGNISERS", "Facts", "find_causes"]
@@ -15,14 +15,20 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     norms.setting_replaced,
     norms.one_norm_for_two,
     norms.normalizes_with_the_batch,
+    norms.folded_though_read,
     layers.padding_mode_ignored,
-    quantization.not_fused,
+    layers.left_random,
+    layers.nested_graph,
+    fusing.fused_for_all_calls,
+    norms.fusion_not_declared,
+    fusing.not_fused,
     quantization.left_unquantized,
+    quantization.read_unquantized,
     quantization.weight_not_trained,
     quantization.quantized_again,
-    quantization.shared_parameters,
+    specification.shared_parameters,
     quantization.operand_quantized,
-    quantization.different_specification,
+    specification.different_specification,
     norms.not_folded,
 )
 
@@ -30,11 +36,13 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
 def find_causes(facts: Facts) -> tuple[Cause, ...]:
     """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
 
-    Empty where the programs do not differ. A cause is never guessed: one that does not change
-    the value that is the first to differ does not explain it, however likely it looks.
+    Where the programs do not differ: the layer at which both leave the float model, if there
+    is one. A cause is never guessed: one that does not change the value that is the first to
+    differ does not explain it, however likely it looks.
     """
     if facts.first is None:
-        return ()
+        shared = losses.shared_loss(facts)
+        return () if shared is None else (shared,)
     causes = [_placed(item, facts) for recogniser in RECOGNISERS for item in recogniser(facts)]
     if not any(cause.explains_first for cause in causes):
         causes.append(_unexplained(facts.first))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from qatrix.judge.diagnosis.causes.facts import Facts, Found, found
+import torch
+from torch import Tensor
+
+from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.sight import Norm, Sight
 
@@ -111,24 +114,91 @@ def normalizes_with_the_batch(facts: Facts) -> Iterator[Found]:
 
 def not_folded(facts: Facts) -> Iterator[Found]:
     """One converted program still computes a batch norm that the other folded into the layer before."""
+    for sight, other, key, before in _kept(facts):
+        if facts.is_undeclared(sight, other, key):
+            continue
+        name = facts.name(key)
+        yield found(
+            "batch_norm_not_folded",
+            "one_pipeline",
+            f"{sight.pipeline} does not fold {name} into {before}",
+            layer=name,
+            pipeline=sight.pipeline,
+            computed=facts.compound(facts.layout.sites[key], other),
+            evidence=_left(sight, other, key),
+        )
+
+
+def fusion_not_declared(facts: Facts) -> Iterator[Found]:
+    """The declaration annotates no batch norm; one pipeline folds it all the same, and quantizes what comes of it."""
+    for sight, other, key, before in _kept(facts):
+        if not facts.is_undeclared(sight, other, key):
+            continue
+        chain = facts.compound(facts.layout.sites[key], other)
+        yield found(
+            "fusion_not_declared",
+            "by_design",
+            f"{sight.pipeline} does not fold {facts.name(key)} into {before} because the declaration annotates no "
+            f"chain with a batch norm; {other.pipeline} folds it before it annotates",
+            layer=facts.name(key),
+            pipeline=None,
+            computed=chain,
+            quantized=chain,
+            evidence=(f"annotate: {', '.join(sorted(facts.annotated))}", *_left(sight, other, key)),
+        )
+
+
+def _kept(facts: Facts) -> Iterator[tuple[Sight, Sight, str, str]]:
+    """Who keeps a batch norm once it is converted, who does not, which, and into what layer that one folds it."""
     for at, sight, other in facts.views():
-        for key in sight.norms:
-            if at != "convert" or key in other.norms or not _folded(other, key):
+        for key in sight.norms if at == "convert" else ():
+            before = facts.folded_into(other, key)
+            if key not in other.norms and before is not None:
+                yield sight, other, key, before
+
+
+def _left(sight: Sight, other: Sight, key: str) -> tuple[str, str]:
+    return f"{sight.pipeline} at convert: {_node(sight, key)} is left", f"{other.pipeline} at convert: none is"
+
+
+def _node(sight: Sight, key: str) -> str:
+    """The node that computes a batch norm, by itself or as one with what follows."""
+    lasts = [last for last, merged in sight.placement.fused.items() if key in merged]
+    probes = [sight.placement.computed[item] for item in (key, *lasts) if item in sight.placement.computed]
+    return next((sight.labels[probe.node] for probe in probes if probe.node in sight.labels), "a batch norm")
+
+
+def folded_though_read(facts: Facts) -> Iterator[Found]:
+    """A batch norm is folded into a layer whose own output something else reads, too."""
+    told = set()
+    for at, sight, other in facts.views():
+        for key in other.norms:
+            site = facts.layout.sites[key]
+            source = site.inputs[0] if site.inputs else ""
+            readers = [reader.name for reader in facts.layout.consumers(source)]
+            gone = key not in sight.norms and key not in sight.placement.computed and key not in sight.placement.nested
+            if not gone or len(readers) < 2 or key in told or _agree(sight, other, source):  # noqa: PLR2004
                 continue
-            probe = sight.placement.computed.get(key)
-            node = (sight.labels.get(probe.node) if probe else None) or "a batch norm"
-            name = facts.name(key)
+            told.add(key)
+            name, before = site.name, facts.name(source)
+            rest = joined(reader for reader in readers if reader != name)
             yield found(
-                "batch_norm_not_folded",
-                "one_pipeline",
-                f"{sight.pipeline} does not fold {name} into the layer before it",
-                layer=name,
+                "folded_though_read",
+                "defect",
+                f"{sight.pipeline} folds {name} into {before}, though {rest} reads what {before} computes without it",
+                layer=before,
                 pipeline=sight.pipeline,
-                computed=facts.compound(facts.layout.sites[key], other),
-                evidence=(f"{sight.pipeline} at {at}: {node} is left", f"{other.pipeline} at {at}: none is"),
+                computed=(before, name),
+                quantized=(before, name),
+                evidence=(
+                    f"the float model: {joined(readers)} read {before}",
+                    f"{sight.pipeline} at {at}: no batch norm is left for {name}",
+                    f"{other.pipeline} at {at}: {_node(other, key)} is left",
+                ),
             )
 
 
-def _folded(sight: Sight, key: str) -> bool:
-    """Whether a program computes a batch norm as one with the layer before it."""
-    return bool(sight.placement.fused.get(key)) or any(key in merged for merged in sight.placement.fused.values())
+def _agree(sight: Sight, other: Sight, key: str) -> bool:
+    """Whether both programs compute the same there, or it cannot be told."""
+    one, twin = sight.computed(key), other.computed(key)
+    return not isinstance(one, Tensor) or not isinstance(twin, Tensor) or torch.equal(one, twin)
