@@ -26,8 +26,10 @@ LONGEST_LINE: Final = 120_000
 _PROBLEM: Final = re.compile(
     r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
 )
-# What is said of the selection, and of a matrix as a whole.
-_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case")
+# What is said of the selection, of a matrix as a whole, and of the problems themselves.
+_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case|mend these first")
+# A character by its escape.
+_SPELLED: Final = r"\\[^\s/\\]{1,11}"
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")
 _COUNTS: Final = re.compile(r"\d+ of \d+ cases(, \d+ points dropped: .+)?")
 _CASE_ID: Final = re.compile(r"[A-Za-z0-9_]+/\S+")
@@ -159,7 +161,7 @@ def is_shown_as(name: bytes, shown: str) -> bool:
     text = os.fsdecode(name)
     # What would be a command at the start of a line is none when one of its first two characters is spelled out.
     spelled = [text, f"\0{text[1:]}", f"{text[0]}\0{text[2:]}"] if text.startswith(_COMMANDS) else [text]
-    patterns = (r"\S{1,12}".join(map(re.escape, _unprintable(one))) for one in spelled)
+    patterns = (_SPELLED.join(map(re.escape, _unprintable(one))) for one in spelled)
     return any(re.fullmatch(pattern, shown, re.DOTALL) for pattern in patterns)
 
 
