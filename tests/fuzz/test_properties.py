@@ -85,7 +85,7 @@ def test_a_list_of_anything_but_ids_is_told() -> None:
         (b"\xff\xfe.yaml", "shapes.yaml", False),
         (b"::error::.yaml", "\\x3a:error::.yaml", True),
         (b"##[error].yaml", "#\\x23[error].yaml", True),
-        (b"a::error::.yaml", "a\\x3a:error::.yaml", False),
+        (b"a/##[error].yaml", "a/#\\x23[error].yaml", True),
     ],
 )
 def test_a_file_may_be_shown_with_its_unprintable_characters_spelled_out(
