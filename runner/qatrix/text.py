@@ -47,6 +47,34 @@ def clipped(text: str, limit: int, *, whole: str = "") -> str:
     return f"{text[:limit]} … ({len(text) - limit} more characters{f' in {whole}' if whole else ''})"
 
 
+def name_of(error: BaseException | None) -> str:
+    """The full name of an exception's class, of a built-in one without its module; asking it runs foreign code."""
+    kind = type(error)
+    try:
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return _plain(name)
+    except BaseException:  # noqa: BLE001 - what it raises says nothing about what is asked
+        return "an exception whose name cannot be read"
+
+
+def words_of(error: BaseException | None) -> str:
+    """What an exception says; its class may be foreign code, which may raise when it is asked."""
+    try:
+        return _plain(str(error))
+    except BaseException:  # noqa: BLE001 - what it raises says nothing about what is asked
+        return "(it cannot be put into words: its __str__ raises)"
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line or more: the name of its class, without the module, and its words."""
+    return f"{name_of(error).rpartition('.')[2]}: {words_of(error)}"
+
+
+def _plain(text: str) -> str:
+    """The same text as a str and nothing more: one of a foreign subclass would take its code to where it is read."""
+    return str.__str__(text)
+
+
 def _spelled(match: re.Match[str]) -> str:
     return ascii(match[0])[1:-1]
 

@@ -30,9 +30,11 @@ from qatrix.claims import (
     Tolerance,
 )
 from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
+from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, forward
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
+from qatrix.text import told
 
 # The greatest ratio of a tensor's peak to its root mean square that is taken for granted.
 # Of 2,100 sound post-training results of the shipped matrix none needs more than 6.2.
@@ -177,8 +179,9 @@ def _of_other_batch(
     doubled = tuple(_twice(tensor) for tensor in inputs)
     try:
         longer = forward(program, doubled)
-    except Exception as error:  # noqa: BLE001 - whatever it raises is the answer
-        return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {type(error).__name__}: {error}"])
+    except BaseException as error:  # noqa: BLE001 - whatever it raises is the answer
+        isolation.let_ctrl_c_through(error)
+        return _outcome(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {told(error)}"])
     expected = pytree.tree_map(lambda item: _twice(item) if isinstance(item, Tensor) else item, outputs)
     same = numerics.compare(
         expected, longer, at="convert", names=("one batch", "twice the batch"), tolerance=case.tolerance
