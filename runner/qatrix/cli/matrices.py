@@ -30,6 +30,7 @@ from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
 from qatrix.outcomes import Dropped
 from qatrix.resources import folder
+from qatrix.text import one_line
 
 if TYPE_CHECKING:
     from qatrix.declare.selection import Selected, Selection
@@ -63,7 +64,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
         raise DeclarationError(tuple(problems))
     for problem in problems:
         console.problem(problem)
-    console.line(f"{_shown(chosen)}: {matrices_summary(problems)}, {cases} cases")
+    console.line(f"{one_line(_shown(chosen))}: {matrices_summary(problems)}, {cases} cases")
     return EXIT_OK
 
 
