@@ -51,7 +51,7 @@ def executed(cases: list[Case], options: Execution) -> tuple[dict[str, Record], 
 @pytest.mark.xdist_group("workers")
 def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
     assert set(ENDS) == set(FAULTS)
-    faulty = dict(zip(range(5, 200, 10), 2 * list(FAULTS)))
+    faulty = dict(zip(range(5, 200, 8), 2 * list(FAULTS)))
     cases = [case_of(faulty.get(number, "good"), number) for number in range(200)]
     records, started = executed(cases, LIMITS)
 
@@ -62,7 +62,7 @@ def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
         verdict, summary = ENDS.get(case.pattern.name, ("exact", "equal to the bit"))
         assert record.verdict == verdict, record
         assert record.summary.startswith(summary), record
-    assert Counter(record.verdict for record in records.values()) == {"exact": 184, "crashed": 14, "timed_out": 2}
+    assert Counter(record.verdict for record in records.values()) == {"exact": 176, "crashed": 22, "timed_out": 2}
 
 
 @pytest.mark.xdist_group("workers")
