@@ -186,7 +186,9 @@ def test_no_text_of_a_record_becomes_code(text: str) -> None:
 def test_a_script_commands_no_log(command: str) -> None:
     source = source_of(shipped_cases(CASES["preset"])[0])
     definition = f"def told():\n    return {literal({'a': command})}\n"
-    hostile = replace(source, classes=(f'class A:\n    """{command}"""\n', definition), inexpressible={"fx": command})
+    hostile = replace(
+        source, classes=(*source.classes, f'class A:\n    """{command}"""\n', definition), inexpressible={"fx": command}
+    )
     script = script_text(hostile, environment=ENVIRONMENT, record=make_failed(summary=command), notes=(command,))
 
     assert commands_in(script) == []
