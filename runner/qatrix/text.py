@@ -17,7 +17,9 @@ _INVISIBLE: Final = re.compile(f"[{_HIDDEN}]")
 _INVISIBLE_OR_BREAK: Final = re.compile(f"[\t\n{_HIDDEN}]")
 # GitHub's runner skips the blanks before `::`, and looks for `##[` anywhere in a line; Azure's for `##vso[`.
 # https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
-_COMMAND: Final = re.compile(r"(?m:^[^\S\n]*:)(?=:)|##(?=[A-Za-z]*\[)")
+_SECTION: Final = r"##(?=[A-Za-z]*\[)"
+_IN_STRINGS: Final = re.compile(_SECTION)
+_COMMAND: Final = re.compile(rf"(?m:^[^\S\n]*:)(?=:)|{_SECTION}")
 _COMMAND_SIGNS: Final = {":": r"\x3a", "#": r"\x23"}
 
 
@@ -38,6 +40,19 @@ def one_line(text: str) -> str:
 def printed(text: str) -> str:
     r"""Lines for a terminal or a log, which no CI system takes for its commands (`::error::`, `##[group]`)."""
     return _COMMAND.sub(_disarmed, visible(text))
+
+
+def printed_json(text: str) -> str:
+    r"""JSON of the same value, which no CI system takes for its commands: `##[` in a string is `\u0023#[`."""
+    return _IN_STRINGS.sub(r"\\u0023#", text)
+
+
+def printed_source(text: str) -> str:
+    r"""Python of the same meaning, which no CI system takes for its commands: `##[` in a literal is `\x23#[`.
+
+    In a comment the same spelling is there for people. Raw strings must not have such a text.
+    """
+    return _IN_STRINGS.sub(r"\\x23#", text)
 
 
 def clipped(text: str, limit: int, *, whole: str = "") -> str:

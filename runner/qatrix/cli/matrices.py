@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -97,7 +96,7 @@ def list_cases(
     selection = wanted_cases(case, only, tag, pairwise=pairwise, strength=strength)
     selected = selected_cases(load_matrix(paths, allow_module), selection, cut)
     if output == "json":
-        console.text(json.dumps([_as_json(item) for item in selected.cases], indent=1))
+        console.json([_as_json(item) for item in selected.cases], indent=1)
     else:
         for item in selected.cases:
             console.text(item.case_id)
@@ -126,7 +125,7 @@ def schema(
     """
     from qatrix.console import Console
 
-    Console().text(json.dumps(_SCHEMAS[of](), indent=2))
+    Console().json(_SCHEMAS[of](), indent=2)
     return EXIT_OK
 
 
