@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -29,6 +30,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal()
 
 
+COMMAND = HOSTILE_TEXTS["command of Azure"]
 PROBLEM = Problem(
     source=Source(file="m.yaml", line=3, column=5),
     message="unknown conv kind 'convv'",
@@ -119,6 +121,33 @@ def tell_everything(console: Console, text: str) -> None:
     console.record(make_hostile(text), count=text)
     cell = Cell(text=text)
     console.table(Table(title=text, columns=(text,), rows=((cell,),), marked=0))
+
+
+def test_no_line_of_a_wrapped_table_is_a_command(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = f"{'x' * 400} ::error::owned"
+    table = Table(title=long, columns=(long,), rows=((Cell(text=long, tone="bad"),),))
+    piped = io.StringIO()
+    for stream in (terminal, piped):
+        Console(out=stream).table(table)
+        output = unstyled(stream.getvalue())
+        assert commands_in(output) == []
+        assert r"\x3a:error::owned" in output
+
+
+def test_json_on_standard_output_commands_no_log() -> None:
+    out = io.StringIO()
+    Console(out=out).json({COMMAND: [COMMAND]}, indent=1)
+
+    assert commands_in(out.getvalue()) == []
+    assert json.loads(out.getvalue()) == {COMMAND: [COMMAND]}
+
+
+def test_a_problem_with_a_very_long_name_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "x" * 100_000
+    Console().problem(Problem(source=Source(file=name, line=1, column=1), message=name, at=name, hint=name))
+
+    assert len(capsys.readouterr().err) < 10_000
 
 
 def test_what_an_encoding_lacks_is_spelled_out() -> None:

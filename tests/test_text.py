@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import json
+
 import pytest
 
-from qatrix.text import clipped, one_line, printed, visible
+from qatrix.text import clipped, one_line, printed, printed_json, printed_source, visible
 from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
 
 
@@ -33,6 +36,26 @@ def test_what_would_reorder_or_hide_text_is_spelled_out() -> None:
 
 def test_what_a_log_would_obey_is_spelled_out() -> None:
     assert printed("::error::a\n  ::b ##[c] ##vso[d") == "\\x3a:error::a\n  \\x3a:b #\\x23[c] #\\x23vso[d"
+
+
+# In JSON and in Python backslashes stand in pairs, so that none of them takes the spelling for itself.
+COMMANDS = ["##vso[a]b", "##[c", "###[d", "####vso[##[", "\\##[", "\\\\##vso["]
+
+
+@pytest.mark.parametrize("text", COMMANDS)
+def test_json_commands_no_log_and_keeps_its_value(text: str) -> None:
+    made = printed_json(json.dumps({text: text}))
+
+    assert commands_in(made) == []
+    assert json.loads(made) == {text: text}
+
+
+@pytest.mark.parametrize("text", COMMANDS)
+def test_source_commands_no_log_and_keeps_its_meaning(text: str) -> None:
+    made = printed_source(f"{{{text!r}: {text!r}}}  # {text}")
+
+    assert commands_in(made) == []
+    assert ast.literal_eval(made) == {text: text}
 
 
 @pytest.mark.parametrize("text", ["plain", "ümlaut – 日本語 🙂 →", "a::b # c ## d [e] : f", "one\ntwo\tthree"])

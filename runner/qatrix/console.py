@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import sys
 import time
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 from qatrix.errors import OutputError, Problem, QatrixError
 from qatrix.outcomes import Record
 from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
-from qatrix.text import clipped, one_line, printed
+from qatrix.text import clipped, one_line, printed, printed_json
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.console import ConsoleOptions
+    from rich.segment import Segment
     from rich.table import Table as RichTable
 
     from qatrix.report.explanation import Table
@@ -76,13 +79,13 @@ class _Printer:
     def table(self, table: Table) -> None:
         """A table that rich lays out; in a pipe as wide as it needs to be, and plain."""
         if self.on_terminal:
-            self.rich.print(_laid_out(table), soft_wrap=False)
+            self.rich.print(_Disarmed(_laid_out(table)), soft_wrap=False, crop=False)
             return
         from rich.console import Console as RichConsole
 
         plain = RichConsole(width=_PIPE_WIDTH, no_color=True, force_terminal=False, highlight=False)
         with plain.capture() as captured:
-            plain.print(_laid_out(table))
+            plain.print(_Disarmed(_laid_out(table)), crop=False)
         for line in captured.get().splitlines():
             self.write(line.rstrip())
 
@@ -131,11 +134,15 @@ class Console:
         self._out.print((text, style))
 
     def text(self, text: str) -> None:
-        """A line for other programs, as it is: a case id, JSON, a script, a workflow command.
+        """A line for other programs, as it is: a case id, a script, a workflow command.
 
         Whoever hands it over answers for what is in it.
         """
         self._out.write(text)
+
+    def json(self, content: object, *, indent: int) -> None:
+        """JSON for other programs, which commands no log either."""
+        self._out.write(printed_json(json.dumps(content, indent=indent)))
 
     def flush(self) -> None:
         """Hand over all results; raises OutputError where the disk is full."""
@@ -192,6 +199,22 @@ class Console:
 def _part(text: str) -> str:
     """A part of a line, on one line and no longer than a person reads."""
     return one_line(clipped(text, _LONGEST_PART))
+
+
+class _Disarmed:
+    """A table whose texts were wrapped, so that a line can begin within one: no such line commands a log."""
+
+    def __init__(self, table: RichTable) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for line in console.render_lines(self._table, options, pad=False):
+            text = "".join(segment.text for segment in line)
+            shown = printed(text)
+            yield from line if shown == text else [Segment(shown)]
+            yield Segment.line()
 
 
 def _laid_out(table: Table) -> RichTable:

@@ -17,7 +17,9 @@ _INVISIBLE: Final = re.compile(f"[{_HIDDEN}]")
 _INVISIBLE_OR_BREAK: Final = re.compile(f"[\t\n{_HIDDEN}]")
 # GitHub's runner skips the blanks before `::`, and looks for `##[` anywhere in a line; Azure's for `##vso[`.
 # https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
-_COMMAND: Final = re.compile(r"(?m:^[^\S\n]*:)(?=:)|##(?=[A-Za-z]*\[)")
+_SECTION: Final = r"##(?=[A-Za-z]*\[)"
+_IN_STRINGS: Final = re.compile(_SECTION)
+_COMMAND: Final = re.compile(rf"(?m:^[^\S\n]*:)(?=:)|{_SECTION}")
 _COMMAND_SIGNS: Final = {":": r"\x3a", "#": r"\x23"}
 
 
@@ -40,11 +42,52 @@ def printed(text: str) -> str:
     return _COMMAND.sub(_disarmed, visible(text))
 
 
+def printed_json(text: str) -> str:
+    r"""JSON of the same value, which no CI system takes for its commands: `##[` in a string is `\u0023#[`."""
+    return _IN_STRINGS.sub(r"\\u0023#", text)
+
+
+def printed_source(text: str) -> str:
+    r"""Python of the same meaning, which no CI system takes for its commands: `##[` in a literal is `\x23#[`.
+
+    In a comment the same spelling is there for people. Raw strings must not have such a text.
+    """
+    return _IN_STRINGS.sub(r"\\x23#", text)
+
+
 def clipped(text: str, limit: int, *, whole: str = "") -> str:
     """The text, or its beginning and how many characters were left out; `whole` is where they are."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]} … ({len(text) - limit} more characters{f' in {whole}' if whole else ''})"
+
+
+def name_of(error: BaseException | None) -> str:
+    """The full name of an exception's class, of a built-in one without its module; asking it runs foreign code."""
+    kind = type(error)
+    try:
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return _plain(name)
+    except BaseException:  # noqa: BLE001 - what it raises says nothing about what is asked
+        return "an exception whose name cannot be read"
+
+
+def words_of(error: BaseException | None) -> str:
+    """What an exception says; its class may be foreign code, which may raise when it is asked."""
+    try:
+        return _plain(str(error))
+    except BaseException:  # noqa: BLE001 - what it raises says nothing about what is asked
+        return "(it cannot be put into words: its __str__ raises)"
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line or more: the name of its class, without the module, and its words."""
+    return f"{name_of(error).rpartition('.')[2]}: {words_of(error)}"
+
+
+def _plain(text: str) -> str:
+    """The same text as a str and nothing more: one of a foreign subclass would take its code to where it is read."""
+    return str.__str__(text)
 
 
 def _spelled(match: re.Match[str]) -> str:

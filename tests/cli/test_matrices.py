@@ -180,7 +180,7 @@ def test_a_consent_that_is_no_dotted_name_is_an_error(project: Project, prefix: 
     project.write({"pyproject.toml": f"[tool.qatrix]\nallow-modules = ['fine', '{prefix}']\n"})
     configured = project.run("check")
 
-    told = f"{prefix!r} is no dotted name; expected a module such as my_package.models"
+    told = f"{prefix!r} is not a dotted name; expected a module such as my_package.models"
     assert (given.code, configured.code) == (2, 2)
     assert f"--allow-module: {told}" in given.err
     assert f"pyproject.toml: [tool.qatrix] allow-modules: {told}" in configured.err

@@ -28,7 +28,7 @@ def copied(project: Project) -> Path:
 
 
 DOUBT = (
-    "reports/latest is a folder, not the link that qatrix makes, so it need not be the newest run; "
+    "reports/latest is a folder, not the link that qatrix makes, so it may not be the newest run; "
     f"the newest run beside it is reports/{RUN}-2"
 )
 
@@ -79,7 +79,7 @@ def test_a_new_run_keeps_a_copy_and_says_where(project: Project, copied: Path) -
     ended = project.run("run", "--quiet")
 
     assert ended.code == 0
-    assert ended.err == f"note: {DOUBT}\nit is reports/latest-kept-1 from now on\n".replace("DOUBT", DOUBT).replace(
+    assert ended.err == f"note: {DOUBT}\nit is now reports/latest-kept-1\n".replace("DOUBT", DOUBT).replace(
         f"{RUN}-2", f"{RUN}-3"
     )
     assert (project.path / "reports/latest-kept-1/run.sqlite").read_bytes() == content
@@ -104,7 +104,7 @@ def test_a_link_to_a_run_that_is_gone_is_told(project: Project, argv: tuple[str,
     ended = project.run(*argv)
 
     assert ended.code == 2
-    assert f"reports/latest points at {RUN}, which is not there; name the folder of another run\n" in ended.err
+    assert f"reports/latest points at {RUN}, which does not exist; name the folder of another run\n" in ended.err
 
 
 def test_a_link_to_a_run_that_is_gone_keeps_no_run_from_starting(project: Project) -> None:
@@ -141,7 +141,7 @@ def test_a_file_that_names_no_run_beside_it_is_refused(project: Project, named: 
     ended = project.run("show", "first")
 
     assert ended.code == 2
-    assert f"reports/latest.txt names {named!r}, which is no folder beside it; name the folder of" in ended.err
+    assert f"reports/latest.txt names {named!r}, which is not a folder beside it; name the folder of" in ended.err
 
 
 def test_what_a_killed_process_left_is_in_nobodys_way(project: Project) -> None:

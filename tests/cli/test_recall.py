@@ -185,6 +185,21 @@ def test_what_says_nothing_lasting_about_a_case_is_run_again(project: Project, r
     assert ran_again(project, "--fail-on", "never") == sorted(FIRST + SECOND)
 
 
+def leaving(case: Case) -> Record:
+    return replace(ended_with(case, "exact", "equal to the bit"), traces=("the locale was C and is tlh",))
+
+
+def test_what_a_case_that_changed_its_process_gave_is_no_result_for_a_later_run(project: Project) -> None:
+    project.remembers = True
+    project.execution = FakeExecution(records=leaving)
+    assert project.run("run").code == 0
+    project.execution = FakeExecution()
+
+    assert ran_again(project) == sorted(FIRST + SECOND)
+    assert ran_again(project) == []
+    assert {tuple(case["traces"]) for case in results(project.path / "reports/latest")["cases"]} == {()}
+
+
 def failing(case: Case) -> Record:
     return ended_with(case, "failed", "fx failed at prepare")
 

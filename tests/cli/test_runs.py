@@ -194,6 +194,16 @@ def test_cases_that_were_all_skipped_are_a_run(project: Project) -> None:
     assert project.run("run").code == 0
 
 
+def test_no_foreign_exit_ends_a_command_with_exit_code_0(project: Project) -> None:
+    def left() -> Environment:
+        raise SystemExit(0)
+
+    ended = project.run("run", environment=left)
+
+    assert ended.code == 1
+    assert ended.err.startswith("this is a bug in qatrix: SystemExit: 0\n")
+
+
 def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(project: Project) -> None:
     def broken() -> Environment:
         msg = "oh no"

@@ -76,3 +76,17 @@ def test_a_worker_tells_activation_and_weight_apart_too() -> None:
     assert quantizer.activation is not None
     assert quantizer.weight is not None
     assert (quantizer.mode_of(quantizer.activation), quantizer.mode_of(quantizer.weight)) == ("dynamic", "ptq")
+
+
+@pytest.mark.parametrize(
+    ("factory", "own"),
+    [
+        (None, False),
+        ("torchvision.models.resnet18", False),
+        ("torchvision_of_mine.resnet18", True),
+        ("torch.hub.load", True),
+        ("my_package.build", True),
+    ],
+)
+def test_code_of_its_own_is_all_but_what_yaml_and_torchvision_make(factory: str | None, own: bool) -> None:
+    assert specs.pattern(factory=factory).runs_own_code == own

@@ -154,7 +154,7 @@ def test_what_is_no_dotted_path_is_refused_whatever_the_consent(path: str) -> No
     assert not is_path(path)
     refused = Trust(("a", path)).refusal(path, MODEL)
     assert refused is not None
-    assert "is no dotted path" in refused.message
+    assert "is not a dotted path" in refused.message
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import pytest
 
+from qatrix.execute import isolation
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Diagnose
+from qatrix.pipelines import PIPELINES
 from support.cases import factory_case, shipped_cases
+from support.leaving import leave
 from support.results import without_times
 
 pytestmark = pytest.mark.torch
@@ -82,3 +88,52 @@ def test_where_both_are_far_from_the_float_model_the_layer_is_named_at_which_the
     assert diagnosis.first is None
     (cause,) = diagnosis.causes
     assert (cause.name, cause.kind, cause.layer) == ("shared_loss", "unexplained", "bn")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("leave", "SystemExit", "0"),
+        ("step_aside", "support.leaving.Aside", "not here"),
+        ("fail_without_a_word", "support.leaving.Mute", "(it cannot be put into words: its __str__ raises)"),
+    ],
+)
+def test_whatever_a_factory_raises_makes_its_case_invalid(name: str, kind: str, message: str) -> None:
+    record = run_case(factory_case(f"support.leaving.{name}", [2, 3], "xnnpack_int8_per_channel_ptq"))
+
+    assert record.verdict == "invalid"
+    assert record.error is not None
+    assert (record.error.type, record.error.message) == (kind, message)
+
+
+def test_a_module_that_exits_when_it_is_imported_makes_its_case_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaves_on_import.py").write_text("import sys\nsys.exit()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    record = run_case(factory_case("leaves_on_import.Net", [2, 3], "xnnpack_int8_per_channel_ptq"))
+
+    assert record.verdict == "invalid"
+
+
+def test_a_ctrl_c_passes_where_there_are_no_workers() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_case(factory_case("support.leaving.interrupt", [2, 3], "xnnpack_int8_per_channel_ptq"))
+
+
+def test_in_a_worker_a_ctrl_c_is_the_cases_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = threading.Event()
+    entered.set()
+    monkeypatch.setattr(isolation, "_ENTERED", entered)
+    record = run_case(factory_case("support.leaving.interrupt", [2, 3], "xnnpack_int8_per_channel_ptq"))
+
+    assert record.verdict == "invalid"
+
+
+def test_a_stage_that_ends_the_interpreter_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,) = shipped_cases(EXACT)
+    monkeypatch.setattr(PIPELINES["fx"], "convert", lambda *_, **__: leave())
+    record = run_case(case)
+
+    assert record.verdict == "failed"
+    assert record.summary.startswith("fx failed at convert: SystemExit: 0")

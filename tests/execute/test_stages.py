@@ -11,7 +11,7 @@ from torch import nn
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Execution
 from qatrix.execute.passes import set_training
-from qatrix.execute.stages import StageClock, StageFailed
+from qatrix.execute.stages import StageClock, StageFailed, _inputs_of
 from qatrix.execute.workers import execute
 from qatrix.outcomes import STAGES
 from support.cases import shipped_cases
@@ -54,6 +54,27 @@ def test_mixed_training_and_post_training_quantization_gives_the_declared_graph(
     assert record.verdict == "checked"
     assert {check.status for check in record.checks} == {"passed"}
     assert {"mixed_linears_graph", "deterministic_eval", "weight_scales"} <= {check.name for check in record.checks}
+
+
+class Calling(nn.Module):
+    """Calls its submodule by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Bilinear(2, 3, 4)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The inner layer's output."""
+        result: torch.Tensor = self.inner(input2=y, input1=x)
+        return result
+
+
+def test_a_submodule_that_is_called_by_keyword_has_its_inputs_in_order() -> None:
+    x, y = torch.ones(1, 2), torch.ones(1, 3)
+
+    seen = _inputs_of(Calling(), ("inner",), (x, y))["inner"]
+
+    assert [tuple(tensor.shape) for tensor in seen] == [(1, 2), (1, 3)]
 
 
 def test_a_phase_on_a_submodule_that_is_never_called_fails_in_words() -> None:

@@ -28,6 +28,10 @@ ENDS = {
     "recurse": ("crashed", "no record came back: RecursionError: maximum recursion depth exceeded"),
     "print_a_gigabyte": ("crashed", "no record came back: OSError: [Errno 27] File too large"),
     "eat_memory": ("crashed", "the case's process outgrew its memory limit of 1024 MiB"),
+    "raise_a_foreign_one": ("crashed", "no record came back: _Foreign: of its own"),
+    "exit": ("crashed", "no record came back: SystemExit: 0"),
+    "interrupt": ("crashed", "no record came back: KeyboardInterrupt: "),
+    "vanish": ("crashed", "the case's process left with exit code 0"),
 }
 
 
@@ -47,7 +51,7 @@ def executed(cases: list[Case], options: Execution) -> tuple[dict[str, Record], 
 @pytest.mark.xdist_group("workers")
 def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
     assert set(ENDS) == set(FAULTS)
-    faulty = dict(zip(range(5, 200, 10), 2 * list(FAULTS)))
+    faulty = dict(zip(range(5, 200, 8), 2 * list(FAULTS)))
     cases = [case_of(faulty.get(number, "good"), number) for number in range(200)]
     records, started = executed(cases, LIMITS)
 
@@ -58,7 +62,18 @@ def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
         verdict, summary = ENDS.get(case.pattern.name, ("exact", "equal to the bit"))
         assert record.verdict == verdict, record
         assert record.summary.startswith(summary), record
-    assert Counter(record.verdict for record in records.values()) == {"exact": 184, "crashed": 14, "timed_out": 2}
+    assert Counter(record.verdict for record in records.values()) == {"exact": 176, "crashed": 22, "timed_out": 2}
+
+
+@pytest.mark.xdist_group("workers")
+@pytest.mark.parametrize("kind", ["raise_a_foreign_one", "exit", "interrupt", "vanish"])
+def test_a_case_that_ends_its_interpreter_ends_itself_alone(kind: str) -> None:
+    records, _ = executed([case_of(kind, 0), case_of("good", 1)], replace(LIMITS, workers=1, timeout=60.0))
+    lost, good = records[case_of(kind, 0).case_id], records[case_of("good", 1).case_id]
+
+    assert lost.verdict == "crashed"
+    assert lost.summary.startswith(ENDS[kind][1])
+    assert good.verdict == "exact"
 
 
 @pytest.mark.xdist_group("workers")

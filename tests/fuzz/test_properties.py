@@ -82,9 +82,10 @@ def test_a_list_of_anything_but_ids_is_told() -> None:
         (b"one\ntwo.yaml", "one\ntwo.yaml", False),
         (b"latin-\xe9.yaml", "latin-\\udce9.yaml", True),
         (b"latin-\xe9.yaml", "latin-.yaml", False),
+        (b"\xff\xfe.yaml", "shapes.yaml", False),
         (b"::error::.yaml", "\\x3a:error::.yaml", True),
         (b"##[error].yaml", "#\\x23[error].yaml", True),
-        (b"a::error::.yaml", "a\\x3a:error::.yaml", False),
+        (b"a/##[error].yaml", "a/#\\x23[error].yaml", True),
     ],
 )
 def test_a_file_may_be_shown_with_its_unprintable_characters_spelled_out(

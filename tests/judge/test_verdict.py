@@ -8,7 +8,7 @@ import pytest
 
 from qatrix.claims import Expectation
 from qatrix.errors import Source
-from qatrix.judge.verdict import Conclusion, conclude, with_expectation
+from qatrix.judge.verdict import Conclusion, conclude, with_expectation, with_traces
 from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 
 SOURCE = Source(file="matrix/expected/x.yaml", line=3, column=5)
@@ -270,3 +270,55 @@ def test_an_expectation_is_strict_both_ways(seen: Record, expected: Expectation 
     assert judged.unexpected_because == because
     assert judged.unexpected == (because is not None)
     assert judged.expected == expected
+
+
+TRACES = ("the locale was C and is tlh", "sys.path has changed: added '/tmp'", "a was 1 and is 2", "b was 1 and is 2")
+
+
+def with_verdict(verdict: Any, *outcomes: PipelineOutcome, **more: Any) -> Record:
+    return Record(
+        case_id="s/p/dim=2",
+        suite="s",
+        axes={},
+        verdict=verdict,
+        summary="as it was",
+        pipelines={item.pipeline: item for item in outcomes},
+        source=SOURCE,
+        **more,
+    )
+
+
+def test_a_record_without_traces_stays_as_it_is() -> None:
+    plain = with_verdict("exact", ran("pt2e"), ran("fx"))
+
+    assert with_traces(plain, ()) is plain
+
+
+def test_traces_fail_a_check_on_every_pipeline_that_ran() -> None:
+    absent = PipelineOutcome(pipeline="fx", status="inexpressible", reason="it cannot")
+    told = with_traces(with_verdict("checked", ran("pt2e"), absent), TRACES)
+
+    (check,) = told.checks
+    assert told.traces == TRACES
+    assert (told.verdict, check.name, check.pipeline, check.status) == (
+        "check_failed",
+        "leaves_no_trace",
+        "pt2e",
+        "failed",
+    )
+    assert check.message == "the locale was C and is tlh; sys.path has changed: added '/tmp'; a was 1 and is 2; 1 more"
+    assert told.summary == f"check leaves_no_trace fails on pt2e: {check.message}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcomes", "checks"),
+    [
+        pytest.param("failed", (ran("pt2e"), failed("fx")), 2, id="failed"),
+        pytest.param("invalid", (), 0, id="invalid"),
+        pytest.param("crashed", (), 0, id="crashed"),
+    ],
+)
+def test_a_case_that_has_a_worse_verdict_keeps_it(verdict: Any, outcomes: Any, checks: int) -> None:
+    told = with_traces(with_verdict(verdict, *outcomes), TRACES)
+
+    assert (told.verdict, told.traces, len(told.checks)) == (verdict, TRACES, checks)

@@ -62,6 +62,42 @@ def test_another_process_does_not_export_again(monkeypatch: pytest.MonkeyPatch, 
     assert exports_of_two_processes(monkeypatch, files) == 1
 
 
+def test_what_is_exported_where_nothing_is_remembered_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch, files: Files
+) -> None:
+    exports, known = Exports(), dict[Any, Any]()
+    monkeypatch.setattr(pattern_cache, "_MEMO", known)
+    lookup = pattern_cache.memoised(exports, files, ahead=lambda *_: pytest.fail("all were exported"))
+    with pattern_cache.nothing_remembered(patterns=False):
+        lookup(Identity(), (torch.ones(2),))
+
+    assert (exports.count, known, files.folder.exists()) == (1, {}, False)
+
+
+def test_what_has_a_file_is_read_where_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch, files: Files) -> None:
+    exports = Exports()
+    pattern_cache.memoised(exports, files)(Identity(), (torch.ones(2),))
+    monkeypatch.setattr(pattern_cache, "_MEMO", {})
+    with pattern_cache.nothing_remembered(patterns=False):
+        pattern_cache.memoised(exports, files)(Identity(), (torch.ones(2),))
+
+    assert exports.count == 1
+
+
+def test_patterns_are_exported_once_for_all_before_code_runs_that_could_change_them(
+    monkeypatch: pytest.MonkeyPatch, files: Files
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(pattern_cache, "files_for", lambda _: files)
+    monkeypatch.setattr(pattern_cache, "_export_ahead", lambda *given: asked.append(given))
+    with pattern_cache.pattern_cache():
+        for patterns in (False, True, True):
+            with pattern_cache.nothing_remembered(patterns=patterns):
+                pass
+
+    assert len(asked) == 1
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 

@@ -20,7 +20,7 @@ from qatrix.report.html import index_html
 from qatrix.report.junit import junit_xml
 from qatrix.report.markdown import summary_md
 from qatrix.report.repro import issue_md
-from qatrix.report.tables import results_csv
+from qatrix.report.tables import results_csv, results_json
 from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
 from support.records import ENVIRONMENT, make_dropped, make_expectation, make_failed, make_hostile, make_run
 
@@ -79,6 +79,10 @@ def test_markdown_mentions_nobody_and_leads_nowhere(data: ReportData, name: str)
     prose = re.sub(r"\]\(#[^)]*\)", "", _CODE.sub("", _FENCE.sub("", output)))
 
     assert _LIVE.findall(prose.replace("<>", "")) == []
+
+
+def test_the_json_commands_no_log(data: ReportData) -> None:
+    assert commands_in(results_json(data)) == []
 
 
 def test_no_cell_is_a_formula(data: ReportData) -> None:

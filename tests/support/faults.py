@@ -69,6 +69,31 @@ def _eat_memory() -> None:
         time.sleep(0.005)
 
 
+class _Foreign(BaseException):
+    """Nothing but this module knows it, and it cannot be unpickled."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+        self.second = second
+
+
+def _raise_a_foreign_one() -> None:
+    msg = "of its own"
+    raise _Foreign(msg, msg)
+
+
+def _exit() -> None:
+    sys.exit(0)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _vanish() -> None:
+    ctypes.CDLL(None)._exit(0)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "raise": _raise,
     "hang": _hang,
@@ -78,4 +103,8 @@ FAULTS: dict[str, Callable[[], None]] = {
     "recurse": _recurse,
     "print_a_gigabyte": _print_a_gigabyte,
     "eat_memory": _eat_memory,
+    "raise_a_foreign_one": _raise_a_foreign_one,
+    "exit": _exit,
+    "interrupt": _interrupt,
+    "vanish": _vanish,
 }

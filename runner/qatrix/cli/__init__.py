@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from qatrix import __version__
 from qatrix.cli.collaborators import Collaborators
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, Problem, QatrixError
-from qatrix.text import clipped
+from qatrix.text import clipped, name_of, words_of
 
 _ABOUT = """
 A declarative test matrix for PyTorch's two quantization pipelines, PT2E and FX graph mode.
@@ -123,7 +123,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
         Console().note("interrupted")
         return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and is told as one
+    except BaseException as error:  # noqa: BLE001 - whatever is left is a bug, SystemExit too: typer raises none
         return _bug(error)
     return code if isinstance(code, int) else 0
 
@@ -159,7 +159,7 @@ def matrices_summary(problems: Sequence[Problem]) -> str:
     return ", ".join(text for text, count in zip(told, (errors, warnings)) if count) or "no problems"
 
 
-def _bug(error: Exception) -> int:
+def _bug(error: BaseException) -> int:
     """Say that it is a bug in the tool, with what a report of it needs."""
     from qatrix.console import Console
 
@@ -169,7 +169,7 @@ def _bug(error: Exception) -> int:
     ) as file:
         file.write(text)
     lines = [
-        f"this is a bug in qatrix: {type(error).__name__}: {clipped(str(error), _LONGEST_MESSAGE)}",
+        f"this is a bug in qatrix: {name_of(error).rpartition('.')[2]}: {clipped(words_of(error), _LONGEST_MESSAGE)}",
         f"    qatrix {__version__}, Python {sys.version.split()[0]} on {sys.platform}",
         f"    the traceback is in {Path(file.name)}; please send it along with the command",
     ]

@@ -43,7 +43,9 @@ class Conduct:
             self.tools.interruption.hold()
         except KeyboardInterrupt:
             self.tools.interruption.hold()
-            self.console.note("interrupted: the reports of what is done are written; Ctrl-C once more leaves without")
+            self.console.note(
+                "interrupted: writing the reports of the finished cases; press Ctrl-C again to leave without them"
+            )
             return False
         return True
 

@@ -29,7 +29,7 @@ def _prefixes(where: str, modules: Sequence[str]) -> Sequence[str]:
 
     for name in modules:
         if not is_path(name):
-            msg = f"{where}: {reprlib.repr(name)} is no dotted name; expected a module such as my_package.models"
+            msg = f"{where}: {reprlib.repr(name)} is not a dotted name; expected a module such as my_package.models"
             raise UsageError(msg)
     return modules
 

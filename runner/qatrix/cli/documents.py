@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,7 +46,7 @@ def show(
     record, note = _the_record(case, run)
     console = Console()
     if as_json:
-        console.text(json.dumps(codec.to_jsonable(record), indent=2))
+        console.json(codec.to_jsonable(record), indent=2)
         return EXIT_OK
     console.record(record)
     for line in case_lines(record):

@@ -106,5 +106,5 @@ def _made(out: Path, name: str) -> Path:
     except OSError as error:
         msg = f"cannot write to {out}: {error.strerror or error}; name another folder with --out"
         raise OutputError(msg) from error
-    msg = f"{out} holds a thousand runs of this second; name another folder with --out"
+    msg = f"{out} already holds a thousand runs that started in this second; name another folder with --out"
     raise OutputError(msg)

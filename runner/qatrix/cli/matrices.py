@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +29,7 @@ from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_OK, DeclarationError, OutputError, Problem, UsageError
 from qatrix.outcomes import Dropped
 from qatrix.resources import folder
+from qatrix.text import one_line
 
 if TYPE_CHECKING:
     from qatrix.declare.selection import Selected, Selection
@@ -63,7 +63,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
         raise DeclarationError(tuple(problems))
     for problem in problems:
         console.problem(problem)
-    console.line(f"{_shown(chosen)}: {matrices_summary(problems)}, {cases} cases")
+    console.line(f"{one_line(_shown(chosen))}: {matrices_summary(problems)}, {cases} cases")
     return EXIT_OK
 
 
@@ -96,7 +96,7 @@ def list_cases(
     selection = wanted_cases(case, only, tag, pairwise=pairwise, strength=strength)
     selected = selected_cases(load_matrix(paths, allow_module), selection, cut)
     if output == "json":
-        console.text(json.dumps([_as_json(item) for item in selected.cases], indent=1))
+        console.json([_as_json(item) for item in selected.cases], indent=1)
     else:
         for item in selected.cases:
             console.text(item.case_id)
@@ -125,7 +125,7 @@ def schema(
     """
     from qatrix.console import Console
 
-    Console().text(json.dumps(_SCHEMAS[of](), indent=2))
+    Console().json(_SCHEMAS[of](), indent=2)
     return EXIT_OK
 
 

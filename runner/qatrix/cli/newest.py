@@ -55,7 +55,7 @@ def doubt(latest: Path) -> str:
     beside = _newest_beside(latest)
     newest = f"; the newest run beside it is {latest.parent / beside}" if beside else ""
     kind = "a folder" if latest.is_dir() else "a file"
-    return f"{latest} is {kind}, not the link that qatrix makes, so it need not be the newest run{newest}"
+    return f"{latest} is {kind}, not the link that qatrix makes, so it may not be the newest run{newest}"
 
 
 def point_latest(run_folder: Path) -> None:
@@ -88,14 +88,14 @@ def _make_way(latest: Path) -> None:
     except OSError as error:
         msg = f"{told}\nit cannot be renamed: {error.strerror}; move it, or name another folder with --out"
         raise OutputError(msg) from error
-    _tell(f"note: {told}\nit is {kept} from now on")
+    _tell(f"note: {told}\nit is now {kept}")
 
 
 def _pointed_at(latest: Path) -> Path:
     """The run's folder; where nothing points at one, `latest` itself, which is missing then."""
     named = latest.with_name(_NAMED)
     if latest.is_symlink() and not latest.exists():
-        msg = f"{latest} points at {latest.readlink()}, which is not there; name the folder of another run"
+        msg = f"{latest} points at {latest.readlink()}, which does not exist; name the folder of another run"
         raise StoreError(msg)
     if latest.is_file():
         raise StoreError(doubt(latest))
@@ -103,7 +103,7 @@ def _pointed_at(latest: Path) -> Path:
         return latest
     name = named.read_text(encoding="utf-8", errors="replace").strip()
     if Path(name).name != name or not (latest.parent / name).is_dir():
-        msg = f"{named} names {name!r}, which is no folder beside it; name the folder of another run"
+        msg = f"{named} names {name!r}, which is not a folder beside it; name the folder of another run"
         raise StoreError(msg)
     return latest.parent / name
 

@@ -237,7 +237,7 @@ def _none(matrix: Matrix, selection: Selection) -> str:
     """Why no case is taken though no selector names one."""
     if matrix.suites:
         tags = " or ".join(selection.tags)
-        return f"no case is taken: no suite has the tag {tags}; --tag {FULL_TAG} takes every suite"
+        return f"no case is selected: no suite has the tag {tags}; --tag {FULL_TAG} takes every suite"
     return f"the matrix declares no case: no suite is in {listed(matrix.files)}; declare one under suites:"
 
 

@@ -70,7 +70,7 @@ class Trust:
     def refusal(self, path: str, kind: Kind) -> Refusal | None:
         """Why a dotted path may not be named as something of a kind, None where it may."""
         if "." not in path or not is_path(path):
-            return Refusal(f"'{_shown(path)}' is no dotted path", kind.in_words, _nearest(path, kind))
+            return Refusal(f"'{_shown(path)}' is not a dotted path", kind.in_words, _nearest(path, kind))
         if path in kind.known or self.consents(path):
             return None
         return Refusal(
@@ -142,7 +142,7 @@ def _turned_off(name: str) -> str:
 
 
 def _consent_to(model: str) -> str:
-    return f"--allow-module {model} allows it, and all else that this model can be told to do"
+    return f"--allow-module {model} allows it, and everything else that this model can do"
 
 
 def _shown(text: str) -> str:

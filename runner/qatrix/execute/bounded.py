@@ -16,6 +16,7 @@ from pebble import ProcessExpired, ProcessPool
 from qatrix.arithmetic import EvaluationError
 from qatrix.errors import QatrixError
 from qatrix.execute import isolation
+from qatrix.text import told
 
 # These are sentences of ours; of other exceptions the type tells most.
 _PLAIN = (EvaluationError, QatrixError)
@@ -99,7 +100,7 @@ def _attempt(function: Callable[..., str], *args: object) -> Computed:
 def _told(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "it took too much memory"
-    words = str(error) if isinstance(error, _PLAIN) else f"{type(error).__name__}: {error}"
+    words = str(error) if isinstance(error, _PLAIN) else told(error)
     return words if len(words) <= _REASON_LENGTH else f"{words[:_REASON_LENGTH]} …"
 
 

@@ -1,4 +1,4 @@
-"""One case becomes one record. `run_case` never raises."""
+"""One case becomes one record. `run_case` raises nothing but Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qatrix.claims import DEFAULT_PIPELINES
 from qatrix.declare.spec import Case
-from qatrix.execute import diagnosing, quality
+from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
@@ -27,6 +27,7 @@ from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs
 from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
+from qatrix.text import told
 
 if TYPE_CHECKING:
     from qatrix.execute.reference import Reference
@@ -63,12 +64,21 @@ def run_case(
             record = _run(case, known, captures, frozen)
             if frozen is None and _is_worth_a_diagnosis(record, diagnose):
                 record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
+    except BaseException as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
+        isolation.let_ctrl_c_through(error)
         record = _record(case, facts=_Facts(), error=report_error(error))
     finally:
         forget_programs()
-    record = with_traces(record, watch.restore())
+    record = with_traces(record, _traces(watch))
     return replace(record, seconds=time.perf_counter() - started)
+
+
+def _traces(watch: Watch) -> tuple[str, ...]:
+    try:
+        return watch.restore()
+    except BaseException as error:  # noqa: BLE001 - what a case left behind may be objects of its own
+        isolation.let_ctrl_c_through(error)
+        return (f"what the case left behind cannot be told and set back: {told(error)}",)
 
 
 def _apart(case: Case) -> AbstractContextManager[None]:
@@ -101,7 +111,8 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     try:
         inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
         reference, state = float_reference(case, inputs)
-    except Exception as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
+    except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
+        isolation.let_ctrl_c_through(error)
         return _record(case, facts=_Facts(), invalid=report_error(error))
     return _record(case, facts=_facts(case, known, inputs, (reference, state), captures, frozen))
 

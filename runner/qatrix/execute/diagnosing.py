@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import Case
 from qatrix.diagnoses import Diagnosis, PointDiagnosis
+from qatrix.execute import isolation
 from qatrix.execute.captures import Captures
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.recording import Recorded, Store, record, tensor_nodes
@@ -31,6 +32,7 @@ from qatrix.judge.diagnosis import (
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs, build_model
 from qatrix.pipelines.tracing import float_trace
+from qatrix.text import told
 
 POINTS = ("prepare", "convert")
 
@@ -42,7 +44,7 @@ def diagnose(
     names: tuple[str, str] | None = None,
     captures: Captures | None = None,
 ) -> Diagnosis:
-    """Why two pipelines differ on a case; runs the case through both once more. Never raises.
+    """Why two pipelines differ on a case; runs the case through both once more. Raises nothing but Ctrl-C.
 
     `names` are the two pipelines to compare, the first two of the case unless told otherwise;
     `captures` holds those of the case. What could not be found out is in the notes.
@@ -53,8 +55,9 @@ def diagnose(
     store = Store()
     try:
         found = _diagnose(case, known, (left, right), store, captures or Captures())
-    except Exception as error:  # noqa: BLE001 - a diagnosis that fails must not end the case that it is about
-        found = Diagnosis(left=left, right=right, notes=(f"no diagnosis: {type(error).__name__}: {error}",))
+    except BaseException as error:  # noqa: BLE001 - a diagnosis that fails must not end the case that it is about
+        isolation.let_ctrl_c_through(error)
+        found = Diagnosis(left=left, right=right, notes=(f"no diagnosis: {told(error)}",))
     finally:
         store.close()
     return replace(found, seconds=time.perf_counter() - started)

@@ -20,6 +20,7 @@ MEMORY_EXIT: Final = 77
 _OUTPUT_BYTES: Final = 16 * 2**20
 _TAIL_BYTES: Final = 4000
 _POLL_SECONDS: Final = 0.05
+_ENTERED: Final = threading.Event()
 
 
 def enter(folder: str, memory_limit: int | None) -> None:
@@ -29,6 +30,7 @@ def enter(folder: str, memory_limit: int | None) -> None:
     """
     import resource  # not on Windows, where there are no workers to isolate
 
+    _ENTERED.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # At once, also in the middle of a kernel: there is nothing to tidy up, since all files are in the folder.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -53,6 +55,12 @@ def begin_case() -> None:
             stream.flush()
     with contextlib.suppress(OSError):
         os.ftruncate(1, 0)
+
+
+def let_ctrl_c_through(error: BaseException) -> None:
+    """Raise a KeyboardInterrupt again in the driver; workers ignore Ctrl-C, so that there it is the case's own."""
+    if isinstance(error, KeyboardInterrupt) and not _ENTERED.is_set():
+        raise error
 
 
 def output_path(folder: str, pid: int) -> Path:

@@ -30,12 +30,14 @@ from qatrix.claims import (
     Tolerance,
 )
 from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
+from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED
 from qatrix.execute.recording import Store, record
 from qatrix.execute.state import State
 from qatrix.judge import graphs, numerics
 from qatrix.judge.diagnosis.placement import Probe
 from qatrix.outcomes import CheckOutcome
+from qatrix.text import told
 
 _STATISTICS: Final = frozenset({"running_mean", "running_var"})
 _LINEAR: Final = frozenset({"linear"})
@@ -181,8 +183,9 @@ def _of_other_batch(
     doubled = tuple(_twice(tensor) for tensor in inputs)
     try:
         longer = state.run(program, doubled)
-    except Exception as error:  # noqa: BLE001 - whatever it raises is the answer
-        return outcome_of(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {type(error).__name__}: {error}"])
+    except BaseException as error:  # noqa: BLE001 - whatever it raises is the answer
+        isolation.let_ctrl_c_through(error)
+        return outcome_of(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {told(error)}"])
     expected = pytree.tree_map(lambda item: _twice(item) if isinstance(item, Tensor) else item, outputs)
     same = numerics.compare(
         expected, longer, at="convert", names=("one batch", "twice the batch"), tolerance=case.tolerance

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from torch import Tensor, nn
 
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
+from qatrix.execute import isolation
 from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.training import FloatNames, train
@@ -22,7 +23,7 @@ from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.torchenv import PackageMissing
-from qatrix.text import clipped
+from qatrix.text import clipped, name_of, told, words_of
 
 # Errors can have any length; a record with longer ones could not be kept.
 _LONGEST_TEXT: Final = 500_000
@@ -64,7 +65,8 @@ class StageClock:
                 # Both pipelines and torch itself warn of deprecations at every call.
                 warnings.simplefilter("ignore")
                 yield
-        except Exception as error:
+        except BaseException as error:
+            isolation.let_ctrl_c_through(error)
             raise StageFailed(stage) from error
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
@@ -129,14 +131,20 @@ def _failed(outcome: PipelineOutcome, failure: StageFailed) -> PipelineOutcome:
 
 
 def report_error(error: BaseException | None) -> ErrorReport:
-    """An exception as text."""
-    kind = type(error)
+    """An exception as text, whatever its own code does when it is asked."""
     return ErrorReport(
-        type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        message=clipped(str(error), _LONGEST_TEXT),
+        type=name_of(error),
+        message=clipped(words_of(error), _LONGEST_TEXT),
         # Of a traceback the last lines matter most.
-        traceback="".join(traceback.format_exception(error))[-_LONGEST_TEXT:] if error is not None else "",
+        traceback=_traceback(error)[-_LONGEST_TEXT:],
     )
+
+
+def _traceback(error: BaseException | None) -> str:
+    try:
+        return "".join(traceback.format_exception(error)) if error is not None else ""
+    except BaseException as fault:  # noqa: BLE001 - its notes and its causes are foreign code, too
+        return f"its traceback cannot be shown: {told(fault)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,9 @@ pebble's: they tell which task a dead worker had, and stop a task that hangs.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import os
 import signal
 import tempfile
 import time
@@ -17,12 +19,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pebble import ProcessExpired
 
+from qatrix import codec
 from qatrix.claims import Verdict
 from qatrix.declare.spec import Case
 from qatrix.execute import isolation
@@ -31,6 +35,7 @@ from qatrix.execute.order import Waiting
 from qatrix.execute.processes import AFRESH, FORKED, Processes, forking, start_method
 from qatrix.execute.scratch import without_interrupts
 from qatrix.outcomes import ErrorReport, Record
+from qatrix.text import clipped, told
 
 RunCase = Callable[[Case], Record]
 PRELOAD: Final = ("qatrix.execute.preload",)
@@ -39,6 +44,11 @@ PRELOAD: Final = ("qatrix.execute.preload",)
 _STOPPED_FROM_OUTSIDE: Final = frozenset({signal.SIGTERM, -signal.SIGTERM, 255})
 # Within this time the driver has its own signal, which ends the run; no case is blamed then.
 _OWN_SIGNAL_SECONDS: Final = 0.5
+# pebble does not tell of a process that left with exit code 0: the driver looks for itself, so often, and gives
+# a record that such a process sent at last so long to arrive.
+_LOOK_SECONDS: Final = 0.5
+_ARRIVAL_SECONDS: Final = 2.0
+_LONGEST_FAULT: Final = 100_000
 
 
 def execute(
@@ -118,6 +128,7 @@ def _scheduled(
     still = Waiting(case for case in cases if start_method(case) == FORKED)
     trainers = workers[: math.ceil(len(workers) * len(trained) / max(1, len(cases)))]
     flying: dict[Any, _Flight] = {}
+    numbers = itertools.count()
 
     def give(worker: Processes, after: Case | None) -> None:
         running = [flight.case for flight in flying.values()]
@@ -125,47 +136,103 @@ def _scheduled(
         case = still.take(after, running) if case is None else case
         if case is not None:
             on_start(case)
-            future = worker.schedule(case, _one_case, options, run)
-            flying[future] = _Flight(case, worker, time.perf_counter())
+            note = Path(folder) / f"{next(numbers)}.pid"
+            future = worker.schedule(case, _one_case, options, run, note)
+            flying[future] = _Flight(case, worker, time.perf_counter(), note)
 
     for worker in workers:
         give(worker, None)
     while flying:
-        done, _ = wait(flying, return_when=FIRST_COMPLETED)
-        for landed in done:
+        done, _ = wait(flying, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        gone = [future for future, flight in flying.items() if future not in done and flight.has_left()]
+        for landed in (*done, *gone):
             flight = flying.pop(landed)
-            record = _landed(landed, flight.case, time.perf_counter() - flight.started, options, folder)
+            sent = _sent(landed, flight.note)
+            record = sent if isinstance(sent, Record) else _lost(sent, flight, options, folder)
+            flight.note.unlink(missing_ok=True)
             # Of a process that sent no record nobody knows in what state it is, if it lives.
-            flight.worker.ended(flight.case, clean=landed.exception() is None and not record.traces)
+            flight.worker.ended(flight.case, clean=sent is record and not record.traces)
             give(flight.worker, flight.case)
             yield record
 
 
-class _Flight(NamedTuple):
-    """A case that a worker has, and since when on the clock of time.perf_counter."""
+@dataclass
+class _Flight:
+    """A case that a worker has, since when on the clock of time.perf_counter, and where its process notes its id."""
 
     case: Case
     worker: Processes
     started: float
+    note: Path
+    _missed: float | None = None
+
+    def has_left(self) -> bool:
+        """Whether the process has been gone for so long that nothing of it can arrive any more."""
+        now = time.perf_counter()
+        if self._missed is None and _is_gone(_noted(self.note)):
+            self._missed = now
+        return self._missed is not None and now - self._missed > _ARRIVAL_SECONDS
 
 
-def _landed(future: Any, case: Case, seconds: float, options: Execution, folder: str) -> Record:
-    """The record of a case that came back, or of one that did not."""
+class _Told(NamedTuple):
+    """What a worker sends, as text, so that no code of a case gets to the driver: a record, or why there is none."""
+
+    record: str | None
+    fault: str | None
+
+
+def _noted(note: Path) -> int | None:
+    """The id of the process that has a case, None where it has not got to it."""
+    with suppress(OSError, ValueError):
+        return int(note.read_text(encoding="ascii"))
+    return None
+
+
+def _is_gone(pid: int | None) -> bool:
     try:
-        record: Record = future.result()
-    except ProcessExpired as death:
-        if death.exitcode in _STOPPED_FROM_OUTSIDE:
+        if pid is not None:
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _sent(future: Any, note: Path) -> Record | BaseException:
+    """The record that came back, or what came in its place; nothing that a case raised is raised here."""
+    if not future.done():
+        return ProcessExpired("left without a word", code=0, pid=_noted(note) or 0)
+    # Not `result`, which would raise it.
+    error: BaseException | None = future.exception()
+    if error is not None:
+        return error
+    sent: _Told = future.result()
+    try:
+        return codec.loads(Record, sent.record) if sent.record is not None else _NoRecord(sent.fault)
+    except codec.CodecError as fault:
+        return fault
+
+
+class _NoRecord(Exception):
+    """A worker has no record to send; the message says why."""
+
+
+def _lost(why: BaseException, flight: _Flight, options: Execution, folder: str) -> Record:
+    """The record of a case that did not come back."""
+    case, seconds = flight.case, time.perf_counter() - flight.started
+    if isinstance(why, ProcessExpired):
+        if why.exitcode in _STOPPED_FROM_OUTSIDE:
             time.sleep(_OWN_SIGNAL_SECONDS)
-        told = _manner(death.exitcode, options)
-        return lost_case(case, "crashed", told, seconds, isolation.output_tail(folder, death.pid))
-    except TaskTimeout:
+        output = isolation.output_tail(folder, why.pid)
+        return lost_case(case, "crashed", _manner(why.exitcode, options), seconds, output)
+    if isinstance(why, TaskTimeout):
         return lost_case(case, "timed_out", f"stopped after {options.timeout:g} seconds", seconds, None)
-    except BrokenProcessPool as error:
+    if isinstance(why, BrokenProcessPool):
         time.sleep(_OWN_SIGNAL_SECONDS)
-        return lost_case(case, "crashed", f"its process could not be started: {error}", seconds, None)
-    except Exception as error:  # noqa: BLE001 - a record that cannot travel is a case lost, not a run
-        return lost_case(case, "crashed", f"no record came back: {type(error).__name__}: {error}", seconds, None)
-    return record
+        return lost_case(case, "crashed", f"its process could not be started: {why}", seconds, None)
+    words = str(why) if isinstance(why, _NoRecord) else told(why)
+    return lost_case(case, "crashed", f"no record came back: {words}", seconds, None)
 
 
 def lost_case(case: Case, verdict: Verdict, reason: str, seconds: float, output: str | None) -> Record:
@@ -193,10 +260,15 @@ def _manner(code: int | None, options: Execution) -> str:
     return f"the case's process left with exit code {code}"
 
 
-def _one_case(case: Case, options: Execution, run: RunCase | None) -> Record:
-    """Runs in a worker."""
+def _one_case(case: Case, options: Execution, run: RunCase | None, note: Path) -> _Told:
+    """Runs in a worker; an exception may be of a class that only the case's code can make, and becomes words here."""
     isolation.begin_case()
-    return (run or worker_ready(options))(case)
+    with suppress(OSError):
+        note.write_text(str(os.getpid()), encoding="ascii")
+    try:
+        return _Told(record=codec.dumps((run or worker_ready(options))(case)), fault=None)
+    except BaseException as error:  # noqa: BLE001 - whatever a case raises is the end of that case alone
+        return _Told(record=None, fault=clipped(told(error), _LONGEST_FAULT))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from qatrix.claims import Tolerance
 from qatrix.outcomes import Comparison
+from qatrix.text import name_of, words_of
 
 # Integers nearer than this can be subtracted as int64; float64 holds only those up to 2**53 one by one.
 _SUBTRACTABLE: Final = 2.0**62
@@ -337,7 +338,7 @@ def _kind(leaf: object) -> str:
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    return f"{name_of(error).rpartition('.')[2]}: {(words_of(error).splitlines() or ['no message'])[0]}"
 
 
 def _shape_of(value: Any) -> str:

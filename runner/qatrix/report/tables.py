@@ -12,7 +12,7 @@ from qatrix.outcomes import Environment, Run
 from qatrix.report.figures import axis_value
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.flat import flat_frames
-from qatrix.text import printed
+from qatrix.text import printed, printed_json
 
 # Rows that are made at a time.
 _CHUNK: Final = 5000
@@ -51,7 +51,7 @@ def csv_pieces(data: ReportData) -> Iterator[str]:
 
 
 def _dumped(content: object, indent: int | None = None) -> str:
-    return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    return printed_json(json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def _run(run: Run) -> dict[str, Any]:

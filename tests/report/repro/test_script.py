@@ -10,7 +10,9 @@ import pytest
 
 from qatrix.outcomes import CheckOutcome, Environment, PipelineOutcome, Record
 from qatrix.report.repro import expected_lines, script_text
+from qatrix.scripts import literal
 from support.cases import shipped_cases, source_of
+from support.hostile import commands_in
 from support.records import (
     ENVIRONMENT,
     HOSTILE,
@@ -178,6 +180,24 @@ def test_no_text_of_a_record_becomes_code(text: str) -> None:
 
     plain = script_text(source_of(case), environment=ENVIRONMENT, record=make_failed())
     assert ast.dump(ast.parse(script)) == ast.dump(ast.parse(plain))
+
+
+@pytest.mark.parametrize("command", ["##vso[task.setvariable variable=x]y", "##[group]x"])
+def test_a_script_commands_no_log(command: str) -> None:
+    source = source_of(shipped_cases(CASES["preset"])[0])
+    definition = f"def told():\n    return {literal({'a': command})}\n"
+    hostile = replace(
+        source, classes=(*source.classes, f'class A:\n    """{command}"""\n', definition), inexpressible={"fx": command}
+    )
+    script = script_text(hostile, environment=ENVIRONMENT, record=make_failed(summary=command), notes=(command,))
+
+    assert commands_in(script) == []
+    assert command in strings_of(script)
+
+
+def strings_of(script: str) -> set[object]:
+    """The values of all literals of a script."""
+    return {node.value for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Constant)}
 
 
 def test_it_needs_no_torch_to_write_a_script() -> None:

@@ -26,8 +26,10 @@ LONGEST_LINE: Final = 120_000
 _PROBLEM: Final = re.compile(
     r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
 )
-# What is said of the selection, and of a matrix as a whole.
-_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case")
+# What is said of the selection, of a matrix as a whole, and of the problems themselves.
+_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case|mend these first")
+# A character by its escape.
+_SPELLED: Final = r"\\[^\s/\\]{1,11}"
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")
 _COUNTS: Final = re.compile(r"\d+ of \d+ cases(, \d+ points dropped: .+)?")
 _CASE_ID: Final = re.compile(r"[A-Za-z0-9_]+/\S+")
@@ -155,20 +157,13 @@ class _Places:
 
 
 def is_shown_as(name: bytes, shown: str) -> bool:
-    """Whether a file's name, which may hold anything, can be what is shown: what cannot be printed is spelled out."""
-    text = os.fsdecode(name)
-    # What would be a command at the start of a line is none when one of its first two characters is spelled out.
-    spelled = [text, f"\0{text[1:]}", f"{text[0]}\0{text[2:]}"] if text.startswith(_COMMANDS) else [text]
-    patterns = (r"\S{1,12}".join(map(re.escape, _unprintable(one))) for one in spelled)
-    return any(re.fullmatch(pattern, shown, re.DOTALL) for pattern in patterns)
+    """Whether a file's name, which may hold anything, can be what is shown: what is obeyed is spelled out."""
+    return re.fullmatch("".join(map(_as_shown, os.fsdecode(name))), shown) is not None
 
 
-def _unprintable(name: str) -> list[str]:
-    """The name, split at every character that cannot be printed."""
-    pieces = [""]
-    for character in name:
-        if character.isprintable():
-            pieces[-1] += character
-        else:
-            pieces.append("")
-    return pieces
+def _as_shown(character: str) -> str:
+    """A pattern for the ways to show a character of a name."""
+    if not character.isprintable():
+        return _SPELLED
+    # Commands begin with these.
+    return f"(?:{re.escape(character)}|{_SPELLED})" if character in "#:" else re.escape(character)

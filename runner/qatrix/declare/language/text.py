@@ -19,8 +19,8 @@ MOST_PROBLEMS: Final = 100
 _ALIKE: Final = 0.65
 # Likeness takes time with the square of the length, and nobody mistypes a longer name.
 _LONGEST_NAME: Final = 100
-# Names on either side that may be meant, where there are very many.
-_FAR: Final = 500
+# What looking for the nearest of very many names may take, in pairs of letters on either side: 500 names of 20.
+_WORK: Final = 200_000
 # Python's own parser gives up at 100 levels of brackets; nobody reads half of that.
 MAX_DEPTH: Final = 60
 
@@ -69,10 +69,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _neighbours(name: str, candidates: list[str]) -> list[str]:
     """Of very many sorted names those that stand next to where the name would: most typos keep the beginning."""
-    if len(candidates) <= 2 * _FAR:
+    far = _WORK // max(len(name), 1) ** 2
+    if len(candidates) <= 2 * far:
         return candidates
     place = bisect.bisect(candidates, name)
-    return candidates[max(place - _FAR, 0) : place + _FAR]
+    return candidates[max(place - far, 0) : place + far]
 
 
 def listed(names: Iterable[str], *, most: int = 12) -> str:

@@ -47,7 +47,7 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
     check_expectations(registry, suites, expectations)
     problems = _in_order([*faults, *registry.problems], [file.shown for file in files])
     if len(problems) >= MOST_NOTED:
-        more = Problem(source=None, message=f"there are {MOST_NOTED} problems or more: mend these first")
+        more = Problem(source=None, message=f"there are {MOST_NOTED} problems or more: fix these first")
         problems = (more, *problems[:MOST_NOTED])
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, problems)

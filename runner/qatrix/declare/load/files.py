@@ -64,7 +64,7 @@ def _stray(file: Path, folder: Path) -> Problem:
         source=Source(file=shown, line=1, column=1),
         message=f"{shown} is a link that leads out of {_shown(folder)}, and is not read",
         expected="a file in the folder",
-        hint="name the file itself as a PATH where you trust it",
+        hint="if you trust it, name the file itself as a PATH",
     )
 
 

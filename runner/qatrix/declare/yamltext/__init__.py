@@ -82,5 +82,5 @@ def _kind(path: Path) -> str:
     if path.is_char_device() or path.is_block_device():
         return "a device"
     if path.is_symlink():
-        return "a link to what is not there"
+        return "a broken link"
     return "not a file" if path.exists() else "not there"

@@ -87,7 +87,7 @@ def _character_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
         source=Source(file=file, line=len(lines), column=len(lines[-1]) + 1),
         message=f"the character U+{number:04X} stands here, which YAML forbids",
         expected="characters that can be seen, spaces and line breaks",
-        hint=f"leave it out, or write it in double quotes as \\U{number:08X}",
+        hint=f"remove it, or write it in double quotes as \\U{number:08X}",
     )
 
 

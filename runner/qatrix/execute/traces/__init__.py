@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from qatrix.execute import isolation
 from qatrix.execute.traces.configurations import CONFIGURATIONS
 from qatrix.execute.traces.kinds import Kind, Unreadable
 from qatrix.execute.traces.modes import MODES
 from qatrix.execute.traces.surroundings import SURROUNDINGS
 from qatrix.execute.traces.switches import SWITCHES
+from qatrix.text import told as told_error
 
 __all__ = ["KINDS", "Kind", "Watch"]
 
@@ -41,6 +43,7 @@ class Watch:
             return f"{told}, which cannot be set back"
         try:
             kind.restore(before)
-        except Exception as error:  # noqa: BLE001 - whatever the case did to it, the rest has to be set back, too
-            return f"{told}, which cannot be set back: {type(error).__name__}: {error}"
+        except BaseException as error:  # noqa: BLE001 - whatever the case did to it, the rest has to be set back, too
+            isolation.let_ctrl_c_through(error)
+            return f"{told}, which cannot be set back: {told_error(error)}"
         return told if kind.now() == before else f"{told}, which cannot be set back"

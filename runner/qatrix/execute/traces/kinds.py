@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from qatrix.execute import isolation
+from qatrix.text import told as told_error
+
 _LONGEST: Final = 80
 # Members that a sentence names; the rest it counts.
 _TOLD: Final = 3
@@ -58,8 +61,9 @@ class Kind:
         """The value, or why it cannot be read."""
         try:
             return self.read()
-        except Exception as error:  # noqa: BLE001 - what a case has broken is a state like another
-            return Unreadable(f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - what a case has broken is a state like another
+            isolation.let_ctrl_c_through(error)
+            return Unreadable(told_error(error))
 
 
 def shown(value: object) -> str:

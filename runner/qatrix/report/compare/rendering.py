@@ -21,6 +21,7 @@ from qatrix.report.html.templating import environment
 from qatrix.report.markup import code, text, within
 from qatrix.report.sentences import case_lines
 from qatrix.report.vocabulary import VERDICTS
+from qatrix.text import printed_json
 
 T = TypeVar("T")
 # Cases that are shown one by one in the page; compare.json has all.
@@ -85,7 +86,7 @@ def compare_json(comparison: RunComparison) -> str:
             for row in comparison.rows
         ],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return printed_json(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
 
 
 COMPARE_FILES: Final[Mapping[str, Callable[[RunComparison], str]]] = {

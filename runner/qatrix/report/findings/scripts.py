@@ -8,7 +8,7 @@ from typing import Final
 
 from qatrix.report.findings.data import Finding
 from qatrix.report.findings.names import file_names
-from qatrix.text import visible
+from qatrix.text import printed_source, visible
 
 # What every such file begins with, and nothing else: by it those of an earlier page are known.
 MARK: Final = "# Written by qatrix findings"
@@ -34,4 +34,5 @@ def script_files(found: Iterable[Finding]) -> Mapping[str, ScriptFile]:
 
 def _headed(title: str, script: str) -> str:
     """The script below lines that say whose it is."""
-    return f"{MARK}, which replaces and removes it: change a copy.\n# Cause: {visible(title)}\n#\n{script.strip()}\n"
+    text = f"{MARK}, which replaces and removes it: change a copy.\n# Cause: {visible(title)}\n#\n{script.strip()}\n"
+    return printed_source(text)

@@ -12,6 +12,7 @@ from qatrix.report.files import make_folder, write_file
 from qatrix.report.history.data import CaseHistory, History, told
 from qatrix.report.html.templating import environment
 from qatrix.report.vocabulary import VERDICTS
+from qatrix.text import printed_json
 
 # Strips that are shown; history.json has all.
 _SHOWN: Final = 2000
@@ -57,7 +58,7 @@ def history_json(found: History) -> str:
         "left_out": found.left_out,
         "cases": [_case_json(case) for case in found.cases],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return printed_json(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
 
 
 def _case_json(case: CaseHistory) -> dict[str, Any]:

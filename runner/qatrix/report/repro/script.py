@@ -20,7 +20,7 @@ from qatrix.report.repro.lines import expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource, literal
-from qatrix.text import visible
+from qatrix.text import printed_source, visible
 
 _WIDTH: Final = 100
 _NEEDS: Final = "needs     "
@@ -59,7 +59,7 @@ def script_text(
     more = () if source.module is None or source.needs is not None else (source.module,)
     imports = import_lines(body, homes=release.homes, more=more)
     text = _template("script").render(head=head, imports=imports, body=body.strip("\n"))
-    return _MANY_BLANKS.sub("\n\n\n", _BEFORE_DEFINITION.sub("\n\n\n", text))
+    return printed_source(_MANY_BLANKS.sub("\n\n\n", _BEFORE_DEFINITION.sub("\n\n\n", text)))
 
 
 def needed_package(script: str) -> str | None:
