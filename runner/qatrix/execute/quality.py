@@ -53,7 +53,15 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     faults = []
     if outcome.sqnr_db < least:
         faults.append(f"an SQNR of {outcome.sqnr_db:.1f} dB is below {least:.1f} dB, which {explained}")
+    varies = outcome.variation_db
+    if varies is not None and varies <= 0 and not _is_of_another_kind(case):
+        faults.append(f"the noise is {-varies:.1f} dB louder than what varies in the float model's outputs")
     return [outcome_of(SQNR_OF_BITS, outcome.pipeline, faults)]
+
+
+def _is_of_another_kind(case: Case) -> bool:
+    """Whether the float model's outputs are not what these should be: ranges clip on purpose, or both have learned."""
+    return case.training is not None or _has_fixed_scales(case)
 
 
 def _may_not_fit(case: Case) -> bool:
