@@ -31,9 +31,9 @@ _OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case|m
 # A character by its escape.
 _SPELLED: Final = r"\\[^\s/\\]{1,11}"
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")
-_COUNTS: Final = re.compile(r"\d+ of \d+ cases(, \d+ points dropped: .+)?")
+_COUNTS: Final = re.compile(r"\d+ of \d+ cases?(, \d+ points dropped: .+)?")
 _CASE_ID: Final = re.compile(r"[A-Za-z0-9_]+/\S+")
-_CHECKED: Final = re.compile(r".+: (no problems|\d+ warnings?), \d+ cases")
+_CHECKED: Final = re.compile(r".+: (no problems|\d+ warnings?), \d+ cases?")
 
 
 def faults(ended: Ended, codes: Collection[int]) -> Iterator[str]:
