@@ -27,9 +27,8 @@ def against(base: str) -> Iterator[Row]:
     """The default run of this revision against that of `base`, in turn."""
     with tempfile.TemporaryDirectory() as place, _checkout(base, Path(place) / "base") as other:
         trees = {"base": other, "head": _ROOT}
-        for name, tree in trees.items():
-            # Once beforehand: fills the pattern files, which are kept by the source that made them.
-            _run(tree, Path(place) / f"{name}-first", cache=Path(place) / "cache")
+        # Once beforehand: fills the pattern files, which are kept by the source of torchao that made them.
+        _run(other, Path(place) / "first", cache=Path(place) / "cache")
         ended: dict[str, list[Ended]] = {name: [] for name in trees}
         for number in range(_ROUNDS):
             # In turn, and the other way round each time, so that a machine that slows down slows both.
