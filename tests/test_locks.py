@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -60,6 +61,35 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     with locked(tmp_path, since=NOW) as hindrance:
         assert hindrance
     assert target.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "a named pipe"),
+        (os.mkdir, "a folder"),
+        (lambda path: path.symlink_to("gone"), "a link"),
+        (lambda path: path.symlink_to("/dev/null"), "a link"),
+    ],
+)
+def test_what_is_no_file_in_its_place_is_told_and_stays(
+    tmp_path: Path, make: Callable[[Path], None], kind: str
+) -> None:
+    make(tmp_path / LOCK_FILE)
+    with locked(tmp_path, since=NOW) as hindrance:
+        assert hindrance == f"its .lock is {kind}"
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
+
+
+def test_a_disk_that_is_full_is_locked_nevertheless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", refuse)
+    with locked(tmp_path, since=NOW) as hindrance:
+        assert hindrance is None
+        with pytest.raises(FolderInUse), locked(tmp_path, since=NOW):
+            pass
 
 
 def test_a_disk_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

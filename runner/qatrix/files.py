@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 _KINDS: Final[Mapping[str, Callable[[int], bool]]] = {
     "a folder": stat.S_ISDIR,
+    "a link": stat.S_ISLNK,
     "a named pipe": stat.S_ISFIFO,
     "a socket": stat.S_ISSOCK,
     "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
@@ -19,6 +20,13 @@ _GIB: Final = 2**30
 
 class NotPlain(Exception):
     """A path is no regular file, or too large a one; the message goes on after its name: "is a named pipe, …"."""
+
+
+def kind_of(mode: int) -> str | None:
+    """What a path is, in words, where it is no regular file."""
+    if stat.S_ISREG(mode):
+        return None
+    return next((name for name, fits in _KINDS.items() if fits(mode)), "something else")
 
 
 def demand_plain(path: Path, *, largest: int) -> None:
@@ -42,10 +50,14 @@ def open_plain(path: Path, *, largest: int) -> BinaryIO:
 
 
 def _demand(found: os.stat_result, largest: int) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((name for name, fits in _KINDS.items() if fits(found.st_mode)), "something else")
+    kind = kind_of(found.st_mode)
+    if kind is not None:
         msg = f"is {kind}, and only a regular file is opened"
         raise NotPlain(msg)
     if found.st_size > largest:
-        msg = f"has {found.st_size / _GIB:.1f} GiB, and at most {largest / _GIB:.0f} GiB are read"
+        msg = f"has {_size(found.st_size, digits=1)}, and at most {_size(largest, digits=0)} are read"
         raise NotPlain(msg)
+
+
+def _size(count: int, *, digits: int) -> str:
+    return f"{count} bytes" if count < _GIB else f"{count / _GIB:.{digits}f} GiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from qatrix.errors import FolderInUse
+from qatrix.files import NotPlain, kind_of, open_plain
 
 LOCK_FILE: Final = ".lock"
 # The file may come from elsewhere, and its text is shown: what reads otherwise is not believed.
 _HOLDER: Final = re.compile(r"process \d{1,10} since [0-9T:+.-]{10,40}")
 _HOLDER_BYTES: Final = 200
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
@@ -35,8 +38,10 @@ def locked(folder: Path, *, since: datetime) -> Iterator[str | None]:
         yield error.strerror or type(error).__name__
         return
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} since {since.isoformat(timespec='seconds')}\n".encode())
+        # A full disk keeps the holder's name from being told, and nobody from holding it.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} since {since.isoformat(timespec='seconds')}\n".encode())
         yield None
     finally:
         # While it is locked still: whoever opened it before sees that it is no longer the folder's.
@@ -46,20 +51,32 @@ def locked(folder: Path, *, since: datetime) -> Iterator[str | None]:
 
 
 def _taken(path: Path) -> int:
-    """The descriptor of the file, locked. Raises BlockingIOError where another process has it."""
+    """The descriptor of the file, locked. Raises BlockingIOError where another process has it.
+
+    A link would let a folder from elsewhere name the file that is written to, and opening a pipe
+    or a device may wait for ever, or do anything: these raise OSError.
+    """
     while True:
-        # A link would let a folder from elsewhere name the file that is written to.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        with suppress(FileNotFoundError):
+            _demand_regular(path.lstat())
+        descriptor = os.open(path, _FLAGS, 0o644)
         try:
+            _demand_regular(os.fstat(descriptor))
             _lock(descriptor)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                if os.path.samestat(os.fstat(descriptor), path.lstat()):
                     return descriptor
         except BaseException:
             os.close(descriptor)
             raise
         # Its holder has removed it between the two calls; the next one is another file.
         os.close(descriptor)
+
+
+def _demand_regular(found: os.stat_result) -> None:
+    kind = kind_of(found.st_mode)
+    if kind is not None:
+        raise OSError(errno.EINVAL, f"its {LOCK_FILE} is {kind}")
 
 
 if sys.platform == "win32":
@@ -76,8 +93,8 @@ else:
 
 def _holder(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_plain(path, largest=_HOLDER_BYTES) as file:
             told = file.read(_HOLDER_BYTES).decode("ascii", "replace").strip()
-    except OSError:
+    except (NotPlain, OSError):
         return "another process"
     return told if _HOLDER.fullmatch(told) else "another process"

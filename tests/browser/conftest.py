@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,7 @@ _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     "demo": lambda: [*demo_records(), make_diverged("models/explained", diagnosis=make_diagnosis())],
     "thousand": lambda: many_records(1000),
     "large": lambda: many_records(2500),
-    "hostile": lambda: [make_hostile(), make_record()],
+    "hostile": lambda: [replace(make_hostile(), seconds=1.0), make_record()],
     "none": list,
     "skipped": lambda: [make_skipped()],
 }

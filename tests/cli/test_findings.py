@@ -117,3 +117,14 @@ def test_a_run_without_known_differences_is_told(project: Project) -> None:
 
     assert ended.code == 2
     assert "no case of these runs is explained by an expectation" in ended.err
+
+
+def test_no_script_goes_through_a_link(explained: Project) -> None:
+    kept = explained.path / "elsewhere" / "other.py"
+    explained.write({"elsewhere/other.py": MARK, "there/findings.txt": ""})
+    (explained.path / "there/findings").symlink_to("../elsewhere")
+    ended = written(explained)
+
+    assert ended.code == 2
+    assert "there/findings is a link, and no report is written through one; remove it\n" in ended.err
+    assert names(kept.parent) == ["other.py"]

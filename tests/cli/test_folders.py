@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sqlite3
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from qatrix.cli.folders import SCRATCH
+from qatrix.cli.folders import SCRATCH, _sweep, scratch
 from qatrix.errors import EnvironmentUnusable
 from qatrix.locks import LOCK_FILE
 from qatrix.outcomes import Environment
 from support.driven import MATRIX as TEMPLATE
 from support.driven import driven, listing, until
-from support.project import Project
+from support.project import NOW, Project
 from support.results import results
 
 pytestmark = pytest.mark.xdist_group("workers")
@@ -136,4 +140,60 @@ def test_a_folder_that_cannot_be_locked_is_a_note(project: Project) -> None:
     ended = project.run("run", "--resume")
 
     assert ended.code == 0, ended
-    assert "is not locked (Is a directory): let no other run write to it\n" in ended.err
+    assert "is not locked (its .lock is a folder): let no other run write to it\n" in ended.err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("gone")])
+def test_a_strange_lock_beside_a_run_keeps_none_from_starting(project: Project, make: Callable[[Path], None]) -> None:
+    strange = project.path / "reports/strange"
+    (strange / SCRATCH).mkdir(parents=True)
+    make(strange / LOCK_FILE)
+    ended = project.run("run")
+
+    assert ended.code == 0, ended
+    assert listing(strange) == [LOCK_FILE, SCRATCH]
+
+
+def test_a_pipe_in_the_place_of_temporary_files_beside_a_run_is_not_waited_for(project: Project) -> None:
+    project.write({"reports/strange/kept": ""})
+    os.mkfifo(project.path / "reports/strange" / SCRATCH)
+
+    assert project.run("run").code == 0
+    assert listing(project.path / "reports/strange") == [SCRATCH, "kept"]
+
+
+def test_a_sweep_that_fails_is_no_fault_of_the_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(path: Path, **_: object) -> None:
+        raise OSError(5, "Input/output error", path)
+
+    (project.path / "reports/strange" / SCRATCH).mkdir(parents=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", failing)
+        _sweep(project.path / "reports", NOW, but=project.path)
+
+    assert hidden(project.path / "reports") == [f"strange/{SCRATCH}"]
+
+
+def test_temporary_files_do_not_go_through_a_link(project: Project) -> None:
+    project.run("run")
+    project.write({"elsewhere/kept": ""})
+    own = project.path / "reports/latest" / SCRATCH
+    own.symlink_to(project.path / "elsewhere")
+    with scratch(own.parent, NOW):
+        assert (own.is_symlink(), own.stat().st_mode & 0o777) == (False, 0o700)
+        Path(tempfile.mkdtemp()).touch()
+
+    assert listing(project.path / "elsewhere") == ["kept"]
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.touch])
+def test_what_is_no_folder_in_the_place_of_temporary_files_is_refused(
+    project: Project, make: Callable[[Path], None]
+) -> None:
+    project.run("run")
+    make(project.path / "reports/latest" / SCRATCH)
+    ended = project.run("run", "--resume")
+
+    assert ended.code == 2, ended
+    assert f"/{SCRATCH} cannot be made anew for temporary files: File exists; remove it\n" in ended.err

@@ -25,6 +25,14 @@ ARGV = ("run", "--quiet", "--workers", "2", "--out", "out")
 STOPPING = [signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Shells have SIGINT ignored in what they run in the background, these tests among it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "matrix").mkdir()

@@ -27,6 +27,14 @@ def test_check_counts_the_cases_of_a_sound_matrix(project: Project) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "matrix: no problems, 4 cases\n", "")
 
 
+def test_check_of_one_case_says_so(project: Project) -> None:
+    small = (project.path / "matrix/small.yaml").read_text()
+    first, _ = small.split("  second:")
+    project.write({"matrix/small.yaml": first.replace("[true, false]", "[true]")})
+
+    assert project.run("check").out.endswith(", 1 case\n")
+
+
 def test_check_prints_every_problem_with_its_place(project: Project) -> None:
     project.write({"matrix/faulty.yaml": FAULTY})
     ended = project.run("check")
@@ -153,7 +161,7 @@ def test_dropped_points_are_counted_with_their_reason(project: Project) -> None:
         }
     )
 
-    assert project.run("list", "--case", "third").err == "1 of 5 cases, 1 points dropped: covered elsewhere\n"
+    assert project.run("list", "--case", "third").err == "1 of 5 cases, 1 point dropped: covered elsewhere\n"
 
 
 def test_a_factory_outside_the_allowed_modules_needs_the_option_or_the_configuration(project: Project) -> None:

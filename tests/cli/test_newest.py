@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,13 +136,32 @@ def test_where_links_cannot_be_made_a_file_names_the_newest_run(project: Project
     assert project.run("run", "--resume").code == 0
 
 
-@pytest.mark.parametrize("named", ["../elsewhere", "gone", "\x1b[31m"])
+@pytest.mark.parametrize("named", ["../elsewhere", "gone", "\x1b[31m", "", ".", "..", "link", "x" * 1000])
 def test_a_file_that_names_no_run_beside_it_is_refused(project: Project, named: str) -> None:
-    project.write({"reports/latest.txt": named, "elsewhere/run.sqlite": ""})
+    project.write({"reports/latest.txt": named, "elsewhere/run.sqlite": "", "run.sqlite": ""})
+    (project.path / "reports/link").symlink_to("../elsewhere")
     ended = project.run("show", "first")
 
     assert ended.code == 2
     assert f"reports/latest.txt names {named!r}, which is not a folder beside it; name the folder of" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "is a named pipe, and only a regular file is opened"),
+        (os.mkdir, "is a folder, and only a regular file is opened"),
+        (lambda path: path.symlink_to("../elsewhere"), "is a link, and only a regular file is opened"),
+        (lambda path: path.write_text(" " * 1025), "has 1025 bytes, and at most 1024 bytes are read"),
+    ],
+)
+def test_only_a_small_file_names_a_run(project: Project, make: Callable[[Path], None], reason: str) -> None:
+    project.write({"elsewhere": RUN, f"reports/{RUN}/run.sqlite": ""})
+    make(project.path / "reports/latest.txt")
+    ended = project.run("show", "first")
+
+    assert ended.code == 2
+    assert f"reports/latest.txt cannot be read: it {reason}; name the folder of another run\n" in ended.err
 
 
 def test_what_a_killed_process_left_is_in_nobodys_way(project: Project) -> None:

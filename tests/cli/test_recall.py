@@ -192,7 +192,7 @@ def leaving(case: Case) -> Record:
 def test_what_a_case_that_changed_its_process_gave_is_no_result_for_a_later_run(project: Project) -> None:
     project.remembers = True
     project.execution = FakeExecution(records=leaving)
-    assert project.run("run").code == 0
+    assert project.run("run").code == 1
     project.execution = FakeExecution()
 
     assert ran_again(project) == sorted(FIRST + SECOND)

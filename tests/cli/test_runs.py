@@ -43,6 +43,10 @@ def test_a_run_tells_each_case_as_it_ends(project: Project) -> None:
     assert lines[1] == "[1/2] ✓ exact           0.25 s  first/linear/bias=true,quantizer=int8,device=cpu"
 
 
+def test_a_run_of_one_case_says_so(project: Project) -> None:
+    assert ": 1 case, " in project.run("run", "--case", "first/*bias=true*").err.splitlines()[0]
+
+
 def test_quiet_prints_the_result_alone(project: Project) -> None:
     ended = project.run("run", "--quiet")
 
@@ -69,7 +73,7 @@ def test_a_difference_that_is_expected_gives_exit_code_0(project: Project) -> No
     ended = project.run("run")
 
     assert ended.code == 0
-    assert "nothing unexpected; 1 differ as expected, with their reasons in the report\n" in ended.out
+    assert "nothing unexpected; 1 differs as expected, with its reason in the report\n" in ended.out
 
 
 def test_a_wrong_expectation_gives_exit_code_1(project: Project) -> None:
@@ -251,6 +255,18 @@ def test_show_needs_exactly_one_case(project: Project, selector: str, told: str)
 
     assert ended.code == 2
     assert told in ended.err
+
+
+def test_show_of_a_run_without_records_names_no_others(project: Project) -> None:
+    project.run("run")
+    with sqlite3.connect(project.path / "reports/latest/run.sqlite") as store:
+        store.execute("UPDATE cases SET state = 'planned', suite = NULL, verdict = NULL, record = NULL")
+        store.execute("UPDATE run SET finished = 0, run = json_set(run, '$.finished', json('false'))")
+    ended = project.run("show", "first")
+
+    assert ended.code == 2
+    assert "is first; it has no record of any case" in ended.err
+    assert "nearest" not in ended.err
 
 
 def test_show_without_a_run_says_what_is_missing(project: Project) -> None:

@@ -455,7 +455,8 @@ def test_of_very_many_problems_the_first_are_told(tmp_path: Path, text: str) -> 
     result = loaded(tmp_path, text)
     assert result.problems[0].message == "there are 200 problems or more: fix these first"
     assert len(result.problems) == 201
-    assert time.process_time() - started < 10
+    # Minutes, where each problem is looked at beside all others.
+    assert time.process_time() - started < 60
 
 
 def test_of_very_many_faults_of_one_pattern_the_first_are_told(tmp_path: Path) -> None:

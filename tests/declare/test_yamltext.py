@@ -140,8 +140,9 @@ def test_what_is_no_plain_tree_is_refused(content: bytes, message: str) -> None:
     assert only_problem(content).message == message
 
 
-def test_the_place_of_a_wrong_byte_is_its_line_and_column() -> None:
-    assert str(only_problem("a: é\nb: é".encode() + b"\xff").source) == "f.yaml:2:5"
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\x85", "\u2028"])
+def test_the_place_of_a_wrong_byte_is_its_line_and_column(end: str) -> None:
+    assert str(only_problem(f"a: é{end}b: é".encode() + b"\xff").source) == "f.yaml:2:5"
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,17 @@ def test_a_good_one_is_read(tmp_path: Path) -> None:
     assert verified(reference(tmp_path / "fx.safetensors")).pipeline == "fx"
 
 
+def _sparse(path: Path, size: int) -> None:
+    """A file of that many bytes, none of which takes room."""
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
 PATHS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "named pipe": (os.mkfifo, "cannot be read: it is a named pipe, and only a regular file is opened"),
     "folder": (Path.mkdir, "cannot be read: it is a folder"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "cannot be read: it is a device"),
-    "huge": (lambda path: path.open("wb").truncate(65 * 2**30), "it has 65.0 GiB, and at most 64 GiB"),
+    "huge": (lambda path: _sparse(path, 65 * 2**30), "it has 65.0 GiB, and at most 64 GiB"),
     "long header": (lambda path: path.write_bytes(b"\xff" * 64), "a header of 18446744073709551615 bytes, where 56"),
     "nothing": (Path.touch, "is no reference, or it is damaged or cut short"),
 }

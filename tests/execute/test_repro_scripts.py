@@ -58,8 +58,8 @@ patterns:
     layers: {torch: "Linear(operator, 3)", print: none(), F: ReLU()}
     forward:
       - "warnings = torch(math)"
-      - "self = print(warnings)"
-      - "super, nn = torch.chunk(self, 2, 0)"
+      - "model = print(warnings)"
+      - "super, nn = torch.chunk(model, 2, 0)"
       - "return F.relu(F(torch.cat((super, nn), 0)) + math * 0.5)"
     inputs: {math: {shape: [2, 3]}}
   none:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from qatrix.execute.traces import KINDS, Kind, Watch
 from qatrix.execute.traces.kinds import Unreadable, members_changed
 from qatrix.execute.workers import execute
 from qatrix.outcomes import Record
+from qatrix.pipelines import PIPELINES
 from qatrix.pipelines.models import build_model
 from support import planted
 from support.cases import factory_case, shipped_cases
@@ -22,6 +26,13 @@ from support.results import without_times
 
 # No build for CPUs alone lets them be changed, or no process that has computed once.
 UNCHANGEABLE = {"torch's legacy default device", "torch's number of threads between ops"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """As in a worker, all that a case imports is there before the first: importing some of it changes configurations."""
+    for pipeline in PIPELINES.values():
+        pipeline.missing()
 
 
 @pytest.fixture(name="kept")
@@ -207,7 +218,58 @@ def test_a_case_that_is_invalid_for_its_own_reasons_stays_so_and_tells_its_trace
 
     assert record.verdict == "invalid"
     assert record.traces == ("torch's default device was not set and is meta",)
+    assert record.summary.endswith("; it left changes behind: torch's default device was not set and is meta")
     assert torch.get_default_device() == torch.device("cpu")
+
+
+IMPORTED = """
+import os, warnings
+from torch import nn
+
+warnings.filterwarnings("ignore", category=UserWarning)
+os.environ.setdefault("PLANTED_BY_IMPORT", "1")
+
+
+def layer():
+    return nn.Sequential(nn.Linear(4, 4))
+"""
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("kept")
+def test_what_importing_a_module_does_is_no_trace_of_its_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ordinary_imports.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(tmp_path)
+    case = factory_case("ordinary_imports.layer", [2, 4], QUANTIZER)
+    first, second = run_case(case), run_case(case)
+
+    assert (first.verdict, first.traces) == ("exact", ())
+    assert (second.verdict, second.traces) == ("exact", ())
+    assert os.environ["PLANTED_BY_IMPORT"] == "1"
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("kept")
+def test_a_module_that_cannot_be_imported_makes_its_case_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty_imports.py").write_text("import os\nos.umask(0o077)\nraise RuntimeError('planted')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    record = run_case(factory_case("faulty_imports.layer", [2, 4], QUANTIZER))
+
+    assert (record.verdict, record.traces) == ("invalid", ())
+    assert record.summary.endswith("RuntimeError: planted")
+
+
+def test_a_filter_of_warnings_is_told_in_words() -> None:
+    watch = Watch([kind for kind in KINDS if kind.name == "warnings.filters"])
+    warnings.filterwarnings("error", "old", UserWarning, "torch", 3)
+    warnings.filters.insert(0, "no filter")  # type: ignore[attr-defined]  # it is a list
+
+    (told,) = watch.restore()
+
+    assert told.startswith("warnings.filters has changed: added 'no filter', a filter 'error' for UserWarning")
+    assert told.endswith("that begins with 'old' in 'torch' at line 3")
 
 
 @pytest.mark.torch

@@ -322,3 +322,43 @@ def test_a_case_that_has_a_worse_verdict_keeps_it(verdict: Any, outcomes: Any, c
     told = with_traces(with_verdict(verdict, *outcomes), TRACES)
 
     assert (told.verdict, told.traces, len(told.checks)) == (verdict, TRACES, checks)
+    assert told.summary.endswith(f"; it left changes behind: {'; '.join(TRACES[:3])}; 1 more")
+
+
+def test_traces_are_said_once_for_all_pipelines() -> None:
+    told = with_traces(with_verdict("exact", ran("pt2e"), ran("fx")), TRACES[:1])
+
+    assert told.summary == "check leaves_no_trace fails on pt2e and fx: the locale was C and is tlh"
+
+
+LEFT = "these checks fail too: leaves_no_trace"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "checks", "because"),
+    [
+        pytest.param("invalid", (), f"as expected it is invalid, but {LEFT}", id="invalid"),
+        pytest.param("invalid", ("leaves_no_trace",), None, id="invalid, named"),
+        pytest.param("crashed", (), f"as expected it is crashed, but {LEFT}", id="crashed"),
+        pytest.param("check_failed", (), f"as expected it is check_failed, but {LEFT}", id="any check"),
+        pytest.param("check_failed", ("leaves_no_trace",), None, id="this check"),
+        pytest.param("unavailable", (), f"as expected it is unavailable, but {LEFT}", id="unavailable"),
+        pytest.param("unavailable", ("leaves_no_trace",), None, id="unavailable, named"),
+    ],
+)
+def test_traces_are_expected_only_where_their_check_is_named(verdict: Any, checks: Any, because: str | None) -> None:
+    seen = with_traces(with_verdict(verdict), TRACES)
+
+    assert with_expectation(seen, expectation(verdict, checks=checks)).unexpected_because == because
+
+
+def test_a_case_that_needs_no_expectation_needs_one_for_its_traces() -> None:
+    judged = with_expectation(with_traces(with_verdict("unavailable"), TRACES), None)
+
+    assert judged.unexpected_because == "no expectation covers what it left behind"
+
+
+def test_traces_that_are_expected_have_to_be_there() -> None:
+    judged = with_expectation(with_verdict("invalid"), expectation("invalid", checks=("leaves_no_trace",)))
+
+    assert judged.unexpected_because == "these checks were expected to fail and hold: leaves_no_trace"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from qatrix.arithmetic import OutOfBounds
 from qatrix.declare.source.models import model_source
 from qatrix.declare.source.names import Names
 from qatrix.pipelines.models import build_inputs, build_model
-from support.cases import shipped_cases, written_cases
+from support.cases import factory_case, shipped_cases, written_cases
 
 SUITE = """
 suites:
@@ -325,3 +326,36 @@ def test_a_list_of_tensors_is_repeated_and_joined(tmp_path: Path) -> None:
     (x,) = build_inputs(case)
 
     assert torch.equal(build_model(case)(x), torch.cat([x.relu(), x.relu(), x]))
+
+
+def factory_model(factory: str) -> nn.Module:
+    """The model of a case that names this factory."""
+    return build_model(factory_case(factory, [2, 4], "xnnpack_int8_per_channel_ptq"))
+
+
+NOT_FOUND = (
+    "^No module named 'mymodels'; install it, or run with PYTHONPATH=. because the current folder is not searched$"
+)
+
+
+@pytest.mark.parametrize("factory", ["mymodels.build", "mymodels.nets.build"])
+def test_a_package_that_is_not_found_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, factory: str) -> None:
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in {"", str(Path.cwd())}])
+
+    with pytest.raises(ModuleNotFoundError, match=NOT_FOUND):
+        factory_model(factory)
+
+
+def test_nothing_is_said_of_the_current_folder_where_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path.cwd())
+
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'mymodels'; install it$"):
+        factory_model("mymodels.build")
+
+
+def test_what_a_package_itself_does_not_find_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needy.py").write_text("import not_installed_here")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'not_installed_here'$"):
+        factory_model("needy.build")

@@ -63,3 +63,14 @@ def test_what_was_measured_as_nan_is_not_an_empty_cell() -> None:
     text = results_csv(report_data(make_run(), [make_record(comparisons=(comparison,))]))
     row = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).iloc[0]
     assert (row["convert_max_abs"], row["convert_max_rel"], row["convert_max_steps"]) == ("nan", "-inf", "")
+
+
+def test_what_another_case_measured_is_an_empty_cell() -> None:
+    invalid = make_record("a", verdict="invalid", comparisons=(), checks=(), pipelines={}, axes={})
+    text = results_csv(report_data(make_run(), [invalid, make_diverged()]))
+    row, other = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).to_dict("records")
+
+    missing = [name for name in row if str(name).startswith(("convert_", "pt2e_", "axis_"))]
+
+    assert {row[name] for name in missing} == {""}
+    assert (other["pt2e_quantize_ops"], other["convert_max_abs"]) == ("2", "0.0831")

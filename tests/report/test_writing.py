@@ -17,6 +17,7 @@ from support.demo_run import demo_records, many_records, write_store
 from support.records import make_error, make_failed, make_hostile, make_outcome
 
 NAMES = ["index.html", "results.json", "results.csv", "junit.xml", "summary.md"]
+SIDE = '(globalThis.qatrixParts ??= {})["cases-000"] = "";\n'
 
 
 def test_all_reports_are_written_beside_the_store(tmp_path: Path) -> None:
@@ -75,10 +76,45 @@ def test_a_renderer_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: p
 def test_a_report_of_very_many_cases_has_files_beside_the_page_and_old_ones_go(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name in ("cases-999.js", "mine.js"):
-        (tmp_path / "data" / name).write_text("old")
+        (tmp_path / "data" / name).write_text(SIDE)
     writing.write_reports(write_store(tmp_path / "run.sqlite", many_records(2001)), tmp_path)
     beside = {item.name for item in (tmp_path / "data").iterdir()}
     assert beside == {"mine.js", "rows.js", *(f"cases-{number:03}.js" for number in range(9))}
+
+
+def test_a_file_of_someone_else_beside_the_page_stays(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name, text in {"rows.js": "mine", "cases-mine.js": SIDE, "cases-000.js": SIDE}.items():
+        (tmp_path / "data" / name).write_text(text)
+    writing.write_reports(write_store(tmp_path / "run.sqlite", []), tmp_path)
+
+    assert {item.name for item in (tmp_path / "data").iterdir()} == {"rows.js", "cases-mine.js"}
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """The file of a folder that `data` links to, by a name and with a text of a report's own."""
+    victim = tmp_path / "victim" / "cases-000.js"
+    victim.parent.mkdir()
+    victim.write_text(SIDE)
+    (tmp_path / "data").symlink_to("victim")
+    return victim
+
+
+def test_a_link_beside_the_page_is_not_followed(tmp_path: Path, linked: Path) -> None:
+    writing.write_reports(write_store(tmp_path / "run.sqlite", []), tmp_path)
+
+    assert linked.read_text() == SIDE
+
+
+def test_nothing_is_written_through_a_link_beside_the_page(
+    tmp_path: Path, linked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "side_files", lambda _: [("cases-000.js", "new")])
+    with pytest.raises(OutputError, match="data is a link, and no report is written through one; remove it"):
+        writing.write_reports(write_store(tmp_path / "run.sqlite", []), tmp_path)
+
+    assert linked.read_text() == SIDE
 
 
 def test_a_thousand_failures_with_long_tracebacks_stay_small(tmp_path: Path) -> None:

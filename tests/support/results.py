@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qatrix.outcomes import Record
+from qatrix.outcomes import ErrorReport, Record
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -17,10 +18,19 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def without_times(record: Record) -> Record:
-    """A record as it is in every run of the same case: all of it but how long it took."""
+    """A record as it is in every run of the same case: all but its times and how much code was generated before it."""
     pipelines = {
-        name: replace(outcome, stages=tuple(replace(stage, seconds=0.0) for stage in outcome.stages))
+        name: replace(
+            outcome,
+            stages=tuple(replace(stage, seconds=0.0) for stage in outcome.stages),
+            error=None if outcome.error is None else _without_counters(outcome.error),
+        )
         for name, outcome in record.pipelines.items()
     }
     diagnosis = None if record.diagnosis is None else replace(record.diagnosis, seconds=0.0)
     return replace(record, pipelines=pipelines, diagnosis=diagnosis, seconds=0.0)
+
+
+def _without_counters(error: ErrorReport) -> ErrorReport:
+    """The error with one name for all code that torch generates, which it numbers."""
+    return replace(error, traceback=re.sub(r"<eval_with_key>\.\d+", "<generated>", error.traceback))

@@ -62,14 +62,16 @@ class Conduct:
             self._execute(store, left)
 
     def _announce(self, known: int, left: int) -> None:
+        from qatrix.report.figures import counted
         from qatrix.report.sentences import reused_sentence
 
         packages = {name: text for name, text in self.plan.run.environment.packages.items() if name != "qatrix"}
         versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
         done = self.plan.run.declared - len(self.plan.cases)
-        of = f" of {self.plan.run.declared}" if done or known else ""
+        of = f"{left} of " if done or known else ""
+        cases = counted(self.plan.run.declared if of else left, "case")
         tail = " left" if done else " to run" if known else ""
-        self.console.note(f"qatrix {__version__}: {left}{of} cases{tail}, {_place(self.options)}; {versions}")
+        self.console.note(f"qatrix {__version__}: {of}{cases}{tail}, {_place(self.options)}; {versions}")
         if self.plan.run.reference is not None:
             self.console.note(f"compared with {self.plan.run.reference}")
         for note in self.plan.run.environment.notes:

@@ -131,6 +131,7 @@ def _the_record(selector: str, run: Path) -> tuple[Record, str | None]:
     if found:
         msg = f"{selector} fits {len(found)} cases; name one of them:\n" + "\n".join(ids[:20])
     else:
-        close = difflib.get_close_matches(selector, ids, n=3, cutoff=0.3)
-        msg = f"no case of {run} is {selector}; nearest are:\n" + "\n".join(close or ids[:3])
+        close = difflib.get_close_matches(selector, ids, n=3, cutoff=0.3) or ids[:3]
+        told = "nearest are:\n" + "\n".join(close) if close else "it has no record of any case"
+        msg = f"no case of {run} is {selector}; {told}"
     raise UsageError(msg)

@@ -70,12 +70,14 @@ def _write(page: Page, out: Path, folder: Path) -> None:
 
     Raises OutputError, and UsageError where a script would replace a file that is not of this command.
     """
-    from qatrix.report.files import make_folder, write_file
+    from qatrix.report.files import make_folder, make_own_folder, write_file
 
-    earlier = {path for path in folder.glob("*.py") if _is_own(path)}
+    earlier = set() if folder.is_symlink() else {path for path in folder.glob("*.py") if _is_own(path)}
     scripts = {folder / name: text for name, text in page.scripts.items()}
     _refuse_others(scripts.keys() - earlier)
-    make_folder(folder if scripts else out.parent)
+    make_folder(out.parent)
+    if scripts:
+        make_own_folder(folder)
     for path, text in {**scripts, out: page.text}.items():
         write_file(path, text)
     for path in earlier - scripts.keys():

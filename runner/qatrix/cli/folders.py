@@ -50,17 +50,16 @@ def writing(folder: Path, now: datetime, console: Console) -> Iterator[None]:
 def scratch(folder: Path, now: datetime) -> Iterator[None]:
     """Within it, temporary files go to the folder of this run, which this process writes; they are gone at the end.
 
-    Those of earlier runs beside it that were killed are removed.
+    Those of earlier runs beside it that were killed are removed. Raises OutputError.
     """
     _sweep(folder.parent, now, but=folder)
     own = folder.resolve() / SCRATCH
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(mode=0o700, exist_ok=True)
+    _make_anew(own)
     try:
         with temporary_files_in(own):
             yield
     finally:
-        shutil.rmtree(own, ignore_errors=True)
+        _remove(own)
 
 
 @contextmanager
@@ -85,12 +84,31 @@ def _sweep(out: Path, now: datetime, *, but: Path) -> None:
         folder = left.parent
         if folder.is_symlink() or folder.name == but.name:
             continue
-        with suppress(FolderInUse), locked(folder, since=now) as hindrance:
+        # What lies beside a run, and whose, is no reason for it to fail.
+        with suppress(FolderInUse, OSError), locked(folder, since=now) as hindrance:
             if hindrance is None:
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
         # A run that was killed before it had a store left nothing else.
         with suppress(OSError):
             folder.rmdir()
+
+
+def _make_anew(folder: Path) -> None:
+    """Make an empty folder for this user alone: a link goes, and what it names stays. Raises OutputError."""
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+        _remove(folder)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        msg = f"{folder} cannot be made anew for temporary files: {error.strerror}; remove it"
+        raise OutputError(msg) from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove as much as can be of what is a folder; rmtree would wait for whoever writes into a pipe."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _made(out: Path, name: str) -> Path:

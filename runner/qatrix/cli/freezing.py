@@ -148,8 +148,10 @@ def _demand_matrix(run: Run, matrix: Matrix) -> None:
 def _tell(console: Console, frozen: _Frozen, writer: ReferenceWriter, out: Path) -> None:
     from collections import Counter
 
+    from qatrix.report.figures import counted
+
     for reason, count in Counter(frozen.left_out.values()).most_common():
         console.note(f"left out, {count}: {reason}", style="yellow")
     kept, left = len(writer.cases), len(frozen.left_out)
-    console.line(f"{kept + left} cases = {kept} frozen + {left} left out")
-    console.line(f"{out}: {len(writer.tensors)} tensors, {out.stat().st_size / 2**20:.1f} MiB")
+    console.line(f"{counted(kept + left, 'case')} = {kept} frozen + {left} left out")
+    console.line(f"{out}: {counted(len(writer.tensors), 'tensor')}, {out.stat().st_size / 2**20:.1f} MiB")

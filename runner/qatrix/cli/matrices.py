@@ -50,6 +50,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     """
     from qatrix.console import Console
     from qatrix.declare.load import load
+    from qatrix.report.figures import counted
 
     console = Console()
     chosen = matrix_paths(paths)
@@ -63,7 +64,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
         raise DeclarationError(tuple(problems))
     for problem in problems:
         console.problem(problem)
-    console.line(f"{one_line(_shown(chosen))}: {matrices_summary(problems)}, {cases} cases")
+    console.line(f"{one_line(_shown(chosen))}: {matrices_summary(problems)}, {counted(cases, 'case')}")
     return EXIT_OK
 
 
@@ -90,6 +91,7 @@ def list_cases(
       qatrix list --format json | jq '.[].axes'
     """
     from qatrix.console import Console
+    from qatrix.report.figures import counted
 
     console = Console()
     cut = wanted_shard(shard, shard_by, durations)
@@ -102,8 +104,8 @@ def list_cases(
             console.text(item.case_id)
     dropped = sum(item.count for item in selected.dropped)
     reasons = sorted({item.because for item in selected.dropped})
-    told = f", {dropped} points dropped: {'; '.join(reasons)}" if dropped else ""
-    console.note(f"{len(selected.cases)} of {len(selected.declared)} cases{told}")
+    told = f", {counted(dropped, 'point')} dropped: {'; '.join(reasons)}" if dropped else ""
+    console.note(f"{len(selected.cases)} of {counted(len(selected.declared), 'case')}{told}")
     if selected.covering is not None:
         console.note(selected.covering.sentence)
     return EXIT_OK

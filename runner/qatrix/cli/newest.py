@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from qatrix.errors import OutputError, StoreError, UsageError
+from qatrix.files import NotPlain, open_plain
 
 STORE: Final = "run.sqlite"
 LATEST: Final = "latest"
 # Where links cannot be made, this file has the name of the run's folder.
 _NAMED: Final = f"{LATEST}.txt"
+_NAMED_BYTES: Final = 1024
 
 
 def run_store(run: Path) -> Path:
@@ -99,13 +101,38 @@ def _pointed_at(latest: Path) -> Path:
         raise StoreError(msg)
     if latest.is_file():
         raise StoreError(doubt(latest))
-    if latest.exists() or not named.is_file():
+    if latest.exists() or not (named.is_symlink() or named.exists()):
         return latest
-    name = named.read_text(encoding="utf-8", errors="replace").strip()
-    if Path(name).name != name or not (latest.parent / name).is_dir():
+    name = _name_in(named)
+    run = latest.parent / name
+    if name in {"", ".", ".."} or Path(name).name != name or not _is_folder(run):
         msg = f"{named} names {name!r}, which is not a folder beside it; name the folder of another run"
         raise StoreError(msg)
-    return latest.parent / name
+    return run
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one of its own; no path is, where its name is none that the system takes."""
+    try:
+        return path.is_dir() and not path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
+def _name_in(named: Path) -> str:
+    """What the file says that stands in for the link. Raises StoreError where it is none that qatrix wrote."""
+    if named.is_symlink():
+        msg = f"{named} cannot be read: it is a link, and only a regular file is opened; name the folder of another run"
+        raise StoreError(msg)
+    try:
+        with open_plain(named, largest=_NAMED_BYTES) as file:
+            return file.read(_NAMED_BYTES).decode("utf-8", "replace").strip()
+    except NotPlain as error:
+        msg = f"{named} cannot be read: it {error}; name the folder of another run"
+        raise StoreError(msg) from error
+    except OSError as error:
+        msg = f"{named} cannot be read: {error.strerror}; name the folder of another run"
+        raise StoreError(msg) from error
 
 
 def _newest_beside(latest: Path) -> str | None:

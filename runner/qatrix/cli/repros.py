@@ -221,6 +221,7 @@ def _run_here(tools: Collaborators, case: Case) -> Record:
 
 def _minimized(tools: Collaborators, console: Console, subject: Subject) -> Subject:
     from qatrix.execute.minimizing import minimize
+    from qatrix.report.figures import counted
 
     options = Execution(workers=0 if subject.record.verdict not in {"crashed", "timed_out"} else 1, timeout=_PATIENCE)
 
@@ -229,7 +230,8 @@ def _minimized(tools: Collaborators, console: Console, subject: Subject) -> Subj
         return record
 
     smallest = minimize(subject.case, subject.record, evaluate)
-    console.note(f"{smallest.runs} smaller cases were run; taken away: {', '.join(smallest.changes) or 'nothing'}")
+    runs = f"{counted(smallest.runs, 'smaller case')} {'was' if smallest.runs == 1 else 'were'} run"
+    console.note(f"{runs}; taken away: {', '.join(smallest.changes) or 'nothing'}")
     if not smallest.changes:
         return subject
     note = f"made smaller while verdict, errors and cause stayed: {', '.join(smallest.changes)}"

@@ -158,7 +158,7 @@ def run(
         # A script runs both pipelines.
         interrupted = not _scripted(tools, console, plan, data, selected.cases)
     if interrupted:
-        console.line(f"interrupted: {len(data.records)} of {plan.run.declared} cases are done and kept", style="bold")
+        console.line(f"interrupted: {_done(len(data.records), plan.run.declared)} done and kept", style="bold")
         console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *([] if resume else ['--resume'])])}")
         return EXIT_INTERRUPTED
     return exit_code(data.records, fail_on)
@@ -174,6 +174,12 @@ def _scripted(tools: Collaborators, console: Console, plan: Plan, data: ReportDa
         tools.interruption.hold()
         return False
     return True
+
+
+def _done(count: int, total: int) -> str:
+    from qatrix.report.figures import counted
+
+    return f"{count} of {counted(total, 'case')} {'is' if count == 1 else 'are'}"
 
 
 def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
@@ -209,7 +215,7 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
     console.line(f"declared {run.declared} = {' + '.join([*counts, *([f'{left} not run'] if left else [])])}")
     known = Counter(record.verdict for record in records if record.expected and not record.unexpected)
     differing = sum(count for verdict, count in known.items() if verdict not in UNREMARKABLE)
-    as_expected = f"; {differing} differ as expected, with their reasons in the report" if differing else ""
+    as_expected = f"; {_differing(differing)} in the report" if differing else ""
     if hindrance := _hindrance(records):
         console.line(f"no case could run here: {hindrance}", style="bold red")
     else:
@@ -220,6 +226,12 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
         for annotation in annotation_lines(records):
             console.text(annotation)
     console.line(f"report: {folder / 'index.html'}")
+
+
+def _differing(count: int) -> str:
+    if count == 1:
+        return "1 differs as expected, with its reason"
+    return f"{count} differ as expected, with their reasons"
 
 
 def exit_code(records: Sequence[Record], fail_on: FailOn) -> int:

@@ -24,7 +24,7 @@ from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs
+from qatrix.pipelines.models import build_inputs, import_factory
 from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
 from qatrix.text import told
@@ -53,6 +53,7 @@ def run_case(
     the pipelines differ. `frozen` has the side of one pipeline, which then does not run, and
     nothing is diagnosed, for which both would have to. The global random states are changed;
     everything else that `traces` knows is left as it was, and the record tells what had changed.
+    What importing a module of the user's own does is no trace of the case, and stays.
     """
     started = time.perf_counter()
     watch = Watch()
@@ -61,6 +62,9 @@ def run_case(
     captures = Captures() if captures is None or case.pattern.runs_own_code else captures
     try:
         with _apart(case):
+            if case.pattern.runs_own_code and _absent(case) is None:
+                import_factory(case.pattern)
+                watch = Watch()
             record = _run(case, known, captures, frozen)
             if frozen is None and _is_worth_a_diagnosis(record, diagnose):
                 record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
@@ -69,7 +73,7 @@ def run_case(
         record = _record(case, facts=_Facts(), error=report_error(error))
     finally:
         forget_programs()
-    record = with_traces(record, _traces(watch))
+    record = with_traces(record, _traces(watch), to_quantize=_is_to_quantize(case))
     return replace(record, seconds=time.perf_counter() - started)
 
 
@@ -89,6 +93,15 @@ def _apart(case: Case) -> AbstractContextManager[None]:
     return nothing_remembered(patterns=any(quantizer.mode == "qat" for quantizer in phases))
 
 
+def _is_to_quantize(case: Case) -> bool:
+    return case.quantizes == "something"
+
+
+def _absent(case: Case) -> str | None:
+    """Why a case is skipped, if it is."""
+    return case.skip or device_missing(case.device.torch)
+
+
 def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:
     differs = any(item.status != "exact" for item in record.comparisons)
     # Both agree, and are far from the float model: at which layer?
@@ -105,7 +118,7 @@ class _Facts:
 
 
 def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: Reference | None) -> Record:
-    absent = case.skip or device_missing(case.device.torch)
+    absent = _absent(case)
     if absent is not None:
         return _record(case, facts=_Facts(), skipped=absent)
     try:
@@ -216,7 +229,7 @@ def _record(
         skipped=skipped,
         invalid=invalid,
         crashed=error,
-        to_quantize=case.quantizes == "something",
+        to_quantize=_is_to_quantize(case),
     )
     return Record(
         case_id=case.case_id,

@@ -27,6 +27,8 @@ _NEARER_DB: Final = 1.0
 _NAMED: Final = re.compile(r"^\['([^']*)'\]")
 # Changes of the process's state that a check spells out; the record has all of them.
 _TRACES: Final = 3
+# Verdicts whose summary names the checks that fail.
+_TELLING_CHECKS: Final[frozenset[Verdict]] = frozenset({"diverged", "check_failed"})
 # Verdicts that say nothing about a known difference: the case did not get as far.
 _UNTRIED: Final[frozenset[Verdict]] = frozenset({"skipped", "unavailable"})
 
@@ -87,28 +89,40 @@ def with_diagnosis(record: Record, diagnosis: Diagnosis) -> Record:
     return replace(record, diagnosis=diagnosis, summary=summary)
 
 
-def with_traces(record: Record, traces: tuple[str, ...]) -> Record:
+def with_traces(record: Record, traces: tuple[str, ...], *, to_quantize: bool = True) -> Record:
     """The record with what its case left behind in its process: a check that fails on every pipeline that ran.
 
     The pipelines share the process, so that none can be said to have nothing to do with it.
+    The summary tells it, whatever the verdict and whether or not there is a pipeline for the check.
     """
     if not traces:
         return record
-    told = replace(record, traces=traces)
     ran = [item.pipeline for item in record.pipelines.values() if item.status in {"ok", "failed"}]
-    if not ran:
-        return told
     more = f"; {len(traces) - _TRACES} more" if len(traces) > _TRACES else ""
     message = "; ".join(traces[:_TRACES]) + more
+    if not ran:
+        return replace(record, traces=traces, summary=_with_changes(record.summary, message))
     failed = (CheckOutcome(name=LEAVES_NO_TRACE, pipeline=name, status="failed", message=message) for name in ran)
     checks = (*record.checks, *failed)
-    conclusion = conclude(pipelines=record.pipelines, comparisons=record.comparisons, checks=checks)
-    told = replace(told, checks=checks, verdict=conclusion.verdict, summary=conclusion.summary)
+    conclusion = conclude(
+        pipelines=record.pipelines, comparisons=record.comparisons, checks=checks, to_quantize=to_quantize
+    )
+    summary = conclusion.summary
+    if conclusion.verdict not in _TELLING_CHECKS:
+        summary = _with_changes(summary, message)
+    told = replace(record, traces=traces, checks=checks, verdict=conclusion.verdict, summary=summary)
     return told if told.diagnosis is None else with_diagnosis(told, told.diagnosis)
 
 
+def _with_changes(summary: str, changes: str) -> str:
+    return f"{summary}; it left changes behind: {changes}"
+
+
 def with_expectation(record: Record, expectation: Expectation | None) -> Record:
-    """The record with its expectation applied: strict both ways."""
+    """The record with its expectation applied: strict both ways.
+
+    What a case left behind in its process is expected only where the check LEAVES_NO_TRACE is named.
+    """
     because = _unexpected_because(record, expectation)
     return replace(record, expected=expectation, unexpected=because is not None, unexpected_because=because)
 
@@ -210,9 +224,13 @@ def _check_failed(facts: _Facts) -> Iterator[Conclusion]:
 
 
 def _failed_checks(facts: _Facts) -> list[str]:
+    """The checks that fail, in words; what is the same on several pipelines is said once."""
     ran = {outcome.pipeline for outcome in facts.having("ok")}
-    failed = [check for check in facts.checks if _fails(check, ran)]
-    return [f"check {check.name} fails on {check.pipeline}: {check.message}" for check in failed]
+    places: dict[tuple[str, str | None], list[str]] = {}
+    for check in facts.checks:
+        if _fails(check, ran):
+            places.setdefault((check.name, check.message), []).append(check.pipeline)
+    return [f"check {name} fails on {' and '.join(names)}: {message}" for (name, message), names in places.items()]
 
 
 def _fails(check: CheckOutcome, ran: set[str]) -> bool:
@@ -243,11 +261,11 @@ def _said(error: ErrorReport) -> str:
 
 def _unexpected_because(record: Record, expectation: Expectation | None) -> str | None:
     if expectation is None:
-        if record.verdict in UNREMARKABLE:
-            return None
-        return f"no expectation covers a case that is {record.verdict}"
+        if record.verdict not in UNREMARKABLE:
+            return f"no expectation covers a case that is {record.verdict}"
+        return "no expectation covers what it left behind" if record.traces else None
     if record.verdict in _UNTRIED:
-        return None
+        return _other_traces(record, expectation)
     if record.verdict != expectation.verdict:
         news = "; if it stays so, remove the expectation" if record.verdict in UNREMARKABLE else ""
         return f"expected {expectation.verdict} ({expectation.source}), but it is {record.verdict}{news}"
@@ -301,11 +319,19 @@ def _other_checks(record: Record, expectation: Expectation) -> str | None:
     """An expected difference must not hide a failed check, nor name one that holds."""
     ran = {item.pipeline for item in record.pipelines.values() if item.status == "ok"}
     failed = {check.name for check in record.checks if _fails(check, ran)}
+    failed |= {LEAVES_NO_TRACE} if record.traces else set()
     named = set(expectation.checks)
     if record.verdict == "check_failed" and not named:
-        return None
+        return _other_traces(record, expectation)
     if failed - named:
         return f"as expected it is {record.verdict}, but these checks fail too: {', '.join(sorted(failed - named))}"
     if named - failed and record.verdict != "failed":
         return f"these checks were expected to fail and hold: {', '.join(sorted(named - failed))}"
     return None
+
+
+def _other_traces(record: Record, expectation: Expectation) -> str | None:
+    """That a case changed its process, which no expectation covers that does not name the check."""
+    if not record.traces or LEAVES_NO_TRACE in expectation.checks:
+        return None
+    return f"as expected it is {record.verdict}, but these checks fail too: {LEAVES_NO_TRACE}"

@@ -64,7 +64,7 @@ def _checked(path: Path, how: str) -> sqlite3.Connection:
             fault = None if state == "ok" else str(state)
         if fault is not None:
             raise damaged(path, fault)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a text of the schema itself may be no UTF-8
         if connection is not None:
             connection.close()
         raise damaged(path, str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from qatrix.claims import LEAVES_NO_TRACE
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
 from qatrix.report.figures import clipped, counted, decibels, number
 from qatrix.report.vocabulary import status_words
@@ -30,8 +31,9 @@ def comparison_line(comparison: Comparison) -> str:
 
 
 def check_line(check: CheckOutcome) -> str:
-    """For instance "check fused_qat_graph on pt2e: failed, …"."""
-    message = f", {clipped(check.message, _LIMIT)}" if check.message else ""
+    """For instance "check fused_qat_graph on pt2e: failed, …"; what a case left behind has lines of its own."""
+    told = check.message if check.name != LEAVES_NO_TRACE else None
+    message = f", {clipped(told, _LIMIT)}" if told else ""
     return f"check {check.name} on {check.pipeline}: {status_words(check.status)[1]}{message}"
 
 

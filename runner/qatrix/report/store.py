@@ -347,7 +347,7 @@ class Store:
         """Turn what SQLite, the codec or a check has to say about the file into a StoreError."""
         try:
             yield
-        except (sqlite3.Error, codec.CodecError, Disagreement) as error:
+        except (sqlite3.Error, UnicodeDecodeError, codec.CodecError, Disagreement) as error:
             raise damaged(self.path, str(error)) from error
 
 

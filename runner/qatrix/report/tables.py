@@ -66,6 +66,9 @@ def _environment(environment: Environment) -> dict[str, Any]:
 
 
 def _csv_value(value: object) -> object:
+    # An empty text, since beside None pandas would make the integers of a column floats.
+    if value is None:
+        return ""
     # pandas would write NaN, which was measured, as an empty cell, which means "not measured".
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

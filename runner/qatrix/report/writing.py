@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from qatrix.report.files import make_folder, write_file
+from qatrix.report.files import make_folder, make_own_folder, own_files, remove_files, write_file
 from qatrix.report.frames import ReportData, read_store
-from qatrix.report.html import index_html, side_files
+from qatrix.report.html import SIDE_MARKED, SIDE_NAMED, index_html, side_files
 from qatrix.report.junit import junit_pieces
 from qatrix.report.markdown import summary_md
 from qatrix.report.repro import FOLDER, write_scripts
@@ -77,12 +77,11 @@ def _no_search_for_cycles() -> Iterator[None]:
 
 
 def _write_sides(folder: Path, data: ReportData) -> None:
-    """The files beside the page, where a report is large; those of an earlier one go."""
-    stale = set(folder.glob("rows.js")) | set(folder.glob("cases-*.js"))
+    """The files beside the page, where a report is large; those of an earlier one go, and no others."""
+    stale = own_files(folder, named=SIDE_NAMED, marked=SIDE_MARKED)
     for name, text in side_files(data):
-        make_folder(folder)
+        make_own_folder(folder)
         path = folder / name
         write_file(path, text)
         stale.discard(path)
-    for path in stale:
-        path.unlink(missing_ok=True)
+    remove_files(stale)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from qatrix.errors import OutputError
 from qatrix.report.repro import issue_md, script_name, wants_script, write_scripts
 from support.diagnoses import make_diagnosis
 from support.records import ENVIRONMENT, HOSTILE, make_diverged, make_failed, make_hostile, make_record, make_skipped
+
+SCRIPT = "# What is wrong: it fails.\n#\n# case      a\n# command   qatrix repro 'a'    (qatrix 1)\nprint()\n"
 
 
 def test_cases_that_fail_or_differ_want_a_script() -> None:
@@ -40,14 +44,70 @@ def test_cases_that_read_alike_have_different_names() -> None:
 def test_each_script_has_a_bug_report_beside_it_and_stale_ones_go(tmp_path: Path) -> None:
     records = {record.case_id: record for record in (make_failed(), make_diverged())}
     first, second = records
-    write_scripts(tmp_path / "repro", dict.fromkeys(records, "print()"), records=records, environment=ENVIRONMENT)
-    write_scripts(tmp_path / "repro", {second: "print()"}, records=records, environment=ENVIRONMENT)
+    write_scripts(tmp_path / "repro", dict.fromkeys(records, SCRIPT), records=records, environment=ENVIRONMENT)
+    write_scripts(tmp_path / "repro", {second: SCRIPT}, records=records, environment=ENVIRONMENT)
 
     assert {path.name for path in (tmp_path / "repro").iterdir()} == {
         f"{script_name(second)}.py",
         f"{script_name(second)}.md",
     }
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("notes.md", "mine"),
+        ("tool.py", SCRIPT),
+        (f"{script_name('a')}.py", "mine"),
+        (f"{script_name('a')}.md", "# Mine"),
+        (f"{script_name('a')}.txt", SCRIPT),
+    ],
+)
+def test_what_is_not_of_an_earlier_writing_stays(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    write_scripts(tmp_path, {}, records={}, environment=ENVIRONMENT)
+
+    assert (tmp_path / name).read_text() == text
+
+
+def test_a_link_in_the_folder_is_not_followed_to_a_script(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text(SCRIPT)
+    link = tmp_path / "repro" / f"{script_name('a')}.py"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "target")
+    write_scripts(link.parent, {}, records={}, environment=ENVIRONMENT)
+
+    assert link.is_symlink()
+
+
+def test_a_pipe_by_the_name_of_a_script_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"{script_name('a')}.py")
+    write_scripts(tmp_path, {}, records={}, environment=ENVIRONMENT)
+
+    assert (tmp_path / f"{script_name('a')}.py").is_fifo()
+
+
+def test_a_folder_that_is_a_link_keeps_what_it_has(tmp_path: Path) -> None:
+    kept = tmp_path / "victim" / f"{script_name('a')}.py"
+    kept.parent.mkdir()
+    kept.write_text(SCRIPT)
+    (tmp_path / "repro").symlink_to("victim")
+    write_scripts(tmp_path / "repro", {}, records={}, environment=ENVIRONMENT)
+
+    assert kept.read_text() == SCRIPT
+
+
+def test_no_script_is_written_through_a_link(tmp_path: Path) -> None:
+    record = make_failed()
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "repro").symlink_to("victim")
+    with pytest.raises(OutputError, match="repro is a link, and no report is written through one; remove it"):
+        write_scripts(
+            tmp_path / "repro", {record.case_id: SCRIPT}, records={record.case_id: record}, environment=ENVIRONMENT
+        )
+
+    assert not list((tmp_path / "victim").iterdir())
 
 
 def test_no_folder_without_scripts(tmp_path: Path) -> None:

@@ -27,13 +27,13 @@ _PROBLEM: Final = re.compile(
     r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<message>.+)"
 )
 # What is said of the selection, of a matrix as a whole, and of the problems themselves.
-_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case|mend these first")
+_OF_NO_FILE: Final = re.compile("declares no case|no case fits|the glob|--case|fix these first")
 # A character by its escape.
 _SPELLED: Final = r"\\[^\s/\\]{1,11}"
 _SUMMARY: Final = re.compile(r"(\d+ errors?)?(, )?(\d+ warnings?)?")
-_COUNTS: Final = re.compile(r"\d+ of \d+ cases(, \d+ points dropped: .+)?")
+_COUNTS: Final = re.compile(r"\d+ of \d+ cases?(, \d+ points dropped: .+)?")
 _CASE_ID: Final = re.compile(r"[A-Za-z0-9_]+/\S+")
-_CHECKED: Final = re.compile(r".+: (no problems|\d+ warnings?), \d+ cases")
+_CHECKED: Final = re.compile(r".+: (no problems|\d+ warnings?), \d+ cases?")
 
 
 def faults(ended: Ended, codes: Collection[int]) -> Iterator[str]:

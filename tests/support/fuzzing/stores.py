@@ -245,6 +245,9 @@ def delete_rows(connection: sqlite3.Connection, at: int, other: int) -> None:
 def repeat_row(connection: sqlite3.Connection, at: int, other: int) -> None:
     """A row of cases is there under other names, once or many times."""
     rows = connection.execute("SELECT * FROM cases ORDER BY rowid").fetchall()
+    if not rows:
+        # Another damage has emptied the table.
+        return
     row = rows[at % len(rows)]
     for number in range((1, 2, 500)[other % 3]):
         connection.execute(f"INSERT INTO cases VALUES ({', '.join('?' * len(row))})", (f"other/{number}", *row[1:]))

@@ -7,8 +7,9 @@ spelling that works.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from qatrix.declare.yamltext.compose import compose
 from qatrix.declare.yamltext.nodes import ListNode, MappingNode, Node, ScalarNode, data
@@ -18,6 +19,8 @@ __all__ = ["Document", "ListNode", "MappingNode", "Node", "ScalarNode", "data", 
 
 # A declaration that a person can read is far smaller; the limit keeps checking fast.
 MAX_BYTES = 2_000_000
+# What ends a line for YAML 1.1, in which places are counted.
+_LINE_END: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
 
 class Document(NamedTuple):
@@ -59,10 +62,8 @@ def parse(content: bytes, *, shown: str) -> Document:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode("utf-8-sig", errors="replace")) + 1
-        place = Source(file=shown, line=line, column=column)
+        lines = _LINE_END.split(content[: error.start].decode("utf-8-sig", errors="replace"))
+        place = Source(file=shown, line=len(lines), column=len(lines[-1]) + 1)
         return _refused(place, f"byte 0x{content[error.start]:02x} is not UTF-8", "UTF-8 text; save the file as UTF-8")
     return Document(*compose(text, shown))
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qatrix.execute.traces.kinds import Kind, members_changed, value_changed
 
@@ -68,7 +68,9 @@ def _surroundings() -> Iterator[Kind]:
     yield Kind(name="the mask of new files' modes", read=_umask, restore=os.umask)
     yield from (_attribute(owner, name) for owner, name in _ATTRIBUTES)
     yield from (_list(owner, name) for owner, name in _LISTS)
-    yield Kind(name="warnings.filters", read=lambda: list(warnings.filters), restore=_set_filters, tell=members_changed)
+    yield Kind(
+        name="warnings.filters", read=lambda: list(warnings.filters), restore=_set_filters, tell=_filters_changed
+    )
     yield Kind(name="logging's level", read=lambda: logging.root.level, restore=logging.root.setLevel)
     yield Kind(name="logging.disable", read=lambda: logging.root.manager.disable, restore=logging.disable)
     yield Kind(name="the locale", read=lambda: locale.setlocale(locale.LC_ALL), restore=_set_locale)
@@ -133,6 +135,38 @@ def _list(owner: Any, name: str) -> Kind:
 
     told = "sys" if owner is sys else "the root logger"
     return Kind(name=f"{told}.{name}", read=lambda: list(getattr(owner, name)), restore=restore, tell=members_changed)
+
+
+class _Filter(NamedTuple):
+    """A filter of warnings, which says in words what it is."""
+
+    action: str
+    message: Any
+    category: Any
+    module: Any
+    line: int
+
+    def __str__(self) -> str:
+        told = f"a filter '{self.action}' for {getattr(self.category, '__name__', self.category)}"
+        told += f" that begins with '{_pattern(self.message)}'" if self.message else ""
+        told += f" in '{_pattern(self.module)}'" if self.module else ""
+        return told + (f" at line {self.line}" if self.line else "")
+
+
+def _pattern(value: Any) -> object:
+    return getattr(value, "pattern", value)
+
+
+def _filters_changed(name: str, before: Any, now: Any) -> str:
+    return members_changed(
+        name, *(list(map(_filter, some)) if isinstance(some, list) else some for some in (before, now))
+    )
+
+
+def _filter(item: Any) -> object:
+    """A filter in words; whatever else a case put among them stays what it is."""
+    well_made = isinstance(item, tuple) and len(item) == len(_Filter._fields)
+    return _Filter(*item) if well_made else item
 
 
 def _set_filters(was: list[Any]) -> None:

@@ -45,8 +45,10 @@ def flat_frames(records: Sequence[Record], *, size: int) -> Iterator[pd.DataFram
     # Grouped by kind, whatever case comes first: axes, comparisons, checks, then pipelines.
     rest = sorted((name for name in names if name not in LEADING), key=_group)
     for start in range(0, len(records) or 1, size):
-        rows = [_row(record, several_pairs=several_pairs) for record in records[start : start + size]]
-        yield pd.DataFrame(rows, columns=[*leading, *rest], dtype=object).astype(object)
+        rows = (_row(record, several_pairs=several_pairs) for record in records[start : start + size])
+        # Cell by cell: pandas would fill what a row lacks with NaN, which is a measured value.
+        cells = [[row.get(name) for name in (*leading, *rest)] for row in rows]
+        yield pd.DataFrame(cells, columns=[*leading, *rest], dtype=object)
 
 
 def pipeline_names(records: Sequence[Record]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ very many cases keeps beside it. Neither needs the network.
 
 from __future__ import annotations
 
-from qatrix.report.html.details import side_files as side_files
-from qatrix.report.html.page import index_html as index_html
+from qatrix.report.html.details import SIDE_MARKED, SIDE_NAMED, side_files
+from qatrix.report.html.page import index_html
 
-__all__ = ["index_html", "side_files"]
+__all__ = ["SIDE_MARKED", "SIDE_NAMED", "index_html", "side_files"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
@@ -16,6 +17,9 @@ from qatrix.report.html.rows import embeddable, rows_json
 ONE_FILE: Final = 2000
 # Cases whose facts are packed together: what one click has to unpack.
 BLOCK: Final = 250
+# What the files beside a page are known by: their names, and how they begin.
+SIDE_NAMED: Final = re.compile(r"(?:rows|cases-\d{3,})\.js")
+SIDE_MARKED: Final = re.compile(rb"\A\(globalThis\.qatrixParts \?\?= ")
 # What stands in the page without a script, in characters.
 _SMALLEST: Final = 3000
 _STATIC: Final = {False: 700_000, True: 300_000}

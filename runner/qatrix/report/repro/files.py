@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from qatrix.outcomes import UNREMARKABLE, Environment, Record
-from qatrix.report.files import make_folder, write_file
+from qatrix.report.files import make_own_folder, own_files, remove_files, write_file
 from qatrix.report.repro.issue import issue_md
 from qatrix.text import one_line
 
 FOLDER: Final = "repro"
 _READABLE: Final = 80
+# What a script or a bug report of an earlier writing is known by: its name, and the header of the script in it.
+_NAMED: Final = re.compile(r"(?:[A-Za-z0-9_.=-]{1,80})?-[0-9a-f]{8}\.(?:py|md)")
+_MARKED: Final = re.compile(rb"^# command   qatrix repro '", re.MULTILINE)
 
 
 def wants_script(record: Record) -> bool:
@@ -31,14 +34,15 @@ def script_name(case_id: str) -> str:
 def write_scripts(
     folder: Path, scripts: Mapping[str, str], *, records: Mapping[str, Record], environment: Environment
 ) -> dict[str, str]:
-    """Write each script, and the bug report beside it; those of an earlier writing go. Raises OutputError.
+    """Write each script, and the bug report beside it; those of an earlier writing go.
 
+    No other file is removed, and no link followed. Raises OutputError.
     What comes back is why cases have no bug report, by their ids.
     """
-    stale = {*folder.glob("*.py"), *folder.glob("*.md")}
+    stale = own_files(folder, named=_NAMED, marked=_MARKED)
     notes = {}
     for case_id, text in scripts.items():
-        make_folder(folder)
+        make_own_folder(folder)
         contents = {".py": text}
         try:
             contents[".md"] = issue_md(text, record=records[case_id], environment=environment)
@@ -48,6 +52,5 @@ def write_scripts(
             path = folder / f"{script_name(case_id)}{suffix}"
             write_file(path, content)
             stale.discard(path)
-    for path in stale:
-        path.unlink(missing_ok=True)
+    remove_files(stale)
     return notes
