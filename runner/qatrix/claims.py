@@ -51,6 +51,7 @@ BIASES_QUANTIZED: Final = "biases_quantized"
 NOTHING_QUANTIZED: Final = "nothing_quantized"
 # The float model's outputs are such that equal ones prove something: there are some, finite, and not all the same.
 INFORMATIVE_OUTPUTS: Final = "informative_outputs"
+AS_SPECIFIED: Final = "as_specified"
 # The converted model's outputs are finite where the float model's are.
 FINITE_OUTPUTS: Final = "finite_outputs"
 # The SQNR is not below what the number of bits explains.
@@ -73,6 +74,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         BIASES_QUANTIZED,
         NOTHING_QUANTIZED,
         INFORMATIVE_OUTPUTS,
+        AS_SPECIFIED,
         FINITE_OUTPUTS,
         SQNR_OF_BITS,
         CONV_BN_FUSED,

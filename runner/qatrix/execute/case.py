@@ -14,6 +14,7 @@ from torch import Tensor
 from qatrix.claims import DEFAULT_PIPELINES
 from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
+from qatrix.execute.arbitration import Arbiter, Arbitration
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
@@ -24,7 +25,7 @@ from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs, import_factory
+from qatrix.pipelines.models import build_inputs, build_model, import_factory
 from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
 from qatrix.text import told
@@ -123,11 +124,13 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
         return _record(case, facts=_Facts(), skipped=absent)
     try:
         inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-        reference, state = float_reference(case, inputs)
+        model = build_model(case).to(case.device.torch)
+        arbiter = Arbiter.of(case, model, inputs, trains=quality.trains(case))
+        reference, state = float_reference(case, model, inputs)
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         isolation.let_ctrl_c_through(error)
         return _record(case, facts=_Facts(), invalid=report_error(error))
-    return _record(case, facts=_facts(case, known, inputs, (reference, state), captures, frozen))
+    return _record(case, facts=_facts(case, known, inputs, (reference, state), captures, frozen, arbiter))
 
 
 def _facts(
@@ -137,6 +140,7 @@ def _facts(
     float_model: tuple[object, State],
     captures: Captures,
     frozen: Reference | None,
+    arbiter: Arbiter | str,
 ) -> _Facts:
     facts = _Facts()
     reference, state = float_model
@@ -151,8 +155,9 @@ def _facts(
             outcome, sight = frozen.side(case, inputs, reference)
         else:
             sight = Sight()
-            onlooker = Onlooker(case, name, inputs, sight, state)
-            outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=state.run)
+            arbitration = Arbitration(name, arbiter, state)
+            onlooker = Onlooker(case, name, inputs, sight, state, arbitration)
+            outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)
         facts.pipelines[name], sights[name] = outcome, sight
         sight.checks += quality.of_outcome(case, outcome, sight.losses)

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
 from qatrix.execute import quality, soundness
+from qatrix.execute.arbitration import Arbitration
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.quality import Measure, trains
 from qatrix.execute.state import State, state_of_float
 from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
-from qatrix.pipelines.models import build_model
 
 
 @dataclass
@@ -47,11 +47,13 @@ class Onlooker:
     pipeline: str
     inputs: tuple[Tensor, ...]
     sight: Sight
-    state: State = field(default_factory=State)
+    state: State
+    arbitration: Arbitration
 
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
         """Note what there is to see; a converted program is run once more."""
         sight = self.sight
+        self.arbitration.observe(point, outputs)
         if isinstance(outputs, Trained):
             sight.outputs |= outputs.compared()
             return
@@ -75,6 +77,8 @@ class Onlooker:
                 outputs=outputs,
                 prepared_weights=sight.quantized_weights,
             )
+            specified = self.arbitration.check()
+            sight.checks += [] if specified is None else [specified]
 
     def _due(self, point: str) -> list[GraphCheck]:
         return [check for check in self.case.checks if check.at == point and self.pipeline in check.pipelines]
@@ -97,12 +101,11 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
     )
 
 
-def float_reference(case: Case, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
+def float_reference(case: Case, model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
     """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too.
 
-    And the state that it keeps in eval mode.
+    And the state that it keeps in eval mode. The model is trained in place.
     """
-    model = build_model(case).to(case.device.torch)
     with torch.no_grad():
         if trains(case):
             forward(model, inputs)

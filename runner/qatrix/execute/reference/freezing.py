@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from qatrix.declare.digest import case_digests
 from qatrix.declare.spec import Case
+from qatrix.execute.arbitration import Arbiter, Arbitration
+from qatrix.execute.quality import trains
 from qatrix.execute.reference.file import digest_of_float_model, digest_of_inputs, digest_of_weights
 from qatrix.execute.reference.frozen import FrozenCase, FrozenParameters
 from qatrix.execute.reference.tensors import Unwritable, digest, tree_of
@@ -19,7 +21,7 @@ from qatrix.execute.stages import run_stages
 from qatrix.judge.graphs.identity import graph_digest
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES
-from qatrix.pipelines.models import build_inputs
+from qatrix.pipelines.models import build_inputs, build_model
 
 
 class Unfrozen(Exception):
@@ -37,10 +39,13 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     """
     _demand_a_side(record, pipeline)
     inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-    expected, state = float_reference(case, inputs)
+    model = build_model(case).to(case.device.torch)
+    arbiter = Arbiter.of(case, model, inputs, trains=trains(case))
+    expected, state = float_reference(case, model, inputs)
+    arbitration = Arbitration(pipeline, arbiter, state)
     sight = Sight()
-    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state))
-    ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=state.run)
+    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state, arbitration))
+    ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=arbitration.run)
     outcome = with_counts(ended, sight, expected)
     difference = _difference(outcome, record.pipelines[pipeline])
     if difference is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,29 +38,34 @@ class Measured:
     deferred: bool = False
 
 
+# Measures a tensor as its program is now; None where that says nothing.
+Gauge = Callable[[], Measured | None]
+
+
 def measure(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Measured]:
     """Every quantized tensor of a program by its name, in the order of the graph."""
-    found: dict[str, Measured] = {}
+    made = {tensor: gauge() for tensor, gauge in gauges(program, placement, layout).items()}
+    return {tensor: measured for tensor, measured in made.items() if measured is not None}
+
+
+def gauges(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Gauge]:
+    """What measures each quantized tensor of a program when it is called: what observers say changes as it runs."""
+    found: dict[str, Gauge] = {}
     nodes = {node.name: node for node in program.graph.nodes}
     for item in placement.quantizing:
-        made = _of_node(item, nodes[item.node])
-        if made is not None:
-            found.setdefault(item.tensor, made)
+        found.setdefault(item.tensor, functools.partial(_of_node, item, nodes[item.node]))
     for node in program.graph.nodes:
         key = placement.owner.get(node.name)
         module = called_module(node) if node.op == "call_module" else None
-        if key is None or module is None:
-            continue
-        made = _of_weight(module, node)
-        if made is not None:
-            found.setdefault(f"{layout.sites[key].name}.weight", made)
+        if key is not None and module is not None and not is_observing(module):
+            found.setdefault(f"{layout.sites[key].name}.weight", functools.partial(_of_weight, module, node))
     return found
 
 
 def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
     if item.kind in {"fake_quantize", "observer"}:
         module = called_module(node)
-        return _of_observer(module, f"{module_name(module)} ({node.name})", item.site) if module is not None else None
+        return of_observer(module, f"{module_name(module)} ({node.name})", item.site) if module is not None else None
     scale, zero_point = (
         _tensor(_constant(argument(node, _scale_name(node)))),
         _tensor(_constant(argument(node, _zero_name(node)))),
@@ -100,7 +106,8 @@ def _constant(value: object) -> object:
     return constant_value(value) if value.op == "get_attr" else None
 
 
-def _of_observer(module: nn.Module, node: str, site: str | None) -> Measured:
+def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> Measured:
+    """What a fake quantize or an observer says of the tensor that it has seen."""
     scale, zero_point = _observed(module)
     inner = getattr(module, "activation_post_process", None)
     settings = inner if inner is not None else module
@@ -133,7 +140,7 @@ def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
     for part in module.modules():
         inner = getattr(part, "weight_fake_quant", None)
         if isinstance(inner, nn.Module):
-            return _of_observer(inner, f"{type(inner).__name__} of {node.target}", None)
+            return of_observer(inner, f"{type(inner).__name__} of {node.target}", None)
         if hasattr(part, "weight_scale") and hasattr(part, "weight_zero_point"):
             return _of_reference(part, node)
         qconfig = getattr(part, "qconfig", None)
@@ -143,7 +150,7 @@ def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
         if qconfig is not None and isinstance(weight, Tensor) and weight.dim() > 1 and _input_observed(node):
             observer = qconfig.weight()
             if isinstance(observer, nn.Module) and module_name(observer) in {"fake_quantize", "observer"}:
-                return _unobserved(_of_observer(observer, f"{type(observer).__name__} of {node.target}", None))
+                return _unobserved(of_observer(observer, f"{type(observer).__name__} of {node.target}", None))
     return None
 
 

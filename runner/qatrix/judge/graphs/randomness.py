@@ -24,7 +24,7 @@ _WITH_DROPOUT: Final = (nn.RNNBase, nn.MultiheadAttention)
 
 def live_random_ops(program: nn.Module) -> list[str]:
     """The ops of a program that draw at random each time it runs, dropout that is still in training among them."""
-    return [f"{node.name} draws at random" for node in nodes_of(program) if _is_used(node) and _draws(node)]
+    return [f"{node.name} draws at random" for node in nodes_of(program) if _is_used(node) and draws_at_random(node)]
 
 
 def _is_used(node: fx.Node) -> bool:
@@ -32,7 +32,8 @@ def _is_used(node: fx.Node) -> bool:
     return bool(node.users) or str(node.target).rpartition(".")[0].endswith("_") or str(node.target).endswith("_")
 
 
-def _draws(node: fx.Node) -> bool:
+def draws_at_random(node: fx.Node) -> bool:
+    """Whether a node draws at random each time that it runs."""
     if node.op == "call_module":
         module = called_module(node)
         return module is not None and any(map(_is_drawing, module.modules()))

@@ -1,0 +1,186 @@
+"""A case's programs, run as they always are, with an arbiter who watches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from qatrix.claims import AS_SPECIFIED
+from qatrix.declare.spec import Case
+from qatrix.execute import isolation
+from qatrix.execute.passes import FORWARD_SEED, set_training
+from qatrix.execute.state import State
+from qatrix.execute.training import Trained
+from qatrix.judge import graphs
+from qatrix.judge.arbiter import Deviation, FloatModel, Point, Specified, Witness, in_double
+from qatrix.judge.diagnosis import layout_of, place
+from qatrix.outcomes import CheckOutcome
+from qatrix.pipelines.torchenv import seed_generators
+from qatrix.pipelines.tracing import float_trace
+from qatrix.text import told
+
+# Where a program is arbitrated; a layer's rounding in a narrower dtype is no smaller than a step.
+_DTYPE: Final = "float32"
+# Findings that a message spells out; the rest it counts.
+_TOLD: Final = 3
+
+
+@dataclass
+class Arbiter:
+    """A case's float model in float64, in the mode of each point, for all its pipelines one after the other."""
+
+    model: nn.Module
+    prepare: FloatModel
+    convert: FloatModel
+    trains: bool
+    _fresh: Mapping[str, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fresh = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    @classmethod
+    def of(cls, case: Case, model: nn.Module, inputs: tuple[Tensor, ...], *, trains: bool) -> Arbiter | str:
+        """The arbiter of a case, or the reason why it has none; `model` is its float model, and is left as it is."""
+        if case.quantizer.phases:
+            return "its phases quantize parts of the model"
+        if case.dtype != _DTYPE:
+            return f"its model is of {case.dtype}"
+        try:
+            exact = copy.deepcopy(model).double().requires_grad_(requires_grad=False)
+            prepare = _float_model(exact, inputs, training=trains)
+            convert = _float_model(exact, inputs, training=False) if trains else prepare
+        except BaseException as error:  # noqa: BLE001 - not every model can be traced, or runs in float64
+            isolation.let_ctrl_c_through(error)
+            return f"its float model cannot be followed in float64: {told(error)}"
+        return cls(model=exact, prepare=prepare, convert=convert, trains=trains)
+
+    def begin(self) -> None:
+        """Forget what an earlier pipeline's forward and training made of the model."""
+        self.model.load_state_dict(self._fresh)
+
+    def train(self, trained: Trained) -> None:
+        """Take over what training made of a pipeline's parameters and statistics."""
+        known = self.model.state_dict()
+        given = {**trained.parameters, **trained.statistics}
+        self.model.load_state_dict(
+            {name: value.double() for name, value in given.items() if name in known}, strict=False
+        )
+
+
+def _float_model(model: nn.Module, inputs: tuple[Tensor, ...], *, training: bool) -> FloatModel:
+    set_training(model, training)
+    traced = float_trace(model)
+    survey = _Survey(traced)
+    before = graphs.state_of(model)
+    with torch.no_grad():
+        survey.run(*(in_double(tensor) for tensor in inputs))
+    graphs.restore_state(model, before)
+    return FloatModel(program=traced, layout=layout_of(traced.graph, survey.tensors), values=survey.values)
+
+
+class _Survey(fx.Interpreter):
+    """Runs the float model's graph: which nodes have tensors, and the values of the others and of constants."""
+
+    def __init__(self, program: fx.GraphModule) -> None:
+        super().__init__(program)
+        self.tensors: set[str] = set()
+        self.values: dict[str, object] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The node's value, kept where it is no tensor that the model computes."""
+        value = super().run_node(n)
+        leaves = pytree.tree_leaves(value)
+        if leaves and all(isinstance(leaf, Tensor) for leaf in leaves):
+            self.tensors.add(n.name)
+        if n.op == "get_attr" or n.name not in self.tensors:
+            self.values[n.name] = value
+        return value
+
+
+@dataclass
+class Arbitration:
+    """One pipeline's run, watched: what of it does not do what its specification says."""
+
+    pipeline: str
+    arbiter: Arbiter | str
+    state: State
+    deviations: list[Deviation] = field(default_factory=list)
+    unjudged: dict[str, str] = field(default_factory=dict)
+    _specified: Specified | None = None
+    _prepared: Witness | None = None
+
+    def run(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+        """The outputs of a program as it gives them by itself, to the bit."""
+        if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule):
+            return self.state.run(program, inputs)
+        at: Point = "prepare" if self._prepared is None else "convert"
+        try:
+            witness = self._witness(self.arbiter, at, program)
+            graphs.restore_state(program, self.state.before)
+            seed_generators(FORWARD_SEED)
+            outputs = _Watched(program, witness).run(*(tensor.clone() for tensor in inputs))
+        except BaseException as error:  # noqa: BLE001 - a program that does not run is told by its own run
+            isolation.let_ctrl_c_through(error)
+            self.arbiter = f"its program after {at} cannot be followed: {told(error)}"
+            return self.state.run(program, inputs)
+        self.deviations += witness.deviations()
+        self.unjudged |= witness.findings.unjudged
+        self._prepared = witness
+        return outputs
+
+    def _witness(self, arbiter: Arbiter, at: Point, program: fx.GraphModule) -> Witness:
+        if at == "prepare":
+            arbiter.begin()
+            set_training(arbiter.model, arbiter.trains)
+            return Witness(at, arbiter.prepare, program, place(arbiter.prepare.layout, program))
+        set_training(arbiter.model, False)
+        return Witness(at, arbiter.convert, program, place(arbiter.convert.layout, program), self._specified)
+
+    def observe(self, point: str, outputs: object) -> None:
+        """Take down what the observers say once the prepared program has run, and once it has been trained."""
+        if isinstance(self.arbiter, str) or self._prepared is None or point not in {"prepare", "train"}:
+            return
+        if isinstance(outputs, Trained):
+            self.arbiter.train(outputs)
+        self._specified = self._prepared.specified()
+
+    def check(self) -> CheckOutcome | None:
+        """The check, None where nothing could be held against the specification."""
+        if isinstance(self.arbiter, str) or self._prepared is None or self._prepared.at != "convert":
+            return None
+        if not self.deviations:
+            return CheckOutcome(name=AS_SPECIFIED, pipeline=self.pipeline, status="passed")
+        return CheckOutcome(
+            name=AS_SPECIFIED, pipeline=self.pipeline, status="failed", message="; ".join(_told(self.deviations))
+        )
+
+
+def _told(deviations: list[Deviation]) -> Iterator[str]:
+    for found in deviations[:_TOLD]:
+        yield f"{found.layer} after {found.at}: {found.sentence}"
+    if len(deviations) > _TOLD:
+        yield f"{len(deviations) - _TOLD} more"
+
+
+class _Watched(fx.Interpreter):
+    """Runs a program node by node, and tells the witness of each."""
+
+    def __init__(self, program: fx.GraphModule, witness: Witness) -> None:
+        super().__init__(program)
+        self._witness = witness
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The node's value."""
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        with torch.no_grad():
+            self._witness.before(n, args, kwargs)
+        value = super().run_node(n)
+        with torch.no_grad():
+            self._witness.after(n, args, value)
+        return value

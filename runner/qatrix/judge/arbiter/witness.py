@@ -1,0 +1,204 @@
+"""Watches a program run, and says which of its layers do not do what their specification says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx
+
+from qatrix.judge.arbiter.deviations import Deviation, Findings, Point
+from qatrix.judge.arbiter.evaluation import CannotJudgeError, FloatModel, in_double
+from qatrix.judge.arbiter.grids import Grid
+from qatrix.judge.arbiter.groups import Group, groups_of
+from qatrix.judge.arbiter.specifications import Range, Specified, observed_faults
+from qatrix.judge.arbiter.weights import Layers, Weights
+from qatrix.judge.diagnosis.parameters import Measured, gauges, of_observer
+from qatrix.judge.diagnosis.placement import Placement
+from qatrix.judge.graphs.layers import weighted_op
+from qatrix.judge.graphs.ops import called_module, is_observing, module_name, op_name
+
+# A layer's value may be off by this many times the precision of its dtype, relative to its greatest value: sums of
+# some thousand products in float32, which rounds each.
+_PRECISIONS: Final = 1000
+# How much further off than float32's own arithmetic on the same inputs, where that is less precise.
+_TIMES_SINGLE: Final = 20
+
+
+@dataclass
+class Witness:
+    """One program's run at one point: to be told of each node before and after it runs.
+
+    `said` is what the observers of the prepared program gave; at "prepare" the program has them itself.
+    """
+
+    at: Point
+    model: FloatModel
+    program: fx.GraphModule
+    placement: Placement
+    said: Specified | None = None
+
+    def __post_init__(self) -> None:
+        self.findings = Findings(self.at)
+        self._gauges = gauges(self.program, self.placement, self.model.layout)
+        self._weights = Weights(self.model, self.placement, self._gauges, self.findings, self.said)
+        groups = groups_of(self.model.layout, self.placement, self.program)
+        self._by_bearer = {group.bearer: group for group in groups}
+        self._by_reader = {name: group for group in groups for name in group.reads}
+        self._by_site = {key: group for group in groups for key in group.keys}
+        self._read: dict[str, dict[str, object]] = {}
+        self._rounding: dict[str, Tensor] = {}
+        self._observed: set[int] = set()
+
+    def before(self, node: fx.Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Take down what the node reads, before an op in place changes it."""
+        group = self._by_reader.get(node.name)
+        key = self.placement.owner.get(node.name)
+        if group is not None or key in self._by_site:
+            given = dict(_given(node, args, kwargs))
+            if group is not None:
+                read = self._read.setdefault(group.last, {})
+                read |= {site: in_double(given.get(source)) for source, site in group.reads[node.name].items()}
+            if key in self._by_site and weighted_op(node) is not None:
+                self._weights.before(str(key), node, given)
+        if _rounds(node) and args and isinstance(args[0], Tensor):
+            self._rounding[node.name] = args[0].detach().double()
+
+    def after(self, node: fx.Node, args: tuple[Any, ...], value: object) -> None:
+        """Judge what the node gave."""
+        self._weights.after(node)
+        given = self._rounding.pop(node.name, None)
+        if given is not None and isinstance(value, Tensor):
+            self._judge_rounding(node, args, given, value)
+        group = self._by_bearer.get(node.name)
+        if group is not None:
+            self._judge(group, value)
+
+    def specified(self) -> Specified:
+        """What the program's observers say of its tensors as they are now."""
+        made = {tensor: gauge() for tensor, gauge in self._gauges.items()}
+        return Specified(tensors={tensor: measured for tensor, measured in made.items() if measured is not None})
+
+    def deviations(self) -> list[Deviation]:
+        """All that is not as specified, once the program has run: tensors before layers."""
+        if self.said is None:
+            return self.findings.deviations
+        faults = Findings(self.at)
+        for tensor, quantity, sentence in self.said.faults(self.specified().tensors):
+            faults.tell(tensor, quantity, sentence)
+        return [*faults.deviations, *self.findings.deviations]
+
+    def _judge(self, group: Group, value: object) -> None:
+        """Hold a group's value against float64 arithmetic on what it has read."""
+        name = self.model.layout.sites[group.last].name
+        read = self._read.pop(group.last, {})
+        try:
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                msg = "its value is no tensor of floating point numbers"
+                raise CannotJudgeError(msg)  # noqa: TRY301 - one way out for all that cannot be judged
+            layers = self._layers(group)
+            expected = self._computed(group, layers, read)
+            self._compare(group, layers, read, value=value.detach(), expected=expected)
+        except CannotJudgeError as error:
+            self.findings.unjudged[name] = str(error)
+
+    def _layers(self, group: Group) -> Layers:
+        if any(self.model.draws_at_random(key) for key in group.keys):
+            msg = "it draws at random"
+            raise CannotJudgeError(msg)
+        made = self._weights.layers(group)
+        named = {key: self.model.layout.sites[key].name for key in made.layers}
+        biased = {
+            key: layer if layer.bias is None else replace(layer, bias=self._weights.bias(named[key], layer.bias))
+            for key, layer in made.layers.items()
+        }
+        return replace(made, layers=biased)
+
+    def _computed(self, group: Group, layers: Layers, read: Mapping[str, object], *, single: bool = False) -> Tensor:
+        known = dict(read)
+        for key in group.keys:
+            if key in layers.folded:
+                known[key] = known[layers.folded[key]]
+            else:
+                known[key] = self.model.compute(key, known, layers.layers.get(key), single=single)
+        value = known[group.last]
+        if not isinstance(value, Tensor):
+            msg = "its value in float64 is no tensor"
+            raise CannotJudgeError(msg)
+        return value
+
+    def _compare(
+        self, group: Group, layers: Layers, read: Mapping[str, object], *, value: Tensor, expected: Tensor
+    ) -> None:
+        name = self.model.layout.sites[group.last].name
+        if value.shape != expected.shape:
+            shapes = f"{tuple(value.shape)}, and float64 gives {tuple(expected.shape)}"
+            self.findings.tell(name, "shape", f"its value has the shape {shapes}")
+            return
+        finite = expected.isfinite()
+        if not bool(finite.any()):
+            return
+        error = _largest((value.double() - expected)[finite])
+        allowed = _PRECISIONS * torch.finfo(value.dtype).eps * _largest(expected[finite])
+        if error <= allowed:
+            return
+        # Where nearly equal numbers are subtracted, float32 itself is far from float64.
+        single = self._computed(group, layers, read, single=True)
+        if not error <= _TIMES_SINGLE * _largest((single.double() - expected)[finite]):
+            told = f"its value is up to {error:.3g} away from what float64 gives for what it reads"
+            self.findings.tell(name, "value", told)
+
+    def _judge_rounding(self, node: fx.Node, args: tuple[Any, ...], given: Tensor, value: Tensor) -> None:
+        tensor = next((item.tensor for item in self.placement.quantizing if item.node == node.name), node.name)
+        module = called_module(node) if node.op == "call_module" else None
+        grid = Grid.of_op(args, per_channel="per_channel" in op_name(node)) if module is None else None
+        if module is not None:
+            measured = of_observer(module)
+            self._judge_range(tensor, id(module), measured, given)
+            grid = Grid.of(measured) if module_name(module) == "fake_quantize" else None
+        if grid is None or not grid.fits(given):
+            return
+        missed = grid.misses(given, value) if value.is_floating_point() else grid.missed_codes(given, value)
+        if count := int(missed.sum()):
+            told = f"{count} of its {given.numel()} values are not rounded to the nearest integer"
+            self.findings.tell(tensor, "rounding", told)
+
+    def _judge_range(self, tensor: str, observer: int, measured: Measured, given: Tensor) -> None:
+        """Hold an observer's parameters against what it has seen first; later it may average."""
+        if observer in self._observed:
+            return
+        self._observed.add(observer)
+        seen = Range.of(given, measured.parameters.ch_axis)
+        for quantity, sentence in observed_faults(measured, seen) if seen is not None else ():
+            self.findings.tell(tensor, quantity, sentence)
+
+
+def _rounds(node: fx.Node) -> bool:
+    """Whether a node rounds what it reads, or observes it so that others can."""
+    if node.op == "call_module":
+        module = called_module(node)
+        return module is not None and is_observing(module)
+    return op_name(node).startswith("quantize_per")
+
+
+def _largest(difference: Tensor) -> float:
+    return float(difference.abs().max())
+
+
+def _given(node: fx.Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Each node that a node reads, by name, with its value."""
+    yield from _pairs(node.args, args)
+    yield from _pairs(dict(node.kwargs), dict(kwargs))
+
+
+def _pairs(source: object, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(source, fx.Node):
+        yield source.name, value
+    elif isinstance(source, (tuple, list)) and isinstance(value, (tuple, list)):
+        for one, other in zip(source, value, strict=True):
+            yield from _pairs(one, other)
+    elif isinstance(source, dict) and isinstance(value, dict):
+        for name, one in source.items():
+            yield from _pairs(one, value[name])
