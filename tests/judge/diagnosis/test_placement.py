@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.judge.diagnosis.layout import Layout, canonical, layout_of
+from qatrix.judge.diagnosis.layout import Layout, layout_of
 from qatrix.judge.diagnosis.placement import place
 
 pytestmark = pytest.mark.torch
@@ -66,14 +66,6 @@ def test_sites_have_the_names_a_reader_knows() -> None:
         "block.flatten",
         "add",
     ]
-
-
-@pytest.mark.parametrize(
-    ("spelling", "name"),
-    [("iadd", "add"), ("add_", "add"), ("truediv", "div"), ("_unsafe_view", "view"), ("relu", "relu")],
-)
-def test_an_operator_has_one_name_whatever_its_spelling(spelling: str, name: str) -> None:
-    assert canonical(spelling) == name
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import fx
 
-from qatrix.judge.diagnosis.layout import Layout, Site, canonical, plain_path
+from qatrix.judge.diagnosis.layout import Layout, Site
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import base_name, op_name
+from qatrix.judge.graphs.origins import call_number, canonical, module_paths, source_call
 
 
 def is_exported(graph: fx.Graph) -> bool:
@@ -150,12 +150,12 @@ def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm
     for node in nodes:
         if node in inner or node.op != "call_function":
             continue
-        stack = _stack(node)
+        stack = module_paths(node)
         layer = next((path for path in stack if path in paths), None)
         if layer is not None:
             by_module.setdefault(layer, []).append(node)
         else:
-            by_function.setdefault((stack[-1] if stack else "", _source(node)[0]), []).append(node)
+            by_function.setdefault((stack[-1] if stack else "", source_call(node)[0]), []).append(node)
     return {**_module_claims(layout, by_module), **_function_claims(layout, by_function)}
 
 
@@ -172,21 +172,13 @@ def _calls(nodes: list[fx.Node], path: str, count: int) -> list[tuple[int, list[
     """The nodes of a module call by call: by the number that the exporter gives each call, else in equal parts."""
     numbered: dict[int, list[fx.Node]] = {}
     for node in nodes:
-        numbered.setdefault(_call_number(node, path), []).append(node)
+        numbered.setdefault(call_number(node, path), []).append(node)
     if max(numbered) in range(1, count):
         return list(numbered.items())
     size = len(nodes) // count
     if count == 1 or size * count != len(nodes):
         return [(0, nodes)]
     return [(place, nodes[place * size : (place + 1) * size]) for place in range(count)]
-
-
-def _call_number(node: fx.Node, path: str) -> int:
-    """Which call of a module a node is from: a later call has "@1", "@2" after the key of its entry in the stack."""
-    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
-    key = next((str(key) for key, value in stack.items() if plain_path(value[0]) == path), "")
-    number = key.rpartition("@")[2]
-    return int(number) if "@" in key and number.isdecimal() else 0
 
 
 def _function_claims(layout: Layout, groups: Mapping[tuple[str, object], list[fx.Node]]) -> dict[fx.Node, str]:
@@ -196,7 +188,7 @@ def _function_claims(layout: Layout, groups: Mapping[tuple[str, object], list[fx
             known.setdefault((site.scope, site.op), []).append(site)
     found: dict[fx.Node, str] = {}
     for (scope, _), nodes in groups.items():
-        names = (canonical(_source(nodes[0])[1]), canonical(base_name(nodes[-1])))
+        names = (canonical(source_call(nodes[0])[1]), canonical(base_name(nodes[-1])))
         waiting = next((known[scope, name] for name in names if known.get((scope, name))), None)
         if waiting:
             found.update(dict.fromkeys(nodes, waiting.pop(0).key))
@@ -213,20 +205,6 @@ def _selections(layout: Layout, found: Mapping[fx.Node, str]) -> dict[fx.Node, s
             if node.target is operator.getitem and owner == site.inputs[0] and node.args[1] == site.index:
                 picked[node] = site.key
     return picked
-
-
-def _stack(node: fx.Node) -> list[str]:
-    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
-    return [plain_path(value[0]) for value in stack.values()]
-
-
-def _source(node: fx.Node) -> tuple[object, str]:
-    """What the exporter's tracer called the call that a node comes from, and the function that was called."""
-    stack = node.meta.get("source_fn_stack")
-    if not stack:
-        return node, base_name(node)
-    name, function = stack[-1]
-    return name, function if isinstance(function, str) else getattr(function, "__name__", str(function))
 
 
 def _nodes(values: object) -> Iterator[fx.Node]:
