@@ -66,7 +66,9 @@ def run_case(
                 import_factory(case.pattern)
                 watch = Watch()
             record = _run(case, known, captures, frozen)
-            if frozen is None and _is_worth_a_diagnosis(record, diagnose):
+            if diagnose == "graphs":
+                record = replace(record, diagnosis=diagnosing.draw(case, pipelines=known, captures=captures))
+            elif frozen is None and _is_worth_a_diagnosis(record, diagnose):
                 record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         isolation.let_ctrl_c_through(error)
