@@ -12,7 +12,14 @@ from torch import fx
 from qatrix.judge.diagnosis.layout import Layout, Site
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import base_name, op_name
-from qatrix.judge.graphs.origins import call_number, canonical, module_paths, source_call
+from qatrix.judge.graphs.origins import (
+    call_number,
+    canonical,
+    is_made_anew,
+    module_paths,
+    parameter_owner,
+    source_call,
+)
 
 
 def is_exported(graph: fx.Graph) -> bool:
@@ -140,8 +147,9 @@ def _scaled_weight(scaled: fx.Node, chain: Sequence[fx.Node]) -> Iterator[fx.Nod
 def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm]) -> Mapping[fx.Node, str]:
     """Which site each node of an exported program belongs to; `nodes` are those that depend on an input.
 
-    A node belongs to the outermost module of its `nn_module_stack` that is a layer, else to the
-    function call of its `source_fn_stack` in the innermost module.
+    A node belongs to the outermost module of its `nn_module_stack` that is a layer, one that a
+    rewriting made to the layer whose parameters it reads, others to the function call of their
+    `source_fn_stack` in the innermost module.
     """
     inner = {node for norm in fused for node in norm.inner}
     by_module: dict[str, list[fx.Node]] = {}
@@ -151,7 +159,8 @@ def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm
         if node in inner or node.op != "call_function":
             continue
         stack = module_paths(node)
-        layer = next((path for path in stack if path in paths), None)
+        owner = parameter_owner(node) if is_made_anew(node) else ""
+        layer = next((path for path in (*stack, owner) if path in paths), None)
         if layer is not None:
             by_module.setdefault(layer, []).append(node)
         else:
@@ -187,12 +196,28 @@ def _function_claims(layout: Layout, groups: Mapping[tuple[str, object], list[fx
         if site.kind == "function" and site.op != "getitem":
             known.setdefault((site.scope, site.op), []).append(site)
     found: dict[fx.Node, str] = {}
+    left: dict[str, list[fx.Node]] = {}
     for (scope, _), nodes in groups.items():
         names = (canonical(source_call(nodes[0])[1]), canonical(base_name(nodes[-1])))
         waiting = next((known[scope, name] for name in names if known.get((scope, name))), None)
         if waiting:
             found.update(dict.fromkeys(nodes, waiting.pop(0).key))
+        else:
+            left.setdefault(scope, []).extend(nodes)
+    found |= _lone_function_claims(layout, left, {*found.values()})
     return found | _selections(layout, found)
+
+
+def _lone_function_claims(
+    layout: Layout, left: Mapping[str, list[fx.Node]], taken: Collection[str]
+) -> Mapping[fx.Node, str]:
+    """The nodes of a forward that calls one function alone, which is several ops to the exporter, but not to FX."""
+    claimed: dict[fx.Node, str] = {}
+    for scope, nodes in left.items():
+        sites = [site.key for site in layout.sites.values() if site.kind == "function" and site.scope == scope]
+        if len(sites) == 1 and sites[0] not in taken:
+            claimed.update(dict.fromkeys(nodes, sites[0]))
+    return claimed
 
 
 def _selections(layout: Layout, found: Mapping[fx.Node, str]) -> dict[fx.Node, str]:

@@ -9,6 +9,8 @@ from torch import fx
 
 from qatrix.judge.graphs.ops import base_name
 
+# Where the rewritings of PT2E have their ops from: fusion for training, the switch from training to evaluation.
+_REWRITING: Final = ".pt2e.export_utils."
 # Operators by the name that all their spellings share.
 _SPELLINGS: Final[Mapping[str, str]] = {
     "iadd": "add",
@@ -65,6 +67,18 @@ def module_type(node: fx.Node) -> str:
     stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
     kind = [value[1] for value in stack.values()][-1:]
     return "".join(item if isinstance(item, str) else f"{item.__module__}.{item.__qualname__}" for item in kind)
+
+
+def is_made_anew(node: fx.Node) -> bool:
+    """Whether an exported node says nothing of the model: a rewriting made it, or its metadata is lost."""
+    return not module_paths(node) or _REWRITING in module_type(node)
+
+
+def parameter_owner(node: fx.Node) -> str:
+    """The path of the module whose parameters and buffers a node reads; empty where it reads none, or several's."""
+    names = (str(source.target) for source in node.all_input_nodes if source.op == "get_attr")
+    owners = {name.rpartition(".")[0] for name in names if not name.startswith("_")}
+    return owners.pop() if len(owners) == 1 else ""
 
 
 def source_call(node: fx.Node) -> tuple[object, str]:

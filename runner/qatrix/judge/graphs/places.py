@@ -20,14 +20,14 @@ from qatrix.judge.graphs.ops import called_module, is_observing, op_name
 from qatrix.judge.graphs.origins import (
     call_number,
     canonical,
+    is_made_anew,
     module_type,
+    parameter_owner,
     scope_of,
     source_call,
 )
 
 _ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-# Where PT2E's own rewritings have their ops from: fusion for training, the switch from training to evaluation.
-_REWRITING: Final = ".pt2e.export_utils."
 
 
 def place_of(node: fx.Node) -> str:
@@ -88,12 +88,10 @@ def _origin(node: fx.Node) -> _Origin | None:
     if _is_layer(node):
         name = path if _is_own(node) else f"{path}.{_function(node)}"
         return _Origin(name=name, call=call_number(node, path))
-    owner = _owner(node)
-    if owner.startswith(f"{path}." if path else "") and owner != path:
-        return _Origin(name=owner)
-    if not _is_function_of_the_model(node):
-        return None
-    return _Origin(name=f"{path}.{_function(node)}" if path else _function(node))
+    if _is_function_of_the_model(node):
+        return _Origin(name=f"{path}.{_function(node)}" if path else _function(node))
+    owner = parameter_owner(node)
+    return _Origin(name=owner) if owner else None
 
 
 def _is_layer(node: fx.Node) -> bool:
@@ -118,19 +116,12 @@ def _function(node: fx.Node) -> str:
     return canonical(op_name(node) if _is_layer(node) else source_call(node)[1])
 
 
-def _owner(node: fx.Node) -> str:
-    """The path of the module whose parameters and buffers a node reads; empty where that are those of several."""
-    names = (str(source.target) for source in node.all_input_nodes if source.op == "get_attr")
-    owners = {name.rpartition(".")[0] for name in names if not name.startswith("_")}
-    return owners.pop() if len(owners) == 1 else ""
-
-
 def _is_function_of_the_model(node: fx.Node) -> bool:
     """Whether a function is known to be called by the model: FX's graphs have no others, the exporter says so."""
     if not _is_aten(node):
         return True
     stack = node.meta.get("source_fn_stack") or []
-    return bool(stack) and not isinstance(stack[-1][1], type) and _REWRITING not in module_type(node)
+    return bool(stack) and not isinstance(stack[-1][1], type) and not is_made_anew(node)
 
 
 def _is_aten(node: fx.Node) -> bool:
