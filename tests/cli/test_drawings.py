@@ -14,7 +14,11 @@ CASE = "first/linear/bias=true,quantizer=int8,device=cpu"
 POINT = PointDiagnosis(
     at="convert",
     graphs=(
-        GraphText(pipeline="pt2e", lines=(GraphLine(text="x = input"), GraphLine(text="return x")), first_differing=1),
+        GraphText(
+            pipeline="pt2e",
+            lines=(GraphLine(text="x = input", layer="x"), GraphLine(text="return x")),
+            first_differing=1,
+        ),
     ),
 )
 RAN_AGAIN = "The record has no graphs, so the case ran again for those below."
@@ -40,7 +44,7 @@ def test_a_case_without_graphs_runs_again_for_them(project: Project) -> None:
     assert project.execution.ran == [CASE]
     assert project.execution.options is not None
     assert project.execution.options.diagnose == "graphs"
-    assert ended.out.splitlines()[-5:] == [RAN_AGAIN, "", "pt2e after convert", "  x = input", "→ return x"]
+    assert ended.out.splitlines()[-5:] == [RAN_AGAIN, "", "pt2e after convert", "  x = input  # x", "→ return x"]
 
 
 def test_a_case_whose_record_has_graphs_does_not_run_again(project: Project) -> None:

@@ -105,7 +105,8 @@ def _draw(console: Console, drawing: Drawing) -> None:
             console.line(f"\n{graph.pipeline} after {point.at}", style="bold")
             for place, node in enumerate(graph.lines):
                 mark = "→" if place == graph.first_differing else " "
-                console.line(f"{mark} {node.text}", style="bold" if place == graph.first_differing else "")
+                layer = "" if node.layer is None else f"  # {node.layer}"
+                console.line(f"{mark} {node.text}{layer}", style="bold" if place == graph.first_differing else "")
 
 
 @app.command()
