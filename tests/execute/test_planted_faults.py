@@ -357,6 +357,14 @@ def test_one_of_two_convolutions_in_float_fails_a_check_though_the_other_is_quan
     assert record.pipelines[name].quantize_ops
 
 
+def test_what_has_seen_nothing_goes_by_what_it_observes_in_both_pipelines() -> None:
+    record = run_case(ptq_case(), both_with(prepare=blind), diagnose="never")
+    told = {name: (message or "").split("; ") for name, (_, message) in of_check(record, "observed").items()}
+    activations = [f"the observer of {seen} has observed nothing" for seen in ("the input x", "the output of conv")]
+
+    assert told == {"pt2e": ["the observer of conv.weight has observed nothing", *activations], "fx": activations}
+
+
 def of_check(record: Record, name: str) -> dict[str, tuple[str, str | None]]:
     """What became of a check by pipeline."""
     return {str(check.pipeline): (check.status, check.message) for check in record.checks if check.name == name}
