@@ -17,6 +17,12 @@ settings.load_profile("untimed")
 REPORTS = Path(__file__).parents[1] / "reports"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--results", metavar="RUN", help="The folder of a run, or its run.sqlite, whose diagnoses are read critically."
+    )
+
+
 @pytest.fixture(autouse=True)
 def _unchanged_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No colour; and no test may leave another environment, another folder or a run in reports/ behind."""

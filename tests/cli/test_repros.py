@@ -199,7 +199,7 @@ def test_a_script_that_fails_shows_how(project: Project, printed: dict[str, Any]
 def test_a_script_that_hangs_is_ended(
     project: Project, printed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repros, "_PATIENCE", 0.5)
+    monkeypatch.setattr(repros, "PATIENCE", 0.5)
     printed["then"] = "import time; time.sleep(60)"
     ended = project.run("repro", CASE)
 

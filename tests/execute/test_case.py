@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,30 @@ from qatrix.execute import isolation
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Diagnose
 from qatrix.pipelines import PIPELINES
+from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import factory_case, shipped_cases
 from support.leaving import leave
 from support.results import without_times
 
 pytestmark = pytest.mark.torch
 
+
+@pytest.fixture(scope="module", autouse=True)
+def _memoised() -> Iterator[None]:
+    """The patterns of training are exported once, not for every case."""
+    with pattern_cache():
+        yield
+
+
 # FX has no QAT module for it, and PT2E leaves it in float.
 UNQUANTIZED = "conv_transpose_numerics/conv/*dim=1*per_channel*"
 # A gamma so small that its batch norm folds into weights below the least scale, in both.
 FAR_FROM_FLOAT = "gammas/conv_bn_relu_gamma/dim=1,gamma=1e-06,*per_tensor_ptq*"
+# Neither pipeline folds the second of two batch norms.
+WRONG_ALIKE = "batch_norms_wide/conv_bn_bn/dim=1,*per_tensor_qat*"
+# They differ after prepare, and PT2E fails to convert.
+CUT_SHORT = "batch_norms/shared_conv_bn/dim=2,*"
+PROVES_NOTHING = "batch_norms_wide/conv_bn_relu_gamma/dim=1,*per_channel_ptq*"
 EXACT = "conv_no_bias/conv/*dim=1*per_channel*"
 
 
@@ -40,6 +55,11 @@ def test_a_case_that_differs_says_where_in_its_summary() -> None:
         pytest.param(EXACT, "all", True, id="exact, on request"),
         pytest.param(FAR_FROM_FLOAT, "differences", True, id="equal and far from float"),
         pytest.param(UNQUANTIZED, "never", False, id="different, not wanted"),
+        pytest.param(WRONG_ALIKE, "differences", True, id="equal and wrong alike"),
+        pytest.param(WRONG_ALIKE, "never", False, id="equal and wrong alike, not wanted"),
+        pytest.param(CUT_SHORT, "differences", True, id="different before one fails"),
+        pytest.param(CUT_SHORT, "never", False, id="different before one fails, not wanted"),
+        pytest.param(PROVES_NOTHING, "differences", False, id="equal, and the float model proves nothing"),
     ],
 )
 def test_a_diagnosis_is_made_where_it_is_wanted(glob: str, wanted: Diagnose, found: bool) -> None:
@@ -78,6 +98,17 @@ def test_a_diagnosis_changes_nothing_else_about_a_record() -> None:
         diagnosed.checks,
     )
     assert plain.summary == diagnosed.summary
+
+
+def test_what_both_leave_undone_is_a_cause_though_they_agree() -> None:
+    (case,) = shipped_cases(WRONG_ALIKE)
+    diagnosis = run_case(case).diagnosis
+
+    assert diagnosis is not None
+    assert diagnosis.first is None
+    (cause,) = diagnosis.causes
+    assert (cause.name, cause.kind, cause.layer) == ("batch_norm_left_by_both", "defect", "bn2")
+    assert cause.sentence == "neither pt2e nor fx folds bn2 into conv"
 
 
 def test_where_both_are_far_from_the_float_model_the_layer_is_named_at_which_they_leave_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 
 from qatrix.codec import dumps, loads
 from qatrix.diagnoses import Cause, Diagnosis
-from qatrix.execute.diagnosing import diagnose
+from qatrix.execute.diagnosing import diagnose, draw
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
-from qatrix.pipelines import PIPELINES
+from qatrix.pipelines import PIPELINES, Pipeline
 from support.cases import shipped_cases
 from support.contradictions import contradictions
 from support.diagnosing import Prepared, case_of, prepared_pipelines, random_plants
@@ -174,29 +175,93 @@ def test_whole_models_are_aligned_layer_by_layer_within_five_times_their_own_tim
     assert further < 5 * own
 
 
+class FailingInConvert:
+    """FX graph mode, but for convert."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(PIPELINES["fx"], name)
+
+    def convert(self, *_: object) -> nn.Module:
+        msg = "planted"
+        raise RuntimeError(msg)
+
+
+def with_a_failing_fx() -> dict[str, Pipeline]:
+    return {**PIPELINES, "fx": FailingInConvert()}  # type: ignore[dict-item]  # the other stages are delegated
+
+
 def test_a_pipeline_that_fails_leaves_a_note_and_what_was_seen_before(tmp_path: Path) -> None:
-    class Failing:
-        def __getattr__(self, name: str) -> object:
-            return getattr(PIPELINES["fx"], name)
-
-        def convert(self, *_: object) -> nn.Module:
-            msg = "planted"
-            raise RuntimeError(msg)
-
-    diagnosis = diagnose(case_of(tmp_path, "conv_norm", {"eps": 0.1}), pipelines={**PIPELINES, "fx": Failing()})  # type: ignore[dict-item]  # the other stages are delegated
+    diagnosis = diagnose(case_of(tmp_path, "conv_norm", {"eps": 0.1}), pipelines=with_a_failing_fx())
 
     assert [point.at for point in diagnosis.points] == ["prepare"]
     assert diagnosis.first is not None
     assert any("fx did not run to its end" in note and "planted" in note for note in diagnosis.notes)
 
 
-def test_a_model_that_cannot_be_traced_is_a_note_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Branching(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x if x.sum() > 0 else -x
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
 
+
+def test_a_model_that_cannot_be_traced_is_a_note_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.diagnosing.build_model", lambda _: Branching())
     diagnosis = diagnose(case_of(tmp_path, "conv_norm"))
 
     assert diagnosis.points == ()
     assert any("no diagnosis" in note for note in diagnosis.notes)
+
+
+def drawn_graphs(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    return [(point.at, graph.pipeline) for point in diagnosis.points for graph in point.graphs]
+
+
+def test_the_graphs_of_an_exact_case_are_those_of_its_diagnosis(tmp_path: Path) -> None:
+    case = case_of(tmp_path, "relu_as_module")
+    drawing = draw(case)
+
+    assert drawing.notes == ()
+    assert [point.graphs for point in drawing.points] == [point.graphs for point in diagnose(case).points]
+    assert {line.layer for line in drawing.points[1].graphs[1].lines} >= {"x", "relu"}
+
+
+def test_one_pipeline_alone_is_drawn_too(tmp_path: Path) -> None:
+    case = replace(case_of(tmp_path, "conv_norm"), pipelines=("pt2e",))
+
+    assert drawn_graphs(draw(case)) == [("prepare", "pt2e"), ("convert", "pt2e")]
+
+
+def test_what_a_pipeline_got_as_far_as_is_drawn(tmp_path: Path) -> None:
+    drawing = draw(case_of(tmp_path, "conv_norm"), pipelines=with_a_failing_fx())
+
+    assert drawn_graphs(drawing) == [("prepare", "pt2e"), ("prepare", "fx"), ("convert", "pt2e")]
+    assert any("fx did not run to its end: failed at convert: planted" in note for note in drawing.notes)
+
+
+def test_a_model_that_cannot_be_traced_is_drawn_without_its_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qatrix.execute.diagnosing.build_model", lambda _: Branching())
+    drawing = draw(case_of(tmp_path, "conv_norm"))
+
+    assert len(drawn_graphs(drawing)) == 4
+    assert all(line.layer is None for point in drawing.points for graph in point.graphs for line in graph.lines)
+    assert any("the lines name no layers, because the float model cannot be traced" in note for note in drawing.notes)
+
+
+def test_a_case_that_cannot_be_built_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> nn.Module:
+        msg = "planted"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("qatrix.execute.diagnosing.build_model", broken)
+
+    assert draw(case_of(tmp_path, "conv_norm")).notes == ("no graphs: RuntimeError: planted",)
+
+
+def test_a_case_that_runs_for_its_graphs_has_nothing_else_diagnosed(tmp_path: Path) -> None:
+    with torch_ready(Execution(diagnose="graphs")) as run:
+        record = run(case_of(tmp_path, "conv_norm", {"eps": 0.1}))
+
+    assert record.verdict == "diverged"
+    assert record.diagnosis is not None
+    assert (len(drawn_graphs(record.diagnosis)), record.diagnosis.causes) == (4, ())

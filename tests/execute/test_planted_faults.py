@@ -254,7 +254,7 @@ def unmoving(prepared: nn.Module) -> nn.Module:
             "convert",
             without_quantized_weights,
             "weights_quantized",
-            "1 weights were fake quantized or observed after prepare, and 0 are quantized after convert",
+            "1 weight had a fake quantize or an observer after prepare, and 0 weights are quantized after convert",
             id="weights left in float",
         ),
         pytest.param("convert", counting, "steady_eval", "calls has changed", id="state that moves in evaluation"),
@@ -342,19 +342,27 @@ def with_the_second_input_in_float(program: nn.Module) -> nn.Module:
         pytest.param(with_the_second_input_in_float, "has its input in float", "diverged", id="input"),
     ],
 )
-@pytest.mark.parametrize(("name", "op"), [("pt2e", "conv2d_1"), ("fx", "second")], ids=["pt2e", "fx"])
+@pytest.mark.parametrize("name", ["pt2e", "fx"])
 def test_one_of_two_convolutions_in_float_fails_a_check_though_the_other_is_quantized(
-    tmp_path: Path, name: str, op: str, fault: Callable[..., Any], message: str, verdict: str
+    tmp_path: Path, name: str, fault: Callable[..., Any], message: str, verdict: str
 ) -> None:
     (case,) = written_cases(tmp_path, TWO_CONVS)
     record = run_case(case, with_altered(name, convert=fault), diagnose="never")
 
     assert record.verdict == verdict
     assert of_check(record, "ops_quantized") == {
-        name: ("failed", f"{op} {message}"),
+        name: ("failed", f"second {message}"),
         ("fx" if name == "pt2e" else "pt2e"): ("passed", None),
     }
     assert record.pipelines[name].quantize_ops
+
+
+def test_what_has_seen_nothing_goes_by_what_it_observes_in_both_pipelines() -> None:
+    record = run_case(ptq_case(), both_with(prepare=blind), diagnose="never")
+    told = {name: (message or "").split("; ") for name, (_, message) in of_check(record, "observed").items()}
+    activations = [f"the observer of {seen} has observed nothing" for seen in ("the input x", "the output of conv")]
+
+    assert told == {"pt2e": ["the observer of conv.weight has observed nothing", *activations], "fx": activations}
 
 
 def of_check(record: Record, name: str) -> dict[str, tuple[str, str | None]]:
@@ -368,7 +376,7 @@ def test_the_second_call_of_a_shared_convolution_is_in_float_in_pt2e(mode: str) 
     record = run_case(case, diagnose="never")
 
     assert of_check(record, "ops_quantized") == {
-        "pt2e": ("failed", "conv2d_1 has its weight in float"),
+        "pt2e": ("failed", "the second call of conv has its weight in float"),
         "fx": ("passed", None),
     }
     # There is one weight, and it is quantized.
@@ -405,8 +413,8 @@ def test_a_batch_norm_that_is_not_folded_fails_a_check_in_both_pipelines() -> No
     assert [item.status for item in record.comparisons] == ["exact", "exact"]
     assert record.verdict == "check_failed"
     assert of_check(record, "batch_norm_folded") == {
-        "pt2e": ("failed", "batch_norm_default still follows conv2d"),
-        "fx": ("failed", "batch_norm_default still follows conv"),
+        "pt2e": ("failed", "the node batch_norm_default still follows conv"),
+        "fx": ("failed", "the node batch_norm_default still follows conv"),
     }
 
 
@@ -424,7 +432,7 @@ def test_a_batch_norm_behind_a_linear_layer_is_left_by_pt2e() -> None:
     record = run_case(case, diagnose="never")
 
     assert of_check(record, "batch_norm_folded") == {
-        "pt2e": ("failed", "batch_norm_1 still follows linear"),
+        "pt2e": ("failed", "bn still follows linear"),
         "fx": ("passed", None),
     }
 

@@ -217,7 +217,7 @@ def test_an_annotation_may_not_name_a_removed_node() -> None:
 
     first.meta["quantization_annotation"] = Annotation(first, Shared((gone, first)))
     assert message(check, module) == (
-        "the annotation of x names x as its shared quantization spec, which is not in the graph"
+        "the annotation of the input x names x as its shared quantization spec, which is not in the graph"
     )
 
 
@@ -315,15 +315,17 @@ def calling(op: torch._ops.OpOverload, *args: Any) -> Callable[[fx.Graph, fx.Nod
     ("module", "found"),
     [
         pytest.param(linear_of(), [], id="both quantized"),
-        pytest.param(linear_of(weight=False), ["linear_default has its weight in float"], id="weight"),
-        pytest.param(linear_of(inputs=False), ["linear_default has its input in float"], id="input"),
+        pytest.param(linear_of(weight=False), ["the node linear_default has its weight in float"], id="weight"),
+        pytest.param(linear_of(inputs=False), ["the node linear_default has its input in float"], id="input"),
         pytest.param(
-            linear_of(weight=False, inputs=False), ["linear_default has its weight and its input in float"], id="both"
+            linear_of(weight=False, inputs=False),
+            ["the node linear_default has its weight and its input in float"],
+            id="both",
         ),
         pytest.param(linear_of(then=calling(aten.view.default, [2, 2])), [], id="quantized, then moved"),
         pytest.param(
             linear_of(then=calling(aten.relu.default)),
-            ["linear_default has its input in float"],
+            ["the node linear_default has its input in float"],
             id="quantized, then computed on",
         ),
     ],
@@ -333,7 +335,7 @@ def test_what_an_op_takes_in_float_is_told(module: fx.GraphModule, found: list[s
 
 
 def test_only_claimed_ops_have_to_be_quantized() -> None:
-    assert float_ops(conv_module(), {"conv"}) == ["conv2d_default has its weight and its input in float"]
+    assert float_ops(conv_module(), {"conv"}) == ["the node conv2d_default has its weight and its input in float"]
     assert float_ops(conv_module(), {"conv_transpose", "linear"}) == []
     assert float_ops(conv_module(), ()) == []
 
@@ -399,7 +401,7 @@ def behind_a_conv(
 )
 def test_a_batch_norm_that_could_be_folded_is_told(module: fx.GraphModule, left: bool) -> None:
     found = unfolded_batch_norms(module, of_rank(None))
-    assert found == (["batch_norm_default still follows conv2d_default"] if left else [])
+    assert found == (["the node batch_norm_default still follows the node conv2d_default"] if left else [])
 
 
 @pytest.mark.parametrize(
@@ -474,7 +476,7 @@ def as_trained(
 )
 def test_a_batch_norm_behind_the_chain_of_training_is_told(module: fx.GraphModule, left: bool) -> None:
     found = unfolded_batch_norms(module, of_rank(None))
-    assert found == (["batch_norm_default still follows conv2d_default"] if left else [])
+    assert found == (["the node batch_norm_default still follows the node conv2d_default"] if left else [])
 
 
 def test_a_number_is_what_float32_makes_of_it() -> None:

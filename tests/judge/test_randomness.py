@@ -22,14 +22,18 @@ def of_op(op: Any, *args: Any, **kwargs: Any) -> fx.GraphModule:
 @pytest.mark.parametrize(
     ("module", "found"),
     [
-        pytest.param(of_op(aten.dropout.default, 0.5, True), ["dropout_default"], id="dropout in training"),
+        pytest.param(of_op(aten.dropout.default, 0.5, True), ["the node dropout_default"], id="dropout in training"),
         pytest.param(of_op(aten.dropout.default, 0.5, False), [], id="dropout in evaluation"),
         pytest.param(of_op(aten.dropout.default, 0.0, True), [], id="dropout of nothing"),
-        pytest.param(of_op(aten.native_dropout.default, 0.5, True), ["native_dropout_default"], id="native dropout"),
-        pytest.param(of_op(aten.feature_dropout.default, 0.5, True), ["feature_dropout_default"], id="feature dropout"),
-        pytest.param(of_op(aten.bernoulli.p, 0.5), ["bernoulli_p"], id="bernoulli"),
-        pytest.param(of_op(aten.rand_like.default), ["rand_like_default"], id="rand_like"),
-        pytest.param(of_op(aten.rrelu.default, 0.1, 0.3, True), ["rrelu_default"], id="rrelu in training"),
+        pytest.param(
+            of_op(aten.native_dropout.default, 0.5, True), ["the node native_dropout_default"], id="native dropout"
+        ),
+        pytest.param(
+            of_op(aten.feature_dropout.default, 0.5, True), ["the node feature_dropout_default"], id="feature dropout"
+        ),
+        pytest.param(of_op(aten.bernoulli.p, 0.5), ["the node bernoulli_p"], id="bernoulli"),
+        pytest.param(of_op(aten.rand_like.default), ["the node rand_like_default"], id="rand_like"),
+        pytest.param(of_op(aten.rrelu.default, 0.1, 0.3, True), ["the node rrelu_default"], id="rrelu in training"),
         pytest.param(of_op(aten.rrelu.default), [], id="rrelu in evaluation, by default"),
         pytest.param(of_op(aten.relu.default), [], id="relu"),
         pytest.param(of_op(functional.dropout, 0.5, training=True), ["dropout"], id="function in training"),
@@ -85,8 +89,8 @@ def test_what_nothing_depends_on_does_not_count_but_what_writes_in_place_does() 
     by_method = unused(lambda graph, x: graph.call_method("bernoulli_", (x, 0.5)))
 
     assert live_random_ops(dead) == []
-    assert live_random_ops(writing) == ["bernoulli__float draws at random"]
-    assert live_random_ops(by_method) == ["bernoulli_ draws at random"]
+    assert live_random_ops(writing) == ["the node bernoulli__float draws at random"]
+    assert live_random_ops(by_method) == ["bernoulli draws at random"]
 
 
 def test_a_function_of_python_with_a_switch_and_a_probability_draws() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from qatrix.diagnoses import Cause, Diagnosis, ParameterRow, Parameters
+from qatrix.diagnoses import Cause, Diagnosis, GraphText, ParameterRow, Parameters, PointDiagnosis
 from qatrix.report.explanation import explanation_lines, explanation_tables
 
 _SINGLE = re.compile(r"(?<![\d.])1 (?:quantization )?(?:steps|nodes|codes|layers|channels|times|calls)\b")
 _NOT_QUANTIZED = re.compile(r"(?P<who>\S+) does not quantize (?P<parts>.+) of (?P<layer>\S+), \S+, where ")
+_CONSTANT = re.compile(r"(\w+) = constant (\S+)")
 _IN_FLOAT = re.compile(r"(?P<who>\S+) leaves (?P<layer>\S+), \S+, in float where ")
 
 
@@ -29,6 +30,9 @@ def _found(diagnosis: Diagnosis) -> Iterator[str]:
         yield from _equal_evidence(cause)
     yield from _equal_cells(diagnosis)
     yield from _idle_and_nearer(diagnosis)
+    yield from _apart_and_agreeing(diagnosis)
+    yield from _other_figures(diagnosis)
+    yield from _of_other_layers(diagnosis)
 
 
 def _quantized_all_the_same(diagnosis: Diagnosis, cause: Cause) -> Iterator[str]:
@@ -98,3 +102,44 @@ def _idle_and_nearer(diagnosis: Diagnosis) -> Iterator[str]:
             sides = [side for _, _, side in _sides(diagnosis, str(nearer), point.at)]
             if sides and all(side is None for side in sides):
                 yield f"{nearer} quantizes nothing at {point.at} and is called the nearer one"
+
+
+def _apart_and_agreeing(diagnosis: Diagnosis) -> Iterator[str]:
+    """A layer that differs though all that it reads agrees, where nothing is told to differ."""
+    for point in diagnosis.points:
+        for row in point.layers if point.first is None else ():
+            if row.status in {"diverged", "mismatched"} and row.inputs_agree:
+                yield f"{row.layer} at {point.at} is {row.status}, and the pipelines are said to part nowhere there"
+
+
+def _other_figures(diagnosis: Diagnosis) -> Iterator[str]:
+    """Decibels that are told of the output, and are others in the table."""
+    last = diagnosis.points[-1] if diagnosis.points else None
+    output = (diagnosis.nearer_because or "").partition("; at ")[0]
+    for who, told in re.findall(r"(\w+) is (-?\d+\.\d) dB from the float model", output) if last is not None else ():
+        known = last.sqnr_db.get(who) if last is not None else None
+        if known is None or f"{known:.1f}" != told:
+            yield f"{who} is told to be {told} dB from the float model, and is {known} dB"
+
+
+def _of_other_layers(diagnosis: Diagnosis) -> Iterator[str]:
+    """A node that stands for a layer in the table, and reads the parameters of another layer of the table."""
+    for point in diagnosis.points:
+        layers = {row.layer for row in point.layers} | {name for row in point.layers for name in row.covers}
+        for graph in point.graphs:
+            constants = {found[1]: found[2] for line in graph.lines if (found := _CONSTANT.fullmatch(line.text))}
+            for name, layer, read in _readers(point, graph, constants):
+                if read & layers and layer.partition("@")[0] not in read:
+                    yield f"{name} of {graph.pipeline} at {point.at} is {layer}, and reads what {min(read)} has"
+
+
+def _readers(
+    point: PointDiagnosis, graph: GraphText, constants: Mapping[str, str]
+) -> Iterator[tuple[str, str, set[str]]]:
+    """The nodes of the table by name, with their layers and the modules whose parameters they read."""
+    shown = {label for row in point.layers for label in (row.left_node, row.right_node)}
+    for line in graph.lines:
+        name, _, call = line.text.partition(" = ")
+        if line.layer is not None and any(str(label).endswith((f"({name})", name)) for label in shown):
+            read = {constants[word].rpartition(".")[0] for word in re.findall(r"\w+", call) if word in constants}
+            yield name, line.layer, read - {""}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.drawings import Drawing, drawing_of, drawn_here
 from qatrix.cli.folders import writing
 from qatrix.cli.newest import run_store
-from qatrix.cli.options import LATEST_RUN
+from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
 from qatrix.cli.repros import tell_missing
 from qatrix.errors import EXIT_OK, UsageError
 
@@ -28,16 +29,27 @@ RunFolder = Annotated[
 
 @app.command()
 def show(
+    context: typer.Context,
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
+    paths: Paths = None,
     run: RunFolder = LATEST_RUN,
     as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
-    graphs: Annotated[bool, typer.Option("--graphs", help="Also both pipelines' graphs, node by node.")] = False,
+    graphs: Annotated[
+        bool,
+        typer.Option(
+            "--graphs", help="Also the pipelines' graphs, node by node; a case without a diagnosis runs here for them."
+        ),
+    ] = False,
+    allow_module: AllowModules = None,
 ) -> int:
     """Print all that a run knows of one case: where the pipelines part, why, and who is right.
+
+    The declarations are read for --graphs alone, and only where the record has no graphs.
 
     \b
       qatrix show 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'
       qatrix show --json CASE | jq .comparisons
+      qatrix show --graphs CASE
     """
     from qatrix import codec
     from qatrix.console import Console
@@ -63,11 +75,18 @@ def show(
     if note is not None:
         console.line(f"  {note}")
     if record.diagnosis is not None:
-        _explain(console, record.diagnosis, graphs=graphs)
+        _explain(console, record.diagnosis)
+    if graphs:
+        drawing = drawing_of(record)
+        if drawing is None:
+            drawing = drawn_here(context, console, record, run=run, paths=paths, allow_module=allow_module)
+            console.line()
+            console.line("The record has no graphs, so the case ran again for those below.")
+        _draw(console, drawing)
     return EXIT_OK
 
 
-def _explain(console: Console, diagnosis: Diagnosis, *, graphs: bool) -> None:
+def _explain(console: Console, diagnosis: Diagnosis) -> None:
     from qatrix.report.explanation import explanation_lines, explanation_tables
 
     console.line()
@@ -76,12 +95,18 @@ def _explain(console: Console, diagnosis: Diagnosis, *, graphs: bool) -> None:
     console.line()
     for table in explanation_tables(diagnosis):
         console.table(table)
-    for point in diagnosis.points if graphs else ():
+
+
+def _draw(console: Console, drawing: Drawing) -> None:
+    for note in drawing.notes:
+        console.line(f"Note: {note}.")
+    for point in drawing.points:
         for graph in point.graphs:
             console.line(f"\n{graph.pipeline} after {point.at}", style="bold")
             for place, node in enumerate(graph.lines):
                 mark = "→" if place == graph.first_differing else " "
-                console.line(f"{mark} {node.text}", style="bold" if place == graph.first_differing else "")
+                layer = "" if node.layer is None else f"  # {node.layer}"
+                console.line(f"{mark} {node.text}{layer}", style="bold" if place == graph.first_differing else "")
 
 
 @app.command()

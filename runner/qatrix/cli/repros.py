@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,15 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.again import PATIENCE, run_here, scratch, the_case
 from qatrix.cli.collaborators import Collaborators
-from qatrix.cli.folders import newly_conducted
-from qatrix.cli.matrices import load_matrix, selected_cases
 from qatrix.cli.newest import STORE, run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
-from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, OutputError, QatrixError, UsageError
+from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED, QatrixError, UsageError
 from qatrix.execute.options import Execution
 from qatrix.outcomes import NOT_RUN
-from qatrix.resources import cache_folder
 
 if TYPE_CHECKING:
     from qatrix.cli.scripting import Subject
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
     from qatrix.outcomes import Environment, Record
     from qatrix.report.frames import ReportData
 
-# A script takes the plain path, without a pattern cache: 10 to 30 s for a small model.
-_PATIENCE: Final = 900
 _STANDARD_OUTPUT: Final = Path("-")
 # A script takes about 10 ms; of a run with more that fail, `qatrix repro` makes the others when they are wanted.
 _MOST_SCRIPTS: Final = 1000
@@ -81,10 +76,10 @@ def repro(
 
     tools: Collaborators = context.obj
     console = Console()
-    found = _the_case(case, paths, allow_module)
+    found = the_case(case, paths, allow_module)
     store = run_store(run)
     tools.interruption.hold()
-    context.with_resource(_scratch(tools, console))
+    context.with_resource(scratch(tools, console))
     tools.interruption.heed()
     subject = _subject(tools, found, store)
     if minimize:
@@ -100,18 +95,6 @@ def repro(
         text = _script(replace(subject, checked="it was run, and printed the lines below"))
     _publish(console, subject, text, issue=issue, out=out, store=store)
     return EXIT_OK
-
-
-@contextmanager
-def _scratch(tools: Collaborators, console: Console) -> Iterator[None]:
-    """Within it, temporary files lie among what may be lost, so that the next `qatrix repro` finds those of a dead one.
-
-    Where that folder cannot be written, they lie where the system has them.
-    """
-    with ExitStack() as stack:
-        with suppress(OutputError, RuntimeError):
-            stack.enter_context(newly_conducted(cache_folder() / "repro", tools.now(), console))
-        yield
 
 
 def add_scripts(console: Console, folder: Path, data: ReportData, cases: Iterable[Case]) -> None:
@@ -172,20 +155,6 @@ def _subjects(data: ReportData, cases: Iterable[Case]) -> list[Subject]:
     return [Subject(case=by_id[record.case_id], record=record, environment=data.run.environment) for record in records]
 
 
-def _the_case(selector: str, paths: list[Path] | None, allow_module: list[str] | None) -> Case:
-    """The one declared case that a selector fits; raises UsageError for several."""
-    from qatrix.declare.selection import Selection
-
-    matrix = load_matrix(paths, allow_module)
-    cases = selected_cases(matrix, Selection.parse([selector])).cases
-    exact = [case for case in cases if case.case_id == selector]
-    if len(exact or cases) != 1:
-        ids = "\n".join(case.case_id for case in cases[:20])
-        msg = f"{selector} fits {len(cases)} cases; name one of them:\n{ids}"
-        raise UsageError(msg)
-    return (exact or list(cases))[0]
-
-
 def _subject(tools: Collaborators, case: Case, store: Path) -> Subject:
     """The case with the record of the run, where that was made in this environment, else of a run here and now."""
     from qatrix.cli.scripting import Subject
@@ -194,7 +163,7 @@ def _subject(tools: Collaborators, case: Case, store: Path) -> Subject:
     kept = _kept(case, store)
     if kept is not None and kept[1].packages == environment.packages:
         return Subject(case=case, record=kept[0], environment=environment)
-    return Subject(case=case, record=_run_here(tools, case), environment=environment)
+    return Subject(case=case, record=run_here(tools, case), environment=environment)
 
 
 def _kept(case: Case, path: Path) -> tuple[Record, Environment] | None:
@@ -212,18 +181,11 @@ def _kept(case: Case, path: Path) -> tuple[Record, Environment] | None:
     return None if record is None else (record, environment)
 
 
-def _run_here(tools: Collaborators, case: Case) -> Record:
-    """The case, run in a process of its own."""
-    options = Execution(workers=1, timeout=_PATIENCE)
-    (record,) = tools.execute([case], options=options, on_start=lambda _: None)
-    return record
-
-
 def _minimized(tools: Collaborators, console: Console, subject: Subject) -> Subject:
     from qatrix.execute.minimizing import minimize
     from qatrix.report.figures import counted
 
-    options = Execution(workers=0 if subject.record.verdict not in {"crashed", "timed_out"} else 1, timeout=_PATIENCE)
+    options = Execution(workers=0 if subject.record.verdict not in {"crashed", "timed_out"} else 1, timeout=PATIENCE)
 
     def evaluate(case: Case) -> Record:
         (record,) = tools.execute([case], options=options, on_start=lambda _: None)
@@ -263,13 +225,13 @@ def _differences(script: str, record: Record) -> list[str]:
                 [sys.executable, *options, str(path)],
                 capture_output=True,
                 text=True,
-                timeout=_PATIENCE,
+                timeout=PATIENCE,
                 check=False,
                 cwd=place,
                 env=environment,
             )
         except subprocess.TimeoutExpired:
-            return [f"it did not end within {_PATIENCE} s"]
+            return [f"it did not end within {PATIENCE} s"]
     found = figure_lines(ended.stdout)
     if ended.returncode == 0 and same_lines(found, expected):
         return []

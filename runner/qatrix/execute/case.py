@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from torch import Tensor
 
-from qatrix.claims import DEFAULT_PIPELINES
+from qatrix.claims import DEFAULT_PIPELINES, INFORMATIVE_OUTPUTS, SQNR_OF_BITS
 from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.arbitration import Arbiter, Arbitration
@@ -67,7 +67,9 @@ def run_case(
                 import_factory(case.pattern)
                 watch = Watch()
             record = _run(case, known, captures, frozen)
-            if frozen is None and _is_worth_a_diagnosis(record, diagnose):
+            if diagnose == "graphs":
+                record = replace(record, diagnosis=diagnosing.draw(case, pipelines=known, captures=captures))
+            elif frozen is None and _is_worth_a_diagnosis(record, diagnose):
                 record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         isolation.let_ctrl_c_through(error)
@@ -104,11 +106,18 @@ def _absent(case: Case) -> str | None:
 
 
 def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:
-    differs = any(item.status != "exact" for item in record.comparisons)
-    # Both agree, and are far from the float model: at which layer?
-    differs |= any(check.name == "sqnr_of_bits" and check.status == "failed" for check in record.checks)
-    ran = sum(outcome.status == "ok" for outcome in record.pipelines.values())
-    return ran > 1 and (wanted == "all" or (wanted == "differences" and differs))
+    # Two pipelines were compared, though a later stage of one may have failed.
+    if any(item.status != "exact" for item in record.comparisons):
+        return wanted != "never"
+    ran = {name for name, outcome in record.pipelines.items() if outcome.status == "ok"}
+    failed: dict[str, set[str | None]] = {}
+    for check in record.checks:
+        # What the float model alone is at fault for, no pipeline explains.
+        if check.status == "failed" and check.name != INFORMATIVE_OUTPUTS:
+            failed.setdefault(check.name, set()).add(check.pipeline)
+    # Both agree, and are wrong alike or far from the float model: at which layer?
+    wrong = SQNR_OF_BITS in failed or any(pipelines >= ran for pipelines in failed.values())
+    return len(ran) > 1 and (wanted == "all" or (wanted == "differences" and wrong))
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import Case
-from qatrix.diagnoses import Diagnosis, PointDiagnosis
+from qatrix.diagnoses import Diagnosis, GraphText, PointDiagnosis
 from qatrix.execute import isolation
 from qatrix.execute.captures import Captures
 from qatrix.execute.passes import forward, set_training
@@ -26,9 +26,11 @@ from qatrix.judge.diagnosis import (
     conclude_diagnosis,
     diagnose_point,
     examine,
+    graph_lines,
     layout_of,
     place,
 )
+from qatrix.outcomes import PipelineOutcome
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.models import build_inputs, build_model
 from qatrix.pipelines.tracing import float_trace
@@ -63,6 +65,89 @@ def diagnose(
     return replace(found, seconds=time.perf_counter() - started)
 
 
+def draw(case: Case, *, pipelines: Mapping[str, Pipeline] | None = None, captures: Captures | None = None) -> Diagnosis:
+    """The graphs of all pipelines of a case, as far as each gets, and no word on why they differ.
+
+    Runs the case once more. Raises nothing but Ctrl-C; what could not be drawn is in the notes.
+    """
+    known = PIPELINES if pipelines is None else pipelines
+    left, right = _first_two(case, known)
+    store = Store()
+    try:
+        points, notes = _drawn(case, known, store, captures or Captures())
+    except BaseException as error:  # noqa: BLE001 - whatever is wrong with the case is told as a note
+        isolation.let_ctrl_c_through(error)
+        points, notes = (), [f"no graphs: {told(error)}"]
+    finally:
+        store.close()
+    return Diagnosis(left=left, right=right, points=points, notes=tuple(notes))
+
+
+def _drawn(
+    case: Case, known: Mapping[str, Pipeline], store: Store, captures: Captures
+) -> tuple[tuple[PointDiagnosis, ...], list[str]]:
+    inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
+    layout, notes = _layout(case, inputs, store)
+    artists = [_Artist(name, layout, notes) for name in known if name in case.pipelines]
+    for artist in artists:
+        name = artist.pipeline
+        outcome = run_stages(case, name, known[name], inputs, artist.observe, captures=captures)
+        notes += _cut_short(outcome)
+    graphs = {at: tuple(artist.graphs[at] for artist in artists if at in artist.graphs) for at in POINTS}
+    return tuple(PointDiagnosis(at=at, graphs=found) for at, found in graphs.items() if found), notes
+
+
+@dataclass
+class _Artist:
+    """Draws one pipeline's program at each point, before a later stage changes it in place."""
+
+    pipeline: str
+    layout: Layout
+    notes: list[str]
+    graphs: dict[str, GraphText] = field(default_factory=dict)
+
+    def observe(self, point: str, program: nn.Module, outputs: object) -> None:  # noqa: ARG002 - an observer's
+        """Keep the program's graph as text."""
+        if point not in POINTS:
+            return
+        if not isinstance(program, fx.GraphModule):
+            self.notes.append(_without_graph(self.pipeline, point))
+            return
+        lines = graph_lines(program, self.layout, place(self.layout, program))
+        self.graphs[point] = GraphText(pipeline=self.pipeline, lines=lines)
+
+
+def _layout(case: Case, inputs: tuple[Tensor, ...], store: Store) -> tuple[Layout, list[str]]:
+    """The layers of the float model; none, and a note, where it cannot be traced, which PT2E does not need."""
+    model = build_model(case).to(case.device.torch)
+    set_training(model, False)
+    try:
+        with torch.no_grad():
+            _, values, traced = _run_float(model, inputs, store)
+    except BaseException as error:  # noqa: BLE001 - whatever the model does to a tracer
+        isolation.let_ctrl_c_through(error)
+        untraced = f"the lines name no layers, because the float model cannot be traced: {told(error)}"
+        return Layout(sites={}, outputs=()), [untraced]
+    return _layout_of(traced, values), []
+
+
+def _layout_of(traced: fx.GraphModule, values: Recorded) -> Layout:
+    return layout_of(traced.graph, tensor_nodes({probe.node: load() for probe, load in values.kept.items()}))
+
+
+def _without_graph(pipeline: str, point: str) -> str:
+    return f"the program of {pipeline} at {point} has no graph to look into"
+
+
+def _cut_short(outcome: PipelineOutcome) -> list[str]:
+    """A word on a pipeline that did not run to its end."""
+    if outcome.status == "ok":
+        return []
+    error = outcome.error.message if outcome.error else outcome.reason
+    at = f" at {outcome.failed_stage}" if outcome.failed_stage else ""
+    return [f"{outcome.pipeline} did not run to its end: {outcome.status}{at}: {error}"]
+
+
 def _first_two(case: Case, known: Mapping[str, Pipeline]) -> tuple[str, str]:
     left, right, *_ = [*(name for name in known if name in case.pipelines), "", ""]
     return left, right
@@ -83,9 +168,7 @@ def _diagnose(
         outcome = run_stages(case, name, known[name], inputs, witness.observe, captures=captures, run=witness.run)
         seen[name] = witness.sights
         notes += witness.notes
-        if outcome.status != "ok":
-            error = outcome.error.message if outcome.error else outcome.reason
-            notes.append(f"{name} did not run to its end: {outcome.status} at {outcome.failed_stage}: {error}")
+        notes += _cut_short(outcome)
     points = tuple(_points(case, names, seen, reference))
     return conclude_diagnosis(
         names,
@@ -141,8 +224,7 @@ def _float_reference(case: Case, inputs: tuple[Tensor, ...], store: Store) -> _R
     set_training(model, trained)
     with torch.no_grad():
         outputs, values, traced = _run_float(model, inputs, store)
-        held = tensor_nodes({probe.node: load() for probe, load in values.kept.items()})
-        reference = _Reference(layout_of(traced.graph, held), {"prepare": values}, {"prepare": outputs})
+        reference = _Reference(_layout_of(traced, values), {"prepare": values}, {"prepare": outputs})
         if case.training is not None:
             train_float(case, case.training, model=model, inputs=inputs)
         set_training(model, False)
@@ -182,7 +264,7 @@ class _Witness:
         if point not in POINTS:
             return
         if self._last is None or self._last[0] is not program or not isinstance(program, fx.GraphModule):
-            self.notes.append(f"the program of {self.pipeline} at {point} has no graph to look into")
+            self.notes.append(_without_graph(self.pipeline, point))
             return
         placement = place(self.layout, program)
         self.sights[point] = examine(self.pipeline, program, self.layout, placement, self._last[1], outputs)

@@ -14,7 +14,7 @@ _WORKER_BYTES: Final = 1.5 * _GIB
 
 
 Engine = Literal["workers", "ray"]
-Diagnose = Literal["differences", "all", "never"]
+Diagnose = Literal["differences", "all", "never", "graphs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Execution:
     """`workers` 0 runs every case in this process, without limits; `timeout` is in seconds per
     case, `memory_limit` in bytes of resident memory per worker, None for no limit. `diagnose`
     says for which cases it is found out where the pipelines part: those that are not equal to
-    the bit, all that both pipelines can run, or none. `engine` is this machine's workers or a
+    the bit, all that both pipelines can run, or none; "graphs" are those of all pipelines, and
+    nothing else. `engine` is this machine's workers or a
     Ray cluster: the one at `address`, None for a local one. `reference` is the path of a file
     that has one pipeline's side of the cases.
     """

@@ -275,6 +275,55 @@ def test_a_batch_norm_that_one_converted_program_keeps() -> None:
     assert (cause.name, cause.kind, cause.pipeline) == ("batch_norm_not_folded", "one_pipeline", "left")
 
 
+def in_a_row(*ops: str) -> Layout:
+    """Layers named by their places, of which batch norms have what tells them."""
+    facts = [{"momentum": 0.1} if op.startswith("BatchNorm") else {} for op in ops]
+    names = [str(place) for place in range(len(ops))]
+    sites = (site(name, before, op=op, **known) for name, before, op, known in zip(names, ["x", *names], ops, facts))
+    return layout(site("x"), *sites)
+
+
+@pytest.mark.parametrize(
+    ("ops", "rank", "told"),
+    [
+        pytest.param(
+            ("Conv2d", "BatchNorm2d"), 4, ["neither left nor right folds 1 into 0"], id="behind a convolution"
+        ),
+        pytest.param(
+            ("Conv2d", "BatchNorm2d", "BatchNorm2d"), 4, ["neither left nor right folds 2 into 0"], id="second"
+        ),
+        pytest.param(
+            ("Linear", "BatchNorm1d"), 2, ["neither left nor right folds 1 into 0"], id="behind a linear layer"
+        ),
+        pytest.param(("Linear", "BatchNorm1d"), 3, [], id="on another axis than the linear layer"),
+        pytest.param(("ReLU", "BatchNorm2d"), 4, [], id="behind a ReLU"),
+        pytest.param(("BatchNorm2d",), 4, [], id="behind nothing"),
+    ],
+)
+def test_a_batch_norm_that_both_keep_is_told_though_they_agree(
+    ops: tuple[str, ...], rank: int, told: list[str]
+) -> None:
+    last = str(len(ops) - 1)
+    sides = [
+        sight(name, {last: torch.ones((2,) * rank)}, norms={last: norm(training=False)}) for name in ("left", "right")
+    ]
+    facts = Facts(
+        names=("left", "right"), layout=in_a_row(*ops), points={}, sights={"convert": (sides[0], sides[1])}, first=None
+    )
+
+    assert [cause.sentence for cause in find_causes(facts)] == told
+
+
+def test_a_batch_norm_whose_layer_is_read_elsewhere_too_has_to_stay() -> None:
+    read = layout(
+        site("x"), site("conv", "x", op="Conv2d"), site("bn", "conv", op="BatchNorm2d", momentum=0.1), site("y", "conv")
+    )
+    sides = [sight(name, {"bn": ONE}, norms={"bn": norm(training=False)}) for name in ("left", "right")]
+    facts = Facts(names=("left", "right"), layout=read, points={}, sights={"convert": (sides[0], sides[1])}, first=None)
+
+    assert find_causes(facts) == ()
+
+
 def test_a_batch_norm_that_stays_in_training_after_conversion() -> None:
     left = sight("left", {"bn": ONE}, norms={"bn": norm(training=True)})
     right = sight("right", {"bn": ONE}, norms={"bn": norm(training=False)})

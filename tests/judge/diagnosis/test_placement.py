@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.judge.diagnosis.layout import Layout, canonical, layout_of
+from qatrix.judge.diagnosis.layout import Layout, layout_of
 from qatrix.judge.diagnosis.placement import place
 
 pytestmark = pytest.mark.torch
@@ -68,14 +68,6 @@ def test_sites_have_the_names_a_reader_knows() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("spelling", "name"),
-    [("iadd", "add"), ("add_", "add"), ("truediv", "div"), ("_unsafe_view", "view"), ("relu", "relu")],
-)
-def test_an_operator_has_one_name_whatever_its_spelling(spelling: str, name: str) -> None:
-    assert canonical(spelling) == name
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_an_exported_program_has_every_layer_of_the_float_model(training: bool) -> None:
     model = Model().train(training)
@@ -96,6 +88,45 @@ def test_nodes_that_lost_their_metadata_are_placed_by_what_they_read() -> None:
     placed = place(layout, program)
 
     assert "block_bn" in placed.computed
+    assert placed.unclaimed == ()
+
+
+@pytest.mark.parametrize("lost", ["metadata", "place"])
+def test_a_node_that_was_made_anew_is_the_layer_whose_buffers_it_reads(lost: str) -> None:
+    # Of two batch norms in a row the first is folded, so that the second reads what the first did.
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.BatchNorm2d(2)).eval()
+    layout, program = layout_for(model), exported(model)
+    first, second = (node for node in program.graph.nodes if node.name.startswith("batch_norm"))
+    first.replace_all_uses_with(first.args[0])
+    program.graph.erase_node(first)
+    rewriting = {"": ("", "torchao.quantization.pt2e.export_utils.WrapperModule")}
+    second.meta = {} if lost == "metadata" else {"nn_module_stack": rewriting}
+    placed = place(layout, program)
+
+    assert placed.computed["_2"].node == second.name
+    assert placed.fused == {"_1": ("_0",)}
+
+
+class Skipping(nn.Module):
+    """A function that FX does not look into, alone in a module's forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return scaled_noise(x, 0.5)
+
+
+def scaled_noise(x: Tensor, p: float) -> Tensor:
+    return x * torch.bernoulli(torch.full_like(x, p)) / p
+
+
+fx.wrap("scaled_noise")
+
+
+def test_a_function_that_fx_does_not_look_into_has_all_ops_of_its_module() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), Skipping())
+    placed = place(layout_for(model), program := exported(model))
+
+    last = next(node for node in reversed(program.graph.nodes) if node.op == "call_function")
+    assert placed.computed["scaled_noise"].node == last.name
     assert placed.unclaimed == ()
 
 

@@ -10,7 +10,7 @@ puts it together.
 from qatrix.judge.diagnosis.conclusion import conclude_diagnosis, diagnose_point
 from qatrix.judge.diagnosis.layout import Layout, Site, layout_of
 from qatrix.judge.diagnosis.placement import Placement, Probe, place
-from qatrix.judge.diagnosis.sight import Sight, examine
+from qatrix.judge.diagnosis.sight import Sight, examine, graph_lines
 
 __all__ = [
     "Layout",
@@ -21,6 +21,7 @@ __all__ = [
     "conclude_diagnosis",
     "diagnose_point",
     "examine",
+    "graph_lines",
     "layout_of",
     "place",
 ]

@@ -5,14 +5,21 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import fx
 
-from qatrix.judge.diagnosis.layout import Layout, Site, canonical, plain_path
+from qatrix.judge.diagnosis.layout import Layout, Site
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import base_name, op_name
+from qatrix.judge.graphs.origins import (
+    call_number,
+    canonical,
+    is_made_anew,
+    module_paths,
+    parameter_owner,
+    source_call,
+)
 
 
 def is_exported(graph: fx.Graph) -> bool:
@@ -140,8 +147,9 @@ def _scaled_weight(scaled: fx.Node, chain: Sequence[fx.Node]) -> Iterator[fx.Nod
 def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm]) -> Mapping[fx.Node, str]:
     """Which site each node of an exported program belongs to; `nodes` are those that depend on an input.
 
-    A node belongs to the outermost module of its `nn_module_stack` that is a layer, else to the
-    function call of its `source_fn_stack` in the innermost module.
+    A node belongs to the outermost module of its `nn_module_stack` that is a layer, one that a
+    rewriting made to the layer whose parameters it reads, others to the function call of their
+    `source_fn_stack` in the innermost module.
     """
     inner = {node for norm in fused for node in norm.inner}
     by_module: dict[str, list[fx.Node]] = {}
@@ -150,12 +158,13 @@ def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm
     for node in nodes:
         if node in inner or node.op != "call_function":
             continue
-        stack = _stack(node)
-        layer = next((path for path in stack if path in paths), None)
+        stack = module_paths(node)
+        owner = parameter_owner(node) if is_made_anew(node) else ""
+        layer = next((path for path in (*stack, owner) if path in paths), None)
         if layer is not None:
             by_module.setdefault(layer, []).append(node)
         else:
-            by_function.setdefault((stack[-1] if stack else "", _source(node)[0]), []).append(node)
+            by_function.setdefault((stack[-1] if stack else "", source_call(node)[0]), []).append(node)
     return {**_module_claims(layout, by_module), **_function_claims(layout, by_function)}
 
 
@@ -172,7 +181,7 @@ def _calls(nodes: list[fx.Node], path: str, count: int) -> list[tuple[int, list[
     """The nodes of a module call by call: by the number that the exporter gives each call, else in equal parts."""
     numbered: dict[int, list[fx.Node]] = {}
     for node in nodes:
-        numbered.setdefault(_call_number(node, path), []).append(node)
+        numbered.setdefault(call_number(node, path), []).append(node)
     if max(numbered) in range(1, count):
         return list(numbered.items())
     size = len(nodes) // count
@@ -181,26 +190,34 @@ def _calls(nodes: list[fx.Node], path: str, count: int) -> list[tuple[int, list[
     return [(place, nodes[place * size : (place + 1) * size]) for place in range(count)]
 
 
-def _call_number(node: fx.Node, path: str) -> int:
-    """Which call of a module a node is from: a later call has "@1", "@2" after the key of its entry in the stack."""
-    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
-    key = next((str(key) for key, value in stack.items() if plain_path(value[0]) == path), "")
-    number = key.rpartition("@")[2]
-    return int(number) if "@" in key and number.isdecimal() else 0
-
-
 def _function_claims(layout: Layout, groups: Mapping[tuple[str, object], list[fx.Node]]) -> dict[fx.Node, str]:
     known: dict[tuple[str, str], list[Site]] = {}
     for site in layout.sites.values():
         if site.kind == "function" and site.op != "getitem":
             known.setdefault((site.scope, site.op), []).append(site)
     found: dict[fx.Node, str] = {}
+    left: dict[str, list[fx.Node]] = {}
     for (scope, _), nodes in groups.items():
-        names = (canonical(_source(nodes[0])[1]), canonical(base_name(nodes[-1])))
+        names = (canonical(source_call(nodes[0])[1]), canonical(base_name(nodes[-1])))
         waiting = next((known[scope, name] for name in names if known.get((scope, name))), None)
         if waiting:
             found.update(dict.fromkeys(nodes, waiting.pop(0).key))
+        else:
+            left.setdefault(scope, []).extend(nodes)
+    found |= _lone_function_claims(layout, left, {*found.values()})
     return found | _selections(layout, found)
+
+
+def _lone_function_claims(
+    layout: Layout, left: Mapping[str, list[fx.Node]], taken: Collection[str]
+) -> Mapping[fx.Node, str]:
+    """The nodes of a forward that calls one function alone, which is several ops to the exporter, but not to FX."""
+    claimed: dict[fx.Node, str] = {}
+    for scope, nodes in left.items():
+        sites = [site.key for site in layout.sites.values() if site.kind == "function" and site.scope == scope]
+        if len(sites) == 1 and sites[0] not in taken:
+            claimed.update(dict.fromkeys(nodes, sites[0]))
+    return claimed
 
 
 def _selections(layout: Layout, found: Mapping[fx.Node, str]) -> dict[fx.Node, str]:
@@ -213,20 +230,6 @@ def _selections(layout: Layout, found: Mapping[fx.Node, str]) -> dict[fx.Node, s
             if node.target is operator.getitem and owner == site.inputs[0] and node.args[1] == site.index:
                 picked[node] = site.key
     return picked
-
-
-def _stack(node: fx.Node) -> list[str]:
-    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
-    return [plain_path(value[0]) for value in stack.values()]
-
-
-def _source(node: fx.Node) -> tuple[object, str]:
-    """What the exporter's tracer called the call that a node comes from, and the function that was called."""
-    stack = node.meta.get("source_fn_stack")
-    if not stack:
-        return node, base_name(node)
-    name, function = stack[-1]
-    return name, function if isinstance(function, str) else getattr(function, "__name__", str(function))
 
 
 def _nodes(values: object) -> Iterator[fx.Node]:

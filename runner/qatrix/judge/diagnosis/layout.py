@@ -10,21 +10,8 @@ from torch import fx, nn
 
 from qatrix.judge.graphs.operands import operands
 from qatrix.judge.graphs.ops import base_name, called_module
+from qatrix.judge.graphs.origins import canonical, scope_of
 
-# Operators by the name that all their spellings share.
-_SPELLINGS: Final[Mapping[str, str]] = {
-    "iadd": "add",
-    "isub": "sub",
-    "imul": "mul",
-    "itruediv": "div",
-    "truediv": "div",
-    "true_divide": "div",
-    "imatmul": "matmul",
-    "unsafe_view": "view",
-    "upsample_nearest2d": "interpolate",
-    "concat": "cat",
-    "hardtanh": "relu6",
-}
 # Layers that give their input back, at least in evaluation: a program may leave them out without fusing them.
 _PASSING: Final = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout")
 
@@ -72,12 +59,6 @@ class Layout:
     def consumers(self, key: str) -> list[Site]:
         """The sites that read a site."""
         return [site for site in self.sites.values() if key in site.inputs]
-
-
-def canonical(name: str) -> str:
-    """An operator's name whatever its spelling: "add" for add_, iadd and add.Tensor."""
-    name = name.strip("_")
-    return _SPELLINGS.get(name, name)
 
 
 def layout_of(graph: fx.Graph, tensors: Collection[str]) -> Layout:
@@ -137,18 +118,6 @@ def _renamed(site: Site, name: str) -> Site:
 def _count(calls: dict[tuple[str, str], int], key: tuple[str, str]) -> int:
     calls[key] = calls.get(key, -1) + 1
     return calls[key]
-
-
-def scope_of(node: fx.Node) -> str:
-    """The path of the innermost module whose forward a node belongs to; empty for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    entries = [value[0] for value in stack.values()]
-    return plain_path(entries[-1]) if entries else ""
-
-
-def plain_path(path: str) -> str:
-    """A module's path without the number of the call: "conv" for "conv@1"."""
-    return path.partition("@")[0]
 
 
 def _sources(node: fx.Node, sites: Mapping[str, Site]) -> tuple[str, ...]:

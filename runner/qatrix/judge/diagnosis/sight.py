@@ -129,8 +129,13 @@ def examine(
         },
         raw_reads=frozenset(_raw_reads(program, placement)),
         labels={node.name: _label(node) for node in program.graph.nodes},
-        lines=tuple(_line(node, placement, layout) for node in program.graph.nodes),
+        lines=graph_lines(program, layout, placement),
     )
+
+
+def graph_lines(program: fx.GraphModule, layout: Layout, placement: Placement) -> tuple[GraphLine, ...]:
+    """A program's graph as text, node by node, each with the layer that it belongs to."""
+    return tuple(_line(node, placement, layout) for node in program.graph.nodes)
 
 
 def _norms(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Norm]:

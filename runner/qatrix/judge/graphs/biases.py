@@ -6,13 +6,16 @@ from torch import fx, nn
 
 from qatrix.judge.graphs.layers import nodes_of, weighted_op
 from qatrix.judge.graphs.ops import argument, op_name
+from qatrix.judge.graphs.places import place_of
 from qatrix.judge.graphs.soundness import has_quantized_weight
 
 
 def float_biases(program: nn.Module, dtype: str) -> list[str]:
     """The biases beside quantized weights that are not integers of a dtype after convert; no bias is none in float."""
     found = ((node, _kind(node)) for node in nodes_of(program) if _has_integer_weight(node))
-    return [f"{node.name} has its bias in {kind}, not in {dtype}" for node, kind in found if kind not in {None, dtype}]
+    return [
+        f"{place_of(node)} has its bias in {kind}, not in {dtype}" for node, kind in found if kind not in {None, dtype}
+    ]
 
 
 def _has_integer_weight(node: fx.Node) -> bool:

@@ -12,6 +12,7 @@ from qatrix.arithmetic import EvaluationError
 from qatrix.claims import GraphCheck
 from qatrix.judge.graphs.matching import match_graph
 from qatrix.judge.graphs.ops import names_of, op_name
+from qatrix.judge.graphs.places import node_words, place_of
 from qatrix.outcomes import CheckOutcome
 
 
@@ -46,7 +47,8 @@ def _faults(check: GraphCheck, graph: fx.Graph) -> Iterator[str]:
             yield f"expected {count} {op}, found {counts[op]}"
     for op in check.absent:
         if counts[op]:
-            yield f"expected no {op}, found {counts[op]} (node {next(n.name for n in nodes if op in names_of(n))})"
+            first = next(node for node in nodes if op in names_of(node))
+            yield f"expected no {op}, found {counts[op]} ({node_words(first)})"
     yield from _order(check.order, nodes)
     if check.live_annotations:
         yield from _dead_annotations(graph)
@@ -61,7 +63,7 @@ def _order(order: tuple[str, ...], nodes: list[fx.Node]) -> Iterator[str]:
         if node is None:
             yield f"expected the order {', '.join(order)}; no {op} comes after {last}"
             return
-        last = f"{op_name(node)} (node {node.name})"
+        last = f"{op_name(node)} ({node_words(node)})"
 
 
 def _dead_annotations(graph: fx.Graph) -> Iterator[str]:
@@ -72,7 +74,7 @@ def _dead_annotations(graph: fx.Graph) -> Iterator[str]:
             continue
         for role, other in _referred(annotation):
             if other not in alive:
-                yield f"the annotation of {node.name} names {other.name} as its {role}, which is not in the graph"
+                yield f"the annotation of {place_of(node)} names {other.name} as its {role}, which is not in the graph"
 
 
 def _referred(annotation: Any) -> Iterator[tuple[str, fx.Node]]:

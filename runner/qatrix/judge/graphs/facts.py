@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, is_observing, op_name
+from qatrix.judge.graphs.places import place_of
 
 # Ops that pass values on unchanged, so that their output has their input's quantization step.
 _TRANSPARENT: Final = frozenset(
@@ -83,7 +84,7 @@ def unfused_batch_norms(module: nn.Module) -> list[str]:
     """
     nodes = [node for graph in graphs_of(module) for node in graph.nodes if op_name(node) == "batch_norm"]
     return [
-        node.name
+        place_of(node)
         for node in nodes
         if _is_quantized_conv(source := source_of(operand(node, 0))) and _readers(source) == {node}
     ]

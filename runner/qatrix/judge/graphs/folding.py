@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from qatrix.judge.graphs.layers import ends_in_a_weight, fused_parts, nodes_of, weighted_op
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, op_name
+from qatrix.judge.graphs.places import place_of
 
 # A linear layer's channels are its last axis, a batch norm's the second: one and the same in two dimensions alone.
 _RANK_OF_ONE_AXIS: Final = 2
@@ -30,7 +31,7 @@ def unfolded_batch_norms(program: nn.Module, rank_of: Callable[[fx.Node], int | 
         if _is_batch_norm(node):
             source = _folded_into(node)
             if source is not None and not _is_on_another_axis(source, rank_of):
-                found.append(f"{node.name} still follows {source.name}")
+                found.append(f"{place_of(node)} still follows {place_of(source)}")
     return found
 
 

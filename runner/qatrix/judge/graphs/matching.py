@@ -33,6 +33,7 @@ from qatrix.expressions import (
 )
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, constant_value, names_of, op_name
+from qatrix.judge.graphs.places import node_words
 
 ANYTHING: Final = "_"
 # Two scales computed in another order differ by a rounding of float32.
@@ -346,5 +347,5 @@ def _text(expression: object) -> str:
 
 def _describe(found: object) -> str:
     if isinstance(found, fx.Node):
-        return f"{op_name(found)} (node {found.name})"
+        return f"{op_name(found)} ({node_words(found)})"
     return "nothing" if found is None else repr(found)

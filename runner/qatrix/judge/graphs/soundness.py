@@ -16,6 +16,7 @@ from qatrix.judge.graphs.facts import source_of
 from qatrix.judge.graphs.layers import OUTPUT_AXIS, nodes_of, weighted_op
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, op_name
+from qatrix.judge.graphs.places import place_of
 
 # Ops that a weight may pass on its way to the op that uses it, without another axis.
 _PASSING: Final = frozenset({"clone", "contiguous", "detach", "to"})
@@ -45,7 +46,8 @@ def float_weights(prepared: int, converted: nn.Module) -> list[str]:
     kept = quantized_weights(converted)
     if kept >= prepared:
         return []
-    return [f"{prepared} weights were fake quantized or observed after prepare, and {kept} are quantized after convert"]
+    were, are = (f"{count} {'weight' if count == 1 else 'weights'}" for count in (prepared, kept))
+    return [f"{were} had a fake quantize or an observer after prepare, and {are} are quantized after convert"]
 
 
 def quantized_weights(program: nn.Module) -> int:
@@ -60,7 +62,7 @@ def quantized_weights(program: nn.Module) -> int:
 def float_ops(program: nn.Module, claimed: Collection[str]) -> list[str]:
     """The calls of claimed ops ("conv", "conv_transpose", "linear") whose weight or input is in float after convert."""
     return [
-        f"{node.name} has its {' and its '.join(parts)} in float"
+        f"{place_of(node)} has its {' and its '.join(parts)} in float"
         for node in nodes_of(program)
         if weighted_op(node) in claimed and (parts := _float_parts(node))
     ]
@@ -68,10 +70,12 @@ def float_ops(program: nn.Module, claimed: Collection[str]) -> list[str]:
 
 def unobserved(program: nn.Module) -> list[str]:
     """The fake quantizes and observers that a prepared program calls and that have seen no value in its forward."""
-    called = (called_module(node) for node in nodes_of(program) if node.op == "call_module")
-    modules = {id(module): module for module in called if module is not None and is_observing(module)}
-    names = {id(module): name for name, module in program.named_modules()}
-    return [f"{names[key]} has observed nothing" for key, module in modules.items() if _has_seen_nothing(module)]
+    found: dict[int, fx.Node] = {}
+    for node in nodes_of(program):
+        module = called_module(node) if node.op == "call_module" else None
+        if module is not None and is_observing(module) and _has_seen_nothing(module):
+            found.setdefault(id(module), node)
+    return [f"{place_of(node)} has observed nothing" for node in found.values()]
 
 
 def batch_norm_faults(program: nn.Module, *, training: bool) -> list[str]:
@@ -80,10 +84,13 @@ def batch_norm_faults(program: nn.Module, *, training: bool) -> list[str]:
     For models whose batch norms are fresh: means of 0 and variances of 1.
     """
     faults = []
-    for name, mean, var in _statistics(program):
+    for node, mean, var in _statistics(program):
         moved = bool((mean != 0).any() or (var != 1).any())
         if moved != training:
-            faults.append(f"{name} {'has not moved in training' if training else 'has moved in evaluation'}")
+            inside = "the batch norm in " if node.op == "call_module" and not _is_batch_norm(node) else ""
+            faults.append(
+                f"{inside}{place_of(node)} {'has not moved in training' if training else 'has moved in evaluation'}"
+            )
     return faults
 
 
@@ -127,7 +134,7 @@ def _misplaced_in_graph(node: fx.Node) -> str | None:
     if not isinstance(weight, Tensor) or not isinstance(scales, Tensor):
         return None
     axis, groups = OUTPUT_AXIS[op_name(user)], _groups(op_name(user), user)
-    return _misplaced(user.name, axis, int(argument(node, "axis")), scales, weight.shape[axis] * groups)
+    return _misplaced(place_of(user), axis, int(argument(node, "axis")), scales, weight.shape[axis] * groups)
 
 
 def _groups(op: str, node: fx.Node) -> int:
@@ -193,17 +200,21 @@ def _has_seen_nothing(module: nn.Module) -> bool:
     return isinstance(low, Tensor) and (low.numel() == 0 or bool(torch.isinf(low).all()))
 
 
-def _statistics(program: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+def _statistics(program: nn.Module) -> Iterator[tuple[fx.Node, Tensor, Tensor]]:
     """The running means and variances of the batch norms that a program calls, as ops or in modules."""
     for node in nodes_of(program):
         if op_name(node) == "batch_norm":
             mean, var = (_statistic(node, name) for name in ("running_mean", "running_var"))
             if mean is not None and var is not None:
-                yield node.name, mean, var
+                yield node, mean, var
         elif node.op == "call_module":
             for part in (called_module(node) or nn.Identity()).modules():
                 if isinstance(part, _BatchNorm) and part.running_mean is not None and part.running_var is not None:
-                    yield str(node.target), part.running_mean, part.running_var
+                    yield node, part.running_mean, part.running_var
+
+
+def _is_batch_norm(node: fx.Node) -> bool:
+    return isinstance(called_module(node), _BatchNorm)
 
 
 def _statistic(node: fx.Node, name: str) -> Tensor | None:

@@ -36,13 +36,13 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
 def find_causes(facts: Facts) -> tuple[Cause, ...]:
     """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
 
-    Where the programs do not differ: the layer at which both leave the float model, if there
-    is one. A cause is never guessed: one that does not change the value that is the first to
+    Where the programs do not differ: what both leave undone, and the layer at which both leave
+    the float model, if there is one. A cause is never guessed: one that does not change the value that is the first to
     differ does not explain it, however likely it looks.
     """
     if facts.first is None:
         shared = losses.shared_loss(facts)
-        return () if shared is None else (shared,)
+        return (*norms.left_by_both(facts), *(() if shared is None else (shared,)))
     causes = [_placed(item, facts) for recogniser in RECOGNISERS for item in recogniser(facts)]
     if not any(cause.explains_first for cause in causes):
         causes.append(_unexplained(facts.first))

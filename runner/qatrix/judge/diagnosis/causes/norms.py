@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from qatrix.diagnoses import Cause
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.sight import Norm, Sight
+
+# A linear layer's channels are its last axis, a batch norm's the second.
+_RANK_OF_ONE_AXIS: Final = 2
 
 
 def setting_replaced(facts: Facts) -> Iterator[Found]:
@@ -127,6 +132,37 @@ def not_folded(facts: Facts) -> Iterator[Found]:
             computed=facts.compound(facts.layout.sites[key], other),
             evidence=_left(sight, other, key),
         )
+
+
+def left_by_both(facts: Facts) -> Iterator[Cause]:
+    """Both converted programs still compute a batch norm that belongs into a convolution or linear layer."""
+    left, right = facts.sights.get("convert", (None, None))
+    if left is None or right is None:
+        return
+    for key in left.norms:
+        site = facts.layout.sites[key]
+        before = _weighted_before(facts, site, left) if key in right.norms else None
+        if before is not None:
+            yield Cause(
+                name="batch_norm_left_by_both",
+                kind="defect",
+                sentence=f"neither {left.pipeline} nor {right.pipeline} folds {site.name} into {before.name}",
+                layer=site.name,
+                evidence=tuple(f"{sight.pipeline} at convert: {_node(sight, key)} is left" for sight in (left, right)),
+            )
+
+
+def _weighted_before(facts: Facts, norm: Site, sight: Sight) -> Site | None:
+    """The layer that a batch norm belongs into, past other batch norms; None where others read what is between."""
+    site = norm
+    while "momentum" in site.facts:
+        source = facts.layout.sites[site.inputs[0]]
+        if source.key in facts.layout.outputs or len(facts.layout.consumers(source.key)) > 1:
+            return None
+        site = source
+    value = sight.computed(norm.key)
+    one_axis = isinstance(value, Tensor) and value.ndim == _RANK_OF_ONE_AXIS
+    return site if site.op.startswith("Conv") or (site.op == "Linear" and one_axis) else None
 
 
 def fusion_not_declared(facts: Facts) -> Iterator[Found]:

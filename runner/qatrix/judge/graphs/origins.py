@@ -1,0 +1,90 @@
+"""Where a node comes from in the model: what the exporter and FX's tracer note of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from torch import fx
+
+from qatrix.judge.graphs.ops import base_name
+
+# Where the rewritings of PT2E have their ops from: fusion for training, the switch from training to evaluation.
+_REWRITING: Final = ".pt2e.export_utils."
+# Operators by the name that all their spellings share.
+_SPELLINGS: Final[Mapping[str, str]] = {
+    "iadd": "add",
+    "isub": "sub",
+    "imul": "mul",
+    "itruediv": "div",
+    "truediv": "div",
+    "true_divide": "div",
+    "imatmul": "matmul",
+    "unsafe_view": "view",
+    "upsample_nearest2d": "interpolate",
+    "concat": "cat",
+    "hardtanh": "relu6",
+}
+
+
+def canonical(name: str) -> str:
+    """An operator's name whatever its spelling: "add" for add_, iadd and add.Tensor."""
+    name = name.strip("_")
+    return _SPELLINGS.get(name, name)
+
+
+def scope_of(node: fx.Node) -> str:
+    """The path of the innermost module whose forward a node belongs to; empty for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    entries = [value[0] for value in stack.values()]
+    return plain_path(entries[-1]) if entries else ""
+
+
+def plain_path(path: str) -> str:
+    """A module's path without the number of the call: "conv" for "conv@1"."""
+    return path.partition("@")[0]
+
+
+def call_number(node: fx.Node, path: str) -> int:
+    """Which call of a module a node is from, 0 for the first and where nobody counts.
+
+    A later call has "@1", "@2" after the key of its entry in the stack.
+    """
+    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
+    key = next((str(key) for key, value in stack.items() if plain_path(value[0]) == path), "")
+    number = key.rpartition("@")[2]
+    return int(number) if "@" in key and number.isdecimal() else 0
+
+
+def module_paths(node: fx.Node) -> list[str]:
+    """The paths of the modules whose forward a node belongs to, the outermost first; empty where nobody says."""
+    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
+    return [plain_path(value[0]) for value in stack.values()]
+
+
+def module_type(node: fx.Node) -> str:
+    """The dotted name of the innermost module's class; empty where nobody says."""
+    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
+    kind = [value[1] for value in stack.values()][-1:]
+    return "".join(item if isinstance(item, str) else f"{item.__module__}.{item.__qualname__}" for item in kind)
+
+
+def is_made_anew(node: fx.Node) -> bool:
+    """Whether an exported node says nothing of the model: a rewriting made it, or its metadata is lost."""
+    return not module_paths(node) or _REWRITING in module_type(node)
+
+
+def parameter_owner(node: fx.Node) -> str:
+    """The path of the module whose parameters and buffers a node reads; empty where it reads none, or several's."""
+    names = (str(source.target) for source in node.all_input_nodes if source.op == "get_attr")
+    owners = {name.rpartition(".")[0] for name in names if not name.startswith("_")}
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def source_call(node: fx.Node) -> tuple[object, str]:
+    """What the exporter's tracer called the call that a node comes from, and the function that was called."""
+    stack = node.meta.get("source_fn_stack")
+    if not stack:
+        return node, base_name(node)
+    name, function = stack[-1]
+    return name, function if isinstance(function, str) else getattr(function, "__name__", str(function))

@@ -1,0 +1,184 @@
+"""Nodes in words: the layers that people know, whichever pipeline's program a node is of."""
+
+from __future__ import annotations
+
+from operator import getitem
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from qatrix.judge.graphs.layers import nodes_of
+from qatrix.judge.graphs.origins import canonical
+from qatrix.judge.graphs.places import node_words, place_of
+from support.graphs import aten, graph_module
+
+pytestmark = pytest.mark.torch
+
+
+class Block(nn.Module):
+    """A residual block, whose convolution is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 1)
+        self.norms = nn.Sequential(nn.BatchNorm2d(2), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(self.norms(self.conv(x)))
+        y += x
+        return functional.relu(y)
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.drop = nn.Dropout2d()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.drop(self.block(x)).flatten(2).transpose(1, 2)
+        y = functional.pad(y, (1, 1))
+        z: Tensor = functional.relu(self.attention(y, y, y)[0])
+        return z + 1
+
+
+X = torch.ones(1, 2, 2, 2)
+
+
+def exported(model: nn.Module, x: Tensor = X) -> fx.GraphModule:
+    return torch.export.export(model.eval(), (x,), strict=True).module()
+
+
+def traced(model: nn.Module) -> fx.GraphModule:
+    from qatrix.pipelines.tracing import float_trace
+
+    return float_trace(model.eval())
+
+
+def places(program: nn.Module, name: str) -> list[str]:
+    """The places of the nodes whose names begin so."""
+    return [place_of(node) for node in nodes_of(program) if node.name.startswith(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param(
+            "conv2d", ["the first call of block.conv", "the second call of block.conv"], id="one layer called twice"
+        ),
+        pytest.param("batch_norm", ["block.norms.0"], id="layer in a sequence"),
+        pytest.param("add", ["block.add", "add"], id="functions in modules of their own"),
+        pytest.param("relu", ["block.norms.1", "block.relu", "relu"], id="module and functions of one kind"),
+        pytest.param("feature_dropout", ["drop"], id="layer whose op has another name"),
+        pytest.param("pad", ["pad"], id="function"),
+        pytest.param(
+            "linear",
+            ["the first call of attention.linear", "the second call of attention.linear"],
+            id="ops of one layer",
+        ),
+        pytest.param("x", ["the input x"], id="input"),
+    ],
+)
+def test_the_nodes_of_an_exported_program_go_by_their_layers(name: str, told: list[str]) -> None:
+    assert places(exported(Model()), name) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param(
+            "block_conv", ["the first call of block.conv", "the second call of block.conv"], id="one layer called twice"
+        ),
+        pytest.param("block_norms_0", ["block.norms.0"], id="layer in a sequence"),
+        pytest.param("add", ["block.add", "add"], id="functions of one name"),
+        pytest.param("relu", ["block.relu", "relu"], id="functions in modules of their own"),
+        pytest.param("attention", ["attention"], id="layer of many ops"),
+    ],
+)
+def test_the_nodes_of_a_traced_program_go_by_their_layers(name: str, told: list[str]) -> None:
+    assert places(traced(Model()), name) == told
+
+
+def test_a_node_that_lost_where_it_is_from_goes_by_the_buffers_that_it_reads() -> None:
+    program = exported(Model())
+    for node in program.graph.nodes:
+        node.meta.clear()
+
+    assert places(program, "batch_norm") == ["block.norms.0"]
+    assert places(program, "add") == ["the node add_", "the node add"]
+
+
+def test_an_op_of_a_rewriting_is_no_function_of_the_model() -> None:
+    program = exported(Model())
+    for node in program.graph.nodes:
+        node.meta["nn_module_stack"] = {"": ("", "torchao.quantization.pt2e.export_utils.WrapperModule")}
+
+    assert places(program, "relu_1") == ["the node relu_1"]
+
+
+class ObserverBase(nn.Identity):
+    """What is known as an observer by the name of its class."""
+
+
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [
+        pytest.param("x", "the observer of the input x", id="input"),
+        pytest.param("weight", "the observer of layer.weight", id="parameter"),
+        pytest.param("scaled", "the observer of layer.weight", id="parameter, scaled"),
+        pytest.param("layer", "the observer of the output of layer", id="layer"),
+        pytest.param("picked", "the observer of output 1 of layer", id="one of several outputs"),
+        pytest.param("observed", "the observer of the output of layer", id="what another observes too"),
+    ],
+)
+def test_an_observer_goes_by_what_it_observes(of: str, told: str) -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        nodes = {"x": graph.placeholder("x"), "weight": graph.get_attr("layer.weight")}
+        nodes["scaled"] = graph.call_function(aten.mul.Tensor, (nodes["weight"], graph.get_attr("layer.bias")))
+        nodes["layer"] = graph.call_module("layer", (nodes["x"],))
+        nodes["picked"] = graph.call_function(getitem, (nodes["layer"], 1))
+        nodes["observed"] = graph.call_module("first", (nodes["layer"],))
+        return graph.call_module("second", (nodes[of],))
+
+    program = graph_module(build, layer=nn.Linear(2, 2), first=ObserverBase(), second=ObserverBase())
+    (second,) = [node for node in program.graph.nodes if node.name == "second"]
+
+    assert place_of(second) == told
+    assert node_words(second) == f"node second, {told}"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param("conv2d_1", "node conv2d_1 of the second call of block.conv", id="layer"),
+        pytest.param("add", "node add", id="function that the name tells"),
+        pytest.param("x", "node x", id="input"),
+    ],
+)
+def test_who_reads_a_graph_is_told_the_node_and_its_layer(name: str, told: str) -> None:
+    (node,) = [node for node in exported(Model()).graph.nodes if node.name == name]
+
+    assert node_words(node) == told
+
+
+def test_the_eleventh_call_has_a_number() -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        node = graph.placeholder("x")
+        for _ in range(12):
+            node = graph.call_module("layer", (node,))
+        return node
+
+    told = places(graph_module(build, layer=nn.ReLU()), "layer")
+
+    assert told[9:] == ["the tenth call of layer", "the 11th call of layer", "the 12th call of layer"]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [("iadd", "add"), ("add_", "add"), ("truediv", "div"), ("_unsafe_view", "view"), ("relu", "relu")],
+)
+def test_an_operator_has_one_name_whatever_its_spelling(spelling: str, name: str) -> None:
+    assert canonical(spelling) == name
