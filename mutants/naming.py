@@ -12,21 +12,23 @@ from qatrix.diagnoses import Diagnosis
 from qatrix.outcomes import CheckOutcome, Record
 
 _VERDICTS: Final = frozenset({"failed", "unquantized", "diverged"})
-# What a sentence says that names a quantity. What a layer computes goes by its value.
+# What a sentence says that names a quantity. What a layer computes goes by its value; what a batch norm does is seen
+# in what it is folded into, where it is folded.
 _VALUE: Final = r"value|comput"
+_FOLDED: Final = r"weight|bias|fold|" + _VALUE
 _WORDS: Final[Mapping[Quantity, str]] = {
     "scale": r"scale",
     "zero point": r"zero[ _]point",
     "range": r"range|quant_m(in|ax)|clamp|integers (from|to)",
-    "axis": r"axis|channel",
+    "axis": r"axis|channel|\bscales\b",
     "quantization": r"quantiz|float|observ",
     "rounding": r"round|codes?\b|integers|" + _VALUE,
     "weight": r"weight",
     "bias": r"bias",
-    "eps": r"\beps\b|" + _VALUE,
+    "eps": r"\beps\b|" + _FOLDED,
     "momentum": r"momentum|statistics|running_",
-    "statistics": r"statistics|running_|\bmean\b|varian|" + _VALUE,
-    "norm": r"norm|weight|bias|fold",
+    "statistics": r"statistics|running_|\bmean\b|varian|" + _FOLDED,
+    "norm": r"norm|" + _FOLDED,
     "activation": r"relu|activation|" + _VALUE,
     "operands": r"operand|argument|reads|" + _VALUE,
     "geometry": r"stride|padding|dilation|pool|shape|" + _VALUE,
@@ -66,7 +68,8 @@ def names(record: Record, before: Record, *, pipeline: str, layers: Collection[s
 def evidence(record: Record, before: Record) -> Iterator[Evidence]:
     """All that a record says against a pipeline."""
     for check in _failed(record, before):
-        yield Evidence(check.pipeline, f"{check.name}: {check.message}")
+        for sentence in (check.message or "").split("; "):
+            yield Evidence(check.pipeline, f"{check.name}: {sentence}")
     for outcome in record.pipelines.values():
         if outcome.status == "failed" and outcome.error is not None:
             yield Evidence(outcome.pipeline, f"{outcome.failed_stage}: {outcome.error.message}")

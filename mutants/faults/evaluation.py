@@ -19,7 +19,7 @@ _WITH_WEIGHTS: Final = frozenset({"conv", "conv2d", "convrelu2d", "linear", "lin
 
 
 def _with_noise(value: Tensor) -> Tensor:
-    return value + torch.randn_like(value) * 1e-3
+    return value + torch.randn_like(value) * 0.05
 
 
 def _after_dequantizing(target: Any, *args: Any) -> Find:
@@ -80,7 +80,7 @@ FAULTS: Final = (
         "a value is dropped at random that no dropout is for",
         _after_dequantizing(functional.dropout, 0.1, True),
     ),
-    _fault("noise", "randomness", "noise of a thousandth is added to a value", _after_dequantizing(_with_noise)),
+    _fault("noise", "randomness", "noise is added to a value", _after_dequantizing(_with_noise)),
     _fault("state_moves", "state", "a new buffer moves with every call, and an output with it", _moving),
     _fault("state_frozen", "state", "a buffer that the model writes to stands still", _frozen),
 )

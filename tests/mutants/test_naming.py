@@ -53,6 +53,8 @@ def test_two_sentences_do_not_name_a_fault_together() -> None:
     both = make_record(checks=(*first.checks, second.checks[-1]))
 
     assert not is_named(both)
+    assert not is_named(with_check("the scale of x is 0.5; conv is left in float"))
+    assert is_named(with_check("x is left in float; the scale of conv is 0.5"))
 
 
 def test_a_check_that_failed_without_the_fault_says_nothing() -> None:
