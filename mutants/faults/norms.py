@@ -11,6 +11,7 @@ import torch
 from mutants.faults.fault import Fault, Find, Point, Quantity
 from mutants.norms import Norm, norms
 from mutants.programs import Place, Program, insert_after
+from mutants.weights import quantized_weights
 from qatrix.judge.graphs.ops import op_name
 
 
@@ -65,8 +66,6 @@ def _leave(program: Program, layer: str) -> None:
 
 
 def _channels(program: Program, layer: str) -> int:
-    from mutants.weights import quantized_weights
-
     return next(weight.codes().shape[0] for weight in quantized_weights(program) if weight.layer == layer)
 
 

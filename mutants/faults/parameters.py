@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -70,8 +71,6 @@ def _again(factor: float) -> Change:
 
 def _round_down(program: Program, pair: Pair) -> None:
     """Quantize what is half a step lower, which rounds down instead of to the nearest."""
-    import operator
-
     source, scale = pair.quantize.args[:2]
     assert isinstance(scale, float)
     with program.module.graph.inserting_before(pair.quantize):

@@ -68,8 +68,8 @@ def _widen(module: Any) -> None:
         getattr(inner, name).mul_(2)
 
 
-def _narrow_eps(module: Any) -> None:
-    """No scale is smaller than a hundredth."""
+def _raise_least_scale(module: Any) -> None:
+    """No scale is smaller than 0.05."""
     inner = getattr(module, "activation_post_process", module)
     inner.eps.fill_(0.05)
 
@@ -150,7 +150,7 @@ FAULTS: Final = (
         "calibrated",
         "scale",
         "the scale of an activation is no smaller than 0.05",
-        _each(_narrow_eps, of_weight=False),
+        _each(_raise_least_scale, of_weight=False),
     ),
     _fault(
         "fake_quantize_disabled",

@@ -49,15 +49,15 @@ def weight_of(program: Program, layer: str) -> Weight:
 @pytest.mark.parametrize(
     ("kind", "layers"),
     [
-        ("activation_scale_doubled", ("x", "relu", "norm2")),
-        ("weight_scale_of_one_channel", ("first", "second")),
-        ("bias_dropped", ("first", "second")),
+        ("activation_scale_doubled", ("x", "relu1", "norm2")),
+        ("weight_scale_of_one_channel", ("conv1", "conv2")),
+        ("bias_dropped", ("conv1", "conv2")),
         ("norm_eps_prepared", ("norm1", "norm2")),
         ("norm_folded_twice", ("norm1", "norm2")),
-        ("relu_lost", ("relu",)),
-        ("padding", ("first", "second")),
-        ("observer_blind", ("x", "relu", "norm2")),
-        ("weight_observer_stale", ("first", "second")),
+        ("relu_lost", ("relu1",)),
+        ("padding", ("conv1", "conv2")),
+        ("observer_blind", ("x", "relu1", "norm2")),
+        ("weight_observer_stale", ("conv1", "conv2")),
         ("dropout_live", ()),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_fault_finds_the_same_layers_in_the_programs_of_both(
 
 @BOTH
 def test_weights_are_read_and_written_as_integers(normed: Subject, pipeline: str) -> None:
-    weight = weight_of(converted(normed, pipeline), "second")
+    weight = weight_of(converted(normed, pipeline), "conv2")
     codes = weight.codes()
     weight.put(-codes)
 
@@ -80,7 +80,7 @@ def test_weights_are_read_and_written_as_integers(normed: Subject, pipeline: str
 
 @BOTH
 def test_other_scales_leave_the_integers_as_they_are(normed: Subject, pipeline: str) -> None:
-    weight = weight_of(converted(normed, pipeline), "second")
+    weight = weight_of(converted(normed, pipeline), "conv2")
     codes, scales, points = weight.codes(), weight.scales(), weight.zero_points()
     weight.rescale(scales * 2, points, axis=weight.axis)
 
@@ -91,7 +91,7 @@ def test_other_scales_leave_the_integers_as_they_are(normed: Subject, pipeline: 
 
 @BOTH
 def test_a_bias_is_read_changed_and_taken_away(normed: Subject, pipeline: str) -> None:
-    weight = weight_of(converted(normed, pipeline), "second")
+    weight = weight_of(converted(normed, pipeline), "conv2")
     bias = weight.bias()
     assert bias is not None
     weight.put_bias(bias * 2)
@@ -104,7 +104,7 @@ def test_a_bias_is_read_changed_and_taken_away(normed: Subject, pipeline: str) -
 
 
 def test_the_integers_of_both_pipelines_are_the_same_for_a_layer(normed: Subject) -> None:
-    left, right = (weight_of(converted(normed, name), "first") for name in DEFAULT_PIPELINES)
+    left, right = (weight_of(converted(normed, name), "conv1") for name in DEFAULT_PIPELINES)
 
     assert torch.equal(left.codes(), right.codes())
     assert torch.equal(left.scales(), right.scales())
@@ -121,17 +121,17 @@ def test_what_finds_places_changes_nothing(normed: Subject) -> None:
 
 
 def test_a_fault_without_a_place_is_an_error_and_no_killed_mutant(normed: Subject) -> None:
-    plant = Plant(normed.layout, KINDS["relu_lost"], "second")
+    plant = Plant(normed.layout, KINDS["relu_lost"], "conv2")
     record = normed.planted({"fx": (plant,)}, diagnose=False)
 
     assert record.verdict == "failed", "to the case it looks like an error of the pipeline"
-    with pytest.raises(NotPlanted, match="relu_lost could not be planted at second: KeyError"):
+    with pytest.raises(NotPlanted, match="relu_lost could not be planted at conv2: KeyError"):
         plant.demand()
 
 
 def test_a_fault_whose_point_is_not_reached_is_an_error(normed: Subject) -> None:
     with pytest.raises(NotPlanted, match="its point was not reached"):
-        Plant(normed.layout, KINDS["relu_lost"], "relu").demand()
+        Plant(normed.layout, KINDS["relu_lost"], "relu1").demand()
 
 
 def test_a_case_that_does_not_end_well_without_a_fault_is_no_subject() -> None:
