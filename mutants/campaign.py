@@ -130,10 +130,10 @@ def run(choice: Choice, *, jobs: int) -> Iterator[Result]:
     """What becomes of each chosen mutant, case by case; raises Unsound where a case fails without a fault."""
     rows = list(enumerate(choice.cases()))
     with _mapping(jobs) as each:
-        plans = each(functools.partial(_plan, choice.faults()), rows)
+        plans = each(functools.partial(_plan, choice), rows)
         chosen = sampled(list(itertools.chain.from_iterable(plans)), choice)
         parts = [(case, [item for item in chosen if item.case_id == case.case_id]) for _, case in rows]
-        for results in each(functools.partial(_judge, choice.faults()), [part for part in parts if part[1]]):
+        for results in each(functools.partial(_judge, choice), [part for part in parts if part[1]]):
             yield from results
 
 
@@ -174,12 +174,12 @@ def _begin() -> None:
 _OPEN: Final[list[contextlib.ExitStack]] = []
 
 
-def _plan(faults: tuple[Fault, ...], row: tuple[int, Case]) -> list[Mutant]:
+def _plan(choice: Choice, row: tuple[int, Case]) -> list[Mutant]:
     number, case = row
-    return list(planned(number, subject_of(case, faults), faults))
+    return list(planned(number, subject_of(case, choice.faults()), choice.faults()))
 
 
-def _judge(faults: tuple[Fault, ...], part: tuple[Case, list[Mutant]]) -> list[Result]:
+def _judge(choice: Choice, part: tuple[Case, list[Mutant]]) -> list[Result]:
     case, mutants = part
-    subject = subject_of(case, faults)
+    subject = subject_of(case, choice.faults())
     return [judged(subject, mutant) for mutant in mutants]

@@ -55,12 +55,12 @@ def _move(program: Program, node: fx.Node) -> None:
 
 
 def _frozen(program: Program) -> Iterator[Place]:
-    """A buffer that is no longer written to."""
-    for layer, node in program.ops("add"):
-        source = node.args[0]
+    """A buffer that is no longer written to; its name stands for a layer."""
+    for node in program.nodes:
+        source = node.args[0] if base_name(node) == "add" and node.args else None
         writes = str(getattr(node.target, "__name__", node.target)).partition(".")[0].endswith("_")
         if writes and isinstance(source, fx.Node) and isinstance(constant_value(source), Tensor):
-            yield Place(layer, functools.partial(_stop_writing, program, node))
+            yield Place(str(source.target), functools.partial(_stop_writing, program, node))
 
 
 def _stop_writing(program: Program, node: fx.Node) -> None:

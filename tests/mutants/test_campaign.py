@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import pytest
 
 from mutants import scores
-from mutants.campaign import Choice, Mutant, Result, run, sampled
+from mutants.campaign import Choice, Mutant, Result, planned, run, sampled
 from mutants.faults import FAULTS
+from mutants.subjects import cases, subject_of
+from qatrix.pipelines.pattern_cache import pattern_cache
 
 SAMPLE: Final = 60
 PLANNED = [
@@ -41,6 +44,31 @@ def test_the_kinds_of_faults_have_names_of_their_own_and_sentences() -> None:
 
     assert len(set(names)) == len(names) >= 30
     assert all(fault.about[0].islower() or fault.about.startswith("ReLU") for fault in FAULTS)
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_kind_of_fault_has_room_both_ways_and_there_are_300_mutants_of_each() -> None:
+    with pattern_cache():
+        mutants = [
+            mutant for row, case in enumerate(cases()) for mutant in planned(row, subject_of(case, FAULTS), FAULTS)
+        ]
+    kinds = {way: Counter(mutant.fault for mutant in mutants if mutant.way == way) for way in scores.WAYS}
+
+    assert {fault.name for fault in FAULTS} == set(kinds["alone"])
+    assert {way: count.total() >= 300 for way, count in kinds.items()} == {"alike": True, "alone": True}
+    assert {fault.name for fault in FAULTS} - set(kinds["alike"]) == set()
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds() -> None:
+    choice = Choice(kinds=("weight_negated", "relu_doubled", "state_frozen"), models=("counting", "plain_convs"))
+    here = list(run(choice, jobs=1))
+
+    assert {item.mutant.fault for item in here} == set(choice.kinds)
+    assert list(run(choice, jobs=2)) == here
 
 
 @pytest.mark.torch
