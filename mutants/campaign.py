@@ -28,8 +28,9 @@ from qatrix.pipelines.pattern_cache import pattern_cache
 
 # Into both pipelines at the same layer, so that they agree, or into one of them.
 Way = Literal["alike", "alone"]
-# "noticed" is a fault in one pipeline that the record holds something against, but does not name.
-Status = Literal["killed", "equivalent", "noticed", "survived"]
+# Of a fault in one pipeline: "raised" is one that makes its program raise, which nobody can overlook and where there is
+# nothing to check, "noticed" one that the record holds something against, but does not name.
+Status = Literal["killed", "equivalent", "raised", "noticed", "survived"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,8 @@ def judged(subject: Subject, mutant: Mutant) -> Result:
     because = ", ".join(told) or record.verdict
     if _is_killed(subject, mutant, fault, record):
         return Result(mutant=mutant, status="killed", because=because)
+    if mutant.way == "alone" and any(record.pipelines[name].status == "failed" for name in mutant.pipelines):
+        return Result(mutant=mutant, status="raised", because=because)
     same = proof({name: subject.kept[name] for name in kept}, kept, subject.inputs, whole=whole)
     if same is not None:
         return Result(mutant=mutant, status="equivalent", because=same)

@@ -15,29 +15,34 @@ WAYS: Final[tuple[Way, ...]] = ("alike", "alone")
 DUE: Final[dict[Way, float]] = {"alike": 95.0, "alone": 98.0}
 _HEAD: Final = (
     *("kind", "alike: planted", "killed", "equivalent", "survived"),
-    *("alone: planted", "killed", "equivalent", "noticed", "survived"),
+    *("alone: planted", "killed", "equivalent", "raised", "noticed", "survived"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The mutants of one way: those that were killed, are equivalent, were noticed and not named, or survived."""
+    """The mutants of one way: killed, equivalent, raised, noticed and not named, or survived."""
 
     killed: int = 0
     equivalent: int = 0
+    raised: int = 0
     noticed: int = 0
     survived: int = 0
 
     @property
     def planted(self) -> int:
         """All of them."""
-        return self.killed + self.equivalent + self.noticed + self.survived
+        return self.judged + self.equivalent + self.raised
+
+    @property
+    def judged(self) -> int:
+        """Those that a check can tell from what is right."""
+        return self.killed + self.noticed + self.survived
 
     @property
     def percent(self) -> float:
-        """The share of the killed in those that are not equivalent; 100 where there are none."""
-        wrong = self.planted - self.equivalent
-        return 100.0 * self.killed / wrong if wrong else 100.0
+        """The share of the killed in those that a check can tell; 100 where there are none."""
+        return 100.0 * self.killed / self.judged if self.judged else 100.0
 
 
 def score_of(results: Iterable[Result], way: Way, *, kind: str | None = None) -> Score:
@@ -46,6 +51,7 @@ def score_of(results: Iterable[Result], way: Way, *, kind: str | None = None) ->
     return Score(
         killed=counts["killed"],
         equivalent=counts["equivalent"],
+        raised=counts["raised"],
         noticed=counts["noticed"],
         survived=counts["survived"],
     )
@@ -61,8 +67,8 @@ def summary(results: Sequence[Result]) -> Iterator[str]:
     for way in WAYS:
         score = score_of(results, way)
         yield (
-            f"{way}: {score.killed} of {score.planted - score.equivalent} killed, {score.percent:.1f} % "
-            f"({DUE[way]:.0f} % are due); {score.planted} planted, {score.equivalent} of them equivalent"
+            f"{way}: {score.killed} of {score.judged} killed, {score.percent:.1f} % ({DUE[way]:.0f} % are due); "
+            f"{score.planted} planted, {score.equivalent} of them equivalent, {score.raised} raised"
         )
 
 
@@ -79,7 +85,7 @@ def _line(name: str, results: Sequence[Result], kind: str | None) -> str:
     alike, alone = (score_of(results, way, kind=kind) for way in WAYS)
     numbers = (
         *(alike.planted, alike.killed, alike.equivalent, alike.survived),
-        *(alone.planted, alone.killed, alone.equivalent, alone.noticed, alone.survived),
+        *(alone.planted, alone.killed, alone.equivalent, alone.raised, alone.noticed, alone.survived),
     )
     return f"| {name} | " + " | ".join(map(str, numbers)) + " |"
 

@@ -48,8 +48,8 @@ def test_it_prints_the_table_and_how_much_was_killed(command: Command) -> None:
     code, output = command()
 
     assert code == 0
-    assert "| `relu_lost` | 1 | 1 | 0 | 0 | 1 | 1 | 0 | 0 | 0 |" in output
-    assert "alone: 1 of 1 killed, 100.0 % (98 % are due); 1 planted, 0 of them equivalent" in output
+    assert "| `relu_lost` | 1 | 1 | 0 | 0 | 1 | 1 | 0 | 0 | 0 | 0 |" in output
+    assert "alone: 1 of 1 killed, 100.0 % (98 % are due); 1 planted, 0 of them equivalent, 0 raised" in output
     assert "calibrated/a: 2 mutants so far, 2 killed" in output
 
 

@@ -24,6 +24,7 @@ RESULTS = [
     result("survived", fault="bias_dropped"),
     *[result("killed", way="alone")] * 2,
     result("noticed", way="alone", fault="bias_dropped"),
+    result("raised", way="alone"),
 ]
 
 
@@ -36,9 +37,10 @@ def test_the_parts_add_up_to_what_was_planted() -> None:
     assert sum(kind.planted for kind in kinds) == whole.planted
 
 
-def test_what_is_equivalent_does_not_count() -> None:
+def test_what_is_equivalent_or_raises_does_not_count() -> None:
     assert scores.score_of(RESULTS, "alike").percent == 75.0
     assert scores.score_of([result("equivalent")], "alike").percent == 100.0
+    assert scores.score_of([result("raised", way="alone")], "alone").percent == 100.0
 
 
 def test_what_is_noticed_and_not_named_is_not_killed() -> None:
@@ -56,11 +58,11 @@ def test_both_ways_must_reach_what_is_due() -> None:
 def test_the_table_has_a_row_for_each_kind_that_was_planted_and_one_for_all() -> None:
     head, rule, *rows = scores.table(RESULTS).splitlines()
 
-    assert {line.count("|") for line in (head, rule, *rows)} == {11}
+    assert {line.count("|") for line in (head, rule, *rows)} == {12}
     assert rows == [
-        "| `bias_dropped` | 1 | 0 | 0 | 1 | 1 | 0 | 0 | 1 | 0 |",
-        "| `relu_lost` | 4 | 3 | 1 | 0 | 2 | 2 | 0 | 0 | 0 |",
-        "| **all** | 5 | 3 | 1 | 1 | 3 | 2 | 0 | 1 | 0 |",
+        "| `bias_dropped` | 1 | 0 | 0 | 1 | 1 | 0 | 0 | 0 | 1 | 0 |",
+        "| `relu_lost` | 4 | 3 | 1 | 0 | 3 | 2 | 0 | 1 | 0 | 0 |",
+        "| **all** | 5 | 3 | 1 | 1 | 4 | 2 | 0 | 1 | 1 | 0 |",
     ]
 
 
