@@ -78,6 +78,8 @@ class Choice:
 def planned(row: int, subject: Subject, faults: Sequence[Fault]) -> Iterator[Mutant]:
     """One place of each fault in a case, each way; another layer and another pipeline from row to row."""
     for column, fault in enumerate(faults):
+        if fault.in_training and subject.case.training is None:
+            continue
         layers = [subject.layers[name].get(fault.name, ()) for name in DEFAULT_PIPELINES]
         turn = row + column
         both = [layer for layer in layers[0] if layer in layers[1]]

@@ -38,10 +38,14 @@ Find = Callable[[Program], Iterator[Place]]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A kind of fault: its name, a sentence, when it is planted, what it makes wrong, where there is room for it."""
+    """A kind of fault: its name, a sentence, when it is planted, what it makes wrong, where there is room for it.
+
+    `in_training` is for faults that a single forward pass is too short for.
+    """
 
     name: str
     about: str
     point: Point
     quantity: Quantity
     find: Find
+    in_training: bool = False

@@ -15,15 +15,24 @@ from mutants.programs import Observed, Place, Program
 from qatrix.judge.graphs.ops import module_name
 
 
-def _each(change: Callable[[Any], object], *, of_weight: bool, only: str | None = None) -> Find:
-    """Each fake quantize or observer, of weights or of activations; `only` one of the two."""
+def _each(change: Callable[[Any], object], *, of_weight: bool, only: str | None = None, moving: bool = False) -> Find:
+    """Each fake quantize or observer, of weights or of activations; `only` one of the two.
+
+    `moving` leaves out those of the model's inputs, which are the same in every step of a training.
+    """
 
     def find(program: Program) -> Iterator[Place]:
         for item in program.observed():
+            if moving and item.layer in _inputs(program):
+                continue
             if item.of_weight == of_weight and only in {None, module_name(item.module)} and item.layer:
                 yield Place(item.layer, functools.partial(change, item.module))
 
     return find
+
+
+def _inputs(program: Program) -> frozenset[str]:
+    return frozenset(site.name for site in program.layout.sites.values() if site.kind == "input")
 
 
 def _blind(module: Any) -> None:
@@ -57,7 +66,7 @@ def _has_average(item: Observed) -> bool:
 
 def _averaged(program: Program) -> Iterator[Place]:
     for item in program.observed():
-        if not item.of_weight and item.layer and _has_average(item):
+        if not item.of_weight and item.layer not in {"", *_inputs(program)} and _has_average(item):
             yield Place(item.layer, functools.partial(_average_otherwise, item.module))
 
 
@@ -104,8 +113,8 @@ def _train_twice_as_fast(weight: nn.Parameter) -> None:
     weight.register_hook(lambda gradient: gradient * 2)
 
 
-def _fault(name: str, point: Point, quantity: Quantity, about: str, find: Find) -> Fault:
-    return Fault(name=name, about=about, point=point, quantity=quantity, find=find)
+def _fault(name: str, point: Point, quantity: Quantity, about: str, find: Find, *, in_training: bool = False) -> Fault:
+    return Fault(name=name, about=about, point=point, quantity=quantity, find=find, in_training=in_training)
 
 
 FAULTS: Final = (
@@ -121,7 +130,8 @@ FAULTS: Final = (
         "prepared",
         "scale",
         "the observer of an activation keeps the range of the first forward pass",
-        _each(_freeze_after_first, of_weight=False, only="fake_quantize"),
+        _each(_freeze_after_first, of_weight=False, only="fake_quantize", moving=True),
+        in_training=True,
     ),
     _fault(
         "weight_observer_stale",
@@ -129,8 +139,16 @@ FAULTS: Final = (
         "scale",
         "the observer of a weight keeps the range of the first forward pass",
         _each(_freeze_after_first, of_weight=True, only="fake_quantize"),
+        in_training=True,
     ),
-    _fault("observer_forgetful", "prepared", "scale", "an observer follows the newest values faster", _averaged),
+    _fault(
+        "observer_forgetful",
+        "prepared",
+        "scale",
+        "an observer follows the newest values faster",
+        _averaged,
+        in_training=True,
+    ),
     _fault(
         "observer_range_doubled",
         "calibrated",
@@ -180,12 +198,20 @@ FAULTS: Final = (
         "the range of a weight's integers ends at half of its end",
         _each(_shift, of_weight=True),
     ),
-    _fault("weight_not_trained", "prepared", "weight", "a weight gets no gradients", _parameters(_stop_training)),
+    _fault(
+        "weight_not_trained",
+        "prepared",
+        "weight",
+        "a weight gets no gradients",
+        _parameters(_stop_training),
+        in_training=True,
+    ),
     _fault(
         "weight_trained_faster",
         "prepared",
         "weight",
         "a weight gets twice its gradients",
         _parameters(_train_twice_as_fast),
+        in_training=True,
     ),
 )
