@@ -320,6 +320,14 @@ def test_integers_use_all_of_any_tolerance_or_nothing() -> None:
         pytest.param(torch.tensor([[5.0, 6.0]]), torch.tensor([[4.0, 6.0]]), None, id="one sample"),
         pytest.param(torch.tensor([[5.0, 9.0]] * 2), torch.tensor([[5.0, 9.1]] * 2), None, id="features alone vary"),
         pytest.param(torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.nan]), None, id="not finite"),
+        pytest.param(
+            torch.tensor([[-3.4e38, 9.0], [-3.4e38, 11.0], [-3.4e38, 10.0]]),
+            torch.tensor([[-3.4e38, 9.1], [-3.4e38, 11.0], [-3.4e38, 10.1]]),
+            20.0,
+            id="a great mask is no signal",
+        ),
+        pytest.param(torch.tensor([1.0, 1.0000001]), torch.tensor([1.1, 1.1]), None, id="rounding is no signal"),
+        pytest.param(torch.tensor([1, 3]), torch.tensor([2, 2]), 0.0, id="integers"),
         pytest.param(torch.tensor([1.0, 2.0]), torch.tensor([1.0]), None, id="another shape"),
         pytest.param(
             (torch.tensor([1.0, 3.0]), torch.tensor([7.0])),
