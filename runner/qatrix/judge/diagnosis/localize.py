@@ -9,8 +9,8 @@ from typing import Literal
 from qatrix.claims import Tolerance
 from qatrix.diagnoses import Agreement, Divergence, LayerRow
 from qatrix.judge.diagnosis.layout import Layout, Site
-from qatrix.judge.diagnosis.sight import Sight
 from qatrix.judge.diagnosis.nearness import as_tuples, nearer, nearness
+from qatrix.judge.diagnosis.sight import Sight
 from qatrix.judge.numerics import compare
 from qatrix.outcomes import Comparison
 

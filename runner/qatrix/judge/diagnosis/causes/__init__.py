@@ -37,8 +37,8 @@ def find_causes(facts: Facts) -> tuple[Cause, ...]:
     """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
 
     Where the programs do not differ, or where neither keeps what varies in the output: the layer
-    at which both leave the float model, if there is one. A cause is never guessed: one that does not change the value that is the first to
-    differ does not explain it, however likely it looks.
+    at which both leave the float model, if there is one. A cause is never guessed: one that does
+    not change the value that is the first to differ does not explain it, however likely it looks.
     """
     lost = [losses.shared_loss(facts)] if facts.first is None or losses.nothing_is_left(facts) else []
     shared = [cause for cause in lost if cause is not None]

@@ -70,7 +70,7 @@ def shared_loss(facts: Facts) -> Cause | None:
 
 
 def nothing_is_left(facts: Facts) -> bool:
-    """Whether in the outputs of both converted programs the noise is as loud as what varies, so that a sample is lost."""
+    """Whether the noise is as loud as what varies in the outputs of both converted programs."""
     point = facts.points.get(_LAST)
     figures = () if point is None else tuple(point.variation_db.get(name) for name in facts.names)
     return bool(figures) and all(figure is not None and figure <= 0 for figure in figures)
