@@ -116,13 +116,16 @@ def test_a_bias_that_is_declared_as_an_integer_has_to_be_one(tmp_path: Path, bia
     ("forward", "why"),
     [
         pytest.param("return c(x) * 0 / 0", "all 288 values are NaN or infinite", id="not finite"),
-        pytest.param("return c(x)[:, :, :0]", "they hold no values", id="empty"),
+        pytest.param("return c(x)[:, :, :0]", "there are no values", id="empty"),
         pytest.param("return c(x) * 0 + 3", "all 288 values are 3", id="constant"),
     ],
 )
 def test_outputs_that_prove_nothing_are_never_exact(tmp_path: Path, forward: str, why: str) -> None:
     record = run(tmp_path, '{c: "Conv2d(3, 4, 3)"}', forward)
-    told = f"the float model's outputs prove nothing: {why}"
+    told = (
+        f"equal outputs prove nothing here, because in the float model's outputs {why}; "
+        "expected two finite values that differ: change the inputs or the weights of the model"
+    )
 
     assert record.verdict in {"check_failed", "diverged"}
     assert of_check(record, "informative_outputs") == {"pt2e": told, "fx": told}

@@ -350,13 +350,13 @@ def test_what_varies_is_told_from_what_does_not(reference: object, output: objec
         pytest.param(torch.tensor(0.0), None, id="one value"),
         pytest.param((torch.zeros(3), torch.tensor([1, 2])), None, id="one of two varies"),
         pytest.param(torch.zeros(3), "all 3 values are 0", id="constant"),
-        pytest.param((torch.zeros(3), torch.ones(1, 2)), "all 5 values are 0, 1", id="two constants"),
+        pytest.param((torch.zeros(3), torch.ones(1, 2)), "all 5 values are 0 or 1", id="two constants"),
         pytest.param(
-            torch.tensor([math.nan, 2.0, 2.0]), "all 3 values are 2, NaN or infinite", id="constant but for NaN"
+            torch.tensor([math.nan, 2.0, 2.0]), "all 3 values are 2 or NaN or infinite", id="constant but for NaN"
         ),
         pytest.param(torch.full((2,), math.inf), "all 2 values are NaN or infinite", id="not finite"),
-        pytest.param(torch.zeros(0), "they hold no values", id="empty"),
-        pytest.param((), "they hold no values", id="no tensor"),
+        pytest.param(torch.zeros(0), "there are no values", id="empty"),
+        pytest.param((), "there are no values", id="no tensor"),
     ],
 )
 def test_outputs_that_prove_nothing_are_told(outputs: object, why: str | None) -> None:

@@ -144,10 +144,10 @@ def proves_nothing(outputs: object) -> str | None:
         return None
     total = sum(tensor.numel() for tensor in tensors)
     if not total:
-        return "they hold no values"
+        return "there are no values"
     values = [f"{value:g}" for value in sorted({float(part[0]) for part in finite if part.numel()})]
     odd = ["NaN or infinite"] if sum(part.numel() for part in finite) < total else []
-    return f"all {total} values are {', '.join([*values, *odd])}"
+    return f"all {total} values are {' or '.join([*values, *odd])}"
 
 
 def _has_numbers(leaf: object) -> bool:
