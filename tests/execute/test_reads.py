@@ -84,14 +84,16 @@ def test_a_tied_parameter_is_one_with_all_its_names() -> None:
     ]
 
 
-def test_a_batch_norm_is_read_as_one_with_the_bias_before_it() -> None:
+def test_a_batch_norm_is_read_with_the_layer_that_it_can_be_folded_into() -> None:
     found = reads_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval(), (torch.ones(1, 3, 5, 5),))
 
     assert found is not None
     (norm,) = (read for read in found.live if read.norm)
     assert [held.names[0] for held in norm.tensors] == ["1.bias", "1.running_mean", "1.running_var", "1.weight"]
-    assert norm.behind is not None
-    assert norm.behind.names == ("0.bias",)
+    assert norm.layer is not None
+    assert norm.layer.bias is not None
+    assert norm.layer.bias.names == ("0.bias",)
+    assert [held.names for held in norm.layer.weight] == [("0.weight",)]
 
 
 def test_an_attention_is_read_as_it_is_captured_and_its_fast_path_is_left_as_it_was() -> None:
@@ -178,7 +180,9 @@ suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_p
     assert found == [("passed", "the float model itself does not read aux.weight, aux.bias")] * 2
 
 
-@pytest.mark.parametrize("glob", ["conv_bn_fusion/*dim=2*", "inplace_add_relu/*"])
+@pytest.mark.parametrize(
+    "glob", ["conv_bn_fusion/*dim=2*", "inplace_add_relu/*", "batch_norms_wide/conv_bn_bn/dim=1*channel_ptq*"]
+)
 def test_what_is_folded_and_quantized_is_read(glob: str) -> None:
     case, *_ = shipped_cases(glob)
     record = run_case(case, diagnose="never")

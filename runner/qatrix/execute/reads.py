@@ -14,11 +14,12 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED
-from qatrix.judge.graphs import Held, Read
+from qatrix.judge.graphs import Held, Layer, Read
 from qatrix.pipelines.torchenv import seed_generators
 
 # What the ops below are called where Python sees them: compositions are taken apart before.
-_BIAS_AT: Final = {"convolution": 2, "addmm": 0}
+# The places of the weight and of the bias of a convolution or linear layer, which may have none.
+_OPERANDS_AT: Final = {"convolution": (1, 2), "addmm": (2, 0), "mm": (1, None)}
 # Ops that take a tensor's shape and none of its values.
 _SHAPE_ALONE: Final = ("new_", "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like")
 
@@ -56,7 +57,7 @@ class _Value:
 
     constant: frozenset[Held] = frozenset()
     reads: frozenset[Read] = frozenset()
-    bias: Held | None = None
+    layer: Layer | None = None
 
 
 class _Reader(TorchDispatchMode):
@@ -90,18 +91,23 @@ class _Reader(TorchDispatchMode):
         if len(constants) == len(given):
             return _Value(constant=frozenset().union(*(value.constant for _, value in constants)))
         before = [value for _, value in given if not value.constant]
+        reads = frozenset().union(*(value.reads for value in before))
         if "batch_norm" in name and constants:
-            fresh = {_norm(constants, before[0].bias)}
-        else:
-            fresh = {Read(tensors=_ordered(value.constant), size=tensor.numel()) for tensor, value in constants}
-        return _Value(reads=frozenset(fresh).union(*(value.reads for value in before)), bias=self._bias(name, args))
+            # A second batch norm can be folded into the same layer.
+            layer = before[0].layer
+            return _Value(reads=reads | {_norm(constants, layer)}, layer=layer)
+        fresh = {Read(tensors=_ordered(value.constant), size=tensor.numel()) for tensor, value in constants}
+        return _Value(reads=reads | fresh, layer=self._layer(name, args))
 
-    def _bias(self, name: str, args: tuple[Any, ...]) -> Held | None:
-        """The bias of a convolution or linear layer, where it is a parameter as it stands."""
-        place = _BIAS_AT.get(name)
-        bias = None if place is None else args[place]
-        value = self._values.get(bias) if isinstance(bias, Tensor) else None
-        return next(iter(value.constant)) if isinstance(value, _Value) and len(value.constant) == 1 else None
+    def _layer(self, name: str, args: tuple[Any, ...]) -> Layer | None:
+        """The convolution or linear layer that an op is, where its weight comes from parameters alone."""
+        if name not in _OPERANDS_AT:
+            return None
+        operands = (None if place is None else args[place] for place in _OPERANDS_AT[name])
+        weight, bias = (
+            self._values.get(item, _Value()).constant if isinstance(item, Tensor) else frozenset() for item in operands
+        )
+        return Layer(weight=weight, bias=next(iter(bias)) if len(bias) == 1 else None) if weight else None
 
     def reads(self, outputs: object) -> Reads:
         """What the outputs depend on."""
@@ -118,9 +124,9 @@ class _Reader(TorchDispatchMode):
         )
 
 
-def _norm(constants: list[tuple[Tensor, _Value]], bias: Held | None) -> Read:
+def _norm(constants: list[tuple[Tensor, _Value]], layer: Layer | None) -> Read:
     together = frozenset().union(*(value.constant for _, value in constants))
-    return Read(tensors=_ordered(together), size=constants[0][0].numel(), norm=True, behind=bias)
+    return Read(tensors=_ordered(together), size=constants[0][0].numel(), norm=True, layer=layer)
 
 
 def _ordered(held: frozenset[Held]) -> tuple[Held, ...]:

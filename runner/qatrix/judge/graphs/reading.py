@@ -26,25 +26,33 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A convolution or linear layer by what it reads: what its weight comes from, and its bias."""
+
+    weight: frozenset[Held]
+    bias: Held | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Read:
     """What one op of the float model reads beside its input: a tensor, or several that are put together before.
 
-    `size` is the number of elements of what is read. A batch norm has `norm`, and `behind` is the
-    bias of the convolution or linear layer right before it, into which all of it can be folded.
+    `size` is the number of elements of what is read. A batch norm has `norm`, and where it is right
+    behind a convolution or linear layer, or another such batch norm, `layer`, into which it can be folded.
     """
 
     tensors: tuple[Held, ...]
     size: int
     norm: bool = False
-    behind: Held | None = None
+    layer: Layer | None = None
 
 
 def unread(program: nn.Module, reads: Collection[Read]) -> list[str]:
     """The names of what the float model reads and the outputs of a converted program depend on no more.
 
     What is there under its name is read. Quantizing and folding give new names, so that the rest
-    is matched by size with what the float model has no name for, each with one; a batch norm that
-    is folded leaves a bias.
+    is matched by size with what the float model has no name for, each with one; batch norms that
+    are folded into a layer leave one bias.
     """
     matching = _Matching(list(_constants(program)), reads)
     # A bias that is folded with the batch norm behind it is gone together with that.
@@ -60,6 +68,7 @@ class _Matching:
         self._present = {_plain_name(name) for name, _ in constants}
         self._spare = Counter(size for name, size in constants if _plain_name(name) not in known)
         self._done: set[Held] = set()
+        self._folding: set[Layer] = set()
 
     def missing(self, read: Read) -> list[Held]:
         """What of a read is nowhere in the program; what was looked for before is not looked for again."""
@@ -67,13 +76,20 @@ class _Matching:
         self._done.update(gone)
         if not gone:
             return []
-        if read.norm and read.behind is not None:
-            if self._is_present(read.behind):
-                return []
-            self._done.add(read.behind)
+        if read.layer is not None and self._folds(read.layer, read.size):
+            return []
         own = [held.size for held in gone]
         sizes = [*own, read.size] if len(own) == 1 else [read.size, *own]
         return [] if self._takes(sizes) else gone
+
+    def _folds(self, layer: Layer, size: int) -> bool:
+        """Whether a layer has a bias that a batch norm can be folded into; it is looked for once."""
+        if layer.bias is not None and self._is_present(layer.bias):
+            return True
+        if layer not in self._folding and self._takes([size]):
+            self._folding.add(layer)
+            self._done |= set() if layer.bias is None else {layer.bias}
+        return layer in self._folding
 
     def _is_present(self, held: Held) -> bool:
         return not self._present.isdisjoint(_plain(held))
