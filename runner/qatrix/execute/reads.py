@@ -35,20 +35,20 @@ class Reads:
 def reads_of(model: nn.Module, inputs: tuple[Tensor, ...]) -> Reads | None:
     """What a model reads in one forward pass, after which its buffers may be others; None where it does not run so."""
     copies = tuple(tensor.clone() for tensor in inputs)
-    reader = _Reader(model, copies)
     fast = torch.backends.mha.get_fastpath_enabled()
     # On its fast path an attention is one op, which no program that is captured has.
     torch.backends.mha.set_fastpath_enabled(False)
     seed_generators(FORWARD_SEED)
     try:
+        reader = _Reader(model, copies)
         with torch.no_grad(), reader:
             outputs = model(*copies)
+        return reader.reads(outputs)
     except BaseException as error:  # noqa: BLE001 - a model may refuse to be watched, and has run before
         isolation.let_ctrl_c_through(error)
         return None
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return reader.reads(outputs)
 
 
 @dataclass(frozen=True)
