@@ -47,6 +47,8 @@ OPS_QUANTIZED: Final = "ops_quantized"
 BATCH_NORM_FOLDED: Final = "batch_norm_folded"
 # Biases that are declared as integers are integers after convert.
 BIASES_QUANTIZED: Final = "biases_quantized"
+# Every parameter and buffer that the float model reads is read by the converted one, directly or folded.
+PARAMETERS_READ: Final = "parameters_read"
 # Nothing is quantized where a suite says that nothing is to be.
 NOTHING_QUANTIZED: Final = "nothing_quantized"
 # The float model's outputs are such that equal ones prove something: there are some, finite, and not all the same.
@@ -72,6 +74,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         OPS_QUANTIZED,
         BATCH_NORM_FOLDED,
         BIASES_QUANTIZED,
+        PARAMETERS_READ,
         NOTHING_QUANTIZED,
         INFORMATIVE_OUTPUTS,
         AS_SPECIFIED,

@@ -28,8 +28,9 @@ class LayerRow:
     `left_node` and `right_node` name the op and the node of each graph.
     `inputs_agree` is whether everything that the layer reads is equal in both within
     tolerance. The SQNRs are against the float model in the same state, in decibels, infinite
-    where there is no noise; `nearer` is the name of the pipeline that is nearer to the float
-    model here, None where float cannot decide.
+    where there is no noise. The variations are SQNRs of what varies from sample to sample, so that
+    an offset or a mask counts for nothing. `nearer` is the name of the pipeline that is nearer to
+    the float model here, None where float cannot decide.
     """
 
     layer: str
@@ -46,6 +47,8 @@ class LayerRow:
     total: int | None = None
     left_sqnr_db: float | None = None
     right_sqnr_db: float | None = None
+    left_variation_db: float | None = None
+    right_variation_db: float | None = None
     nearer: str | None = None
     note: str | None = None
 
@@ -189,9 +192,9 @@ class PointDiagnosis:
     """Both programs at one comparison point ("prepare", "convert").
 
     `layers` are in the order of execution, `parameters` with differing ones first. `sqnr_db`
-    maps a pipeline to the SQNR of its output at this point; `nearer` names the pipeline
-    whose output is nearer to the float model, None where float cannot decide, and
-    `nearer_because` says why.
+    maps a pipeline to the SQNR of its output at this point, `variation_db` to that of what varies
+    in it from sample to sample; `nearer` names the pipeline whose output is nearer to the float
+    model, None where float cannot decide, and `nearer_because` says why.
     """
 
     at: str
@@ -200,6 +203,7 @@ class PointDiagnosis:
     parameters: tuple[ParameterRow, ...] = ()
     codes: tuple[CodeRow, ...] = ()
     sqnr_db: Mapping[str, float | None] = field(default_factory=dict)
+    variation_db: Mapping[str, float | None] = field(default_factory=dict)
     nearer: str | None = None
     nearer_because: str | None = None
     graphs: tuple[GraphText, ...] = ()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.execute.case import run_case
+from qatrix.execute.options import Diagnose
 from qatrix.outcomes import Record
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.pattern_cache import pattern_cache
@@ -54,8 +55,9 @@ def run(
     suite: str = "",
     pt2e_alone: bool = False,
     pipelines: Mapping[str, Pipeline] | None = None,
+    diagnose: Diagnose = "never",
 ) -> Record:
-    """The record of a case of one pattern, with no diagnosis."""
+    """The record of a case of one pattern, with no diagnosis unless told otherwise."""
     only = ", pipelines: {only: [pt2e], because: one}" if pt2e_alone else ""
     text = f"""
 patterns:
@@ -66,12 +68,18 @@ patterns:
 suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}}}{only}{suite}}}}}
 """
     (case,) = written_cases(tmp_path, beside + text)
-    return run_case(case, pipelines, diagnose="never")
+    return run_case(case, pipelines, diagnose=diagnose)
 
 
 def of_check(record: Record, name: str) -> dict[str, str | None]:
     """What a check says of each pipeline: None where it holds."""
     return {check.pipeline: check.message for check in record.checks if check.name == name}
+
+
+def lost_at(record: Record) -> list[tuple[str | None, bool]]:
+    """The layers at which both pipelines leave the float model, and whether that is seen in what varies."""
+    causes = record.diagnosis.causes if record.diagnosis else ()
+    return [(cause.layer, "of what varies" in cause.sentence) for cause in causes if cause.name == "shared_loss"]
 
 
 def test_a_batch_norm_left_behind_the_chain_of_training_fails_its_check(tmp_path: Path) -> None:
@@ -106,13 +114,16 @@ def test_a_bias_that_is_declared_as_an_integer_has_to_be_one(tmp_path: Path, bia
     ("forward", "why"),
     [
         pytest.param("return c(x) * 0 / 0", "all 288 values are NaN or infinite", id="not finite"),
-        pytest.param("return c(x)[:, :, :0]", "they hold no values", id="empty"),
+        pytest.param("return c(x)[:, :, :0]", "there are no values", id="empty"),
         pytest.param("return c(x) * 0 + 3", "all 288 values are 3", id="constant"),
     ],
 )
 def test_outputs_that_prove_nothing_are_never_exact(tmp_path: Path, forward: str, why: str) -> None:
     record = run(tmp_path, '{c: "Conv2d(3, 4, 3)"}', forward)
-    told = f"the float model's outputs prove nothing: {why}"
+    told = (
+        f"equal outputs prove nothing here, because in the float model's outputs {why}; "
+        "expected two finite values that differ: change the inputs or the weights of the model"
+    )
 
     assert record.verdict in {"check_failed", "diverged"}
     assert of_check(record, "informative_outputs") == {"pt2e": told, "fx": told}
@@ -255,6 +266,28 @@ def test_an_attention_whose_mask_takes_all_of_the_range_fails_a_check(tmp_path: 
 
     assert record.verdict in {"check_failed", "diverged"}
     assert all("dB is below" in str(message) for message in told.values())
+
+
+@pytest.mark.parametrize("mask", [-1e4, -3.4e38])
+def test_an_attention_leaves_the_float_model_where_the_mask_is_added(tmp_path: Path, mask: float) -> None:
+    record = run(
+        tmp_path,
+        '{q: "Linear(8, 8)", k: "Linear(8, 8)", v: "Linear(8, 8)"}',
+        f"s = q(x) @ k(x).transpose(1, 2) + torch.triu(torch.full([6, 6], {mask:.1f}), 1)",
+        "return torch.softmax(s, -1) @ v(x)",
+        inputs="{x: {shape: [2, 6, 8]}}",
+        diagnose="all",
+    )
+
+    assert lost_at(record) == [("add", True)]
+
+
+def test_a_constant_is_lost_where_it_is_added(tmp_path: Path) -> None:
+    record = run(
+        tmp_path, '{lin: "Linear(4, 4)"}', "return lin(x * 0.01 + 100)", inputs="{x: {shape: [4, 4]}}", diagnose="all"
+    )
+
+    assert lost_at(record) == [("add", True)]
 
 
 def test_a_constant_is_not_enough_however_near_it_is(tmp_path: Path) -> None:

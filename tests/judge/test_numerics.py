@@ -320,6 +320,14 @@ def test_integers_use_all_of_any_tolerance_or_nothing() -> None:
         pytest.param(torch.tensor([[5.0, 6.0]]), torch.tensor([[4.0, 6.0]]), None, id="one sample"),
         pytest.param(torch.tensor([[5.0, 9.0]] * 2), torch.tensor([[5.0, 9.1]] * 2), None, id="features alone vary"),
         pytest.param(torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.nan]), None, id="not finite"),
+        pytest.param(
+            torch.tensor([[-3.4e38, 9.0], [-3.4e38, 11.0], [-3.4e38, 10.0]]),
+            torch.tensor([[-3.4e38, 9.1], [-3.4e38, 11.0], [-3.4e38, 10.1]]),
+            20.0,
+            id="a great mask is no signal",
+        ),
+        pytest.param(torch.tensor([1.0, 1.0000001]), torch.tensor([1.1, 1.1]), None, id="rounding is no signal"),
+        pytest.param(torch.tensor([1, 3]), torch.tensor([2, 2]), 0.0, id="integers"),
         pytest.param(torch.tensor([1.0, 2.0]), torch.tensor([1.0]), None, id="another shape"),
         pytest.param(
             (torch.tensor([1.0, 3.0]), torch.tensor([7.0])),
@@ -342,13 +350,13 @@ def test_what_varies_is_told_from_what_does_not(reference: object, output: objec
         pytest.param(torch.tensor(0.0), None, id="one value"),
         pytest.param((torch.zeros(3), torch.tensor([1, 2])), None, id="one of two varies"),
         pytest.param(torch.zeros(3), "all 3 values are 0", id="constant"),
-        pytest.param((torch.zeros(3), torch.ones(1, 2)), "all 5 values are 0, 1", id="two constants"),
+        pytest.param((torch.zeros(3), torch.ones(1, 2)), "all 5 values are 0 or 1", id="two constants"),
         pytest.param(
-            torch.tensor([math.nan, 2.0, 2.0]), "all 3 values are 2, NaN or infinite", id="constant but for NaN"
+            torch.tensor([math.nan, 2.0, 2.0]), "all 3 values are 2 or NaN or infinite", id="constant but for NaN"
         ),
         pytest.param(torch.full((2,), math.inf), "all 2 values are NaN or infinite", id="not finite"),
-        pytest.param(torch.zeros(0), "they hold no values", id="empty"),
-        pytest.param((), "they hold no values", id="no tensor"),
+        pytest.param(torch.zeros(0), "there are no values", id="empty"),
+        pytest.param((), "there are no values", id="no tensor"),
     ],
 )
 def test_outputs_that_prove_nothing_are_told(outputs: object, why: str | None) -> None:

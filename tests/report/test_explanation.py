@@ -131,6 +131,34 @@ def test_parameters_that_were_never_set_have_none() -> None:
     assert table.rows[0][3].text == "scale –, zero point –, –, MinMaxObserver"
 
 
+def test_what_varies_has_columns_where_an_offset_hides_its_loss() -> None:
+    layers = (
+        make_layer("conv", left_variation_db=38.0, right_variation_db=38.0),
+        make_layer("add", left_sqnr_db=771.2, left_variation_db=-2.7, right_sqnr_db=None),
+    )
+    table, *_ = explanation_tables(make_diagnosis(points=(make_point(layers=layers),)))
+
+    assert table.columns[6:] == ("pt2e dB", "fx dB", "pt2e varying dB", "fx varying dB", "note")
+    assert [cell.text for cell in table.rows[1][6:]] == ["771.2", "–", "-2.7", "–", ""]
+
+
+@pytest.mark.parametrize("varying", [None, 38.0, float("nan")])
+def test_what_varies_has_no_columns_where_it_tells_nothing_else(varying: float | None) -> None:
+    layers = (make_layer("conv", left_variation_db=varying, right_sqnr_db=None, right_variation_db=3.0),)
+    table, *_ = explanation_tables(make_diagnosis(points=(make_point(layers=layers),)))
+
+    assert table.columns[6:] == ("pt2e dB", "fx dB", "note")
+
+
+def test_the_plot_tells_what_varies_beside_the_figure_that_it_draws() -> None:
+    layers = tuple(make_layer(name, left_variation_db=-2.7) for name in "abc")
+    plot = sqnr_plot(make_point(layers=layers, first=None), NAMES)
+
+    assert plot is not None
+    assert plot.lines[0].marks[0][2] == "pt2e at a, computed: 40.0 dB, of what varies -2.7 dB"
+    assert plot.lines[1].marks[0][2] == "fx at a, computed: 40.0 dB"
+
+
 def test_the_plot_has_a_line_for_each_pipeline_and_the_first_difference() -> None:
     plot = sqnr_plot(make_point(), NAMES)
 

@@ -117,13 +117,19 @@ def of_outputs(pipeline: str, reference: object, outputs: object) -> list[CheckO
     The second is not made where the float model's are not finite.
     """
     nothing = numerics.proves_nothing(reference)
-    told = [f"the float model's outputs prove nothing: {nothing}"] if nothing else []
-    made = [outcome_of(INFORMATIVE_OUTPUTS, pipeline, told)]
+    made = [outcome_of(INFORMATIVE_OUTPUTS, pipeline, [_uninformative(nothing)] if nothing else [])]
     if not numerics.not_finite(reference):
         count = numerics.not_finite(outputs)
         faults = [f"{count} values are NaN or infinite where the float model's are finite"] if count else []
         made.append(outcome_of(FINITE_OUTPUTS, pipeline, faults))
     return made
+
+
+def _uninformative(because: str) -> str:
+    return (
+        f"equal outputs prove nothing here, because in the float model's outputs {because}; "
+        "expected two finite values that differ: change the inputs or the weights of the model"
+    )
 
 
 def losses(program: nn.Module, inputs: tuple[Tensor, ...]) -> list[float]:

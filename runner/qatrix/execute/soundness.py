@@ -8,6 +8,7 @@ and not fused, without an error.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -24,6 +25,7 @@ from qatrix.claims import (
     OBSERVED,
     OPS_QUANTIZED,
     OTHER_BATCH,
+    PARAMETERS_READ,
     STEADY_EVAL,
     WEIGHT_SCALES,
     WEIGHTS_QUANTIZED,
@@ -97,6 +99,7 @@ def of_converted(
         *_of_quantized(case, pipeline, program, inputs),
         outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
         outcome_of(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
+        *_of_reads(pipeline, program, state),
         outcome_of(STEADY_EVAL, pipeline, unsteady),
         outcome_of(DETERMINISTIC_EVAL, pipeline, [*_randomness(outputs, again), *graphs.live_random_ops(program)]),
         *([_of_other_batch(case, pipeline, program, state, inputs, outputs)] if case.dynamic_batch else []),
@@ -127,6 +130,23 @@ def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: tuple[T
         outcome_of(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program, _rank_in(program, inputs))),
         *_of_biases(case, pipeline, program),
     ]
+
+
+def _of_reads(pipeline: str, program: nn.Module, state: State) -> list[CheckOutcome]:
+    """The check that what the float model reads is read; none where it is not known. What neither reads is a note."""
+    if state.reads is None:
+        return []
+    gone = graphs.unread(program, state.reads.live)
+    made = outcome_of(
+        PARAMETERS_READ,
+        pipeline,
+        [f"{name} is read by the float model and by nothing after convert" for name in gone],
+    )
+    dead = state.reads.dead
+    if gone or not dead:
+        return [made]
+    more = f" and {len(dead) - _TOLD} more" if len(dead) > _TOLD else ""
+    return [replace(made, message=f"the float model itself does not read {', '.join(dead[:_TOLD])}{more}")]
 
 
 def _of_biases(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:

@@ -1,4 +1,4 @@
-"""Buffers that the float model changes in evaluation, and that a converted one has to change alike."""
+"""What the float model reads and changes in evaluation, and a converted one has to read and change alike."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from qatrix.execute.passes import FORWARD_SEED, forward
+from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge import graphs
 
 # A state that stands still after one call, or is one call late, shows in a few.
@@ -19,11 +20,12 @@ _CALLS: Final = 3
 class State:
     """The buffers that the float model changes in evaluation: before any call, and after each of a few.
 
-    Most models change none.
+    Most models change none. `reads` is what it reads of parameters and buffers, None where that is not known.
     """
 
     before: Mapping[str, Tensor] = field(default_factory=dict)
     after: tuple[Mapping[str, Tensor], ...] = ()
+    reads: Reads | None = None
 
     def run(self, program: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
         """The outputs of a program whose state is what it was before any call."""
@@ -51,18 +53,18 @@ class State:
 
 
 def state_of_float(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
-    """The outputs of a float model in evaluation, and the state that it keeps; counters of batches are none."""
+    """The outputs of a float model in evaluation, and the state that it reads and keeps; counters are none."""
     before = graphs.state_of(model)
     outputs = forward(model, inputs)
     changed = [name for name in graphs.changed_state(before, model) if not graphs.is_counter(name)]
     if not changed:
-        return outputs, State()
+        return outputs, State(reads=reads_of(model, inputs))
     after = [graphs.state_of(model)]
     for _ in range(_CALLS - 1):
         forward(model, inputs)
         after.append(graphs.state_of(model))
     kept = tuple({name: values[name] for name in changed} for values in after)
-    return outputs, State({name: before[name] for name in changed}, kept)
+    return outputs, State({name: before[name] for name in changed}, kept, reads_of(model, inputs))
 
 
 def _moves_alike(expected: Tensor, expected_before: Tensor, found: Tensor, found_before: Tensor) -> bool:

@@ -17,6 +17,8 @@ from qatrix.text import name_of, words_of
 
 # Integers nearer than this can be subtracted as int64; float64 holds only those up to 2**53 one by one.
 _SUBTRACTABLE: Final = 2.0**62
+# Samples that are the same may differ by this many units in the last place, since sums are not always in one order.
+_ROUNDINGS: Final = 4
 
 
 def compare(
@@ -95,18 +97,30 @@ def variation_db(reference: object, output: object) -> float | None:
 
     The norm of the noise against that of the reference without its means: an output that is the
     same for every sample has at most 0 dB here, whatever its SQNR. The norms run over all tensors
-    with at least two samples together, in float64. None where it says nothing, as in `sqnr_db`.
+    with at least two samples together, in float64. None where it says nothing, as in `sqnr_db`,
+    and where the samples differ by no more than the rounding of the reference's own dtype.
     """
     try:
         pairs, message = _pairs(reference, output, ("the float model", "the quantized model"))
         batches = [pair for pair in pairs if pair.left.ndim and len(pair.left) > 1]
-        signal = _norm([_float64(pair.left) - _float64(pair.left).mean(dim=0) for pair in batches])
+        signal = _norm([_varying(pair.left) for pair in batches])
         noise = _norm([_float64(pair.left) - _float64(pair.right) for pair in batches])
     except Exception:  # noqa: BLE001 - sqnr_db says why
         return None
     if message is not None or not math.isfinite(signal + noise) or signal == 0 or noise == 0:
         return None
     return 20 * math.log10(signal / noise)
+
+
+def _varying(tensor: Tensor) -> Tensor:
+    """A tensor without its means over the samples, in float64; 0 where it varies by rounding alone."""
+    values = _float64(tensor)
+    # From the first sample on, since the mean of equal numbers is not always one of them.
+    apart = values - values[:1]
+    varying = apart - apart.mean(dim=0)
+    if not tensor.is_floating_point():
+        return varying
+    return varying.masked_fill(apart.abs().amax(dim=0) <= _ROUNDINGS * torch.finfo(tensor.dtype).eps * values.abs(), 0)
 
 
 def not_finite(outputs: object) -> int:
@@ -130,10 +144,10 @@ def proves_nothing(outputs: object) -> str | None:
         return None
     total = sum(tensor.numel() for tensor in tensors)
     if not total:
-        return "they hold no values"
+        return "there are no values"
     values = [f"{value:g}" for value in sorted({float(part[0]) for part in finite if part.numel()})]
     odd = ["NaN or infinite"] if sum(part.numel() for part in finite) < total else []
-    return f"all {total} values are {', '.join([*values, *odd])}"
+    return f"all {total} values are {' or '.join([*values, *odd])}"
 
 
 def _has_numbers(leaf: object) -> bool:

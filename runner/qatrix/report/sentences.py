@@ -59,7 +59,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"{record.error.type}: {clipped(record.error.message, _LIMIT)}"
     yield from map(pipeline_line, record.pipelines.values())
     yield from map(comparison_line, record.comparisons)
-    yield from (check_line(check) for check in record.checks if check.status != "passed")
+    yield from (check_line(check) for check in record.checks if check.status != "passed" or check.message)
     yield from (f"left behind: {clipped(trace, _LIMIT)}" for trace in record.traces)
     yield f"declared at {record.source.file}:{record.source.line}"
 

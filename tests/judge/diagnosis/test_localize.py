@@ -11,7 +11,8 @@ from torch import Tensor
 from qatrix.claims import Tolerance
 from qatrix.diagnoses import Divergence, LayerRow
 from qatrix.judge.diagnosis.layout import Layout
-from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows, nearer, sqnr
+from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows
+from qatrix.judge.diagnosis.nearness import nearness
 from qatrix.judge.diagnosis.sight import Sight
 from support.sights import layout, measured, sight, site
 
@@ -118,7 +119,7 @@ def test_a_list_and_a_tuple_of_equal_parts_are_no_difference() -> None:
     left, right = sight("left", {**SAME, "b": list(parts)}), sight("right", {**SAME, "b": parts})
 
     assert first_of(left, right) is None
-    assert sqnr([*parts], parts) == math.inf
+    assert nearness([*parts], parts).sqnr_db == math.inf
 
 
 def test_values_of_another_shape_are_mismatched_and_no_error() -> None:
@@ -126,32 +127,6 @@ def test_values_of_another_shape_are_mismatched_and_no_error() -> None:
 
     assert first is not None
     assert (first.layer, "cannot be compared" in first.sentence) == ("b", True)
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "winner", "why"),
-    [
-        pytest.param(30.0, 20.0, "left", "left is 30.0 dB", id="left"),
-        pytest.param(20.0, math.inf, "right", "right equals the float model", id="right_equals"),
-        pytest.param(20.0, 20.5, None, "float cannot decide", id="too_near"),
-        pytest.param(math.inf, math.inf, None, "equals the float model", id="both_equal"),
-        pytest.param(None, 20.0, None, "no value to compare", id="no_value"),
-    ],
-)
-def test_the_nearer_pipeline_is_named_only_where_float_decides(
-    left: float | None, right: float | None, winner: str | None, why: str
-) -> None:
-    found, because = nearer(NAMES, left, right)
-
-    assert found == winner
-    assert why in because
-
-
-def test_sqnr_is_infinite_without_noise_and_none_without_a_value() -> None:
-    assert sqnr(values(1.0, 2.0), values(1.0, 2.0)) == math.inf
-    assert sqnr(None, values(1.0)) is None
-    assert sqnr(values(1.0), values(1.0, 2.0)) is None
-    assert sqnr(values(1.0), values(1.1)) == pytest.approx(20.0, abs=1e-4)
 
 
 def test_a_program_that_quantizes_nothing_is_nowhere_called_the_nearer_one() -> None:
@@ -179,3 +154,16 @@ def test_a_thousand_layers_in_a_row_are_no_problem() -> None:
 
     assert first is not None
     assert first.layer == "l5"
+
+
+def test_a_layer_has_the_figure_of_what_varies_beside_that_of_everything() -> None:
+    offset = {"x": values(1.0, 2.0), "a": values(100.0, 102.0), "b": values(1.0, 2.0), "c": values(1.0, 2.0)}
+    noisy = {**offset, "a": values(101.0, 101.0)}
+    rows = layer_rows(
+        CHAIN, sight("left", offset), sight("right", noisy), reference=offset.__getitem__, tolerance=Tolerance()
+    )
+    (row,) = (row for row in rows if row.layer == "a")
+
+    assert (row.left_sqnr_db, row.left_variation_db) == (math.inf, None)
+    assert row.right_sqnr_db == pytest.approx(40.1, abs=0.1)
+    assert row.right_variation_db == pytest.approx(0.0, abs=0.1)

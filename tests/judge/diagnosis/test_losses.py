@@ -1,14 +1,15 @@
-"""Where two programs that agree leave the float model alike."""
+"""Where two programs leave the float model alike."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from qatrix.diagnoses import Cause, LayerRow, PointDiagnosis
+from qatrix.diagnoses import Cause, Divergence, LayerRow, PointDiagnosis
 from qatrix.judge.diagnosis.causes import Facts, find_causes
-from support.diagnoses import make_layer
+from support.diagnoses import FIRST, make_layer
 from support.sights import layout, site
 
 pytestmark = pytest.mark.torch
@@ -19,9 +20,22 @@ def level(layer: str, decibels: float | None) -> LayerRow:
     return make_layer(layer, left_sqnr_db=decibels, right_sqnr_db=decibels)
 
 
-def causes_of(*rows: LayerRow) -> tuple[Cause, ...]:
-    point = PointDiagnosis(at="convert", layers=rows)
-    return find_causes(Facts(names=("left", "right"), layout=CHAIN, points={"convert": point}, sights={}, first=None))
+def varying(layer: str, decibels: float, varies: float | None, **changes: Any) -> LayerRow:
+    return make_layer(
+        layer,
+        left_sqnr_db=decibels,
+        right_sqnr_db=decibels,
+        left_variation_db=varies,
+        right_variation_db=varies,
+        **changes,
+    )
+
+
+def causes_of(
+    *rows: LayerRow, first: Divergence | None = None, outputs: tuple[float | None, ...] = (None, None)
+) -> tuple[Cause, ...]:
+    point = PointDiagnosis(at="convert", layers=rows, variation_db=dict(zip(("left", "right"), outputs)))
+    return find_causes(Facts(names=("left", "right"), layout=CHAIN, points={"convert": point}, sights={}, first=first))
 
 
 def test_the_layer_that_costs_most_is_named() -> None:
@@ -47,3 +61,59 @@ def test_a_layer_that_is_not_seen_is_as_near_as_the_one_before_it() -> None:
     (cause,) = causes_of(level("x", 43.0), level("a", 43.0), level("c", 5.0))
 
     assert cause.layer == "c"
+
+
+def test_a_mask_does_not_hide_the_layer_that_loses_what_varies() -> None:
+    (cause,) = causes_of(
+        varying("x", 43.0, 42.0),
+        varying("a", 771.0, 39.0),
+        varying("a", 771.0, -30.0, value="quantized"),
+        varying("b", 9.0, 1.0),
+        varying("c", 0.0, 0.0),
+    )
+
+    assert cause.layer == "a"
+    assert cause.sentence == (
+        "left and right agree, and both lose most of what varies from sample to sample against the float model "
+        "at a, Linear"
+    )
+    assert cause.evidence == (
+        "at convert: what goes into a is 39.0 dB from the float model",
+        "left at convert: 771.0 dB, -30.0 dB of what varies from sample to sample, after quantizing its output",
+        "right at convert: 771.0 dB, -30.0 dB of what varies from sample to sample, after quantizing its output",
+    )
+
+
+def test_a_layer_that_moves_the_samples_away_hides_no_loss_before_it() -> None:
+    (cause,) = causes_of(
+        varying("x", 43.0, 42.0), varying("a", 60.0, -9.0), varying("b", 60.0, None), varying("c", 60.0, -9.0)
+    )
+
+    assert cause.layer == "a"
+
+
+def test_what_one_program_keeps_to_the_bit_is_not_lost() -> None:
+    kept = make_layer("a", left_sqnr_db=math.inf, right_sqnr_db=47.0, right_variation_db=-3.0)
+
+    assert causes_of(varying("x", 43.0, 42.0), kept) == ()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [
+        pytest.param((-3.0, 0.0), ["unexplained", "shared_loss"], id="both lose it"),
+        pytest.param((-3.0, 9.0), ["unexplained"], id="one keeps it"),
+        pytest.param((-3.0, None), ["unexplained"], id="one is not known"),
+    ],
+)
+def test_programs_that_differ_and_both_lose_what_varies_lose_it_somewhere(
+    outputs: tuple[float | None, ...], names: list[str]
+) -> None:
+    causes = causes_of(varying("x", 43.0, 42.0), varying("a", 60.0, -9.0), first=FIRST, outputs=outputs)
+
+    assert [cause.name for cause in causes] == names
+    assert causes[0].explains_first
+    assert all(
+        cause.sentence.startswith("both left and right lose most of what varies from sample to sample")
+        for cause in causes[1:]
+    )

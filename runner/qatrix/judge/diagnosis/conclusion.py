@@ -9,7 +9,8 @@ from qatrix.diagnoses import Diagnosis, Divergence, GraphText, PointDiagnosis
 from qatrix.judge.diagnosis.causes import Facts, find_causes
 from qatrix.judge.diagnosis.codes import code_rows
 from qatrix.judge.diagnosis.layout import Layout
-from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows, nearer, sqnr
+from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows
+from qatrix.judge.diagnosis.nearness import nearer, nearness, of_row
 from qatrix.judge.diagnosis.parameters import parameter_rows
 from qatrix.judge.diagnosis.sight import Sight
 
@@ -31,8 +32,8 @@ def diagnose_point(
     names = (left.pipeline, right.pipeline)
     rows = layer_rows(layout, left, right, reference=reference, tolerance=tolerance)
     first = first_divergence(layout, rows, at=at, names=names)
-    decibels = (sqnr(output, left.outputs), sqnr(output, right.outputs))
-    closer, because = nearer(names, *decibels)
+    near = {sight.pipeline: nearness(output, sight.outputs) for sight in (left, right)}
+    closer, because = nearer(names, *near.values())
     unquantized = idle(left, right)
     if unquantized is not None:
         closer, because = None, f"{unquantized} quantizes nothing, which is near to float by itself; {because}"
@@ -42,7 +43,8 @@ def diagnose_point(
         first=first,
         parameters=parameter_rows(left.tensors, right.tensors),
         codes=code_rows(layout, left, right, tolerance=tolerance),
-        sqnr_db=dict(zip(names, decibels)),
+        sqnr_db={name: item.sqnr_db for name, item in near.items()},
+        variation_db={name: item.variation_db for name, item in near.items()},
         nearer=closer,
         nearer_because=because,
         graphs=tuple(_text(layout, sight, first) for sight in (left, right)),
@@ -100,7 +102,7 @@ def _nearer(
     )
     if last.nearer is not None or row is None or first is None or row.nearer is None:
         return last.nearer, last.nearer_because
-    _, there = nearer(names, row.left_sqnr_db, row.right_sqnr_db)
+    _, there = nearer(names, *of_row(row))
     return row.nearer, f"at the output {last.nearer_because}; at {row.layer}, where they first part, {there}"
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, cast
+from typing import Literal
 
 from qatrix.claims import Tolerance
 from qatrix.diagnoses import Agreement, Divergence, LayerRow
 from qatrix.judge.diagnosis.layout import Layout, Site
+from qatrix.judge.diagnosis.nearness import as_tuples, nearer, nearness
 from qatrix.judge.diagnosis.sight import Sight
-from qatrix.judge.numerics import compare, sqnr_db
+from qatrix.judge.numerics import compare
 from qatrix.outcomes import Comparison
 
 Value = Literal["computed", "quantized"]
-# Where both are this near to one another, the noise of quantization itself may turn the order.
-DECISIVE_DB: Final = 1.0
 
 
 def layer_rows(
@@ -54,18 +52,6 @@ def first_divergence(
     return None
 
 
-def nearer(names: tuple[str, str], left: float | None, right: float | None) -> tuple[str | None, str]:
-    """Which of two SQNRs is decisively the greater, by the name of its pipeline, and why."""
-    if left is None or right is None:
-        return None, "the float model gives no value to compare both with"
-    said = f"{names[0]} {_distance(left)}, {names[1]} {_distance(right)}"
-    if left == right:
-        return None, said
-    if abs(left - right) < DECISIVE_DB:
-        return None, f"{said}; less than {DECISIVE_DB:g} dB apart, float cannot decide"
-    return names[0] if left > right else names[1], said
-
-
 def idle(left: Sight, right: Sight) -> str | None:
     """The pipeline that quantizes nothing where the other does, None where both do or neither does.
 
@@ -74,10 +60,6 @@ def idle(left: Sight, right: Sight) -> str | None:
     if left.idle == right.idle:
         return None
     return left.pipeline if left.idle else right.pipeline
-
-
-def _distance(decibels: float) -> str:
-    return "equals the float model" if math.isinf(decibels) else f"is {decibels:.1f} dB from the float model"
 
 
 @dataclass
@@ -126,7 +108,7 @@ class _Comparing:
             return None
         gap = self._gap(one, other, site.key)
         reference = self.reference(site.key)
-        left_db, right_db = sqnr(reference, one), sqnr(reference, other)
+        left, right = nearness(reference, one), nearness(reference, other)
         names = (self.left.pipeline, self.right.pipeline)
         return LayerRow(
             layer=site.name,
@@ -141,9 +123,11 @@ class _Comparing:
             max_steps=gap.max_steps if gap else None,
             mismatched=gap.mismatched if gap else None,
             total=gap.total if gap else None,
-            left_sqnr_db=left_db,
-            right_sqnr_db=right_db,
-            nearer=nearer(names, left_db, right_db)[0] if idle(self.left, self.right) is None else None,
+            left_sqnr_db=left.sqnr_db,
+            right_sqnr_db=right.sqnr_db,
+            left_variation_db=left.variation_db,
+            right_variation_db=right.variation_db,
+            nearer=nearer(names, left, right)[0] if idle(self.left, self.right) is None else None,
             note=gap.message if gap else None,
         )
 
@@ -153,8 +137,8 @@ class _Comparing:
         steps = [step for step in (self.left.step(key), self.right.step(key)) if step is not None]
         names = (self.left.pipeline, self.right.pipeline)
         return compare(
-            _as_tuples(one),
-            _as_tuples(other),
+            as_tuples(one),
+            as_tuples(other),
             at="layer",
             names=names,
             tolerance=self.tolerance,
@@ -164,21 +148,6 @@ class _Comparing:
     def _covers(self, key: str) -> tuple[str, ...]:
         merged = {*self.left.placement.fused.get(key, ()), *self.right.placement.fused.get(key, ())}
         return tuple(self.layout.sites[member].name for member in self.layout.sites if member in merged)
-
-
-def _as_tuples(value: object) -> object:
-    """A layer's value with tuples for its lists: which of the two an op gives inside of a program is no difference."""
-    if type(value) in {list, tuple}:
-        return tuple(map(_as_tuples, cast("tuple[object, ...]", value)))
-    return value
-
-
-def sqnr(reference: object, value: object) -> float | None:
-    """Decibels against the float model's value, infinite where they are equal, None where there is no saying."""
-    if reference is None or value is None:
-        return None
-    decibels, note = sqnr_db(_as_tuples(reference), _as_tuples(value))
-    return math.inf if decibels is None and note is not None and "no quantization noise" in note else decibels
 
 
 def _status(other: object, gap: Comparison | None) -> Agreement:

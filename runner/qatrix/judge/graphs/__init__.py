@@ -5,6 +5,7 @@ from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
 from qatrix.judge.graphs.folding import unfolded_batch_norms
 from qatrix.judge.graphs.randomness import live_random_ops
+from qatrix.judge.graphs.reading import Held, Layer, Read, unread
 from qatrix.judge.graphs.soundness import (
     batch_norm_faults,
     changed_state,
@@ -19,7 +20,10 @@ from qatrix.judge.graphs.soundness import (
 )
 
 __all__ = [
+    "Held",
+    "Layer",
     "OpCounts",
+    "Read",
     "batch_norm_faults",
     "changed_state",
     "count_fake_quantizes",
@@ -38,4 +42,5 @@ __all__ = [
     "unfolded_batch_norms",
     "unfused_batch_norms",
     "unobserved",
+    "unread",
 ]

@@ -25,7 +25,9 @@ _WITH_DROPOUT: Final = (nn.RNNBase, nn.MultiheadAttention)
 
 def live_random_ops(program: nn.Module) -> list[str]:
     """The ops of a program that draw at random each time it runs, dropout that is still in training among them."""
-    return [f"{place_of(node)} draws at random" for node in nodes_of(program) if _is_used(node) and draws_at_random(node)]
+    return [
+        f"{place_of(node)} draws at random" for node in nodes_of(program) if _is_used(node) and draws_at_random(node)
+    ]
 
 
 def _is_used(node: fx.Node) -> bool:

@@ -53,7 +53,10 @@ def sqnr_plot(point: PointDiagnosis, names: tuple[str, str]) -> SqnrPlot | None:
         None,
     )
     labels = [f"{row.layer}, {row.value}" for row in rows]
-    values = ([row.left_sqnr_db for row in rows], [row.right_sqnr_db for row in rows])
+    values = (
+        [(row.left_sqnr_db, row.left_variation_db) for row in rows],
+        [(row.right_sqnr_db, row.right_variation_db) for row in rows],
+    )
     return SqnrPlot(
         lines=tuple(_line(name, labels, side) for name, side in zip(names, values)),
         ticks=tuple((_y(db), f"{db:g}") for db in (0.0, 20.0, 40.0, 60.0)),
@@ -62,17 +65,19 @@ def sqnr_plot(point: PointDiagnosis, names: tuple[str, str]) -> SqnrPlot | None:
     )
 
 
-def _line(name: str, labels: Sequence[str], values: Sequence[float | None]) -> Line:
+def _line(name: str, labels: Sequence[str], values: Sequence[tuple[float | None, float | None]]) -> Line:
     marks = tuple(
-        (_x(place, len(values)), _y(value), f"{name} at {label}: {_told(value)}")
-        for place, (label, value) in enumerate(zip(labels, values))
+        (_x(place, len(values)), _y(value), f"{name} at {label}: {_told(value, varying)}")
+        for place, (label, (value, varying)) in enumerate(zip(labels, values))
         if value is not None
     )
     return Line(name=name, points=" ".join(f"{x:.1f},{y:.1f}" for x, y, _ in marks), marks=marks)
 
 
-def _told(value: float) -> str:
-    return f"{value:.1f} dB" if math.isfinite(value) else "equal to the float model"
+def _told(value: float, varying: float | None) -> str:
+    if not math.isfinite(value):
+        return "equal to the float model"
+    return f"{value:.1f} dB" if varying is None else f"{value:.1f} dB, of what varies {varying:.1f} dB"
 
 
 def _x(place: int, count: int) -> float:

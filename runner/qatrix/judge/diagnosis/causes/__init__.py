@@ -36,17 +36,18 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
 def find_causes(facts: Facts) -> tuple[Cause, ...]:
     """The causes that are recognised, those of the first divergence first; else one that is "unexplained".
 
-    Where the programs do not differ: what both leave undone, and the layer at which both leave
-    the float model, if there is one. A cause is never guessed: one that does not change the value that is the first to
-    differ does not explain it, however likely it looks.
+    Where the programs do not differ: what both leave undone. There, and where neither keeps what
+    varies in the output: the layer at which both leave the float model, if there is one. A cause is never guessed:
+    one that does not change the value that is the first to differ does not explain it, however likely it looks.
     """
+    lost = [losses.shared_loss(facts)] if facts.first is None or losses.nothing_is_left(facts) else []
+    shared = [cause for cause in lost if cause is not None]
     if facts.first is None:
-        shared = losses.shared_loss(facts)
-        return (*norms.left_by_both(facts), *(() if shared is None else (shared,)))
+        return (*norms.left_by_both(facts), *shared)
     causes = [_placed(item, facts) for recogniser in RECOGNISERS for item in recogniser(facts)]
     if not any(cause.explains_first for cause in causes):
         causes.append(_unexplained(facts.first))
-    return tuple(sorted(causes, key=lambda cause: (not cause.explains_first, not cause.explains_at)))
+    return tuple(sorted([*causes, *shared], key=lambda cause: (not cause.explains_first, not cause.explains_at)))
 
 
 def _placed(item: Found, facts: Facts) -> Cause:

@@ -1,13 +1,15 @@
-"""Where two programs that agree leave the float model alike."""
+"""Where two programs leave the float model alike."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from qatrix.diagnoses import Cause, LayerRow
 from qatrix.judge.diagnosis.causes.facts import Facts
 from qatrix.judge.diagnosis.layout import Site
+from qatrix.judge.diagnosis.nearness import Nearness, of_row
 
 # What one layer costs at least, in decibels, before it is named.
 _LOST_DB: Final = 10.0
@@ -16,50 +18,114 @@ _NEAR_DB: Final = 40.0
 _LAST: Final = "convert"
 
 
+@dataclass(frozen=True)
+class _Level:
+    """How near the nearer program is to the float model, up to the noise of quantizing once.
+
+    The two figures go each its own way, so that a layer that has one of them alone, such as a
+    reshape that moves the samples to another axis, hides nothing of the other.
+    """
+
+    sqnr: float = _NEAR_DB
+    variation: float = _NEAR_DB
+
+    @property
+    def least(self) -> float:
+        return min(self.sqnr, self.variation)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """What the programs lose at a row, in decibels."""
+
+    site: Site
+    row: LayerRow
+    before: _Level
+    after: _Level
+
+    @property
+    def decibels(self) -> float:
+        return self.before.least - self.after.least
+
+
 def shared_loss(facts: Facts) -> Cause | None:
     """The layer at which both converted programs lose most against the float model, None where none loses much."""
     point = facts.points.get(_LAST)
     if point is None:
         return None
-    levels: dict[str, float] = {}
-    worst: tuple[float, Site, LayerRow, float] | None = None
+    levels: dict[str, _Level] = {}
+    losses: list[_Loss] = []
     rows: dict[str, list[LayerRow]] = {}
     for row in point.layers:
         rows.setdefault(row.layer, []).append(row)
     for site in facts.layout.sites.values():
-        before = min((levels[key] for key in site.inputs if key in levels), default=_NEAR_DB)
+        before = _lowest([levels[key] for key in site.inputs if key in levels])
         levels[site.key] = before
         for row in rows.get(site.name, ()):
-            levels[site.key] = _level(row, before)
-            lost = before - levels[site.key]
-            if lost >= _LOST_DB and (worst is None or lost > worst[0]):
-                worst = (lost, site, row, before)
-            before = min(before, levels[site.key])
-    return None if worst is None else _named(facts, *worst[1:])
+            levels[site.key] = _after(row, before)
+            losses.append(_Loss(site, row, before, levels[site.key]))
+            before = _lowest([before, levels[site.key]])
+    worst = max(losses, key=lambda loss: loss.decibels, default=None)
+    return None if worst is None or worst.decibels < _LOST_DB else _named(facts, worst)
 
 
-def _level(row: LayerRow, before: float) -> float:
-    """How near the nearer program is to the float model; as near as before where that is not known."""
-    known = [value for value in (row.left_sqnr_db, row.right_sqnr_db) if value is not None and not math.isnan(value)]
+def nothing_is_left(facts: Facts) -> bool:
+    """Whether the noise is as loud as what varies in the outputs of both converted programs."""
+    point = facts.points.get(_LAST)
+    figures = () if point is None else tuple(point.variation_db.get(name) for name in facts.names)
+    return bool(figures) and all(figure is not None and figure <= 0 for figure in figures)
+
+
+def _lowest(levels: list[_Level]) -> _Level:
+    return _Level(
+        min((level.sqnr for level in levels), default=_NEAR_DB),
+        min((level.variation for level in levels), default=_NEAR_DB),
+    )
+
+
+def _after(row: LayerRow, before: _Level) -> _Level:
+    sides = of_row(row)
+    return _Level(
+        _level([side.sqnr_db for side in sides], before.sqnr),
+        # No noise at all is none in what varies either.
+        _level([side.sqnr_db if side.sqnr_db == math.inf else side.variation_db for side in sides], before.variation),
+    )
+
+
+def _level(figures: list[float | None], before: float) -> float:
+    """How near the nearer program is; as near as before where that is not known."""
+    known = [value for value in figures if value is not None and not math.isnan(value)]
     return min(max(known), _NEAR_DB) if known else before
 
 
-def _named(facts: Facts, site: Site, row: LayerRow, before: float) -> Cause:
+def _named(facts: Facts, loss: _Loss) -> Cause:
     left, right = facts.names
-    what = "quantizing its output" if row.value == "quantized" else "computing it"
+    site = loss.site
+    what = "quantizing its output" if loss.row.value == "quantized" else "computing it"
+    before = loss.before.least
     near = (
         f"{before:.1f} dB from the float model"
         if before < _NEAR_DB
         else f"nearer to the float model than {before:g} dB"
     )
-    sides = ((left, row.left_sqnr_db), (right, row.right_sqnr_db))
+    lost = "most of what varies from sample to sample" if loss.after.variation < loss.after.sqnr else "most"
+    who = f"{left} and {right} agree, and both" if facts.first is None else f"both {left} and {right}"
     return Cause(
         name="shared_loss",
         kind="unexplained",
-        sentence=f"{left} and {right} agree, and both lose most against the float model at {site.name}, {site.op}",
+        sentence=f"{who} lose {lost} against the float model at {site.name}, {site.op}",
         layer=site.name,
         evidence=(
             f"at {_LAST}: what goes into {site.name} is {near}",
-            *(f"{who} at {_LAST}: {value:.1f} dB after {what}" for who, value in sides if value is not None),
+            *(
+                f"{name} at {_LAST}: {_told(side)} after {what}"
+                for name, side in zip(facts.names, of_row(loss.row))
+                if side.sqnr_db is not None
+            ),
         ),
     )
+
+
+def _told(side: Nearness) -> str:
+    varies = "" if side.variation_db is None else f", {side.variation_db:.1f} dB of what varies from sample to sample,"
+    return f"{side.sqnr_db:.1f} dB{varies}"
