@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from qatrix.pipelines.torchenv import seed_generators
 
@@ -17,6 +18,11 @@ def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD
     """The model's outputs for copies of the inputs, which an in-place op may write to."""
     seed_generators(seed)
     return model(*(tensor.clone() for tensor in inputs))
+
+
+def kept(outputs: object) -> object:
+    """Outputs that a later forward pass cannot change: a model may return one of its own buffers."""
+    return pytree.tree_map(lambda item: item.detach().clone() if isinstance(item, Tensor) else item, outputs)
 
 
 def set_training(module: nn.Module, training: bool) -> None:  # noqa: FBT001 - as nn.Module.train

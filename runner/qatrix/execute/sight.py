@@ -12,7 +12,7 @@ from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
 from qatrix.execute import quality, soundness
 from qatrix.execute.arbitration import Arbitration
-from qatrix.execute.passes import forward, set_training
+from qatrix.execute.passes import forward, kept, set_training
 from qatrix.execute.quality import Measure, trains
 from qatrix.execute.state import State, state_of_float
 from qatrix.execute.training import Trained, train_float
@@ -57,6 +57,7 @@ class Onlooker:
         if isinstance(outputs, Trained):
             sight.outputs |= outputs.compared()
             return
+        outputs = kept(outputs)
         sight.outputs[point] = outputs
         sight.checks += [graphs.run_check(check, program, self.pipeline) for check in self._due(point)]
         if point == "prepare":

@@ -33,7 +33,7 @@ from qatrix.claims import (
 )
 from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
 from qatrix.execute import isolation
-from qatrix.execute.passes import FORWARD_SEED
+from qatrix.execute.passes import FORWARD_SEED, kept
 from qatrix.execute.recording import Store, record
 from qatrix.execute.state import State
 from qatrix.judge import graphs, numerics
@@ -90,9 +90,9 @@ def of_converted(
     `state` what the float model keeps.
     """
     before = graphs.state_of(program)
-    again = state.run(program, inputs, seed=FORWARD_SEED + 1)
-    kept = {name for name in before if graphs.is_counter(name)} | state.before.keys()
-    changed = [name for name in graphs.changed_state(before, program) if name not in kept]
+    again = kept(state.run(program, inputs, seed=FORWARD_SEED + 1))
+    known = {name for name in before if graphs.is_counter(name)} | state.before.keys()
+    changed = [name for name in graphs.changed_state(before, program) if name not in known]
     unsteady = [*(f"{name} has changed" for name in changed), *state.faults(program, inputs)]
     return [
         *_of_unquantized(case, pipeline, program),

@@ -8,7 +8,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from qatrix.execute.passes import FORWARD_SEED, forward
+from qatrix.execute.passes import FORWARD_SEED, forward, kept
 from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge import graphs
 
@@ -55,7 +55,7 @@ class State:
 def state_of_float(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
     """The outputs of a float model in evaluation, and the state that it reads and keeps; counters are none."""
     before = graphs.state_of(model)
-    outputs = forward(model, inputs)
+    outputs = kept(forward(model, inputs))
     changed = [name for name in graphs.changed_state(before, model) if not graphs.is_counter(name)]
     if not changed:
         return outputs, State(reads=reads_of(model, inputs))
@@ -63,8 +63,8 @@ def state_of_float(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object
     for _ in range(_CALLS - 1):
         forward(model, inputs)
         after.append(graphs.state_of(model))
-    kept = tuple({name: values[name] for name in changed} for values in after)
-    return outputs, State({name: before[name] for name in changed}, kept, reads_of(model, inputs))
+    moved = tuple({name: values[name] for name in changed} for values in after)
+    return outputs, State({name: before[name] for name in changed}, moved, reads_of(model, inputs))
 
 
 def _moves_alike(expected: Tensor, expected_before: Tensor, found: Tensor, found_before: Tensor) -> bool:

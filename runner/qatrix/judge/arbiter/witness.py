@@ -167,7 +167,7 @@ class Witness:
 
     def _judge_range(self, tensor: str, observer: int, measured: Measured, given: Tensor) -> None:
         """Hold an observer's parameters against what it has seen first; later it may average."""
-        if observer in self._observed:
+        if observer in self._observed or Grid.of(measured) is None:
             return
         self._observed.add(observer)
         seen = Range.of(given, measured.parameters.ch_axis)
