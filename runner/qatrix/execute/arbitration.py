@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils import _pytree as pytree
 
 from qatrix.claims import AS_SPECIFIED
 from qatrix.declare.spec import Case
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, set_training
+from qatrix.execute.recording import holds_tensors
 from qatrix.execute.state import State
 from qatrix.execute.training import Trained
 from qatrix.judge import graphs
@@ -95,8 +95,7 @@ class _Survey(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """The node's value, kept where it is no tensor that the model computes."""
         value = super().run_node(n)
-        leaves = pytree.tree_leaves(value)
-        if leaves and all(isinstance(leaf, Tensor) for leaf in leaves):
+        if holds_tensors(value):
             self.tensors.add(n.name)
         if n.op == "get_attr" or n.name not in self.tensors:
             self.values[n.name] = value

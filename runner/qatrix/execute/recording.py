@@ -140,8 +140,10 @@ class _Recorder(fx.Interpreter):
 
 def tensor_nodes(values: Mapping[str, object]) -> frozenset[str]:
     """The nodes whose values hold tensors and nothing else that a program computes."""
-    return frozenset(
-        name
-        for name, value in values.items()
-        if (leaves := pytree.tree_leaves(value)) and all(isinstance(leaf, Tensor) for leaf in leaves)
-    )
+    return frozenset(name for name, value in values.items() if holds_tensors(value))
+
+
+def holds_tensors(value: object) -> bool:
+    """Whether a value holds tensors and nothing else; attention gives None in place of weights that nobody wants."""
+    leaves = [leaf for leaf in pytree.tree_leaves(value) if leaf is not None]
+    return bool(leaves) and all(isinstance(leaf, Tensor) for leaf in leaves)

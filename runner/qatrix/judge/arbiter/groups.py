@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import fx
@@ -10,6 +10,7 @@ from torch import fx
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.diagnosis.quantizing import past_quantizing, quantizes
+from qatrix.judge.graphs.layers import weighted_op
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,8 @@ def _group(
             if source.name in inside:
                 continue
             origin = past_quantizing(source)
-            if origin is not source and origin.name in inside:
-                # What is quantized inside of a layer is no step of the float model.
+            if origin is not source and (origin.name in inside or _is_operand(origin, node)):
+                # What is quantized inside of a layer, or a constant that is, is no step of the float model.
                 return None
             for site in bearers.get(origin.name, set()) & wanted:
                 if seen.setdefault(site, source.name) != source.name:
@@ -85,8 +86,6 @@ def _group(
     return Group(keys=keys, bearer=placement.computed[key].node, entry=nodes[0].name, reads=reads)
 
 
-def unjudged(layout: Layout, groups: Iterator[Group]) -> tuple[str, ...]:
-    """The names of the layers that are in none of the groups; those that may be left out are none."""
-    judged = {key for group in groups for key in group.keys}
-    sites = (site for site in layout.sites.values() if site.kind != "input" and not site.passing)
-    return tuple(site.name for site in sites if site.key not in judged)
+def _is_operand(origin: fx.Node, reader: fx.Node) -> bool:
+    """Whether a value is a constant that is no weight or bias of the layer that reads it."""
+    return origin.op == "get_attr" and weighted_op(reader) is None

@@ -113,10 +113,13 @@ class Weights:
 
     def _factor(self, group: Group, norm: str | None) -> Tensor | None:
         """What a weight is multiplied with in training before it is quantized, and the layer's value divided by."""
-        if norm is None or not self.model.trains(norm):
+        if norm is None:
             return None
-        fused = norm in group.keys or norm in self.placement.factor_eps
-        return factor_of(self.model.norm(norm)) if fused else None
+        # The ops of the simulation may still be there once it is over.
+        simulated = norm in self.placement.factor_eps or (norm in group.keys and self.model.trains(norm))
+        if not simulated:
+            return None
+        return factor_of(self.model.norm(norm))
 
     def _measured(self, tensor: str) -> Measured | None:
         """How a tensor is quantized as the program is now."""
