@@ -11,16 +11,18 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.claims import AS_SPECIFIED
-from qatrix.declare.spec import Case
+from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, set_training
 from qatrix.execute.recording import holds_tensors
 from qatrix.execute.state import State
 from qatrix.execute.training import Trained
 from qatrix.judge import graphs
-from qatrix.judge.arbiter import Deviation, FloatModel, Point, Specified, Witness, in_double
+from qatrix.judge.arbiter import Deviation, FloatModel, Integers, Point, Specified, Witness, in_double
 from qatrix.judge.diagnosis import layout_of, place
+from qatrix.judge.diagnosis.parameters import plain
 from qatrix.outcomes import CheckOutcome
+from qatrix.pipelines import Pipeline
 from qatrix.pipelines.torchenv import seed_generators
 from qatrix.pipelines.tracing import float_trace
 from qatrix.text import told
@@ -73,6 +75,14 @@ class Arbiter:
         )
 
 
+def integers_of(pipeline: Pipeline, quantizer: QuantizerSpec) -> frozenset[Integers]:
+    """The integers that a quantizer has for tensors in a pipeline; empty where that is not known."""
+    if quantizer.phases or pipeline.missing() is not None or pipeline.inexpressible(quantizer) is not None:
+        return frozenset()
+    known = pipeline.integers(quantizer)
+    return frozenset(Integers(plain(dtype), low, high) for dtype, low, high in known)
+
+
 def _float_model(model: nn.Module, inputs: tuple[Tensor, ...], *, training: bool) -> FloatModel:
     set_training(model, training)
     traced = float_trace(model)
@@ -109,6 +119,7 @@ class Arbitration:
     pipeline: str
     arbiter: Arbiter | str
     state: State
+    allowed: frozenset[Integers] = frozenset()
     deviations: list[Deviation] = field(default_factory=list)
     unjudged: dict[str, str] = field(default_factory=dict)
     _specified: Specified | None = None
@@ -137,7 +148,8 @@ class Arbitration:
         if at == "prepare":
             arbiter.begin()
             set_training(arbiter.model, arbiter.trains)
-            return Witness(at, arbiter.prepare, program, place(arbiter.prepare.layout, program))
+            placement = place(arbiter.prepare.layout, program)
+            return Witness(at, arbiter.prepare, program, placement, allowed=self.allowed)
         set_training(arbiter.model, False)
         return Witness(at, arbiter.convert, program, place(arbiter.convert.layout, program), self._specified)
 

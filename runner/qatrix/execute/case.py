@@ -14,7 +14,7 @@ from torch import Tensor
 from qatrix.claims import DEFAULT_PIPELINES, INFORMATIVE_OUTPUTS, SQNR_OF_BITS
 from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
-from qatrix.execute.arbitration import Arbiter, Arbitration
+from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
@@ -164,7 +164,7 @@ def _facts(
             outcome, sight = frozen.side(case, inputs, reference)
         else:
             sight = Sight()
-            arbitration = Arbitration(name, arbiter, state)
+            arbitration = Arbitration(name, arbiter, state, integers_of(pipeline, case.quantizer))
             onlooker = Onlooker(case, name, inputs, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.pipelines import fx, pt2e, pt2e_torch_ao, torchenv
 
+# Dtypes with the least and the greatest integer that is used, None where that is left open.
+Integers = frozenset[tuple[torch.dtype | None, int | None, int | None]]
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
 Capture = torchenv.Programs
 
@@ -28,6 +31,9 @@ class Pipeline(Protocol):
 
     def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
         """Why the pipeline cannot express a quantizer, None where it can."""
+
+    def integers(self, quantizer: QuantizerSpec) -> Integers:
+        """The integers that a quantizer has for tensors; empty where it does not say."""
 
     def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Capture:
         """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`."""

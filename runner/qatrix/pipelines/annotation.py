@@ -37,6 +37,10 @@ class DeclaredAnnotation:
         self._activation = self._tensor(spec.activation)
         self._weight = self._tensor(spec.weight)
 
+    def specs(self) -> tuple[Any, ...]:
+        """What activations and weights are quantized by."""
+        return self._activation, self._weight
+
     def transform_for_annotation(self, model: fx.GraphModule) -> fx.GraphModule:
         """The graph as it is: nothing has to be rewritten before it is annotated."""
         return model

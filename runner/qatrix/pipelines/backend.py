@@ -18,6 +18,7 @@ from qatrix.pipelines.observers import constructor
 
 # FX knows integers by the dtypes of quantized tensors, and its reference modules by no others; int16 has none.
 DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int32": torch.qint32}
+_DTYPE_OF: Final = {quantized: getattr(torch, name) for name, quantized in DTYPES.items()}
 _FAMILIES: Final[dict[str, Callable[[list[DTypeConfig]], Sequence[BackendPatternConfig]]]] = {
     "conv": operators._get_conv_configs,
     "linear": operators._get_linear_configs,
@@ -59,6 +60,18 @@ def qconfig_mapping(quantizer: QuantizerSpec) -> QConfigMapping:
         default: QConfigMapping = make(backend)
         return default
     return QConfigMapping().set_global(_qconfig(quantizer))
+
+
+def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
+    """The dtypes of all QConfigs' observers, each with its least and greatest integer."""
+    mapping = qconfig_mapping(quantizer)
+    known = [mapping.global_qconfig, *mapping.object_type_qconfigs.values()]
+    made = [make() for qconfig in known if qconfig is not None for make in (qconfig.activation, qconfig.weight)]
+    return frozenset(
+        (_DTYPE_OF.get(item.dtype, item.dtype), item.quant_min, item.quant_max)
+        for item in made
+        if hasattr(item, "quant_min")
+    )
 
 
 def _qconfig(quantizer: QuantizerSpec) -> QConfig:

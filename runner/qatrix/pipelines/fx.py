@@ -37,6 +37,11 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
     return backend.inexpressible(quantizer)
 
 
+def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
+    """The integers that the observers of all its QConfigs have."""
+    return backend.integers(quantizer)
+
+
 def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Callable[[], nn.Module]:
     """Makes copies of the model: FX traces it symbolically inside prepare, for any batch size."""
     del inputs, dynamic_batch

@@ -46,6 +46,12 @@ class Exporting:
             return f"quantizer '{quantizer.name}' declares no pt2e preset"
         return None
 
+    def integers(self, quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
+        """The integers of the specs that its quantizer annotates with."""
+        made = _quantizer(quantizer, self.find_api(), ())
+        specs = made.specs() if isinstance(made, DeclaredAnnotation) else _specs(made.global_config)
+        return frozenset((item.dtype, item.quant_min, item.quant_max) for item in specs if hasattr(item, "quant_min"))
+
     def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
         torchenv.reset_compiler()
@@ -110,6 +116,11 @@ def _preset(preset: Pt2ePreset, api: torchenv.Pt2eApi, skip_modules: tuple[str, 
     for name in skip_modules:
         getattr(quantizer, known.skip)(getattr(nn, name), None)
     return quantizer.set_global(api.find(known.configuration)(**preset.config))
+
+
+def _specs(config: Any) -> list[Any]:
+    """What a preset's configuration says of activations and weights."""
+    return [getattr(config, name, None) for name in ("input_activation", "output_activation", "weight")]
 
 
 PIPELINE: Final = Exporting(torchenv.pt2e_api)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qatrix.declare.digest import case_digests
 from qatrix.declare.spec import Case
-from qatrix.execute.arbitration import Arbiter, Arbitration
+from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.quality import trains
 from qatrix.execute.reference.file import digest_of_float_model, digest_of_inputs, digest_of_weights
 from qatrix.execute.reference.frozen import FrozenCase, FrozenParameters
@@ -42,7 +42,7 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     model = build_model(case).to(case.device.torch)
     arbiter = Arbiter.of(case, model, inputs, trains=trains(case))
     expected, state = float_reference(case, model, inputs)
-    arbitration = Arbitration(pipeline, arbiter, state)
+    arbitration = Arbitration(pipeline, arbiter, state, integers_of(PIPELINES[pipeline], case.quantizer))
     sight = Sight()
     watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state, arbitration))
     ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=arbitration.run)

@@ -13,7 +13,7 @@ parameters and `weights` weights, and `witness` watches a program run.
 
 from qatrix.judge.arbiter.deviations import Deviation, Point
 from qatrix.judge.arbiter.evaluation import FloatModel, in_double
-from qatrix.judge.arbiter.specifications import Specified
+from qatrix.judge.arbiter.specifications import Integers, Specified
 from qatrix.judge.arbiter.witness import Witness
 
-__all__ = ["Deviation", "FloatModel", "Point", "Specified", "Witness", "in_double"]
+__all__ = ["Deviation", "FloatModel", "Integers", "Point", "Specified", "Witness", "in_double"]

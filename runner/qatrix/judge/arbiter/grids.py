@@ -57,10 +57,11 @@ class Grid:
         if len(rest) < 2 + per_channel:
             return None
         axis = int(rest.pop(0)) if per_channel else None
-        if int(rest[1]) - int(rest[0]) > _MOST_INTEGERS:
+        steps = torch.as_tensor(scale).detach().double().flatten()
+        if int(rest[1]) - int(rest[0]) > _MOST_INTEGERS or not bool(steps.isfinite().all()):
             return None
         return cls(
-            scale=torch.as_tensor(scale).detach().double().flatten(),
+            scale=steps,
             zero_point=torch.as_tensor(zero_point).detach().double().flatten(),
             quant_min=int(rest[0]),
             quant_max=int(rest[1]),

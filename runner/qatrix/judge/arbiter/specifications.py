@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -24,6 +24,8 @@ _OF_EXTREMES: Final = frozenset(
 )
 # Scales are computed in float32.
 _RELATIVE: Final = 1e-4
+# Scales pass through float32 unchanged.
+_ROUNDED: Final = 2.0**-22
 # How far the zero point may lie from what the scale gives before it is rounded.
 _HALF: Final = 0.5 + 1e-3
 # Below it ATen's kernel takes no scale: SMALL_SCALE_THRESHOLD in ATen/native/quantized/cpu/QuantUtils.h.
@@ -87,13 +89,10 @@ def observed_faults(measured: Measured, seen: Range) -> Iterator[tuple[str, str]
     if bool(off.any()):
         found, expected = _apart(float(scale[off][0]), float(allowed[0][off][0]))
         yield "scale", f"its observer gives a scale of {found} for values whose range gives {expected}"
-    elif not _is_symmetric(known) and known.quant_min is not None and known.quant_max is not None:
-        exact = (known.quant_min - seen.low.clamp(max=0) / scale).clamp(known.quant_min, known.quant_max)
-        other = (known.quant_max - seen.high.clamp(min=0) / scale).clamp(known.quant_min, known.quant_max)
-        off = ((zero_point - exact).abs() > _HALF) & ((zero_point - other).abs() > _HALF)
+    elif not _is_symmetric(known):
+        off = ~_fits_zero(known, zero_point, scale, seen)
         if bool(off.any()):
-            found_zero, wanted = int(zero_point[off][0]), round(float(exact[off][0]))
-            yield "zero point", f"its observer gives a zero point of {found_zero} for values whose range gives {wanted}"
+            yield "zero point", f"its observer gives a zero point of {int(zero_point[off][0])}, and its range another"
 
 
 def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterator[tuple[str, str]]:
@@ -102,16 +101,13 @@ def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterato
     Some pipelines observe a weight once more when they convert it, and average both.
     """
     known = (said or made).parameters
-    allowed = [*scales_of(known, seen)]
+    allowed = scales_of(known, seen)
     if made.scale is None or not allowed or allowed[0].shape != made.scale.shape:
         return
-    own = allowed[0]
-    if said is not None and said.scale is not None and said.scale.shape == own.shape:
-        allowed += _converted(known, said.scale, seen)
-    bounds = torch.stack(allowed)
+    bounds = torch.stack([*allowed, *(one for one in _observed(said) if one.shape == allowed[0].shape)])
     off = (made.scale < bounds.amin(0) * (1 - _RELATIVE)) | (made.scale > bounds.amax(0) * (1 + _RELATIVE))
     if bool(off.any()):
-        found, expected = _apart(float(made.scale[off][0]), float(own[off][0]))
+        found, expected = _apart(float(made.scale[off][0]), float(allowed[0][off][0]))
         yield "scale", f"its scale is {found}, and its range gives {expected}"
     if _is_symmetric(known) and made.zero_point is not None:
         off = (made.zero_point - _middle(known)).abs() > _HALF
@@ -119,13 +115,19 @@ def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterato
             yield "zero point", f"its zero point is {int(made.zero_point[off][0])}, and its range is symmetric"
 
 
-def _converted(parameters: Parameters, scale: Tensor, seen: Range) -> list[Tensor]:
-    """What convert may make of a scale that was trained with, by torch's other formula: `scales_of`."""
-    if parameters.type != _OF_KERNEL or not _is_symmetric(parameters):
-        return [scale]
-    half = ((parameters.quant_max or 0) - (parameters.quant_min or 0)) // 2
-    one_sign = (seen.low >= 0) | (seen.high <= 0)
-    return [scale * (1 - 1 / half), scale * (1 + 1 / half) * torch.where(one_sign, 2.0, 1.0)]
+def _observed(said: Measured | None) -> tuple[Tensor, ...]:
+    """The scales that convert may make of what an observer has seen: the one that it gives, and its range's."""
+    if said is None or said.scale is None:
+        return ()
+    seen = _seen(said)
+    return (said.scale, *(() if seen is None else scales_of(said.parameters, seen)))
+
+
+def _seen(said: Measured) -> Range | None:
+    if said.low is None or said.high is None or said.scale is None or said.low.shape != said.scale.shape:
+        return None
+    # A histogram's observer searches for a range inside of what it has seen.
+    return Range(low=said.low, high=said.high) if said.parameters.observer in _OF_EXTREMES else None
 
 
 def _is_symmetric(parameters: Parameters) -> bool:
@@ -139,18 +141,51 @@ def _middle(parameters: Parameters) -> float:
     return (parameters.quant_min + parameters.quant_max) / 2
 
 
+@dataclass(frozen=True)
+class Integers:
+    """A dtype, and the least and the greatest of its integers that are used; None where a quantizer leaves it open."""
+
+    dtype: str | None
+    quant_min: int | None
+    quant_max: int | None
+
+    def allows(self, parameters: Parameters) -> bool:
+        """Whether parameters are of this dtype and range."""
+        return (
+            self.dtype in {None, parameters.dtype}
+            and self.quant_min in {None, parameters.quant_min}
+            and self.quant_max in {None, parameters.quant_max}
+        )
+
+
+def unspecified(measured: Mapping[str, Measured], allowed: Collection[Integers]) -> Iterator[tuple[str, str, str]]:
+    """(tensor, quantity, sentence) for each tensor whose integers its quantizer has for no tensor.
+
+    An op with a known range, such as a sigmoid, has fixed parameters of its own, and a derived bias its own integers.
+    """
+    for tensor, item in measured.items():
+        known = item.parameters
+        if "Fixed" in f"{known.type}{known.observer}" or tensor.endswith(".bias") or not allowed:
+            continue
+        if known.quant_min is not None and not any(one.allows(known) for one in allowed):
+            given = f"{known.dtype} from {known.quant_min} to {known.quant_max}"
+            yield tensor, "range", f"its range of integers is {given}, and its quantizer has none such"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Specified:
     """What the observers of a prepared program say of each tensor, once the program has run and trained."""
 
     tensors: Mapping[str, Measured]
+    depths: Mapping[str, int] = field(default_factory=dict)
 
-    def faults(self, converted: Mapping[str, Measured]) -> Iterator[tuple[str, str, str]]:
+    def faults(self, converted: Specified) -> Iterator[tuple[str, str, str]]:
         """(tensor, quantity, sentence) for each tensor that is not quantized as observed, in the order of the graph.
 
         The scales of weights are left to `weight_faults`.
         """
-        for tensor, made in converted.items():
+        yield from self._repeated(converted.depths)
+        for tensor, made in converted.tensors.items():
             said = self.tensors.get(tensor)
             if said is None:
                 yield tensor, "quantization", "it is quantized, and nothing has observed it"
@@ -160,8 +195,14 @@ class Specified:
                 yield from ((tensor, *fault) for fault in _scales(said, made))
                 yield from ((tensor, *fault) for fault in _zero_points(said, made))
         for tensor in self.tensors:
-            if tensor not in converted:
+            if tensor not in converted.tensors:
                 yield tensor, "quantization", "it was observed, and is left in float"
+
+    def _repeated(self, depths: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
+        """The tensors that are quantized in a row, and more often than they were observed."""
+        for tensor, depth in depths.items():
+            if depth > max(1, self.depths.get(tensor, 1)):
+                yield tensor, "quantization", f"it is quantized {depth} times in a row"
 
 
 def _settings(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
@@ -176,21 +217,39 @@ def _scales(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
         return
     if said.scale.shape != made.scale.shape:
         yield "axis", f"it has {_count(made)}, and {_count(said)} were observed"
-    elif bool(((said.scale - made.scale).abs() > torch.finfo(torch.float32).eps * said.scale).any()):
-        worst = int(((said.scale - made.scale).abs() / said.scale).argmax())
-        found, wanted = _apart(float(made.scale[worst]), float(said.scale[worst]))
+        return
+    off = torch.stack([(made.scale - one).abs() > _ROUNDED * one for one in _observed(said)]).all(0)
+    if bool(off.any()):
+        found, wanted = _apart(float(made.scale[off][0]), float(said.scale[off][0]))
         yield "scale", f"its scale is {found}, and {wanted} was observed"
 
 
 def _zero_points(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
-    if said.zero_point is None or made.zero_point is None or said.zero_point.shape != made.zero_point.shape:
+    if said.scale is None or said.zero_point is None or made.zero_point is None or made.scale is None:
         return
-    if said.scale is None or not bool(said.scale.isfinite().all()):
+    if said.zero_point.shape != made.zero_point.shape or not bool(said.scale.isfinite().all()):
         return
-    if bool((said.zero_point != made.zero_point).any()):
-        worst = int((said.zero_point - made.zero_point).abs().argmax())
-        found, wanted = int(made.zero_point[worst]), int(said.zero_point[worst])
+    off = said.zero_point != made.zero_point
+    seen = _seen(said)
+    if seen is not None:
+        # Two formulas may round what lies between two integers to either.
+        off &= ~_fits_zero(said.parameters, made.zero_point, made.scale, seen)
+    if bool(off.any()):
+        found, wanted = int(made.zero_point[off][0]), int(said.zero_point[off][0])
         yield "zero point", f"its zero point is {found}, and {wanted} was observed"
+
+
+def _fits_zero(parameters: Parameters, zero_point: Tensor, scale: Tensor, seen: Range) -> Tensor:
+    """Whether a zero point is that of a range: the integer of zero, from either end."""
+    if parameters.quant_min is None or parameters.quant_max is None:
+        return torch.ones_like(zero_point, dtype=torch.bool)
+    if _is_symmetric(parameters):
+        return (zero_point - _middle(parameters)).abs() <= _HALF
+    ends = (
+        (parameters.quant_min - seen.low.clamp(max=0) / scale).clamp(parameters.quant_min, parameters.quant_max),
+        (parameters.quant_max - seen.high.clamp(min=0) / scale).clamp(parameters.quant_min, parameters.quant_max),
+    )
+    return ((zero_point - ends[0]).abs() <= _HALF) | ((zero_point - ends[1]).abs() <= _HALF)
 
 
 _QUANTITIES: Final = {"dtype": "dtype", "quant_min": "range", "quant_max": "range", "ch_axis": "axis"}

@@ -11,14 +11,15 @@ from torch import Tensor, fx
 
 from qatrix.judge.arbiter.deviations import Deviation, Findings, Point
 from qatrix.judge.arbiter.evaluation import CannotJudgeError, FloatModel, in_double
-from qatrix.judge.arbiter.grids import Grid
 from qatrix.judge.arbiter.groups import Group, groups_of
-from qatrix.judge.arbiter.specifications import Range, Specified, observed_faults
+from qatrix.judge.arbiter.outputs import misplaced_outputs
+from qatrix.judge.arbiter.rounding import Rounding
+from qatrix.judge.arbiter.specifications import Integers, Specified, unspecified
 from qatrix.judge.arbiter.weights import Layers, Weights
-from qatrix.judge.diagnosis.parameters import Measured, gauges, of_observer
+from qatrix.judge.diagnosis.parameters import gauges
 from qatrix.judge.diagnosis.placement import Placement
+from qatrix.judge.diagnosis.quantizing import depth
 from qatrix.judge.graphs.layers import weighted_op
-from qatrix.judge.graphs.ops import called_module, is_observing, module_name, op_name
 
 # A layer's value may be off by this many times the precision of its dtype, relative to its greatest value: sums of
 # some thousand products in float32, which rounds each.
@@ -31,7 +32,8 @@ _TIMES_SINGLE: Final = 20
 class Witness:
     """One program's run at one point: to be told of each node before and after it runs.
 
-    `said` is what the observers of the prepared program gave; at "prepare" the program has them itself.
+    `said` is what the observers of the prepared program gave; at "prepare" the program has them itself, and
+    `allowed` are the integers that the quantizer has.
     """
 
     at: Point
@@ -39,6 +41,7 @@ class Witness:
     program: fx.GraphModule
     placement: Placement
     said: Specified | None = None
+    allowed: frozenset[Integers] = frozenset()
 
     def __post_init__(self) -> None:
         self.findings = Findings(self.at)
@@ -49,8 +52,8 @@ class Witness:
         self._by_reader = {name: group for group in groups for name in group.reads}
         self._by_site = {key: group for group in groups for key in group.keys}
         self._read: dict[str, dict[str, object]] = {}
-        self._rounding: dict[str, Tensor] = {}
-        self._observed: set[int] = set()
+        self._rounding = Rounding(self.placement, self.findings)
+        self._bearers = {probe.node for probe in self.placement.computed.values()}
 
     def before(self, node: fx.Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Take down what the node reads, before an op in place changes it."""
@@ -63,15 +66,12 @@ class Witness:
                 read |= {site: in_double(given.get(source)) for source, site in group.reads[node.name].items()}
             if key in self._by_site and weighted_op(node) is not None:
                 self._weights.before(str(key), node, given)
-        if _rounds(node) and args and isinstance(args[0], Tensor):
-            self._rounding[node.name] = args[0].detach().double()
+        self._rounding.before(node, args)
 
     def after(self, node: fx.Node, args: tuple[Any, ...], value: object) -> None:
         """Judge what the node gave."""
         self._weights.after(node)
-        given = self._rounding.pop(node.name, None)
-        if given is not None and isinstance(value, Tensor):
-            self._judge_rounding(node, args, given, value)
+        self._rounding.after(node, args, value)
         group = self._by_bearer.get(node.name)
         if group is not None:
             self._judge(group, value)
@@ -79,16 +79,26 @@ class Witness:
     def specified(self) -> Specified:
         """What the program's observers say of its tensors as they are now."""
         made = {tensor: gauge() for tensor, gauge in self._gauges.items()}
-        return Specified(tensors={tensor: measured for tensor, measured in made.items() if measured is not None})
+        known = {tensor: measured for tensor, measured in made.items() if measured is not None}
+        return Specified(tensors=known, depths=self._depths())
 
     def deviations(self) -> list[Deviation]:
-        """All that is not as specified, once the program has run: tensors before layers."""
-        if self.said is None:
-            return self.findings.deviations
+        """All that is not as specified, once the program has run: its tensors, its layers, its outputs."""
         faults = Findings(self.at)
-        for tensor, quantity, sentence in self.said.faults(self.specified().tensors):
+        now = self.specified()
+        told = unspecified(now.tensors, self.allowed) if self.said is None else self.said.faults(now)
+        for tensor, quantity, sentence in told:
             faults.tell(tensor, quantity, sentence)
+        for layer, sentence in misplaced_outputs(self.model, self.placement, self.program):
+            self.findings.tell(layer, "output", sentence)
         return [*faults.deviations, *self.findings.deviations]
+
+    def _depths(self) -> dict[str, int]:
+        nodes = {node.name: node for node in self.program.graph.nodes}
+        found: dict[str, int] = {}
+        for item in self.placement.quantizing:
+            found[item.tensor] = max(found.get(item.tensor, 0), depth(nodes[item.node]))
+        return found
 
     def _judge(self, group: Group, value: object) -> None:
         """Hold a group's value against float64 arithmetic on what it has read."""
@@ -147,40 +157,24 @@ class Witness:
         # Where nearly equal numbers are subtracted, float32 itself is far from float64.
         single = self._computed(group, layers, read, single=True)
         if not error <= _TIMES_SINGLE * _largest((single.double() - expected)[finite]):
-            told = f"its value is up to {error:.3g} away from what float64 gives for what it reads"
-            self.findings.tell(name, "value", told)
-
-    def _judge_rounding(self, node: fx.Node, args: tuple[Any, ...], given: Tensor, value: Tensor) -> None:
-        tensor = next((item.tensor for item in self.placement.quantizing if item.node == node.name), node.name)
-        module = called_module(node) if node.op == "call_module" else None
-        grid = Grid.of_op(args, per_channel="per_channel" in op_name(node)) if module is None else None
-        if module is not None:
-            measured = of_observer(module)
-            self._judge_range(tensor, id(module), measured, given)
-            grid = Grid.of(measured) if module_name(module) == "fake_quantize" else None
-        if grid is None or not grid.fits(given):
-            return
-        missed = grid.misses(given, value) if value.is_floating_point() else grid.missed_codes(given, value)
-        if count := int(missed.sum()):
-            told = f"{count} of its {given.numel()} values are not rounded to the nearest integer"
-            self.findings.tell(tensor, "rounding", told)
-
-    def _judge_range(self, tensor: str, observer: int, measured: Measured, given: Tensor) -> None:
-        """Hold an observer's parameters against what it has seen first; later it may average."""
-        if observer in self._observed or Grid.of(measured) is None:
-            return
-        self._observed.add(observer)
-        seen = Range.of(given, measured.parameters.ch_axis)
-        for quantity, sentence in observed_faults(measured, seen) if seen is not None else ():
-            self.findings.tell(tensor, quantity, sentence)
+            quantity = "bias" if layers.layers and is_constant_per_channel(value, expected, allowed) else "value"
+            told = f"its {quantity} is up to {error:.3g} away from what float64 gives for what it reads"
+            self.findings.tell(name, quantity, told)
 
 
-def _rounds(node: fx.Node) -> bool:
-    """Whether a node rounds what it reads, or observes it so that others can."""
-    if node.op == "call_module":
-        module = called_module(node)
-        return module is not None and is_observing(module)
-    return op_name(node).startswith("quantize_per")
+def is_constant_per_channel(value: Tensor, expected: Tensor, allowed: float) -> bool:
+    """Whether a layer's value is off by a number for each channel, and by that alone: then its bias is.
+
+    Where a ReLU has cut either off, nothing can be told.
+    """
+    if value.ndim < 2:  # noqa: PLR2004 - a batch, and channels
+        return False
+    rows = [item.movedim(-1 if value.ndim == 2 else 1, 0).flatten(1) for item in (value.double(), expected)]  # noqa: PLR2004
+    difference, uncut = rows[0] - rows[1], (rows[0] != 0) & (rows[1] != 0)
+    high = difference.masked_fill(~uncut, -torch.inf).amax(1)
+    low = difference.masked_fill(~uncut, torch.inf).amin(1)
+    several = uncut.sum(1) > 1
+    return bool(several.any()) and bool(((high - low)[several] <= 4 * allowed).all())
 
 
 def _largest(difference: Tensor) -> float:

@@ -25,7 +25,8 @@ class Measured:
 
     `scale` and `zero_point` are float64 and int64 tensors of one element per channel, None
     where they are not known before the program runs. `codes` are a constant's integers.
-    `shared` is a number that two tensors have in common where one observer serves both.
+    `shared` is a number that two tensors have in common where one observer serves both; `low` and
+    `high` are the range that an observer has seen, per channel, None where it does not say.
     """
 
     parameters: Parameters
@@ -36,6 +37,8 @@ class Measured:
     shared: int | None = None
     faked: bool = False
     deferred: bool = False
+    low: Tensor | None = None
+    high: Tensor | None = None
 
 
 # Measures a tensor as its program is now; None where that says nothing.
@@ -73,7 +76,7 @@ def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
     per_channel = "per_channel" in str(node.target)
     parameters = Parameters(
         node=f"{str(node.target).rpartition('.')[0] or node.target} ({node.name})".replace("quantized_decomposed.", ""),
-        dtype=_plain(argument(node, "dtype")),
+        dtype=plain(argument(node, "dtype")),
         qscheme="per_channel" if per_channel else "per_tensor",
         quant_min=int(argument(node, "quant_min")),
         quant_max=int(argument(node, "quant_max")),
@@ -111,13 +114,13 @@ def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> M
     scale, zero_point = _observed(module)
     inner = getattr(module, "activation_post_process", None)
     settings = inner if inner is not None else module
-    qscheme = _plain(_either(module, settings, "qscheme"))
+    qscheme = plain(_either(module, settings, "qscheme"))
     per_channel = qscheme is not None and qscheme.startswith("per_channel")
     parameters = Parameters(
         node=node,
         type=type(module).__name__,
         observer=type(settings).__name__,
-        dtype=_plain(_either(module, settings, "dtype")),
+        dtype=plain(_either(module, settings, "dtype")),
         qscheme=qscheme,
         quant_min=_integer(_either(module, settings, "quant_min")),
         quant_max=_integer(_either(module, settings, "quant_max")),
@@ -132,6 +135,8 @@ def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> M
         site=site,
         shared=id(module),
         faked=module_name(module) == "fake_quantize",
+        low=_tensor(getattr(settings, "min_val", None)),
+        high=_tensor(getattr(settings, "max_val", None)),
     )
 
 
@@ -173,11 +178,11 @@ def _unobserved(measured: Measured) -> Measured:
 
 def _of_reference(part: nn.Module, node: fx.Node) -> Measured:
     scale, zero_point = _tensor(part.weight_scale), _tensor(part.weight_zero_point)
-    qscheme = _plain(getattr(part, "weight_qscheme", None)) or ""
+    qscheme = plain(getattr(part, "weight_qscheme", None)) or ""
     per_channel = qscheme.startswith("per_channel")
     parameters = Parameters(
         node=f"{type(part).__name__} ({node.name})",
-        dtype=_plain(getattr(part, "weight_dtype", None)),
+        dtype=plain(getattr(part, "weight_dtype", None)),
         qscheme="per_channel" if per_channel else "per_tensor",
         quant_min=_integer(getattr(part, "weight_quant_min", None)),
         quant_max=_integer(getattr(part, "weight_quant_max", None)),
@@ -233,7 +238,7 @@ def _either(module: object, inner: object, name: str) -> Any:
     return getattr(module, name, getattr(inner, name, None))
 
 
-def _plain(value: object) -> str | None:
+def plain(value: object) -> str | None:
     """torch's dtypes and schemes as text: int8 for torch.int8 and for torch.qint8."""
     if value is None:
         return None

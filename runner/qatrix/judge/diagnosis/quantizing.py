@@ -66,6 +66,18 @@ def rounds(node: fx.Node) -> int:
     return count
 
 
+def depth(node: fx.Node) -> int:
+    """How many fake quantizes, observers or quantize ops a value passes in a row up to this node, it included."""
+    count = 0
+    while quantizes(node):
+        count += not op_name(node).startswith("dequantize")
+        source = operand(node, 0)
+        if not isinstance(source, fx.Node):
+            break
+        node = source
+    return count
+
+
 def readers(node: fx.Node) -> Iterator[fx.Node]:
     """The nodes that read a quantized value, past those that quantize or dequantize it once more."""
     for user in node.users:

@@ -1,0 +1,38 @@
+"""Whether a program returns the values that the float model returns, in the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import fx
+from torch.utils import _pytree as pytree
+
+from qatrix.judge.arbiter.evaluation import FloatModel
+from qatrix.judge.diagnosis.placement import Placement
+from qatrix.judge.diagnosis.quantizing import past_quantizing
+from qatrix.judge.graphs.ops import op_name
+
+
+def misplaced_outputs(model: FloatModel, placement: Placement, program: fx.GraphModule) -> Iterator[tuple[str, str]]:
+    """(layer, sentence) for each output that is another value than that of the layer which the float model returns."""
+    wanted, found = _returned(model.program), _returned(program)
+    if len(wanted) != len(found):
+        return
+    for number, (one, other) in enumerate(zip(wanted, found, strict=True), start=1):
+        probe = placement.computed.get(one.name)
+        if probe is None or one.name in placement.nested:
+            continue
+        if probe.node not in _bearing(past_quantizing(other)):
+            which = "the output" if len(wanted) == 1 else f"output {number}"
+            yield model.layout.sites[one.name].name, f"{which} is not its value"
+
+
+def _bearing(node: fx.Node) -> set[str]:
+    """A node, and the one of whose several values it is the only one that is wanted."""
+    source = node.args[0] if op_name(node) == "getitem" else None
+    return {node.name, source.name} if isinstance(source, fx.Node) else {node.name}
+
+
+def _returned(program: fx.GraphModule) -> list[fx.Node]:
+    output = next(node for node in reversed(program.graph.nodes) if node.op == "output")
+    return [leaf for leaf in pytree.tree_leaves(output.args[0]) if isinstance(leaf, fx.Node)]
