@@ -93,7 +93,10 @@ def of_converted(
     again = kept(state.run(program, inputs, seed=FORWARD_SEED + 1))
     known = {name for name in before if graphs.is_counter(name)} | state.before.keys()
     changed = [name for name in graphs.changed_state(before, program) if name not in known]
-    unsteady = [*(f"{name} has changed" for name in changed), *state.faults(program, inputs)]
+    unsteady = [
+        *(f"{name}{graphs.reader_of(program, name)} has changed" for name in changed),
+        *state.faults(program, inputs),
+    ]
     return [
         *_of_unquantized(case, pipeline, program),
         *_of_quantized(case, pipeline, program, inputs),

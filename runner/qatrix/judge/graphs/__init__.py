@@ -4,6 +4,7 @@ from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
 from qatrix.judge.graphs.folding import unfolded_batch_norms
+from qatrix.judge.graphs.places import reader_of
 from qatrix.judge.graphs.randomness import live_random_ops
 from qatrix.judge.graphs.reading import Held, Layer, Read, unread
 from qatrix.judge.graphs.soundness import (
@@ -36,6 +37,7 @@ __all__ = [
     "misplaced_scales",
     "output_steps",
     "quantized_weights",
+    "reader_of",
     "restore_state",
     "run_check",
     "state_of",

@@ -3,7 +3,8 @@
 Layers go by the names that a diagnosis gives them: the path of a module, or the path of a function's module
 and the function's name. Here there is no float model at hand, so that a node is asked itself: an exported one
 says which modules' forward it is from, one of FX calls a module by its path, and what has lost
-either still reads its layer's parameters. A node of which nothing of that tells a layer goes by its own name.
+either still reads its layer's parameters. A node of which nothing of that tells a layer goes by its own name
+and by the layer behind which it stands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import called_module, is_observing, op_name
@@ -57,13 +58,21 @@ class _Origin:
 def _computed(node: fx.Node) -> str:
     origin = _origin(node)
     if origin is None:
-        return f"the input {node.name}" if node.op == "placeholder" else f"the node {node.name}"
+        return f"the input {node.name}" if node.op == "placeholder" else f"the node {node.name}{_behind(node)}"
     calls = [(other, found) for other, found in _alike(node) if found.name == origin.name]
     if any(found.call for _, found in calls):
         return f"the {_ordinal(origin.call)} call of {origin.name}"
     if len(calls) == 1:
         return origin.name
     return f"the {_ordinal([other for other, _ in calls].index(node))} call of {origin.name}"
+
+
+def _behind(node: fx.Node) -> str:
+    """The layer whose value a node of no layer reads: " behind relu1", empty where that is none's."""
+    source = next(iter(node.all_input_nodes), None)
+    while source is not None and _origin(source) is None and source.op != "placeholder":
+        source = next(iter(source.all_input_nodes), None)
+    return "" if source is None or _origin(source) is None else f" behind {_computed(source)}"
 
 
 def _alike(node: fx.Node) -> Iterator[tuple[fx.Node, _Origin]]:
@@ -172,3 +181,13 @@ def _parameter(node: fx.Node) -> str | None:
         seen.update(fresh)
         left += fresh
     return found[0] if found else None
+
+
+def reader_of(program: nn.Module, name: str) -> str:
+    """Where a graph reads a buffer that is no layer's own: " (at conv2)"; empty where that does not show."""
+    for part in program.modules():
+        for node in part.graph.nodes if isinstance(part, fx.GraphModule) else ():
+            if node.op == "get_attr" and str(node.target) == name:
+                places = (place_of(user) for user in node.users if _origin(user) is not None or _behind(user))
+                return next((f" (at {place})" for place in places), "")
+    return ""
