@@ -22,7 +22,8 @@ _WORDS: Final[Mapping[Quantity, str]] = {
     "range": r"range|quant_m(in|ax)|clamp|integers (from|to)",
     "axis": r"axis|channel|\bscales\b",
     "quantization": r"quantiz|float|observ",
-    "rounding": r"round|codes?\b|integers|" + _VALUE,
+    # Rounded down before it is quantized, a layer's own value is the one that is left in float.
+    "rounding": r"round|codes?\b|integers|in float|" + _VALUE,
     "weight": r"weight",
     "bias": r"bias",
     "eps": r"\beps\b|" + _FOLDED,

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.claims import AS_SPECIFIED
-from qatrix.declare.spec import Case, QuantizerSpec
+from qatrix.declare.spec import Case, QuantizerSpec, Training
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, set_training
 from qatrix.execute.recording import holds_tensors
 from qatrix.execute.state import State
 from qatrix.execute.training import Trained
 from qatrix.judge import graphs
-from qatrix.judge.arbiter import Deviation, FloatModel, Integers, Point, Specified, Witness, in_double
+from qatrix.judge.arbiter import Averages, Deviation, FloatModel, Integers, Point, Specified, Witness, in_double
 from qatrix.judge.diagnosis import layout_of, place
 from qatrix.judge.diagnosis.parameters import plain
 from qatrix.outcomes import CheckOutcome
@@ -120,26 +120,33 @@ class Arbitration:
     arbiter: Arbiter | str
     state: State
     allowed: frozenset[Integers] = frozenset()
+    training: Training | None = None
     deviations: list[Deviation] = field(default_factory=list)
     unjudged: dict[str, str] = field(default_factory=dict)
     _specified: Specified | None = None
     _prepared: Witness | None = None
+    _averages: Averages | None = None
 
     def run(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
         """The outputs of a program as it gives them by itself, to the bit."""
         if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule):
             return self.state.run(program, inputs)
+        outputs = self._watched(self.arbiter, program, inputs)
+        # A program that does not run is told by its own run.
+        return self.state.run(program, inputs) if isinstance(self.arbiter, str) else outputs
+
+    def _watched(self, arbiter: Arbiter, program: fx.GraphModule, inputs: tuple[Tensor, ...]) -> object:
         at: Point = "prepare" if self._prepared is None else "convert"
         try:
-            witness = self._witness(self.arbiter, at, program)
+            witness = self._witness(arbiter, at, program)
             graphs.restore_state(program, self.state.before)
             seed_generators(FORWARD_SEED)
             outputs = _Watched(program, witness).run(*(tensor.clone() for tensor in inputs))
-        except BaseException as error:  # noqa: BLE001 - a program that does not run is told by its own run
+            self.deviations += witness.deviations()
+        except BaseException as error:  # noqa: BLE001 - whatever a program raises is its own
             isolation.let_ctrl_c_through(error)
             self.arbiter = f"its program after {at} cannot be followed: {told(error)}"
-            return self.state.run(program, inputs)
-        self.deviations += witness.deviations()
+            return None
         self.unjudged |= witness.findings.unjudged
         self._prepared = witness
         return outputs
@@ -159,6 +166,11 @@ class Arbitration:
             return
         if isinstance(outputs, Trained):
             self.arbiter.train(outputs)
+            faults = () if self._averages is None else self._averages.faults()
+            self.deviations += [Deviation("train", *fault) for fault in faults]
+        elif self.training is not None:
+            enabled = self.training.observers == "enabled"
+            self._averages = Averages.of(self._prepared.program, self._prepared.placement, enabled=enabled)
         self._specified = self._prepared.specified()
 
     def check(self) -> CheckOutcome | None:

@@ -164,7 +164,7 @@ def _facts(
             outcome, sight = frozen.side(case, inputs, reference)
         else:
             sight = Sight()
-            arbitration = Arbitration(name, arbiter, state, integers_of(pipeline, case.quantizer))
+            arbitration = Arbitration(name, arbiter, state, integers_of(pipeline, case.quantizer), case.training)
             onlooker = Onlooker(case, name, inputs, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)

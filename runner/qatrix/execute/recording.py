@@ -97,11 +97,16 @@ class Recorded:
 
 
 def record(
-    program: fx.GraphModule, inputs: tuple[Tensor, ...], probes: Collection[Probe], store: Store
+    program: fx.GraphModule,
+    inputs: tuple[Tensor, ...],
+    probes: Collection[Probe],
+    store: Store,
+    *,
+    seed: int = FORWARD_SEED,
 ) -> tuple[object, Recorded]:
     """The program's outputs, to the bit as `stages.forward` gives them, and the values at the probes."""
     recorded = Recorded(store)
-    seed_generators(FORWARD_SEED)
+    seed_generators(seed)
     outputs = _Recorder(program, probes, recorded).run(*(tensor.clone() for tensor in inputs))
     return outputs, recorded
 

@@ -104,7 +104,11 @@ def of_converted(
         outcome_of(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
         *_of_reads(pipeline, program, state),
         outcome_of(STEADY_EVAL, pipeline, unsteady),
-        outcome_of(DETERMINISTIC_EVAL, pipeline, [*_randomness(outputs, again), *graphs.live_random_ops(program)]),
+        outcome_of(
+            DETERMINISTIC_EVAL,
+            pipeline,
+            [*_randomness(program, inputs, outputs, again), *graphs.live_random_ops(program)],
+        ),
         *([_of_other_batch(case, pipeline, program, state, inputs, outputs)] if case.dynamic_batch else []),
     ]
 
@@ -224,14 +228,41 @@ def _twice(tensor: Tensor) -> Tensor:
     return torch.cat([tensor, tensor]) if tensor.ndim else tensor
 
 
-def _randomness(outputs: object, again: object) -> list[str]:
+def _randomness(program: nn.Module, inputs: tuple[Tensor, ...], outputs: object, again: object) -> list[str]:
     same = numerics.compare(
         outputs, again, at="convert", names=("first", "second"), tolerance=Tolerance(name="exact", rtol=0, atol=0)
     )
     if same.status == "exact":
         return []
     apart = same.message or f"they are {same.max_abs:.3g} apart"
-    return [f"the converted model gives two different outputs for one input and two seeds: {apart}"]
+    told = f"the converted model gives two different outputs for one input and two seeds: {apart}"
+    first = _first_random(program, inputs)
+    return [told if first is None else f"{told}, first at {graphs.place_of(first)}{graphs.behind(first)}"]
+
+
+def _first_random(program: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Node | None:
+    """The first node that gives two values for two seeds; None where the program has no graph to ask."""
+    if not isinstance(program, fx.GraphModule):
+        return None
+    state, store = graphs.state_of(program), Store()
+    probes = [Probe(node=node.name) for node in program.graph.nodes if node.op != "output"]
+    try:
+        runs = []
+        for seed in (FORWARD_SEED, FORWARD_SEED + 1):
+            graphs.restore_state(program, state)
+            runs.append(record(program, inputs, probes, store, seed=seed)[1])
+        one, other = ({probe.node: values.get(probe) for probe in probes} for values in runs)
+    finally:
+        store.close()
+        graphs.restore_state(program, state)
+    return next((node for node in program.graph.nodes if _differ(one.get(node.name), other.get(node.name))), None)
+
+
+def _differ(one: object, other: object) -> bool:
+    pairs = zip(pytree.tree_leaves(one), pytree.tree_leaves(other), strict=False)
+    return any(
+        isinstance(left, Tensor) and isinstance(right, Tensor) and not torch.equal(left, right) for left, right in pairs
+    )
 
 
 def outcome_of(name: str, pipeline: str, faults: list[str]) -> CheckOutcome:

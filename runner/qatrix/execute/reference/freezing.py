@@ -42,7 +42,7 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     model = build_model(case).to(case.device.torch)
     arbiter = Arbiter.of(case, model, inputs, trains=trains(case))
     expected, state = float_reference(case, model, inputs)
-    arbitration = Arbitration(pipeline, arbiter, state, integers_of(PIPELINES[pipeline], case.quantizer))
+    arbitration = Arbitration(pipeline, arbiter, state, integers_of(PIPELINES[pipeline], case.quantizer), case.training)
     sight = Sight()
     watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state, arbitration))
     ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=arbitration.run)

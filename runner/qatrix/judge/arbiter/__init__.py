@@ -11,9 +11,10 @@ puts batch norms into layers, `evaluation` computes the float model's layers in 
 parameters and `weights` weights, and `witness` watches a program run.
 """
 
+from qatrix.judge.arbiter.averages import Averages
 from qatrix.judge.arbiter.deviations import Deviation, Point
 from qatrix.judge.arbiter.evaluation import FloatModel, in_double
 from qatrix.judge.arbiter.specifications import Integers, Specified
 from qatrix.judge.arbiter.witness import Witness
 
-__all__ = ["Deviation", "FloatModel", "Integers", "Point", "Specified", "Witness", "in_double"]
+__all__ = ["Averages", "Deviation", "FloatModel", "Integers", "Point", "Specified", "Witness", "in_double"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Point = Literal["prepare", "convert"]
+Point = Literal["prepare", "train", "convert"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Deviation:
     """A layer, or a tensor such as "conv.weight", that is not as specified after `at`, and in which quantity."""
 

@@ -96,16 +96,24 @@ def observed_faults(measured: Measured, seen: Range) -> Iterator[tuple[str, str]
 
 
 def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterator[tuple[str, str]]:
-    """How a converted weight's scale is neither what was observed before nor what its own range gives, nor between.
+    """How a converted weight's scale is neither what was observed before nor what its own range gives.
 
-    Some pipelines observe a weight once more when they convert it, and average both.
+    Some pipelines observe a weight once more when they convert it, and go a part of the way to its range.
     """
     known = (said or made).parameters
-    allowed = scales_of(known, seen)
-    if made.scale is None or not allowed or allowed[0].shape != made.scale.shape:
+    allowed = [*scales_of(known, seen)]
+    if made.scale is None or not allowed:
         return
-    bounds = torch.stack([*allowed, *(one for one in _observed(said) if one.shape == allowed[0].shape)])
-    off = (made.scale < bounds.amin(0) * (1 - _RELATIVE)) | (made.scale > bounds.amax(0) * (1 + _RELATIVE))
+    if allowed[0].shape != made.scale.shape:
+        yield "axis", f"it has {_count(made)}, and {allowed[0].numel()} channels"
+        return
+    allowed += [one for one in _observed(said) if one.shape == made.scale.shape]
+    before = None if said is None else _seen(said)
+    if said is not None and before is not None and said.averaging is not None and before.low.shape == seen.low.shape:
+        part = said.averaging
+        low, high = (old + part * (new - old) for old, new in ((before.low, seen.low), (before.high, seen.high)))
+        allowed += scales_of(known, Range(low=low, high=high))
+    off = torch.stack([(made.scale - one).abs() > _RELATIVE * one for one in allowed]).all(0)
     if bool(off.any()):
         found, expected = _apart(float(made.scale[off][0]), float(allowed[0][off][0]))
         yield "scale", f"its scale is {found}, and its range gives {expected}"

@@ -26,7 +26,8 @@ class Measured:
     `scale` and `zero_point` are float64 and int64 tensors of one element per channel, None
     where they are not known before the program runs. `codes` are a constant's integers.
     `shared` is a number that two tensors have in common where one observer serves both; `low` and
-    `high` are the range that an observer has seen, per channel, None where it does not say.
+    `high` are the range that an observer has seen, per channel, None where it does not say, and
+    `averaging` is the part of the way that it goes to each new range.
     """
 
     parameters: Parameters
@@ -39,6 +40,7 @@ class Measured:
     deferred: bool = False
     low: Tensor | None = None
     high: Tensor | None = None
+    averaging: float | None = None
 
 
 # Measures a tensor as its program is now; None where that says nothing.
@@ -137,6 +139,7 @@ def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> M
         faked=module_name(module) == "fake_quantize",
         low=_tensor(getattr(settings, "min_val", None)),
         high=_tensor(getattr(settings, "max_val", None)),
+        averaging=_float(getattr(settings, "averaging_constant", None)),
     )
 
 

@@ -4,7 +4,7 @@ from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
 from qatrix.judge.graphs.folding import unfolded_batch_norms
-from qatrix.judge.graphs.places import reader_of
+from qatrix.judge.graphs.places import behind, place_of, reader_of
 from qatrix.judge.graphs.randomness import live_random_ops
 from qatrix.judge.graphs.reading import Held, Layer, Read, unread
 from qatrix.judge.graphs.soundness import (
@@ -26,6 +26,7 @@ __all__ = [
     "OpCounts",
     "Read",
     "batch_norm_faults",
+    "behind",
     "changed_state",
     "count_fake_quantizes",
     "count_ops",
@@ -36,6 +37,7 @@ __all__ = [
     "live_random_ops",
     "misplaced_scales",
     "output_steps",
+    "place_of",
     "quantized_weights",
     "reader_of",
     "restore_state",

@@ -58,7 +58,7 @@ class _Origin:
 def _computed(node: fx.Node) -> str:
     origin = _origin(node)
     if origin is None:
-        return f"the input {node.name}" if node.op == "placeholder" else f"the node {node.name}{_behind(node)}"
+        return f"the input {node.name}" if node.op == "placeholder" else f"the node {node.name}{behind(node)}"
     calls = [(other, found) for other, found in _alike(node) if found.name == origin.name]
     if any(found.call for _, found in calls):
         return f"the {_ordinal(origin.call)} call of {origin.name}"
@@ -67,7 +67,7 @@ def _computed(node: fx.Node) -> str:
     return f"the {_ordinal([other for other, _ in calls].index(node))} call of {origin.name}"
 
 
-def _behind(node: fx.Node) -> str:
+def behind(node: fx.Node) -> str:
     """The layer whose value a node of no layer reads: " behind relu1", empty where that is none's."""
     source = next(iter(node.all_input_nodes), None)
     while source is not None and _origin(source) is None and source.op != "placeholder":
@@ -188,6 +188,5 @@ def reader_of(program: nn.Module, name: str) -> str:
     for part in program.modules():
         for node in part.graph.nodes if isinstance(part, fx.GraphModule) else ():
             if node.op == "get_attr" and str(node.target) == name:
-                places = (place_of(user) for user in node.users if _origin(user) is not None or _behind(user))
-                return next((f" (at {place})" for place in places), "")
+                return next((f" (at {place_of(user)}{place})" for user in node.users if (place := behind(user))), "")
     return ""

@@ -12,7 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from qatrix.judge.graphs.layers import nodes_of
 from qatrix.judge.graphs.ops import called_module
-from qatrix.judge.graphs.places import place_of
+from qatrix.judge.graphs.places import behind, place_of
 
 # Arguments that switch an op's randomness off where they are false, and where they are zero.
 _SWITCHES: Final = ("train", "training")
@@ -26,8 +26,16 @@ _WITH_DROPOUT: Final = (nn.RNNBase, nn.MultiheadAttention)
 def live_random_ops(program: nn.Module) -> list[str]:
     """The ops of a program that draw at random each time it runs, dropout that is still in training among them."""
     return [
-        f"{place_of(node)} draws at random" for node in nodes_of(program) if _is_used(node) and draws_at_random(node)
+        f"{place_of(node)}{_where(node)} draws at random"
+        for node in nodes_of(program)
+        if _is_used(node) and draws_at_random(node)
     ]
+
+
+def _where(node: fx.Node) -> str:
+    """Behind which layer an op stands that is no module."""
+    place = "" if node.op == "call_module" else behind(node)
+    return "" if place in place_of(node) else place
 
 
 def _is_used(node: fx.Node) -> bool:
