@@ -21,10 +21,10 @@ from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.diagnosis.quantizing import depth
 from qatrix.judge.graphs.layers import weighted_op
 
-# A layer's value may be off by this many times the precision of its dtype, relative to its greatest value: sums of
-# some thousand products in float32, which rounds each.
-_PRECISIONS: Final = 1000
-# How much further off than float32's own arithmetic on the same inputs, where that is less precise.
+# What is off by no more than so many times the precision of its dtype, relative to the greatest value, is rounding.
+_PRECISIONS: Final = 32
+# More than that is compared with what float32 itself makes of the layer, in one order of its sums: another order, or
+# a scale that is multiplied with and divided by, may be so many times as far from float64.
 _TIMES_SINGLE: Final = 20
 
 
