@@ -418,12 +418,23 @@ def test_a_batch_norm_that_is_not_folded_fails_a_check_in_both_pipelines() -> No
     }
 
 
-def test_a_batch_norm_behind_a_relu_cannot_be_folded() -> None:
-    case, *_ = shipped_cases("ptq/conv_relu/*dim=2*per_channel*")
-    record = run_case(case, both_with(convert=with_batch_norm), diagnose="never")
+def test_a_batch_norm_behind_a_relu_cannot_be_folded(tmp_path: Path) -> None:
+    (case,) = written_cases(
+        tmp_path,
+        """
+patterns:
+  norm_behind_relu:
+    layers: {conv: "Conv2d(3, 4, 3)", relu: ReLU(), bn: BatchNorm2d(4)}
+    forward: [return bn(relu(conv(x)))]
+    inputs: {x: {shape: [2, 3, 8, 8]}}
+suites: {written: {axes: {pattern: norm_behind_relu, quantizer: xnnpack_int8_per_channel_ptq}}}
+""",
+    )
+    record = run_case(case, diagnose="never")
 
-    assert record.verdict == "exact"
-    assert record.pipelines["pt2e"].batch_norms_left == 1
+    # FX quantizes the batch norm's output, too, which is nearly that of the ReLU.
+    assert record.verdict == "close", record.summary
+    assert {name: outcome.batch_norms_left for name, outcome in record.pipelines.items()} == {"pt2e": 1, "fx": 1}
     assert of_check(record, "batch_norm_folded") == {"pt2e": ("passed", None), "fx": ("passed", None)}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -320,3 +322,20 @@ def test_a_state_that_cannot_be_set_back_is_told_as_such() -> None:
 )
 def test_a_collection_is_told_by_what_differs(before: object, now: object, told: str) -> None:
     assert members_changed("it", before, now) == told
+
+
+FIRST = """
+import sys
+sys.path[:0] = {path!r}
+from qatrix.execute.case import run_case
+from support.cases import shipped_cases
+print(run_case(shipped_cases({glob!r})[0], diagnose="never").traces)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_pipeline_imports_is_no_trace_of_the_first_case_of_a_process() -> None:
+    code = FIRST.format(path=sys.path, glob="conv_no_bias/conv/*dim=1*per_channel*")
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "()\n"

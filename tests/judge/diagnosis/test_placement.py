@@ -154,3 +154,33 @@ def test_a_layer_that_gives_its_input_back_is_not_fused_when_it_is_gone() -> Non
 
     assert placed.fused == {}
     assert len({probe.node for key, probe in placed.computed.items() if layout.sites[key].kind == "module"}) == 1
+
+
+class CallsAten(nn.Module):
+    """A model that calls an aten op by itself, behind a layer and its ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.aten.mul.Tensor(self.relu(self.conv(x)), 2.0)
+        return out
+
+
+def test_an_aten_op_that_the_model_calls_itself_makes_no_program_an_exported_one() -> None:
+    model = CallsAten()
+    layout, program = layout_for(model), traced(model)
+    nodes = {node.name: node for node in program.graph.nodes}
+    nodes["relu"].replace_all_uses_with(nodes["conv"])
+    program.graph.erase_node(nodes["relu"])
+    program.conv = nn.Sequential(model.conv, model.relu)
+    for node in program.graph.nodes:
+        # FX writes its nodes anew when it converts.
+        node.meta.clear()
+    placed = place(layout, program)
+
+    assert placed.fused == {"relu": ("conv",)}
+    assert placed.computed["relu"].node == "conv"
+    assert placed.unclaimed == ()

@@ -23,9 +23,12 @@ from qatrix.judge.graphs.origins import (
 
 
 def is_exported(graph: fx.Graph) -> bool:
-    """Whether a graph computes in aten ops, as torch.export captures it."""
+    """Whether a graph computes in aten ops, as torch.export captures it.
+
+    FX may trace a model that calls one itself; the exporter alone notes what an op's value is like.
+    """
     return any(
-        isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "aten"
+        isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "aten" and "val" in node.meta
         for node in unnested(graph.nodes)
     )
 
