@@ -59,26 +59,27 @@ def test_another_weight_and_bias_can_be_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "shape"),
+    ("module", "shape", "channels"),
     [
-        pytest.param(nn.Conv2d(3, 4, 3, bias=False), (2, 3, 6, 6), id="conv"),
-        pytest.param(nn.Conv2d(3, 4, 3, bias=False), (3, 6, 6), id="conv of one sample without a batch"),
-        pytest.param(nn.ConvTranspose1d(3, 4, 3, bias=False), (2, 3, 6), id="transposed"),
-        pytest.param(nn.Linear(3, 4, bias=False), (2, 3), id="linear"),
-        pytest.param(nn.Linear(3, 4, bias=False), (2, 5, 3), id="linear of three dimensions"),
+        pytest.param(nn.Conv2d(3, 4, 3, bias=False), (2, 3, 6, 6), 1, id="conv"),
+        pytest.param(nn.Conv2d(3, 4, 3, bias=False), (3, 6, 6), 0, id="conv of one sample without a batch"),
+        pytest.param(nn.ConvTranspose1d(3, 4, 3, bias=False), (2, 3, 6), 1, id="transposed"),
+        pytest.param(nn.Linear(3, 4, bias=False), (2, 3), -1, id="linear"),
+        pytest.param(nn.Linear(3, 4, bias=False), (2, 5, 3), -1, id="linear of three dimensions"),
     ],
 )
-def test_a_folded_bias_is_added_where_the_module_has_none(module: nn.Module, shape: tuple[int, ...]) -> None:
+def test_a_folded_bias_is_added_where_the_module_has_none(
+    module: nn.Module, shape: tuple[int, ...], channels: int
+) -> None:
     x, bias = drawn(*shape), torch.arange(1.0, 5).double()
     known = float_model(nn.Sequential(module), x)
-    weight = getattr(module, "weight").detach().double()  # noqa: B009 - modules of several kinds
-    layer = Layer(weight=weight, bias=bias, axis=0)
+    (weight,) = module.parameters()
+    layer = Layer(weight=weight.detach().double(), bias=bias, axis=0)
     without = known.compute("_0", {"input_1": x.double()})
     value = known.compute("_0", {"input_1": x.double()}, layer)
 
     assert isinstance(value, Tensor)
     assert isinstance(without, Tensor)
-    channels = 1 if len(shape) == 4 or module._get_name() == "ConvTranspose1d" else 0 if shape == (3, 6, 6) else -1
     moved = (value - without).movedim(channels, -1)
     torch.testing.assert_close(moved, bias.expand_as(moved))
 

@@ -13,7 +13,7 @@ from qatrix.judge.arbiter.folding import Layer, factor_of, layer_of
 from qatrix.judge.graphs.layers import OUTPUT_AXIS
 
 # float64 has 53 bits; a few hundred products are summed.
-EXACT = {"rtol": 1e-11, "atol": 1e-11}
+_EXACT = 1e-11
 
 
 def normalizing(kind: Callable[..., Any], channels: int, **settings: Any) -> Any:
@@ -64,8 +64,8 @@ def test_the_folded_layer_gives_what_the_two_give(
     assert folded.bias is not None
     bias = folded.bias.reshape(1, -1, *[1] * (x.ndim - 2))
     made = torch.func.functional_call(module, {"weight": folded.weight}, (x,))
-    own = 0 if module.bias is None else module.bias.reshape(bias.shape)  # type: ignore[operator]  # its own bias
-    torch.testing.assert_close(made - own + bias, norm(module(x)), **EXACT)
+    own = 0 if layer.bias is None else layer.bias.reshape(bias.shape)
+    torch.testing.assert_close(made - own + bias, norm(module(x)), rtol=_EXACT, atol=_EXACT)
 
 
 @pytest.mark.parametrize(("op", "module", "kind", "shape"), CASES)
@@ -77,7 +77,7 @@ def test_scaling_by_a_factor_and_by_its_inverse_changes_nothing(
     channels = module(torch.zeros(shape, dtype=torch.float64)).shape[1]
     factor = torch.linspace(0.5, 2, channels, dtype=torch.float64)
 
-    torch.testing.assert_close(layer.scaled(factor).scaled(1 / factor).weight, layer.weight, **EXACT)
+    torch.testing.assert_close(layer.scaled(factor).scaled(1 / factor).weight, layer.weight, rtol=_EXACT, atol=_EXACT)
 
 
 def test_the_factor_is_gamma_by_the_square_root_of_variance_and_eps() -> None:

@@ -24,10 +24,10 @@ from support.sights import measured
 
 pytestmark = pytest.mark.torch
 
-INT8 = {"dtype": torch.qint8, "quant_min": -128, "quant_max": 127}
-NARROW = {"dtype": torch.qint8, "quant_min": -127, "quant_max": 127}
-UINT8 = {"dtype": torch.quint8, "quant_min": 0, "quant_max": 255}
-FOUR_BITS = {"dtype": torch.qint8, "quant_min": -8, "quant_max": 7}
+INT8: dict[str, Any] = {"dtype": torch.qint8, "quant_min": -128, "quant_max": 127}
+NARROW: dict[str, Any] = {"dtype": torch.qint8, "quant_min": -127, "quant_max": 127}
+UINT8: dict[str, Any] = {"dtype": torch.quint8, "quant_min": 0, "quant_max": 255}
+FOUR_BITS: dict[str, Any] = {"dtype": torch.qint8, "quant_min": -8, "quant_max": 7}
 PER_TENSOR = ["per_tensor_affine", "per_tensor_symmetric"]
 PER_CHANNEL = ["per_channel_affine", "per_channel_symmetric"]
 VALUES = {
@@ -128,7 +128,8 @@ def test_torch_s_two_formulas_differ_by_a_factor_of_two_for_one_sign(sign: float
 
 
 def test_a_fake_quantize_that_is_not_fused_computes_as_observers_do() -> None:
-    module = FakeQuantize(MovingAverageMinMaxObserver, qscheme=torch.per_tensor_symmetric, **INT8)
+    kind: Any = FakeQuantize
+    module = kind(MovingAverageMinMaxObserver, qscheme=torch.per_tensor_symmetric, **INT8)
     said, seen = seen_by(module, torch.tensor([1.0, 2.0]))
 
     assert len(scales_of(said.parameters, seen)) == 1
@@ -154,12 +155,17 @@ def test_a_range_per_channel_is_that_of_each() -> None:
     assert (seen.low.tolist(), seen.high.tolist()) == ([-2.0, 4.0], [1.0, 6.0])
 
 
-def affine(scale: float, zero_point: int, **settings: object) -> Measured:
-    known = {"type": "MinMaxObserver", "observer": "MinMaxObserver", "qscheme": "per_tensor_affine", "eps": 1e-9}
+def affine(scale: float, zero_point: int, **settings: Any) -> Measured:
+    known: dict[str, Any] = {
+        "type": "MinMaxObserver",
+        "observer": "MinMaxObserver",
+        "qscheme": "per_tensor_affine",
+        "eps": 1e-9,
+    }
     return measured(scale, zero_point, **(known | settings))
 
 
-def symmetric(scale: float, zero_point: int = 0, **settings: object) -> Measured:
+def symmetric(scale: float, zero_point: int = 0, **settings: Any) -> Measured:
     return affine(scale, zero_point, **({"qscheme": "per_tensor_symmetric"} | settings))
 
 

@@ -27,7 +27,7 @@ def nodes_of(program: fx.GraphModule, target: object) -> list[fx.Node]:
     return [node for node in program.graph.nodes if node.target == target]
 
 
-def rewritten(*places: int, by: Callable[[Any], object]) -> Change:
+def rewritten(*places: int, by: Callable[[Any], Any]) -> Change:
     """Changes arguments of the last quantize op and of the dequantize op that reads it."""
 
     def change(program: fx.GraphModule) -> None:
