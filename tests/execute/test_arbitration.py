@@ -316,6 +316,58 @@ class Dropping(nn.Module):
         return y
 
 
+class ByKeyword(nn.Module):
+    """A convolution that is a function and is given its weight by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3) / 5)
+        self.bias = nn.Parameter(torch.randn(4) / 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its value."""
+        return functional.conv2d(input=x, weight=self.weight, bias=self.bias)
+
+
+class Transposed(nn.Module):
+    """A transposed convolution that is a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 4, 3, 3) / 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its value."""
+        return functional.conv_transpose2d(x, self.weight)
+
+
+class Normalized(nn.Module):
+    """A layer norm over several axes, whose weight has as many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 6, 6])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The norm of a convolution."""
+        y: Tensor = self.norm(self.conv(x))
+        return y
+
+
+class Small(nn.Module):
+    """A convolution of numbers that are smaller than the smallest scale of the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, bias=False)
+        self.conv.weight.data.mul_(1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its value."""
+        y: Tensor = self.conv(x)
+        return y
+
+
 SEQUENCE = "{x: {shape: [2, 5, 8]}}"
 SOUND: list[tuple[type[nn.Module], str]] = [
     (Nested, IMAGES),
@@ -324,6 +376,10 @@ SOUND: list[tuple[type[nn.Module], str]] = [
     (Tied, IMAGES),
     (Attending, SEQUENCE),
     (Dropping, IMAGES),
+    (ByKeyword, IMAGES),
+    (Transposed, IMAGES),
+    (Normalized, IMAGES),
+    (Small, IMAGES),
 ]
 ODD = [(InPlace, IMAGES), *SOUND]
 

@@ -40,8 +40,6 @@ VALUES = {
     "small": [[-1e-4, 1e-3], [2e-4, 1e-5]],
     "huge": [[-1e30, 1e30], [1e29, 1e30]],
 }
-# Where the scale is not the smallest that the kernel gives.
-WITHOUT_SMALL = [name for name in VALUES if name not in {"tiny", "small"}]
 
 
 def values(name: str) -> Tensor:
@@ -101,7 +99,7 @@ def test_the_scale_of_the_fused_kernel_is_the_second_of_its_range(
     torch.testing.assert_close(fused, said.scale, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("name", WITHOUT_SMALL)
+@pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize("integers", [INT8, NARROW, UINT8, FOUR_BITS], ids=["int8", "narrow", "uint8", "4 bits"])
 @pytest.mark.parametrize("qscheme", PER_TENSOR)
 def test_a_fused_fake_quantize_is_held_against_either_formula(

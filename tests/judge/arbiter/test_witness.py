@@ -62,6 +62,10 @@ def half_a_step(program: Any) -> None:
     program.activation_post_process_0.register_forward_hook(lambda module, _, value: value + module.scale / 2)
 
 
+def without_relu(program: Any) -> None:
+    program.conv[1] = nn.Identity()
+
+
 def without_bias(program: Any) -> None:
     program.conv[0].bias.data.zero_()
 
@@ -75,6 +79,7 @@ def without_bias(program: Any) -> None:
         pytest.param(rewritten(4, by=lambda greatest: greatest - 1), ("relu", "range"), id="greatest integer"),
         pytest.param(dequantized_otherwise, ("relu", "zero point"), id="dequantized otherwise"),
         pytest.param(left_in_float, ("relu", "quantization"), id="left in float"),
+        pytest.param(without_relu, ("relu", "value"), id="relu lost"),
         pytest.param(without_bias, ("relu", "bias"), id="bias lost"),
     ],
 )
