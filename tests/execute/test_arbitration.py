@@ -152,10 +152,8 @@ def test_phases_are_not_judged(tmp_path: Path) -> None:
 
 def test_a_model_of_another_dtype_than_float32_is_not_judged(tmp_path: Path) -> None:
     case = declared(tmp_path, CONV_BN, axes=", dtype: float64")
-    record = run_case(case, diagnose="never")
 
-    assert "ok" in {outcome.status for outcome in record.pipelines.values()}
-    assert specified(record) == {}
+    assert judged(case) == {}
     assert Arbiter.of(case, ConvBnRelu(), (IMAGE,), trains=False) == "its model is of float64"
 
 
