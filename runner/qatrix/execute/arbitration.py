@@ -122,7 +122,6 @@ class Arbitration:
     allowed: frozenset[Integers] = frozenset()
     training: Training | None = None
     deviations: list[Deviation] = field(default_factory=list)
-    unjudged: dict[str, str] = field(default_factory=dict)
     _specified: Specified | None = None
     _prepared: Witness | None = None
     _averages: Averages | None = None
@@ -147,7 +146,6 @@ class Arbitration:
             isolation.let_ctrl_c_through(error)
             self.arbiter = f"its program after {at} cannot be followed: {told(error)}"
             return None
-        self.unjudged |= witness.findings.unjudged
         self._prepared = witness
         return outputs
 
@@ -177,11 +175,15 @@ class Arbitration:
         """The check, None where nothing could be held against the specification."""
         if isinstance(self.arbiter, str) or self._prepared is None or self._prepared.at != "convert":
             return None
-        if not self.deviations:
-            return CheckOutcome(name=AS_SPECIFIED, pipeline=self.pipeline, status="passed")
-        return CheckOutcome(
-            name=AS_SPECIFIED, pipeline=self.pipeline, status="failed", message="; ".join(_told(self.deviations))
-        )
+        if self.deviations:
+            message = "; ".join(_told(self.deviations))
+            return CheckOutcome(name=AS_SPECIFIED, pipeline=self.pipeline, status="failed", message=message)
+        unjudged = self._prepared.unjudged()
+        if len(unjudged) == len(self._prepared.layers()):
+            return None
+        shown = ", ".join(unjudged[:_TOLD]) + (f" and {len(unjudged) - _TOLD} more" if len(unjudged) > _TOLD else "")
+        note = f"it says nothing of {shown}" if unjudged else None
+        return CheckOutcome(name=AS_SPECIFIED, pipeline=self.pipeline, status="passed", message=note)
 
 
 def _told(deviations: list[Deviation]) -> Iterator[str]:

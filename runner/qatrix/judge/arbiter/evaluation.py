@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,8 +16,12 @@ from torch.utils import _pytree as pytree
 from qatrix.judge.arbiter.folding import Layer, layer_of
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.graphs.layers import weighted_op
+from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import called_module
 from qatrix.judge.graphs.randomness import draws_at_random
+
+# What a convolution or linear layer as a function is given first.
+_OPERANDS: Final = ("input", "weight", "bias")
 
 
 class CannotJudgeError(Exception):
@@ -69,11 +73,12 @@ class FloatModel:
             return layer_of(module, op)
         weight, bias = (self._constant(node, place) for place in (1, 2))
         if weight is None or op == "conv_transpose":
-            return None
+            msg = "its weight is no parameter of a layer"
+            raise CannotJudgeError(msg)
         return layer_of(_Held(weight, bias), op)
 
     def _constant(self, node: fx.Node, place: int) -> Tensor | None:
-        given = node.args[place] if place < len(node.args) else None
+        given = operand(node, place)
         value = self.values.get(given.name) if isinstance(given, fx.Node) and given.op == "get_attr" else None
         return value if isinstance(value, Tensor) else None
 
@@ -128,7 +133,9 @@ def _run(
         msg = f"{node.name} is no call"
         raise CannotJudgeError(msg)
     if layer is not None:
-        args = (args[0], layer.weight, layer.bias, *args[3:])
+        # Each of the three may be given by its name.
+        given = {**dict(zip(_OPERANDS, args)), **kwargs, "weight": layer.weight, "bias": layer.bias}
+        args, kwargs = (*(given.pop(name) for name in _OPERANDS), *args[len(_OPERANDS) :]), given
     return node.target(*args, **kwargs)
 
 

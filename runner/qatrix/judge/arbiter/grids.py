@@ -91,11 +91,13 @@ class Grid:
 
     def _missed(self, value: Tensor, codes: Tensor) -> Tensor:
         scale, zero_point = self._along(value)
-        exact = value.double() / scale
-        border = _BORDER + exact.abs() * _RELATIVE
-        wanted = torch.clamp(exact + zero_point, self.quant_min, self.quant_max)
-        apart, fraction = (codes - wanted).abs(), (codes - codes.round()).abs()
-        return ~((apart <= 0.5 + border) & (fraction <= border)) & value.isfinite()
+        exact = value.double() / scale + zero_point
+        border = 0.5 + _BORDER + (exact - zero_point).abs() * _RELATIVE
+        # What lies beyond the range goes to its end, however far it is.
+        low, high = (torch.clamp(end, self.quant_min, self.quant_max) for end in (exact - border, exact + border))
+        integral = (codes - codes.round()).abs() <= _BORDER + codes.abs() * _RELATIVE
+        near = (codes >= low - _BORDER) & (codes <= high + _BORDER)
+        return ~(near & integral) & value.isfinite()
 
     def _along(self, value: Tensor) -> tuple[Tensor, Tensor]:
         if self.scale.numel() == 1 or self.axis is None:

@@ -253,11 +253,13 @@ def _fits_zero(parameters: Parameters, zero_point: Tensor, scale: Tensor, seen: 
         return torch.ones_like(zero_point, dtype=torch.bool)
     if _is_symmetric(parameters):
         return (zero_point - _middle(parameters)).abs() <= _HALF
-    ends = (
-        (parameters.quant_min - seen.low.clamp(max=0) / scale).clamp(parameters.quant_min, parameters.quant_max),
-        (parameters.quant_max - seen.high.clamp(min=0) / scale).clamp(parameters.quant_min, parameters.quant_max),
-    )
-    return ((zero_point - ends[0]).abs() <= _HALF) | ((zero_point - ends[1]).abs() <= _HALF)
+    low, high = seen.low.clamp(max=0), seen.high.clamp(min=0)
+    # The kernel stretches a range that is too small for its scale, and so has the zero point of the smaller scale.
+    own = (high - low) / (parameters.quant_max - parameters.quant_min)
+    steps = [scale, own.clamp(min=torch.finfo(torch.float64).tiny)] if parameters.type == _OF_KERNEL else [scale]
+    ends = [one for step in steps for one in (parameters.quant_min - low / step, parameters.quant_max - high / step)]
+    near = [(zero_point - end.clamp(parameters.quant_min, parameters.quant_max)).abs() <= _HALF for end in ends]
+    return torch.stack(near).any(0)
 
 
 _QUANTITIES: Final = {"dtype": "dtype", "quant_min": "range", "quant_max": "range", "ch_axis": "axis"}

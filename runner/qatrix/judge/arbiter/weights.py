@@ -84,11 +84,12 @@ class Weights:
             layer = self.model.layer(key)
             if layer is None:
                 continue
-            norm = self.model.norm_behind(key)
-            if norm is not None and norm in group.keys and not self.model.trains(norm):
+            first = norm = self.model.norm_behind(key)
+            while norm is not None and norm in group.keys and not self.model.trains(norm):
                 layer = layer.folded(self.model.norm(norm))
                 folded[norm] = key
-            layers[key] = self._judged(group, key, layer, norm)
+                norm = self.model.norm_behind(norm)
+            layers[key] = self._judged(group, key, layer, first)
         return Layers(layers, folded)
 
     def _judged(self, group: Group, key: str, layer: Layer, norm: str | None) -> Layer:

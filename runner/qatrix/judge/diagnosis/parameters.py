@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.conv import _ConvNd
 
 from qatrix.diagnoses import ParameterRow, Parameters
 from qatrix.judge.diagnosis.layout import Layout
@@ -16,6 +17,8 @@ from qatrix.judge.diagnosis.placement import Placement, Quantizing
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, module_name
 
+# Layers whose weights FX graph mode quantizes, fused ones by what they hold.
+_WITH_WEIGHTS: Final = (_ConvNd, nn.Linear, nn.Embedding, nn.EmbeddingBag)
 _SPECIFICATION: Final = ("type", "observer", "dtype", "qscheme", "quant_min", "quant_max", "ch_axis", "eps", "channels")
 
 
@@ -152,10 +155,9 @@ def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
         if hasattr(part, "weight_scale") and hasattr(part, "weight_zero_point"):
             return _of_reference(part, node)
         qconfig = getattr(part, "qconfig", None)
-        weight = getattr(part, "weight", None)
-        # The weight of a batch norm has one dimension and is never quantized. Every module has a QConfig, even
-        # one that the backend config leaves out: those that will be converted have an observer at their input.
-        if qconfig is not None and isinstance(weight, Tensor) and weight.dim() > 1 and _input_observed(node):
+        # The weight of a norm is never quantized. Every module has a QConfig, even one that the backend
+        # config leaves out: those that will be converted have an observer at their input.
+        if qconfig is not None and isinstance(part, _WITH_WEIGHTS) and _input_observed(node):
             observer = qconfig.weight()
             if isinstance(observer, nn.Module) and module_name(observer) in {"fake_quantize", "observer"}:
                 return _unobserved(of_observer(observer, f"{type(observer).__name__} of {node.target}", None))
