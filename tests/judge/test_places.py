@@ -108,7 +108,10 @@ def test_a_node_that_lost_where_it_is_from_goes_by_the_buffers_that_it_reads() -
         node.meta.clear()
 
     assert places(program, "batch_norm") == ["block.norms.0"]
-    assert places(program, "add") == ["the node add_", "the node add"]
+    assert places(program, "add") == [
+        "the node add_ behind the second call of block.conv",
+        "the node add behind attention.out_proj",
+    ]
 
 
 def test_an_op_of_a_rewriting_is_no_function_of_the_model() -> None:
@@ -116,7 +119,7 @@ def test_an_op_of_a_rewriting_is_no_function_of_the_model() -> None:
     for node in program.graph.nodes:
         node.meta["nn_module_stack"] = {"": ("", "torchao.quantization.pt2e.export_utils.WrapperModule")}
 
-    assert places(program, "relu_1") == ["the node relu_1"]
+    assert places(program, "relu_1") == ["the node relu_1 behind the second call of block.conv"]
 
 
 class ObserverBase(nn.Identity):

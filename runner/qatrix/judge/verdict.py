@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from qatrix.claims import LEAVES_NO_TRACE, Expectation, Verdict
+from qatrix.claims import AS_SPECIFIED, LEAVES_NO_TRACE, Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
 from qatrix.outcomes import (
     PRECEDENCE,
@@ -230,7 +230,17 @@ def _failed_checks(facts: _Facts) -> list[str]:
     for check in facts.checks:
         if _fails(check, ran):
             places.setdefault((check.name, check.message), []).append(check.pipeline)
-    return [f"check {name} fails on {' and '.join(names)}: {message}" for (name, message), names in places.items()]
+    kept = [check.pipeline for check in facts.checks if check.name == AS_SPECIFIED and check.status == "passed"]
+    return [_failing(name, names, kept) + f": {message}" for (name, message), names in places.items()]
+
+
+def _failing(name: str, names: list[str], kept: list[str]) -> str:
+    """Which check fails on which pipelines; of their own specifications, who keeps his tells who is right."""
+    if name != AS_SPECIFIED:
+        return f"check {name} fails on {' and '.join(names)}"
+    others = f", and {' and '.join(kept)} {'does' if len(kept) == 1 else 'do'}" if kept else ""
+    verb, whose = ("does", "its") if len(names) == 1 else ("do", "their")
+    return f"{' and '.join(names)} {verb} not do what {whose} quantizer says{others} (check {name})"
 
 
 def _fails(check: CheckOutcome, ran: set[str]) -> bool:
