@@ -257,10 +257,16 @@ def test_what_is_converted_as_observed_is_no_fault() -> None:
             measured(0.1, 3, dtype="uint8"), "dtype", "its dtype is uint8, and int8 was specified", id="dtype"
         ),
         pytest.param(
-            measured(0.1, 3, quant_min=-127), "range", "its least integer is -127, and -128 was specified", id="least"
+            measured(0.1, 3, quant_min=-127),
+            "range",
+            "its range's least integer is -127, and -128 was specified",
+            id="least",
         ),
         pytest.param(
-            measured(0.1, 3, quant_max=7), "range", "its greatest integer is 7, and 127 was specified", id="greatest"
+            measured(0.1, 3, quant_max=7),
+            "range",
+            "its range's greatest integer is 7, and 127 was specified",
+            id="greatest",
         ),
         pytest.param(
             replace(measured(0.1, 3), scale=torch.tensor([0.1, 0.1]), zero_point=torch.tensor([3, 3])),

@@ -14,8 +14,8 @@ from qatrix.judge.arbiter.specifications import Range
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.graphs.ops import called_module, is_observing
 
-# Averages are taken in float32, step by step.
-_RTOL: Final = 1e-4
+# Averages are taken in float32, step by step; a hundredth of the way to a range that hardly moves is little.
+_RTOL: Final = 1e-6
 
 
 @dataclass

@@ -193,24 +193,33 @@ class Specified:
         The scales of weights are left to `weight_faults`.
         """
         yield from self._repeated(converted.depths)
+        left = {tensor: said for tensor, said in self.tensors.items() if tensor not in converted.tensors}
         for tensor, made in converted.tensors.items():
             said = self.tensors.get(tensor)
-            if said is None:
-                yield tensor, "quantization", "it is quantized, and nothing has observed it"
+            if said is not None:
+                yield from ((tensor, *fault) for fault in _changes(tensor, said, made))
                 continue
-            yield from ((tensor, *fault) for fault in _settings(said, made))
-            if not tensor.endswith(".weight"):
-                yield from ((tensor, *fault) for fault in _scales(said, made))
-                yield from ((tensor, *fault) for fault in _zero_points(said, made))
-        for tensor in self.tensors:
-            if tensor not in converted.tensors:
-                yield tensor, "quantization", "it was observed, and is left in float"
+            # What lost its layer when the program was rewritten has another name, and the same parameters.
+            renamed = next((name for name, other in left.items() if not list(_changes(tensor, other, made))), None)
+            if renamed is None:
+                yield tensor, "quantization", "it is quantized, and nothing has observed it"
+            else:
+                del left[renamed]
+        for tensor in left:
+            yield tensor, "quantization", "it was observed, and is left in float"
 
     def _repeated(self, depths: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
         """The tensors that are quantized in a row, and more often than they were observed."""
         for tensor, depth in depths.items():
             if depth > max(1, self.depths.get(tensor, 1)):
                 yield tensor, "quantization", f"it is quantized {depth} times in a row"
+
+
+def _changes(tensor: str, said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
+    yield from _settings(said, made)
+    if not tensor.endswith(".weight"):
+        yield from _scales(said, made)
+        yield from _zero_points(said, made)
 
 
 def _settings(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
@@ -265,8 +274,8 @@ def _fits_zero(parameters: Parameters, zero_point: Tensor, scale: Tensor, seen: 
 _QUANTITIES: Final = {"dtype": "dtype", "quant_min": "range", "quant_max": "range", "ch_axis": "axis"}
 _WORDS: Final = {
     "dtype": "dtype",
-    "quant_min": "least integer",
-    "quant_max": "greatest integer",
+    "quant_min": "range's least integer",
+    "quant_max": "range's greatest integer",
     "ch_axis": "axis of channels",
 }
 

@@ -68,11 +68,11 @@ def _computed(node: fx.Node) -> str:
 
 
 def behind(node: fx.Node) -> str:
-    """The layer whose value a node of no layer reads: " behind relu1", empty where that is none's."""
+    """The layer or the input whose value a node reads: " behind relu1", empty where it reads constants alone."""
     source = next(iter(node.all_input_nodes), None)
     while source is not None and _origin(source) is None and source.op != "placeholder":
         source = next(iter(source.all_input_nodes), None)
-    return "" if source is None or _origin(source) is None else f" behind {_computed(source)}"
+    return "" if source is None else f" behind {_computed(source)}"
 
 
 def _alike(node: fx.Node) -> Iterator[tuple[fx.Node, _Origin]]:
