@@ -29,6 +29,8 @@ from qatrix.text import told
 
 # Where a program is arbitrated; a layer's rounding in a narrower dtype is no smaller than a step.
 _DTYPE: Final = "float32"
+# Twice as many bytes once more: beyond that a worker with its programs may outgrow its memory, as one with vgg11 did.
+_MOST_PARAMETERS: Final = 100_000_000
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
@@ -53,6 +55,8 @@ class Arbiter:
             return "its phases quantize parts of the model"
         if case.dtype != _DTYPE:
             return f"its model is of {case.dtype}"
+        if sum(item.numel() for item in model.parameters()) > _MOST_PARAMETERS:
+            return f"its model has more than {_MOST_PARAMETERS:,} parameters"
         try:
             exact = copy.deepcopy(model).double().requires_grad_(requires_grad=False)
             prepare = _float_model(exact, inputs, training=trains)
