@@ -182,10 +182,15 @@ def unspecified(measured: Mapping[str, Measured], allowed: Collection[Integers])
 
 @dataclass(frozen=True, kw_only=True)
 class Specified:
-    """What the observers of a prepared program say of each tensor, once the program has run and trained."""
+    """What the observers of a prepared program say of each tensor, once the program has run and trained.
+
+    `depths` tells how often each tensor is observed in a row; `nameless` is what observers say of which it does not
+    show what they see, as those behind a batch norm of torch 2.5's programs.
+    """
 
     tensors: Mapping[str, Measured]
     depths: Mapping[str, int] = field(default_factory=dict)
+    nameless: tuple[Measured, ...] = ()
 
     def faults(self, converted: Specified) -> Iterator[tuple[str, str, str]]:
         """(tensor, quantity, sentence) for each tensor that is not quantized as observed, in the order of the graph.
@@ -201,10 +206,10 @@ class Specified:
                 continue
             # What lost its layer when the program was rewritten has another name, and the same parameters.
             renamed = next((name for name, other in left.items() if not list(_changes(tensor, other, made))), None)
-            if renamed is None:
-                yield tensor, "quantization", "it is quantized, and nothing has observed it"
-            else:
+            if renamed is not None:
                 del left[renamed]
+            elif not any(not list(_changes(tensor, other, made)) for other in self.nameless):
+                yield tensor, "quantization", "it is quantized, and nothing has observed it"
         for tensor in left:
             yield tensor, "quantization", "it was observed, and is left in float"
 

@@ -16,10 +16,11 @@ from qatrix.judge.arbiter.outputs import misplaced_outputs
 from qatrix.judge.arbiter.rounding import Rounding
 from qatrix.judge.arbiter.specifications import Integers, Specified, unspecified
 from qatrix.judge.arbiter.weights import Layers, Weights
-from qatrix.judge.diagnosis.parameters import gauges
+from qatrix.judge.diagnosis.parameters import Measured, gauges, of_observer
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.diagnosis.quantizing import depth
 from qatrix.judge.graphs.layers import weighted_op
+from qatrix.judge.graphs.ops import called_module, is_observing
 
 # What is off by no more than so many times the precision of its dtype, relative to the greatest value, is rounding.
 _PRECISIONS: Final = 32
@@ -80,7 +81,7 @@ class Witness:
         """What the program's observers say of its tensors as they are now."""
         made = {tensor: gauge() for tensor, gauge in self._gauges.items()}
         known = {tensor: measured for tensor, measured in made.items() if measured is not None}
-        return Specified(tensors=known, depths=self._depths())
+        return Specified(tensors=known, depths=self._depths(), nameless=tuple(self._nameless()))
 
     def deviations(self) -> list[Deviation]:
         """All that is not as specified, once the program has run: its tensors, its layers, its outputs."""
@@ -102,6 +103,14 @@ class Witness:
         """The layers whose values could not be held against anything."""
         judged = {self.model.layout.sites[key].name for key in self._by_site} - self.findings.unjudged.keys()
         return tuple(name for name in self.layers() if name not in judged)
+
+    def _nameless(self) -> Iterator[Measured]:
+        """What the observers say whose tensors have no names."""
+        placed = {item.node for item in self.placement.quantizing}
+        for node in self.program.graph.nodes:
+            module = called_module(node) if node.op == "call_module" else None
+            if module is not None and is_observing(module) and node.name not in placed:
+                yield of_observer(module)
 
     def _depths(self) -> dict[str, int]:
         nodes = {node.name: node for node in self.program.graph.nodes}
