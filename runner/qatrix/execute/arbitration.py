@@ -69,6 +69,13 @@ class Arbiter:
     def begin(self) -> None:
         """Forget what an earlier pipeline's forward and training made of the model."""
         self.model.load_state_dict(self._fresh)
+        self.prepare.moved.clear()
+        self.convert.stale = frozenset()
+
+    def observe(self) -> None:
+        """A pipeline's prepared program has run: the batch norms that did not show are not known any more."""
+        if self.trains:
+            self.convert.stale = self.convert.norm_paths() - self.prepare.moved
 
     def train(self, trained: Trained) -> None:
         """Take over what training made of a pipeline's parameters and statistics."""
@@ -77,6 +84,7 @@ class Arbiter:
         self.model.load_state_dict(
             {name: value.double() for name, value in given.items() if name in known}, strict=False
         )
+        self.convert.stale = frozenset()
 
 
 def integers_of(pipeline: Pipeline, quantizer: QuantizerSpec) -> frozenset[Integers]:
@@ -170,7 +178,9 @@ class Arbitration:
             self.arbiter.train(outputs)
             faults = () if self._averages is None else self._averages.faults()
             self.deviations += [Deviation("train", *fault) for fault in faults]
-        elif self.training is not None:
+        else:
+            self.arbiter.observe()
+        if self.training is not None and not isinstance(outputs, Trained):
             enabled = self.training.observers == "enabled"
             self._averages = Averages.of(self._prepared.program, self._prepared.placement, enabled=enabled)
         self._specified = self._prepared.specified()

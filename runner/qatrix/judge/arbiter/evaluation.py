@@ -33,12 +33,15 @@ class FloatModel:
     """A float model in float64 and its graph: `program` is traced from it, and shares its modules.
 
     `values` are those of the graph's nodes that hold no tensors of the model's own making: sizes,
-    numbers, parameters.
+    numbers, parameters. `moved` are the paths of the batch norms that were computed in training,
+    `stale` those of which it is not known how training has moved them.
     """
 
     program: fx.GraphModule
     layout: Layout
     values: Mapping[str, object]
+    moved: set[str] = field(default_factory=set)
+    stale: frozenset[str] = frozenset()
     nodes: Mapping[str, fx.Node] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +109,8 @@ class FloatModel:
 
         args, kwargs = fx.map_arg((node.args, node.kwargs), value_of)
         module = called_module(node) if node.op == "call_module" else None
+        if not single and isinstance(module, _BatchNorm):
+            self._note(node, module)
         if single:
             module = None if module is None else copy.deepcopy(module).float()
             layer = None if layer is None else layer.single()
@@ -113,6 +118,23 @@ class FloatModel:
             return _run(node, module, args, kwargs, layer)
         except (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError) as error:
             raise CannotJudgeError(str(error)) from error
+
+    def norm_paths(self) -> frozenset[str]:
+        """The paths of all batch norms with running statistics."""
+        called = (node for node in self.program.graph.nodes if node.op == "call_module")
+        return frozenset(str(node.target) for node in called if self.norm(node.name) is not None)
+
+    def demand_known(self, key: str) -> None:
+        """Raise CannotJudgeError for a batch norm of which it is not known how training has moved it."""
+        if str(self.nodes[key].target) in self.stale:
+            msg = "how its batch norm moved in training does not show"
+            raise CannotJudgeError(msg)
+
+    def _note(self, node: fx.Node, norm: _BatchNorm) -> None:
+        if norm.training:
+            self.moved.add(str(node.target))
+        else:
+            self.demand_known(node.name)
 
 
 def _run(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from torch import fx
 
 from qatrix.judge.diagnosis.layout import Layout
-from qatrix.judge.diagnosis.placement import Placement
+from qatrix.judge.diagnosis.placement import Placement, kin
 from qatrix.judge.diagnosis.quantizing import past_quantizing, quantizes
 from qatrix.judge.graphs.layers import weighted_op
+from qatrix.judge.graphs.ops import op_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,20 @@ def groups_of(layout: Layout, placement: Placement, program: fx.GraphModule) -> 
         for key in placement.computed
         if layout.sites[key].kind != "input" and key not in merged and key not in placement.nested
     )
+    elsewhere = _unclaimed_kinds(placement, program)
+    owners = set(placement.owner.values())
     order = {node.name: place for place, node in enumerate(program.graph.nodes)}
-    return tuple(sorted((group for group in found if group is not None), key=lambda group: order[group.bearer]))
+    return tuple(
+        sorted(
+            (
+                group
+                for group in found
+                if group is not None
+                and not any(kin(layout.sites[key].op) in elsewhere for key in group.keys if key not in owners)
+            ),
+            key=lambda group: order[group.bearer],
+        )
+    )
 
 
 def _group(
@@ -84,6 +97,12 @@ def _group(
     if set(seen) != wanted:
         return None
     return Group(keys=keys, bearer=placement.computed[key].node, entry=nodes[0].name, reads=reads)
+
+
+def _unclaimed_kinds(placement: Placement, program: fx.GraphModule) -> frozenset[str]:
+    """The kinds of ops whose layer does not show, as on old releases: a layer of such a kind may not be fused."""
+    unclaimed = set(placement.unclaimed)
+    return frozenset(kin(op_name(node)) for node in program.graph.nodes if node.name in unclaimed)
 
 
 def _is_operand(origin: fx.Node, reader: fx.Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch import fx
 from torch.utils import _pytree as pytree
@@ -13,14 +13,19 @@ from qatrix.judge.diagnosis.quantizing import past_quantizing
 from qatrix.judge.graphs.ops import op_name
 
 
-def misplaced_outputs(model: FloatModel, placement: Placement, program: fx.GraphModule) -> Iterator[tuple[str, str]]:
-    """(layer, sentence) for each output that is another value than that of the layer which the float model returns."""
+def misplaced_outputs(
+    model: FloatModel, placement: Placement, program: fx.GraphModule, judged: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """(layer, sentence) for each output that is another value than that of the layer which the float model returns.
+
+    Of the sites that are `judged`: where else a layer's value is would not be known for sure.
+    """
     wanted, found = _returned(model.program), _returned(program)
     if len(wanted) != len(found):
         return
     for number, (one, other) in enumerate(zip(wanted, found, strict=True), start=1):
         probe = placement.computed.get(one.name)
-        if probe is None or one.name in placement.nested:
+        if probe is None or one.name not in judged:
             continue
         if probe.node not in _bearing(past_quantizing(other)):
             which = "the output" if len(wanted) == 1 else f"output {number}"

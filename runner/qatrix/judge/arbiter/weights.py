@@ -86,6 +86,7 @@ class Weights:
                 continue
             first = norm = self.model.norm_behind(key)
             while norm is not None and norm in group.keys and not self.model.trains(norm):
+                self.model.demand_known(norm)
                 layer = layer.folded(self.model.norm(norm))
                 folded[norm] = key
                 norm = self.model.norm_behind(norm)

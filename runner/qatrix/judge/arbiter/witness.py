@@ -90,7 +90,7 @@ class Witness:
         told = unspecified(now.tensors, self.allowed) if self.said is None else self.said.faults(now)
         for tensor, quantity, sentence in told:
             faults.tell(tensor, quantity, sentence)
-        for layer, sentence in misplaced_outputs(self.model, self.placement, self.program):
+        for layer, sentence in misplaced_outputs(self.model, self.placement, self.program, self._by_site):
             self.findings.tell(layer, "output", sentence)
         return [*faults.deviations, *self.findings.deviations]
 

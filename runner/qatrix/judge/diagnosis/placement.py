@@ -166,7 +166,7 @@ class _Placing:
             origins = [past_quantizing(source) for source in node.all_input_nodes]
             sources = {self.owner.get(operands.get(origin, origin)) for origin in origins} - {None}
             for site in self.layout.sites.values():
-                if site.key not in taken and set(site.inputs) == sources and _kin(site.op) == _kin(op_name(node)):
+                if site.key not in taken and set(site.inputs) == sources and kin(site.op) == kin(op_name(node)):
                     self.owner[node] = site.key
                     taken.add(site.key)
                     break
@@ -270,7 +270,7 @@ class _Placing:
             yield f"{self.layout.sites[self.owner[user]].name}.{operand_name(user, node)}"
 
 
-def _kin(op: str) -> str:
+def kin(op: str) -> str:
     """What a module and the ops that compute it have in common: "batchnorm" of BatchNorm2d and batch_norm."""
     return re.sub(r"[123]d$", "", op.lower().replace("_", ""))
 
