@@ -183,7 +183,7 @@ class Arbitration:
         if self.training is not None and not isinstance(outputs, Trained):
             enabled = self.training.observers == "enabled"
             self._averages = Averages.of(self._prepared.program, self._prepared.placement, enabled=enabled)
-        self._specified = self._prepared.specified()
+        self._specified = self._prepared.specified(anew=isinstance(outputs, Trained))
 
     def check(self) -> CheckOutcome | None:
         """The check, None where nothing could be held against the specification."""

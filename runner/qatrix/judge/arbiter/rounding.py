@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from qatrix.judge.arbiter.deviations import Findings
 from qatrix.judge.arbiter.grids import Grid
-from qatrix.judge.arbiter.specifications import Range, observed_faults
+from qatrix.judge.arbiter.specifications import Range, observed_faults, observes_extremes
 from qatrix.judge.diagnosis.parameters import Measured, of_observer
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.graphs.ops import called_module, is_observing, module_name, op_name
@@ -48,6 +48,9 @@ class Rounding:
             grid = Grid.of_op(args, per_channel="per_channel" in op_name(node))
             if grid is not None:
                 self._grids[node.name] = grid
+        elif module_name(module) == "observer" and not observes_extremes(module):
+            # A histogram is searched for its range, which takes long and tells nothing here.
+            return
         else:
             measured = of_observer(module)
             self._judge_range(node, id(module), measured, given)

@@ -52,6 +52,11 @@ class Range:
         return Range(low=rows.amin(1), high=rows.amax(1))
 
 
+def observes_extremes(module: object) -> bool:
+    """Whether the first range of a fake quantize or an observer is what it has seen."""
+    return type(getattr(module, "activation_post_process", module)).__name__ in _OF_EXTREMES
+
+
 def scales_of(parameters: Parameters, seen: Range) -> tuple[Tensor, ...]:
     """The scales that a range may have, in float64: torch has two formulas, which differ for symmetric ranges.
 

@@ -54,7 +54,7 @@ class Witness:
         self._by_site = {key: group for group in groups for key in group.keys}
         self._read: dict[str, dict[str, object]] = {}
         self._rounding = Rounding(self.placement, self.findings)
-        self._bearers = {probe.node for probe in self.placement.computed.values()}
+        self._specified: Specified | None = None
 
     def before(self, node: fx.Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Take down what the node reads, before an op in place changes it."""
@@ -77,8 +77,13 @@ class Witness:
         if group is not None:
             self._judge(group, value)
 
-    def specified(self) -> Specified:
-        """What the program's observers say of its tensors as they are now."""
+    def specified(self, *, anew: bool = False) -> Specified:
+        """What the program's observers say of its tensors once it has run, or as they are now."""
+        if self._specified is None or anew:
+            self._specified = self._measured()
+        return self._specified
+
+    def _measured(self) -> Specified:
         made = {tensor: gauge() for tensor, gauge in self._gauges.items()}
         known = {tensor: measured for tensor, measured in made.items() if measured is not None}
         return Specified(tensors=known, depths=self._depths(), nameless=tuple(self._nameless()))
