@@ -25,11 +25,22 @@ def misplaced_outputs(
         return
     for number, (one, other) in enumerate(zip(wanted, found, strict=True), start=1):
         probe = placement.computed.get(one.name)
-        if probe is None or one.name not in judged:
+        if probe is None:
+            yield from _of_another(model, placement, one.name, past_quantizing(other).name)
+            continue
+        if one.name not in judged:
             continue
         if probe.node not in _bearing(past_quantizing(other)):
             which = "the output" if len(wanted) == 1 else f"output {number}"
             yield model.layout.sites[one.name].name, f"{which} is not its value"
+
+
+def _of_another(model: FloatModel, placement: Placement, wanted: str, found: str) -> Iterator[tuple[str, str]]:
+    """A layer that the float model returns and the program no longer computes, where another's value is returned."""
+    owner = placement.owner.get(found)
+    site = model.layout.sites.get(wanted)
+    if owner is not None and site is not None and owner != wanted and not site.passing:
+        yield site.name, f"the output is the value of {model.layout.sites[owner].name}"
 
 
 def _bearing(node: fx.Node) -> set[str]:

@@ -190,12 +190,14 @@ class Specified:
     """What the observers of a prepared program say of each tensor, once the program has run and trained.
 
     `depths` tells how often each tensor is observed in a row; `nameless` is what observers say of which it does not
-    show what they see, as those behind a batch norm of torch 2.5's programs.
+    show what they see, as those behind a batch norm of torch 2.5's programs; `computed` are the tensors that are
+    computed from a layer's value and are none themselves.
     """
 
     tensors: Mapping[str, Measured]
     depths: Mapping[str, int] = field(default_factory=dict)
     nameless: tuple[Measured, ...] = ()
+    computed: frozenset[str] = frozenset()
 
     def faults(self, converted: Specified) -> Iterator[tuple[str, str, str]]:
         """(tensor, quantity, sentence) for each tensor that is not quantized as observed, in the order of the graph.
@@ -210,7 +212,8 @@ class Specified:
                 yield from ((tensor, *fault) for fault in _changes(tensor, said, made))
                 continue
             # What lost its layer when the program was rewritten has another name, and the same parameters.
-            renamed = next((name for name, other in left.items() if not list(_changes(tensor, other, made))), None)
+            known = {} if tensor in converted.computed else left
+            renamed = next((name for name, other in known.items() if not list(_changes(tensor, other, made))), None)
             if renamed is not None:
                 del left[renamed]
             elif not any(not list(_changes(tensor, other, made)) for other in self.nameless):

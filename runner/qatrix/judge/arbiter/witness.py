@@ -18,9 +18,10 @@ from qatrix.judge.arbiter.specifications import Integers, Specified, unspecified
 from qatrix.judge.arbiter.weights import Layers, Weights
 from qatrix.judge.diagnosis.parameters import Measured, gauges, of_observer
 from qatrix.judge.diagnosis.placement import Placement
-from qatrix.judge.diagnosis.quantizing import depth
+from qatrix.judge.diagnosis.quantizing import depth, past_quantizing
 from qatrix.judge.graphs.layers import weighted_op
-from qatrix.judge.graphs.ops import called_module, is_observing
+from qatrix.judge.graphs.ops import called_module, is_observing, op_name
+from qatrix.judge.graphs.soundness import MOVING
 
 # What is off by no more than so many times the precision of its dtype, relative to the greatest value, is rounding.
 _PRECISIONS: Final = 32
@@ -86,7 +87,9 @@ class Witness:
     def _measured(self) -> Specified:
         made = {tensor: gauge() for tensor, gauge in self._gauges.items()}
         known = {tensor: measured for tensor, measured in made.items() if measured is not None}
-        return Specified(tensors=known, depths=self._depths(), nameless=tuple(self._nameless()))
+        return Specified(
+            tensors=known, depths=self._depths(), nameless=tuple(self._nameless()), computed=self._computed_inside()
+        )
 
     def deviations(self) -> list[Deviation]:
         """All that is not as specified, once the program has run: its tensors, its layers, its outputs."""
@@ -116,6 +119,15 @@ class Witness:
             module = called_module(node) if node.op == "call_module" else None
             if module is not None and is_observing(module) and node.name not in placed:
                 yield of_observer(module)
+
+    def _computed_inside(self) -> frozenset[str]:
+        """The tensors that are no layer's value and are computed from one, not only moved."""
+        nodes = {node.name: node for node in self.program.graph.nodes}
+        return frozenset(
+            item.tensor
+            for item in self.placement.quantizing
+            if item.site is None and op_name(past_quantizing(nodes[item.node])) not in MOVING
+        )
 
     def _depths(self) -> dict[str, int]:
         nodes = {node.name: node for node in self.program.graph.nodes}
@@ -181,19 +193,25 @@ class Witness:
         # Where nearly equal numbers are subtracted, float32 itself is far from float64.
         single = self._computed(group, layers, read, single=True)
         if not error <= _TIMES_SINGLE * _largest((single.double() - expected)[finite]):
-            quantity = "bias" if layers.layers and is_constant_per_channel(value, expected, allowed) else "value"
+            quantity = "bias" if layers.layers and _is_off_by_its_bias(layers, value, expected, allowed) else "value"
             told = f"its {quantity} is up to {error:.3g} away from what float64 gives for what it reads"
             self.findings.tell(name, quantity, told)
 
 
-def is_constant_per_channel(value: Tensor, expected: Tensor, allowed: float) -> bool:
+def _is_off_by_its_bias(layers: Layers, value: Tensor, expected: Tensor, allowed: float) -> bool:
+    weight = next(iter(layers.layers.values())).weight
+    # Behind the channels there are as many axes as the weight has behind its two first.
+    return is_constant_per_channel(value, expected, allowed, axis=value.ndim - weight.ndim + 1)
+
+
+def is_constant_per_channel(value: Tensor, expected: Tensor, allowed: float, *, axis: int) -> bool:
     """Whether a layer's value is off by a number for each channel, and by that alone: then its bias is.
 
     Where a ReLU has cut either off, nothing can be told.
     """
     if value.ndim < 2:  # noqa: PLR2004 - a batch, and channels
         return False
-    rows = [item.movedim(-1 if value.ndim == 2 else 1, 0).flatten(1) for item in (value.double(), expected)]  # noqa: PLR2004
+    rows = [item.movedim(axis, 0).flatten(1) for item in (value.double(), expected)]
     difference, uncut = rows[0] - rows[1], (rows[0] != 0) & (rows[1] != 0)
     high = difference.masked_fill(~uncut, -torch.inf).amax(1)
     low = difference.masked_fill(~uncut, torch.inf).amin(1)

@@ -21,7 +21,7 @@ from qatrix.judge.graphs.places import place_of
 # Ops that a weight may pass on its way to the op that uses it, without another axis.
 _PASSING: Final = frozenset({"clone", "contiguous", "detach", "to"})
 # Ops that move values and compute none: what is quantized before them is after them, too.
-_MOVING: Final = _PASSING | {"reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "slice", "getitem"}
+MOVING: Final = _PASSING | {"reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "slice", "getitem"}
 _REFERENCE: Final = "torch.ao.nn.quantized.reference"
 
 
@@ -164,7 +164,7 @@ def _float_parts(node: fx.Node) -> list[str]:
 
 
 def _is_quantized(value: object) -> bool:
-    source = _behind(value, _MOVING)
+    source = _behind(value, MOVING)
     return isinstance(source, fx.Node) and op_name(source).startswith("dequantize")
 
 
