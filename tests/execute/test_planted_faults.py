@@ -413,8 +413,8 @@ def test_a_batch_norm_that_is_not_folded_fails_a_check_in_both_pipelines() -> No
     assert [item.status for item in record.comparisons] == ["exact", "exact"]
     assert record.verdict == "check_failed"
     assert of_check(record, "batch_norm_folded") == {
-        "pt2e": ("failed", "the node batch_norm_default still follows conv"),
-        "fx": ("failed", "the node batch_norm_default still follows conv"),
+        "pt2e": ("failed", "the node batch_norm_default behind conv still follows conv"),
+        "fx": ("failed", "the node batch_norm_default behind conv still follows conv"),
     }
 
 

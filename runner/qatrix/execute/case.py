@@ -58,9 +58,10 @@ def run_case(
     """
     started = time.perf_counter()
     known = PIPELINES if pipelines is None else pipelines
-    for pipeline in known.values():
+    for name, pipeline in known.items():
         # It imports its packages for that, which is no trace of the case that happens to be the first.
-        pipeline.missing()
+        if frozen is None or name != frozen.pipeline:
+            pipeline.missing()
     watch = Watch()
     # What a model's own code may have had a hand in is not kept for other cases.
     captures = Captures() if captures is None or case.pattern.runs_own_code else captures
