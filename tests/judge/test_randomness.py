@@ -47,7 +47,7 @@ def of_op(op: Any, *args: Any, **kwargs: Any) -> fx.GraphModule:
     ],
 )
 def test_an_op_that_draws_is_told(module: fx.GraphModule, found: list[str]) -> None:
-    assert live_random_ops(module) == [f"{name} draws at random" for name in found]
+    assert live_random_ops(module) == [f"{name} behind the input x draws at random" for name in found]
 
 
 def in_evaluation(module: nn.Module) -> nn.Module:
@@ -89,8 +89,8 @@ def test_what_nothing_depends_on_does_not_count_but_what_writes_in_place_does() 
     by_method = unused(lambda graph, x: graph.call_method("bernoulli_", (x, 0.5)))
 
     assert live_random_ops(dead) == []
-    assert live_random_ops(writing) == ["the node bernoulli__float draws at random"]
-    assert live_random_ops(by_method) == ["bernoulli draws at random"]
+    assert live_random_ops(writing) == ["the node bernoulli__float behind the input x draws at random"]
+    assert live_random_ops(by_method) == ["bernoulli behind the input x draws at random"]
 
 
 def test_a_function_of_python_with_a_switch_and_a_probability_draws() -> None:
@@ -100,5 +100,5 @@ def test_a_function_of_python_with_a_switch_and_a_probability_draws() -> None:
     def built(**kwargs: Any) -> fx.GraphModule:
         return of_op(stochastic_depth, 0.2, "row", **kwargs)
 
-    assert live_random_ops(built(training=True)) == ["stochastic_depth draws at random"]
+    assert live_random_ops(built(training=True)) == ["stochastic_depth behind the input x draws at random"]
     assert live_random_ops(built(training=False)) == []

@@ -58,7 +58,7 @@ class _Origin:
 def _computed(node: fx.Node) -> str:
     origin = _origin(node)
     if origin is None:
-        return f"the input {node.name}" if node.op == "placeholder" else f"the node {node.name}{behind(node)}"
+        return f"the input {node.name}" if node.op == "placeholder" else f"the node {node.name}{_behind_layer(node)}"
     calls = [(other, found) for other, found in _alike(node) if found.name == origin.name]
     if any(found.call for _, found in calls):
         return f"the {_ordinal(origin.call)} call of {origin.name}"
@@ -69,10 +69,20 @@ def _computed(node: fx.Node) -> str:
 
 def behind(node: fx.Node) -> str:
     """The layer or the input whose value a node reads: " behind relu1", empty where it reads constants alone."""
+    source = _known_source(node)
+    return "" if source is None else f" behind {_computed(source)}"
+
+
+def _behind_layer(node: fx.Node) -> str:
+    source = _known_source(node)
+    return "" if source is None or source.op == "placeholder" else f" behind {_computed(source)}"
+
+
+def _known_source(node: fx.Node) -> fx.Node | None:
     source = next(iter(node.all_input_nodes), None)
     while source is not None and _origin(source) is None and source.op != "placeholder":
         source = next(iter(source.all_input_nodes), None)
-    return "" if source is None else f" behind {_computed(source)}"
+    return source
 
 
 def _alike(node: fx.Node) -> Iterator[tuple[fx.Node, _Origin]]:
