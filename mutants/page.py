@@ -20,4 +20,6 @@ def written(text: str, results: Sequence[Result]) -> str:
         msg = f"the page has no lines {BEGIN} and {END}, between which the table goes"
         raise ValueError(msg)
     sentences = "".join(f"- {sentence}\n" for sentence in scores.summary(results))
-    return f"{before}{BEGIN}\n\n{scores.table(results)}\n{sentences}\n{END}{after}"
+    left = "".join(f"- {line}\n" for line in scores.survivors(results))
+    listed = f"Not killed:\n\n{left}" if left else "None was left.\n"
+    return f"{before}{BEGIN}\n\n{scores.table(results)}\n{sentences}\n{listed}\n{END}{after}"
