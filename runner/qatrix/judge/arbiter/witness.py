@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -47,7 +48,9 @@ class Witness:
 
     def __post_init__(self) -> None:
         self.findings = Findings(self.at)
-        self._gauges = gauges(self.program, self.placement, self.model.layout)
+        made = gauges(self.program, self.placement, self.model.layout, codes=False)
+        # What a converted program quantizes by does not change as it runs.
+        self._gauges = {name: functools.cache(gauge) for name, gauge in made.items()} if self.at == "convert" else made
         self._weights = Weights(self.model, self.placement, self._gauges, self.findings, self.said)
         groups = groups_of(self.model.layout, self.placement, self.program)
         self._by_bearer = {group.bearer: group for group in groups}

@@ -56,8 +56,11 @@ def measure(program: fx.GraphModule, placement: Placement, layout: Layout) -> di
     return {tensor: measured for tensor, measured in made.items() if measured is not None}
 
 
-def gauges(program: fx.GraphModule, placement: Placement, layout: Layout) -> dict[str, Gauge]:
-    """What measures each quantized tensor of a program when it is called: what observers say changes as it runs."""
+def gauges(program: fx.GraphModule, placement: Placement, layout: Layout, *, codes: bool = True) -> dict[str, Gauge]:
+    """What measures each quantized tensor of a program when it is called: what observers say changes as it runs.
+
+    A reference module rounds its weight whenever it is asked for the `codes`.
+    """
     found: dict[str, Gauge] = {}
     nodes = {node.name: node for node in program.graph.nodes}
     for item in placement.quantizing:
@@ -66,7 +69,9 @@ def gauges(program: fx.GraphModule, placement: Placement, layout: Layout) -> dic
         key = placement.owner.get(node.name)
         module = called_module(node) if node.op == "call_module" else None
         if key is not None and module is not None and not is_observing(module):
-            found.setdefault(f"{layout.sites[key].name}.weight", functools.partial(_of_weight, module, node))
+            found.setdefault(
+                f"{layout.sites[key].name}.weight", functools.partial(_of_weight, module, node, codes=codes)
+            )
     return found
 
 
@@ -146,14 +151,14 @@ def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> M
     )
 
 
-def _of_weight(module: nn.Module, node: fx.Node) -> Measured | None:
+def _of_weight(module: nn.Module, node: fx.Node, *, codes: bool) -> Measured | None:
     """The weight that a module quantizes by itself: in training, in its reference form, or once it is converted."""
     for part in module.modules():
         inner = getattr(part, "weight_fake_quant", None)
         if isinstance(inner, nn.Module):
             return of_observer(inner, f"{type(inner).__name__} of {node.target}", None)
         if hasattr(part, "weight_scale") and hasattr(part, "weight_zero_point"):
-            return _of_reference(part, node)
+            return _of_reference(part, node, codes=codes)
         qconfig = getattr(part, "qconfig", None)
         # The weight of a norm is never quantized. Every module has a QConfig, even one that the backend
         # config leaves out: those that will be converted have an observer at their input.
@@ -181,7 +186,7 @@ def _unobserved(measured: Measured) -> Measured:
     )
 
 
-def _of_reference(part: nn.Module, node: fx.Node) -> Measured:
+def _of_reference(part: nn.Module, node: fx.Node, *, codes: bool) -> Measured:
     scale, zero_point = _tensor(part.weight_scale), _tensor(part.weight_zero_point)
     qscheme = plain(getattr(part, "weight_qscheme", None)) or ""
     per_channel = qscheme.startswith("per_channel")
@@ -194,7 +199,9 @@ def _of_reference(part: nn.Module, node: fx.Node) -> Measured:
         ch_axis=_integer(getattr(part, "weight_axis_int", None)) if per_channel else None,
         **_summary(scale, zero_point),
     )
-    return Measured(parameters=parameters, scale=scale, zero_point=zero_point, site=None, codes=_codes(part))
+    return Measured(
+        parameters=parameters, scale=scale, zero_point=zero_point, site=None, codes=_codes(part) if codes else None
+    )
 
 
 def _codes(part: Any) -> Tensor | None:
