@@ -29,8 +29,10 @@ from qatrix.text import told
 
 # Where a program is arbitrated; a layer's rounding in a narrower dtype is no smaller than a step.
 _DTYPE: Final = "float32"
-# Twice as many bytes once more: beyond that a worker with its programs may outgrow its memory, as one with vgg11 did.
+# Their copy in float64 is twice as large: a worker with vgg11, of 133 million, outgrew its memory.
 _MOST_PARAMETERS: Final = 100_000_000
+# What a program gave that did not run.
+_NONE: Final = object()
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
@@ -143,22 +145,23 @@ class Arbitration:
         if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule):
             return self.state.run(program, inputs)
         outputs = self._watched(self.arbiter, program, inputs)
-        # A program that does not run is told by its own run.
-        return self.state.run(program, inputs) if isinstance(self.arbiter, str) else outputs
+        # A program that does not run is told by its own run; one that did is not run twice, since observers would
+        # see everything once more.
+        return self.state.run(program, inputs) if outputs is _NONE else outputs
 
     def _watched(self, arbiter: Arbiter, program: fx.GraphModule, inputs: tuple[Tensor, ...]) -> object:
         at: Point = "prepare" if self._prepared is None else "convert"
+        outputs: object = _NONE
         try:
             witness = self._witness(arbiter, at, program)
             graphs.restore_state(program, self.state.before)
             seed_generators(FORWARD_SEED)
             outputs = _Watched(program, witness).run(*(tensor.clone() for tensor in inputs))
             self.deviations += witness.deviations()
+            self._prepared = witness
         except BaseException as error:  # noqa: BLE001 - whatever a program raises is its own
             isolation.let_ctrl_c_through(error)
             self.arbiter = f"its program after {at} cannot be followed: {told(error)}"
-            return None
-        self._prepared = witness
         return outputs
 
     def _witness(self, arbiter: Arbiter, at: Point, program: fx.GraphModule) -> Witness:

@@ -48,7 +48,7 @@ def test_layers_that_are_fused_are_one_group_that_reads_the_quantized_input(trai
     program = prepared_program(ConvBnRelu(), IMAGE, trains=trains)
     (group,) = groups(ConvBnRelu(), IMAGE, program, trains=trains)
 
-    assert (group.keys, group.last, group.bearer, group.entry) == (("conv", "bn", "relu"), "relu", "conv", "conv")
+    assert (group.keys, group.last, group.bearer) == (("conv", "bn", "relu"), "relu", "conv")
     assert read(group) == {"x": "activation_post_process_0"}
 
 

@@ -271,7 +271,7 @@ def test_what_is_converted_as_observed_is_no_fault() -> None:
         pytest.param(
             replace(measured(0.1, 3), scale=torch.tensor([0.1, 0.1]), zero_point=torch.tensor([3, 3])),
             "axis",
-            "it has 2 scales, and 1 scale were observed",
+            "it has 2 scales, and 1 scale was observed",
             id="count",
         ),
     ],

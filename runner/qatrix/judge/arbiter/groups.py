@@ -18,13 +18,12 @@ from qatrix.judge.graphs.ops import op_name
 class Group:
     """Sites that a program computes as one, in order, and the nodes that do so.
 
-    `bearer` is the node that has the value of the last site, `entry` the first node of the
-    group; `reads` maps a node to the site whose value it is read as, for each reading node.
+    `bearer` is the node that has the value of the last site; `reads` maps a node to the site whose
+    value it is read as, for each reading node.
     """
 
     keys: tuple[str, ...]
     bearer: str
-    entry: str
     reads: Mapping[str, Mapping[str, str]]
 
     @property
@@ -96,7 +95,7 @@ def _group(
                 reads.setdefault(node.name, {})[source.name] = site
     if set(seen) != wanted:
         return None
-    return Group(keys=keys, bearer=placement.computed[key].node, entry=nodes[0].name, reads=reads)
+    return Group(keys=keys, bearer=placement.computed[key].node, reads=reads)
 
 
 def _unclaimed_kinds(placement: Placement, program: fx.GraphModule) -> frozenset[str]:

@@ -246,7 +246,10 @@ def _scales(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
     if said.scale is None or made.scale is None or not bool(said.scale.isfinite().all()):
         return
     if said.scale.shape != made.scale.shape:
-        yield "axis", f"it has {_count(made)}, and {_count(said)} were observed"
+        yield (
+            "axis",
+            f"it has {_count(made)}, and {_count(said)} {'was' if said.scale.numel() == 1 else 'were'} observed",
+        )
         return
     off = torch.stack([(made.scale - one).abs() > _ROUNDED * one for one in _observed(said)]).all(0)
     if bool(off.any()):
