@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -305,15 +306,35 @@ def test_a_node_that_cannot_import_the_engine_is_refused(nodes: Nodes, monkeypat
 
 
 @pytest.mark.slow
-def test_without_an_address_a_cluster_is_started_on_the_loopback_interface_and_stopped() -> None:
-    before = set(Path(tempfile.gettempdir()).glob("qatrix-ray-*"))
-    records = executed([case_of("good", 0)], None, run_telling_address)
+def test_without_an_address_a_cluster_is_started_on_the_loopback_interface_and_stopped(tmp_path: Path) -> None:
+    with temporary_files_in(tmp_path):
+        records = executed([case_of("good", 0)], None, run_telling_address)
 
     import ray
 
     assert {address[-8:] for address in records[0].summary.split()} == {"0100007F"}
     assert not ray.is_initialized()
-    assert set(Path(tempfile.gettempdir()).glob("qatrix-ray-*")) == before
+    assert not list(tmp_path.glob("qatrix-ray-*"))
+
+
+def test_a_clusters_folder_is_gone_although_something_is_written_while_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removing, written = shutil.rmtree, []
+
+    def remove_and_write(folder: Path, **options: bool) -> None:
+        removing(folder, **options)
+        if not written:
+            folder.mkdir()
+            written.append(folder / "log")
+            written[0].touch()
+
+    monkeypatch.setattr("shutil.rmtree", remove_and_write)
+    with temporary_files_in(tmp_path), cluster.joined(None, cpus=1):
+        pass
+
+    assert written
+    assert not list(tmp_path.glob("qatrix-ray-*"))
 
 
 def test_sigterm_stays_the_drivers_while_it_is_connected() -> None:

@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import platform
 import secrets
+import shutil
 import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from qatrix.execute.scratch import short_path
 INSTALL: Final = 'pip install "qatrix[ray]"'
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 60.0
+_REMOVAL_SECONDS: Final = 10.0
 # Little passes through it: what is small travels with Ray's messages. Ray's least is 75 MiB.
 _OBJECT_STORE_BYTES: Final = 80 * 2**20
 # Read by Ray when it is imported and when its processes start.
@@ -100,8 +103,8 @@ def _local(ray: Any, *, cpus: int) -> Iterator[None]:
     }
     # Ray's sockets are in its folder, and their paths have 103 characters at most.
     with (
-        tempfile.TemporaryDirectory(prefix="qatrix-ray-", ignore_cleanup_errors=True) as folder,
-        short_path(Path(folder)) as short,
+        _folder() as folder,
+        short_path(folder) as short,
         _connection(
             ray,
             _SWITCHES | own,
@@ -113,6 +116,20 @@ def _local(ray: Any, *, cpus: int) -> Iterator[None]:
         ),
     ):
         yield
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for the files of a cluster, gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="qatrix-ray-"))
+    try:
+        yield folder
+    finally:
+        # Processes of Ray outlive its shutdown for a moment, and write into what is being removed.
+        until = time.monotonic() + _REMOVAL_SECONDS
+        while folder.exists() and time.monotonic() < until:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.05)
 
 
 @contextmanager
