@@ -320,10 +320,11 @@ def test_without_an_address_a_cluster_is_started_on_the_loopback_interface_and_s
 def test_a_clusters_folder_is_gone_although_something_is_written_while_it_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    removing, written = shutil.rmtree, []
+    removing = shutil.rmtree
+    written: list[Path] = []
 
-    def remove_and_write(folder: Path, **options: bool) -> None:
-        removing(folder, **options)
+    def remove_and_write(folder: Path, *, ignore_errors: bool) -> None:
+        removing(folder, ignore_errors=ignore_errors)
         if not written:
             folder.mkdir()
             written.append(folder / "log")

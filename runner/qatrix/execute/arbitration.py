@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from qatrix.claims import AS_SPECIFIED
 from qatrix.declare.spec import Case, QuantizerSpec, Training
 from qatrix.execute import isolation
+from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.passes import FORWARD_SEED, set_training
 from qatrix.execute.recording import holds_tensors
 from qatrix.execute.state import State
@@ -31,6 +32,10 @@ from qatrix.text import told
 _DTYPE: Final = "float32"
 # Their copy in float64 is twice as large: a worker with vgg11, of 133 million, outgrew its memory.
 _MOST_PARAMETERS: Final = 100_000_000
+# More are not kept for the next case: a copy of so many takes 16 MB.
+_MOST_KEPT: Final = 2_000_000
+# What captures are kept under that no pipeline makes.
+_ARBITER: Final = "arbiter"
 # What a program gave that did not run.
 _NONE: Final = object()
 # Findings that a message spells out; the rest it counts.
@@ -51,14 +56,33 @@ class Arbiter:
         self._fresh = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     @classmethod
-    def of(cls, case: Case, model: nn.Module, inputs: tuple[Tensor, ...], *, trains: bool) -> Arbiter | str:
-        """The arbiter of a case, or the reason why it has none; `model` is its float model, and is left as it is."""
+    def of(
+        cls,
+        case: Case,
+        model: nn.Module,
+        inputs: tuple[Tensor, ...],
+        *,
+        trains: bool,
+        captures: Captures | None = None,
+    ) -> Arbiter | str:
+        """The arbiter of a case, or the reason why it has none; `model` is its float model, and is left as it is.
+
+        `captures` has those of earlier cases, which is fit for this one: `begin` undoes what was done with it.
+        """
         if case.quantizer.phases:
             return "its phases quantize parts of the model"
         if case.dtype != _DTYPE:
             return f"its model is of {case.dtype}"
-        if sum(item.numel() for item in model.parameters()) > _MOST_PARAMETERS:
+        parameters = sum(item.numel() for item in model.parameters())
+        if parameters > _MOST_PARAMETERS:
             return f"its model has more than {_MOST_PARAMETERS:,} parameters"
+        if parameters > _MOST_KEPT:
+            return cls._made(model, inputs, trains=trains)
+        key = captured_of(case, _ARBITER, path="", training=trains, dynamic_batch=False)
+        return (captures or Captures()).get(key, lambda: cls._made(model, inputs, trains=trains))
+
+    @classmethod
+    def _made(cls, model: nn.Module, inputs: tuple[Tensor, ...], *, trains: bool) -> Arbiter | str:
         try:
             exact = copy.deepcopy(model).double().requires_grad_(requires_grad=False)
             prepare = _float_model(exact, inputs, training=trains)

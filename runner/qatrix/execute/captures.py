@@ -1,23 +1,27 @@
-"""The captures of the models that this process saw last: cases that differ only in their quantizer share one."""
+"""What was made of the models that this process saw last: cases that differ only in their quantizer share it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from qatrix.declare.expand import model_key
 from qatrix.declare.spec import Case, ConvKind, PatternSpec
-from qatrix.pipelines import Capture
 
-# Cases of one model come one after another; a quantizer of several submodules captures each.
-_KEPT: Final = 4
+Made = TypeVar("Made")
+
+# Cases of one model come one after another, in training or not: two pipelines' captures, and the model in float64.
+_KEPT: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Captured:
-    """What a capture depends on: the float model with its weights and inputs, the part of it, and the way."""
+    """What a capture depends on: the float model with its weights and inputs, the part of it, and the way.
+
+    `pipeline` is who captures, or who else makes something of the model.
+    """
 
     pipeline: str
     # Text, in which True, 1 and 1.0 differ; the name in it may stand for another pattern in another matrix.
@@ -36,14 +40,15 @@ class Captures:
     """Remembers the newest captures; what a case does to its program does not reach them."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[Captured, Capture]] = deque(maxlen=_KEPT)
+        self._kept: deque[tuple[Captured, Any]] = deque(maxlen=_KEPT)
 
-    def get(self, captured: Captured, capture: Callable[[], Capture]) -> Capture:
-        """The capture as it was made before, or made now."""
-        for known, made in self._kept:
+    def get(self, captured: Captured, make: Callable[[], Made]) -> Made:
+        """What was made before, or is made now."""
+        for known, kept in self._kept:
             if known == captured:
+                made: Made = kept
                 return made
-        made = capture()
+        made = make()
         self._kept.append((captured, made))
         return made
 

@@ -138,7 +138,7 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     try:
         inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
         model = build_model(case).to(case.device.torch)
-        arbiter = Arbiter.of(case, model, inputs, trains=quality.trains(case))
+        arbiter = Arbiter.of(case, model, inputs, trains=quality.trains(case), captures=captures)
         reference, state = float_reference(case, model, inputs)
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         isolation.let_ctrl_c_through(error)

@@ -21,6 +21,7 @@ from qatrix.execute.passes import forward, set_training
 from qatrix.execute.training import FloatNames, train
 from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
 from qatrix.pipelines import Capture, Pipeline
+from qatrix.pipelines.late_code import through_passes
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.torchenv import PackageMissing
 from qatrix.text import clipped, name_of, told, words_of
@@ -208,8 +209,12 @@ class _Way:
     ) -> Mapping[str, nn.Module]:
         with self.clock("prepare"):
             return {
-                target.path: self.pipeline.prepare(
-                    captured[target.path], target.inputs, phase.quantizer, skip_modules=phase.skip_modules
+                target.path: through_passes(
+                    self.pipeline.prepare,
+                    captured[target.path],
+                    target.inputs,
+                    phase.quantizer,
+                    skip_modules=phase.skip_modules,
                 )
                 for target in targets
             }
@@ -227,12 +232,12 @@ class _Way:
 
     def _converted(self, phase: PhaseSpec, parts: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
         with self.clock("convert"):
-            converted = {}
-            for path, part in parts.items():
-                if phase.quantizer.mode == "qat" and self.case.convert_in == "eval":
-                    self.pipeline.to_eval(part)
-                converted[path] = self.pipeline.convert(part, phase.quantizer)
-            return converted
+            return {path: through_passes(self._converted_part, phase, part) for path, part in parts.items()}
+
+    def _converted_part(self, phase: PhaseSpec, part: nn.Module) -> nn.Module:
+        if phase.quantizer.mode == "qat" and self.case.convert_in == "eval":
+            self.pipeline.to_eval(part)
+        return self.pipeline.convert(part, phase.quantizer)
 
 
 def _whole(quantizer: QuantizerSpec) -> PhaseSpec:

@@ -287,6 +287,7 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     from qatrix.pipelines.generated_code import code_memory
     from qatrix.pipelines.guards import no_static_guards
     from qatrix.pipelines.histograms import histogram_memory
+    from qatrix.pipelines.late_code import late_code
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
     from qatrix.pipelines.torchenv import THREADS
 
@@ -299,5 +300,5 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
-    with memoised_patterns(), histogram_memory(), code_memory(), no_static_guards():
+    with memoised_patterns(), histogram_memory(), code_memory(), late_code(), no_static_guards():
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)
