@@ -16,6 +16,7 @@ from torch.nn import functional
 from qatrix.claims import AS_SPECIFIED
 from qatrix.declare.spec import Case
 from qatrix.execute.arbitration import Arbiter
+from qatrix.execute.captures import Captures
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines import Capture, Pipeline
@@ -214,6 +215,27 @@ def test_an_arbiter_leaves_the_model_as_it_is() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def arbiter_among(captures: Captures, model: nn.Module, *, trains: bool = True) -> Arbiter:
+    made = Arbiter.of(specs.case(), model, (IMAGE,), trains=trains, captures=captures)
+    assert isinstance(made, Arbiter)
+    return made
+
+
+def test_cases_of_one_model_share_an_arbiter_unless_only_one_trains() -> None:
+    captures, model = Captures(), ConvBnRelu()
+    first = arbiter_among(captures, model)
+
+    assert arbiter_among(captures, model) is first
+    assert arbiter_among(captures, model, trains=False) is not first
+
+
+def test_a_large_model_is_not_kept_for_the_next_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qatrix.execute.arbitration._MOST_KEPT", 100)
+    captures, model = Captures(), ConvBnRelu()
+
+    assert arbiter_among(captures, model) is not arbiter_among(captures, model)
 
 
 class InPlace(nn.Module):

@@ -79,10 +79,19 @@ def test_a_free_batch_axis_is_captured_apart() -> None:
 
 def test_only_the_newest_captures_are_kept() -> None:
     captures, count = Captures(), list[int]()
-    for seed in (*range(5), 0):
+    for seed in (*range(3), 0):
         capture_of(captures, specs.case(seed=seed), count)
 
-    assert len(count) == 6
+    assert len(count) == 4
+
+
+def test_what_one_pipeline_captures_leaves_what_others_did() -> None:
+    captures, count = Captures(), list[int]()
+    for name in ("pt2e", "fx", "arbiter", "pt2e"):
+        key = captured_of(specs.case(), name, path="", training=True, dynamic_batch=False)
+        captures.get(key, lambda: made(count))
+
+    assert len(count) == 3
 
 
 class BatchNormWithBuffer(nn.Module):

@@ -12,8 +12,8 @@ from qatrix.declare.spec import Case, ConvKind, PatternSpec
 
 Made = TypeVar("Made")
 
-# Cases of one model come one after another, in training or not: two pipelines' captures, and the model in float64.
-_KEPT: Final = 6
+# For each who captures: cases of one model come one after another, in training or not.
+_KEPT: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +40,17 @@ class Captures:
     """Remembers the newest captures; what a case does to its program does not reach them."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[Captured, Any]] = deque(maxlen=_KEPT)
+        self._kept: dict[str, deque[tuple[Captured, Any]]] = {}
 
     def get(self, captured: Captured, make: Callable[[], Made]) -> Made:
         """What was made before, or is made now."""
-        for known, kept in self._kept:
+        kept = self._kept.setdefault(captured.pipeline, deque(maxlen=_KEPT))
+        for known, earlier in kept:
             if known == captured:
-                made: Made = kept
+                made: Made = earlier
                 return made
         made = make()
-        self._kept.append((captured, made))
+        kept.append((captured, made))
         return made
 
 

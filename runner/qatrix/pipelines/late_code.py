@@ -20,8 +20,9 @@ from torch import fx, nn
 _P = ParamSpec("_P")
 _Recompile = Callable[[fx.GraphModule], Any]
 
-# What `recompile` gives a module: `forward` by its class, of which it is the only instance.
-_GIVEN: Final = ("forward", "_code", "_lineno_map", "_prologue_start", "_in_spec", "_out_spec")
+# What `recompile` gives a module, `forward` by its class, of which it is the only instance; and what reads its text
+# where no descriptor is asked.
+_GIVEN: Final = ("forward", "_code", "_lineno_map", "_prologue_start", "_in_spec", "_out_spec", "__reduce__")
 _RECOMPILE: Final = "recompile"
 _WITHIN: Final = "_recompile_submodules"
 _IN_PASSES: ContextVar[bool] = ContextVar("in_passes", default=False)

@@ -93,15 +93,21 @@ class Grid:
         scale, zero_point = self._along(value)
         exact = value.double() / scale + zero_point
         nearest = exact.round().clamp_(self.quant_min, self.quant_max)
-        # Nearly always no value lies at a border, and what follows takes four times as long.
-        if value.numel() and float((nearest - codes).abs_().max()) <= _BORDER:
-            return torch.zeros_like(nearest, dtype=torch.bool)
+        missed = ~((nearest - codes).abs_() <= _BORDER)
+        # Nearly all values are the nearest, and most of the others lie at a border.
+        if bool(missed.any()):
+            others = (exact[missed], codes[missed], zero_point.expand_as(exact)[missed])
+            missed[missed.clone()] = self._not_near(*others) & value[missed].isfinite()
+        return missed
+
+    def _not_near(self, exact: Tensor, codes: Tensor, zero_point: Tensor) -> Tensor:
+        """Where codes are neither the nearest integers nor, for a value at a border, the next."""
         border = 0.5 + _BORDER + (exact - zero_point).abs() * _RELATIVE
         # What lies beyond the range goes to its end, however far it is.
         low, high = (torch.clamp(end, self.quant_min, self.quant_max) for end in (exact - border, exact + border))
         integral = (codes - codes.round()).abs() <= _BORDER + codes.abs() * _RELATIVE
         near = (codes >= low - _BORDER) & (codes <= high + _BORDER)
-        return ~(near & integral) & value.isfinite()
+        return ~(near & integral)
 
     def _along(self, value: Tensor) -> tuple[Tensor, Tensor]:
         if self.scale.numel() == 1 or self.axis is None:
