@@ -14,15 +14,15 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from qatrix.claims import AS_SPECIFIED
-from qatrix.declare.spec import Case
+from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.execute.arbitration import Arbiter
 from qatrix.execute.captures import Captures
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
-from qatrix.pipelines import Capture, Pipeline
+from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support import specs
-from support.altered import with_altered
+from support.altered import Altered, with_altered
 from support.cases import written_cases
 from support.watched import IMAGE, ConvBnRelu
 
@@ -571,3 +571,23 @@ def test_what_a_pipeline_made_of_the_model_is_forgotten_before_the_next(tmp_path
     case = declared(tmp_path, CONV_BN, quantizer=QAT)
 
     assert judged(case, with_altered("pt2e", capture=halved))["fx"] is None
+
+
+class Refusing(Altered):
+    """A pipeline whose quantizer cannot be made in this release."""
+
+    def integers(self, _: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
+        msg = "got an unexpected keyword argument"
+        raise TypeError(msg)
+
+    def prepare(self, *_: object, **__: object) -> nn.Module:
+        msg = "got an unexpected keyword argument"
+        raise TypeError(msg)
+
+
+def test_a_quantizer_that_cannot_be_made_is_told_of_its_stage(tmp_path: Path) -> None:
+    record = run_case(declared(tmp_path, CONV_BN), {**PIPELINES, "pt2e": Refusing("pt2e")}, diagnose="never")
+
+    assert record.verdict == "failed"
+    assert "pt2e failed at prepare: TypeError: got an unexpected keyword argument" in record.summary
+    assert specified(record) == {"fx": None}

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from qatrix.judge.graphs.layers import nodes_of
-from qatrix.judge.graphs.origins import canonical
+from qatrix.judge.graphs.origins import canonical, plain_path
 from qatrix.judge.graphs.places import node_words, place_of
 from support.graphs import aten, graph_module
 
@@ -185,3 +185,23 @@ def test_the_eleventh_call_has_a_number() -> None:
 )
 def test_an_operator_has_one_name_whatever_its_spelling(spelling: str, name: str) -> None:
     assert canonical(spelling) == name
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("block.conv", "block.conv"),
+        ("block.conv@1", "block.conv"),
+        ("", ""),
+        ("L['self']", ""),
+        ("L['self'].block.conv", "block.conv"),
+        ("L['model'].conv", "conv"),
+        ("getattr(L['self'].layers, '0').conv", "layers.0.conv"),
+        ("getattr(getattr(L['self'].layers, '0').down, '1')", "layers.0.down.1"),
+        ("L['self'].rows[1].norm", "rows.1.norm"),
+        ("L['self'].named['first one']", "named.first one"),
+        ("L['self']._modules['conv']", "conv"),
+    ],
+)
+def test_a_module_has_one_path_however_a_release_writes_it(written: str, path: str) -> None:
+    assert plain_path(written) == path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 import torch
@@ -76,6 +77,20 @@ def test_the_torchao_that_goes_with_a_torch_is_named(
     monkeypatch.setattr(importing, "RELEASE", release)
     with pytest.raises(torchenv.PackageMissing, match=f"try: pip install {wanted}$"):
         torchenv.imported("torchao.no_such_module")
+
+
+def test_what_export_imports_late_is_imported_with_pt2e(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On torch 2.6 to 2.9 importing it sets an environment variable, which would be a trace of the first case.
+    seen: list[str] = []
+
+    def noted(name: str) -> ModuleType:
+        seen.append(name)
+        return importing.imported(name)
+
+    monkeypatch.setattr(quantization, "imported", noted)
+    torchenv.pt2e_api.__wrapped__()
+
+    assert {"torch._inductor.compiler_bisector", "torch._dynamo.package"} <= {*seen}
 
 
 @pytest.fixture

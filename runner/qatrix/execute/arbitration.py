@@ -117,7 +117,10 @@ def integers_of(pipeline: Pipeline, quantizer: QuantizerSpec) -> frozenset[Integ
     """The integers that a quantizer has for tensors in a pipeline; empty where that is not known."""
     if quantizer.phases or pipeline.missing() is not None or pipeline.inexpressible(quantizer) is not None:
         return frozenset()
-    known = pipeline.integers(quantizer)
+    try:
+        known = pipeline.integers(quantizer)
+    except Exception:  # noqa: BLE001 - a quantizer that cannot be made here is told by the stage that makes it
+        return frozenset()
     return frozenset(Integers(plain(dtype), low, high) for dtype, low, high in known)
 
 

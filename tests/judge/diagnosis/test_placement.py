@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 import torch
 from torch import Tensor, fx, nn
@@ -105,6 +107,68 @@ def test_a_node_that_was_made_anew_is_the_layer_whose_buffers_it_reads(lost: str
 
     assert placed.computed["_2"].node == second.name
     assert placed.fused == {"_1": ("_0",)}
+
+
+def as_torch_2_5_captures(program: fx.GraphModule) -> fx.GraphModule:
+    """The program with modules by the Python that reads them, tensors by flat names, batch norms of several results."""
+    for node in list(program.graph.nodes):
+        stack = node.meta.get("nn_module_stack") or {}
+        node.meta["nn_module_stack"] = {
+            key: (read_from_self(path), kind) for key, (path, kind) in stack.items() if path
+        }
+        if node.op == "get_attr":
+            # There a constant knows its module, too.
+            owner = node.target.rpartition(".")[0]
+            node.meta["nn_module_stack"] = {owner: (read_from_self(owner), nn.Module)}
+            setattr(program, flat := node.target.replace(".", "_"), operator.attrgetter(node.target)(program))
+            node.target = flat
+        if node.target is torch.ops.aten.batch_norm.default:
+            with program.graph.inserting_after(node):
+                several = program.graph.call_function(torch.ops.aten._native_batch_norm_legit.default, node.args[:8])
+            with program.graph.inserting_after(several):
+                first = program.graph.call_function(operator.getitem, (several, 0))
+            several.meta, first.meta = dict(node.meta), dict(node.meta)
+            node.replace_all_uses_with(first)
+            program.graph.erase_node(node)
+    program.recompile()
+    return program
+
+
+def read_from_self(path: str) -> str:
+    """The Python that reads a module from the model: "getattr(L['self'].rows, '0')" for "rows.0"."""
+    told = "L['self']"
+    for part in filter(None, path.split(".")):
+        told = f"getattr({told}, '{part}')" if part.isdecimal() else f"{told}.{part}"
+    return told
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_program_of_torch_2_5_has_every_layer_of_the_float_model(training: bool) -> None:
+    model = nn.Sequential(Model(), nn.Flatten(), nn.ReLU6()).train(training)
+    layout = layout_for(model)
+    program = as_torch_2_5_captures(exported(model))
+    placed = place(layout, program)
+
+    assert set(placed.computed) == set(layout.sites)
+    assert placed.fused == {}
+    assert placed.unclaimed == ()
+    (norm,) = (node for node in program.graph.nodes if node.target is operator.getitem)
+    assert placed.computed["_0_block_bn"].node == norm.name
+
+
+def test_what_torch_2_5_made_anew_is_the_layer_whose_buffers_it_reads() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.BatchNorm2d(2)).eval()
+    layout, program = layout_for(model), as_torch_2_5_captures(exported(model))
+    first, second = (node for node in program.graph.nodes if node.target is operator.getitem)
+    first.replace_all_uses_with(first.args[0].args[0])
+    for node in (first, first.args[0]):
+        program.graph.erase_node(node)
+    second.meta, second.args[0].meta = {}, {}
+    placed = place(layout, program)
+
+    assert placed.computed["_2"].node == second.name
+    assert placed.fused == {"_1": ("_0",)}
+    assert placed.unclaimed == ()
 
 
 class Skipping(nn.Module):

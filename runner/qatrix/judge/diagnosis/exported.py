@@ -162,13 +162,19 @@ def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm
         if node in inner or node.op != "call_function":
             continue
         stack = module_paths(node)
-        owner = parameter_owner(node) if is_made_anew(node) else ""
+        owner = parameter_owner(_picked_from(node)) if is_made_anew(node) else ""
         layer = next((path for path in (*stack, owner) if path in paths), None)
         if layer is not None:
             by_module.setdefault(layer, []).append(node)
         else:
             by_function.setdefault((stack[-1] if stack else "", source_call(node)[0]), []).append(node)
     return {**_module_claims(layout, by_module), **_function_claims(layout, by_function)}
+
+
+def _picked_from(node: fx.Node) -> fx.Node:
+    """The node of which this one picks one of several values, else itself."""
+    source = node.args[0] if node.target is operator.getitem else None
+    return source if isinstance(source, fx.Node) else node
 
 
 def _module_claims(layout: Layout, groups: Mapping[str, list[fx.Node]]) -> dict[fx.Node, str]:

@@ -172,11 +172,16 @@ class _Placing:
                     break
 
     def _selects(self, node: fx.Node) -> bool:
-        """Whether a node only picks an output of the layer that it belongs to; one of a nested graph is its value."""
+        """Whether a node only picks an output of the layer that it belongs to; one of a nested graph is its value.
+
+        So is the first of a batch norm, which up to torch 2.5 gives its statistics, too.
+        """
         if op_name(node) != "getitem" or self.layout.sites[self.owner[node]].op == "getitem":
             return False
-        source = node.args[0]
-        return not (isinstance(source, fx.Node) and nested_graph(source) is not None)
+        source, index = node.args
+        if not isinstance(source, fx.Node):
+            return True
+        return nested_graph(source) is None and not (op_name(source) == "batch_norm" and index == 0)
 
     def _is_unclaimed(self, node: fx.Node) -> bool:
         """Whether a node computes what belongs to no layer."""

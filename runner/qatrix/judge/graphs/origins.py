@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -25,6 +27,12 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "concat": "cat",
     "hardtanh": "relu6",
 }
+# Up to torch 2.5 a path is the Python that reads the module: "getattr(L['self'].layers, '0').conv", "L['self'].rows[1]"
+_ROOT: Final = re.compile(r"L\['\w+'\]")
+_ATTRIBUTE: Final = re.compile(r"getattr\(((?:(?!getattr\().)+?), '([^']+)'\)")
+_ITEM: Final = re.compile(r"\[(?:'([^']+)'|(\d+))\]")
+# Where a module keeps its submodules, which is no part of their paths.
+_SUBMODULES: Final = "_modules"
 
 
 def canonical(name: str) -> str:
@@ -40,9 +48,20 @@ def scope_of(node: fx.Node) -> str:
     return plain_path(entries[-1]) if entries else ""
 
 
+@functools.cache
 def plain_path(path: str) -> str:
-    """A module's path without the number of the call: "conv" for "conv@1"."""
-    return path.partition("@")[0]
+    """A module's path without the number of the call: "conv" for "conv@1", and for "L['self'].conv" of old releases."""
+    path = path.partition("@")[0]
+    return _dotted(path) if _ROOT.search(path) else path
+
+
+def _dotted(path: str) -> str:
+    """The path of the module that a line of Python reads from the model."""
+    found = 1
+    while found:
+        path, found = _ATTRIBUTE.subn(r"\1.\2", path)
+    parts = _ITEM.sub(r".\1\2", _ROOT.sub("", path, count=1)).split(".")
+    return ".".join(part for part in parts if part not in {"", _SUBMODULES})
 
 
 def call_number(node: fx.Node, path: str) -> int:
@@ -76,9 +95,18 @@ def is_made_anew(node: fx.Node) -> bool:
 
 def parameter_owner(node: fx.Node) -> str:
     """The path of the module whose parameters and buffers a node reads; empty where it reads none, or several's."""
-    names = (str(source.target) for source in node.all_input_nodes if source.op == "get_attr")
-    owners = {name.rpartition(".")[0] for name in names if not name.startswith("_")}
+    sources = (source for source in node.all_input_nodes if source.op == "get_attr")
+    owners = {_owner(source) for source in sources if not str(source.target).startswith("_")}
     return owners.pop() if len(owners) == 1 else ""
+
+
+def _owner(constant: fx.Node) -> str:
+    """The path of the module that has a parameter or buffer; up to torch 2.5 `conv.weight` is called `conv_weight`."""
+    name = str(constant.target)
+    if "." in name:
+        return name.rpartition(".")[0]
+    scope = scope_of(constant)
+    return scope if scope and name.startswith(f"{scope.replace('.', '_')}_") else ""
 
 
 def source_call(node: fx.Node) -> tuple[object, str]:

@@ -7,7 +7,7 @@ import functools
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, importe
 
 # Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
 TORCHAO_SINCE = (2, 8)
+# What the exports of torch 2.6 to 2.9 import as they first run, and later releases at once: importing it sets an
+# environment variable, TORCHINDUCTOR_CACHE_DIR.
+_IMPORTED_BY_EXPORT: Final = ("torch._inductor.compiler_bisector", "torch._dynamo.package")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,9 @@ def _torch_ao() -> Pt2eApi:
 
 def _api(home: str, quantize: types.ModuleType, spaces: tuple[types.ModuleType, ...]) -> Pt2eApi:
     public = spaces[0]
+    for name in _IMPORTED_BY_EXPORT:
+        with contextlib.suppress(PackageMissing):
+            imported(name)
     return Pt2eApi(
         home=home,
         prepare=quantize.prepare_pt2e,
