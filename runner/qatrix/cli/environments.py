@@ -18,6 +18,7 @@ from qatrix.errors import EXIT_OK, EnvironmentUnusable
 if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.pipelines.torchenv import Package
+    from qatrix.quantizers import BuiltIn
 
 
 @app.command()
@@ -93,21 +94,26 @@ def _quantizers() -> Iterator[tuple[str, bool]]:
 
     Of registered ones only the metadata is read: their code runs with cases alone.
     """
-    from qatrix.declare.registrations import QUANTIZERS, sorted_registrations
-    from qatrix.pipelines.torchenv import PackageMissing, pt2e_api
+    from qatrix.declare.registrations import QUANTIZERS, named, sorted_registrations
     from qatrix.quantizers import BUILT_IN
 
-    for name, known in BUILT_IN.items():
-        try:
-            package = pt2e_api().quantizer_module(known).__name__.partition(".")[0]
-        except PackageMissing as error:
-            yield f"quantizer {name}: {error}", False
-        else:
-            yield f"quantizer {name}: of {package} {_version(package)}", True
+    yield from (_built_in(name, known) for name, known in BUILT_IN.items())
     for item in sorted_registrations(QUANTIZERS):
+        shared = item.name in BUILT_IN or len(named(item.name, QUANTIZERS)) > 1
+        name = f"{item.distribution}.{item.name}" if shared else item.name
         whose = f"registered by {item.distribution} {item.version} as {item.module}:{item.attribute}"
         found = _is_there(item.module.partition(".")[0])
-        yield f"quantizer {item.name}: {whose}{'' if found else ', whose package is not found'}", found
+        yield f"quantizer {name}: {whose}{'' if found else ', whose package is not found'}", found
+
+
+def _built_in(name: str, known: BuiltIn) -> tuple[str, bool]:
+    from qatrix.pipelines.torchenv import PackageMissing, pt2e_api
+
+    try:
+        package = pt2e_api().quantizer_module(known).__name__.partition(".")[0]
+    except PackageMissing as error:
+        return f"quantizer {name}: {error}", False
+    return f"quantizer {name}: of {package} {_version(package)}", True
 
 
 def _is_there(package: str) -> bool:

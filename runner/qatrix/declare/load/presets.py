@@ -17,7 +17,7 @@ from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
 _MODE_FLAGS: Final[Mapping[str, Mode]] = {"is_qat": "qat", "is_dynamic": "dynamic"}
-_TOLD: Final = "one registration, of one distribution"
+_ONCE: Final = "each name once in a distribution's entry points"
 
 
 def read_pt2e(
@@ -51,11 +51,11 @@ def _registration(registry: Registry, at: Cursor, name: str, trust: Trust) -> Re
         _allow(registry, at, name, quantizer_kind(registrations(QUANTIZERS)), trust)
         return None
     if len(found) > 1:
-        whose = " and ".join(f"{item.distribution} {item.version}" for item in found)
-        message = f"the quantizer '{name}' is registered by {whose}"
+        whose = list(dict.fromkeys(f"{item.distribution} {item.version}" for item in found))
         ways = dict.fromkeys(f"{item.distribution}.{item.name}" for item in found)
-        expected = f"{' or '.join(ways)}" if len(ways) > 1 else _TOLD
-        registry.note(at.problem(message, expected=expected))
+        twice = len(whose) == 1
+        message = f"the quantizer '{name}' is registered {'twice ' if twice else ''}by {' and '.join(whose)}"
+        registry.note(at.problem(message, expected=_ONCE if twice else " or ".join(ways)))
     elif not (is_path(found[0].module) and is_path(found[0].attribute)):
         of = f"{found[0].distribution} {found[0].version}"
         message = f"{of} registers '{name}' as '{found[0].module}:{found[0].attribute}', which names no class"
