@@ -83,6 +83,21 @@ def test_consent_to_the_module_allows_what_is_below(tmp_path: Path, path: str) -
     assert problems(tmp_path, path, consents=(path.rpartition(".")[0],)) == ()
 
 
+@pytest.mark.parametrize("key", ["quantizer", "config_from"])
+@pytest.mark.parametrize("path", HARMFUL[::7])
+def test_a_quantizer_and_its_configuration_need_the_same_consent(tmp_path: Path, path: str, key: str) -> None:
+    more = "quantizer: XNNPACKQuantizer, " if key == "config_from" else ""
+    text = f"quantizers:\n  q: {{mode: ptq, pt2e: {{{more}{key}: {path}}}}}\n"
+    (tmp_path / "m.yaml").write_text(text)
+    (problem,) = load([tmp_path]).problems
+    word = "quantizer" if key == "quantizer" else "configuration function"
+
+    assert problem.message == f"the {word} '{path}' may not be used without your consent"
+    assert problem.source is not None
+    assert (problem.source.line, problem.source.column) == (2, text.splitlines()[1].index(path) + 1)
+    assert load([tmp_path], allowed_modules=(path.rpartition(".")[0],)).problems == ()
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_registered_model_without_weights_needs_no_consent(tmp_path: Path, name: str) -> None:
     path = f"torchvision.models.{name}"
