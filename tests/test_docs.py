@@ -56,7 +56,6 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.Tolerance: "devices and tolerances",
     models.Quantizer: "quantizers",
     models.Pt2ePreset: "Presets",
-    models.Pt2eConfig: "Presets",
     models.FxPreset: "Presets",
     models.TensorSpec: "Declared specs",
     models.DerivedSpec: "Declared specs",

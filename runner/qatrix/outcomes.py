@@ -73,6 +73,19 @@ class StageTime:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizerOrigin:
+    """Whose quantizer it was: its class, or the function that made it, the module of that, and what that comes from.
+
+    `distribution` and `version` are None where no installed distribution has the module.
+    """
+
+    name: str
+    module: str
+    distribution: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineOutcome:
     """What one pipeline did with a case.
 
@@ -82,7 +95,9 @@ class PipelineOutcome:
     `sqnr_db` compares the quantized output with the float model in eval mode after the same
     training forwards, `variation_db` does so with what varies in the float model's outputs from sample to
     sample, so that a constant counts for nothing. `fake_quantizes` counts fake-quantize modules (observers in post
-    training quantization) after prepare; the other counts are of the converted graph.
+    training quantization) after prepare; the other counts are of the converted graph. `quantizers` says
+    whose quantizer classes these were, in the order of the phases; it is empty where the
+    pipeline takes none, or none that could be imported.
     """
 
     pipeline: str
@@ -98,6 +113,7 @@ class PipelineOutcome:
     batch_norms_left: int | None = None
     stages: tuple[StageTime, ...] = ()
     notes: tuple[str, ...] = ()
+    quantizers: tuple[QuantizerOrigin, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

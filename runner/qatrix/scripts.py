@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from qatrix.claims import Tolerance
+
+# How a script finds a package of the user's own.
+OWN_PACKAGE: Final = "run it with PYTHONPATH set to the folder that holds it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +19,12 @@ class QuantizerSource:
 
     `definitions` are statements of the script's top level (functions, classes, specs), empty
     where there is nothing to define; `lines` make `quantizer` (PT2E), or `qconfigs` and
-    `backend_config` (FX).
+    `backend_config` (FX). `needs` says which package beside PyTorch's the lines import, and how to come by it.
     """
 
     definitions: str = ""
     lines: tuple[str, ...]
+    needs: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,13 @@ class CaseSource:
     def trains(self) -> bool:
         """Whether any phase is quantization-aware training."""
         return any(phase.trains for phase in self.phases)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages beside PyTorch's that it imports, each with how to come by it."""
+        quantizers = (source for phase in self.phases for source in phase.quantizers.values())
+        model = None if self.needs is None else f"{self.needs}: {OWN_PACKAGE}"
+        return tuple(dict.fromkeys(text for text in (model, *(item.needs for item in quantizers)) if text is not None))
 
     @property
     def is_whole(self) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import version as importing_version
+
 import pytest
 import torch
 
@@ -12,6 +15,8 @@ from qatrix.outcomes import Environment
 from qatrix.pipelines import fx, torchenv
 from qatrix.pipelines.pt2e import Exporting
 from qatrix.pipelines.torchenv import PackageMissing, importing, inventory
+from qatrix.quantizers import BUILT_IN
+from support.distributions import install
 from support.project import Project
 
 pytestmark = pytest.mark.torch
@@ -23,18 +28,47 @@ def test_doctor_tells_versions_engines_and_pipelines(project: Project) -> None:
 
     assert ended.code == 0
     assert f"torch {torch.__version__.partition('+')[0]}" in lines
-    assert [line.partition(": ")[0] for line in lines[-8:]] == [
+    quantizers = [f"quantizer {name}" for name in BUILT_IN]
+    assert [line.partition(": ")[0] for line in lines[-8 - len(quantizers) :]] == [
         "device cuda" if not torch.cuda.is_available() else "device cpu",
         "quantized engines",
         f"models are captured with {torchenv.capture_name()}",
         "pipeline pt2e",
         "pipeline fx",
         "pipeline pt2e_torch_ao",
+        *quantizers,
         "pattern cache",
         "nothing is missing",
     ]
     assert "pipeline pt2e: ready\npipeline fx: ready\n" in ended.out
+    assert f"quantizer X86InductorQuantizer: of torchao {importing_version('torchao')}\n" in ended.out
     assert "pattern cache: applies\n" in ended.out
+
+
+def test_doctor_lists_registered_quantizers_by_a_name_that_works_and_imports_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, point in (("one", "Shared = one_code:Q"), ("two", "Shared = two_code:Q\nXNNPACKQuantizer = two_code:Q")):
+        install(project.path / name, name, point, code="raise SystemExit(9)" if name == "one" else None)
+        monkeypatch.syspath_prepend(project.path / name)
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    assert "quantizer one.Shared: registered by one 1.0 as one_code:Q\n" in ended.out
+    assert "quantizer two.Shared: registered by two 1.0 as two_code:Q, whose package is not found\n" in ended.out
+    assert "quantizer two.XNNPACKQuantizer: registered by two 1.0 as two_code:Q, whose" in ended.out
+
+
+def test_doctor_says_how_to_come_by_a_quantizer_that_is_not_here(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    monkeypatch.delitem(sys.modules, "executorch.backends.xnnpack.quantizer.xnnpack_quantizer", raising=False)
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    line = next(line for line in ended.out.splitlines() if line.startswith("quantizer executorch.XNNPACKQuantizer: "))
+    assert line.endswith('; try: pip install "qatrix[executorch]"')
 
 
 def test_doctor_names_a_missing_pipeline(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

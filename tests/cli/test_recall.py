@@ -14,6 +14,7 @@ import pytest
 
 from qatrix.declare.spec import Case
 from qatrix.outcomes import ErrorReport, Record
+from support.distributions import install
 from support.project import ENVIRONMENT, MATRIX, NOW, FakeExecution, Project, ended_with
 from support.results import results
 
@@ -108,6 +109,35 @@ def test_a_case_that_moved_in_its_file_names_its_new_line(remembering: Project) 
 
     moved = {case["source"]["line"] for case in results(remembering.path / "reports/latest")["cases"]}
     assert moved == {line + 1 for line in lines}
+
+
+@pytest.mark.parametrize(
+    "preset", ["quantizer: mine.Quantizer", "quantizer: XNNPACKQuantizer, config_from: mine.config"]
+)
+def test_a_quantizer_of_the_users_own_module_is_run_again(project: Project, preset: str) -> None:
+    project.remembers = True
+    project.write({"matrix/small.yaml": MATRIX.replace("mode: qat, fx", f"mode: qat, pt2e: {{{preset}}}, fx")})
+    project.run("run", "--allow-module", "mine")
+
+    assert ran_again(project, "--allow-module", "mine") == sorted(FIRST + SECOND)
+
+
+def test_a_registered_quantizer_is_run_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(install(project.path / "site", "mine", "Mine = mine_code:Quantizer"))
+    project.remembers = True
+    project.write({"matrix/small.yaml": MATRIX.replace("mode: qat, fx", "mode: qat, pt2e: {quantizer: Mine}, fx")})
+    project.run("run")
+
+    assert ran_again(project) == sorted(FIRST + SECOND)
+
+
+def test_a_built_in_quantizer_is_not_run_again(project: Project) -> None:
+    preset = "{quantizer: executorch.XNNPACKQuantizer, config: {is_qat: true}}"
+    project.remembers = True
+    project.write({"matrix/small.yaml": MATRIX.replace("mode: qat, fx", f"mode: qat, pt2e: {preset}, fx")})
+    project.run("run")
+
+    assert ran_again(project) == []
 
 
 def test_a_model_of_the_users_own_module_is_run_again(project: Project) -> None:

@@ -119,7 +119,6 @@ def test_every_key_has_a_description() -> None:
         models.TensorSpec,
         models.DerivedSpec,
         models.Pt2ePreset,
-        models.Pt2eConfig,
         models.FxPreset,
         models.Phase,
         models.CheckUse,

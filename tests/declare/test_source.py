@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.declare.spec import Case
+from qatrix.declare.source.presets import pt2e_preset
+from qatrix.declare.spec import Case, Pt2ePreset, Registration
 from qatrix.scripts import CaseSource
 from support.cases import shipped_cases, source_of, written_cases
 
@@ -178,6 +179,82 @@ suites: {written: {axes: {pattern: two_linear, quantizer: two_rounds}}}
     assert "quantizer.set_module_type(nn.Linear, None)" in xnnpack.quantizers["pt2e"].lines
     assert "quantizer.set_module_type_qconfig(nn.Linear, None)" in x86.quantizers["pt2e"].lines
     assert x86.quantizers["fx"].lines[0].endswith('_mapping("x86").set_object_type(nn.Linear, None)')
+
+
+PLUG_IN = Registration(name="Mine", module="mine.deep", attribute="Mine.made", distribution="my-dist", version="2.0")
+EXECUTORCH = "executorch.backends.xnnpack.quantizer.xnnpack_quantizer"
+OWN = "run it with PYTHONPATH set to the folder that holds it"
+
+
+@pytest.mark.parametrize(
+    ("preset", "skipped", "lines", "needs"),
+    [
+        pytest.param(
+            Pt2ePreset(quantizer="a.b.Mine", config={"bits": 4, "class": "x"}),
+            (),
+            ("from a.b import Mine as quantizer_class", 'quantizer = quantizer_class(bits=4, **{"class": "x"})'),
+            f"a: {OWN}",
+            id="a class of one's own",
+        ),
+        pytest.param(
+            Pt2ePreset(quantizer="model.b.Mine", config={"bits": 4}, config_from="inputs.config"),
+            ("Linear",),
+            (
+                "from model.b import Mine as quantizer_class",
+                "from inputs import config as quantizer_config",
+                "quantizer = quantizer_class()",
+                "quantizer.set_module_type(nn.Linear, None)",
+                "quantizer.set_global(quantizer_config(bits=4))",
+            ),
+            f"inputs: {OWN}",
+            id="with a configuration function, and modules to skip",
+        ),
+        pytest.param(
+            Pt2ePreset(quantizer="Mine", config={}, registration=PLUG_IN),
+            (),
+            ("from mine.deep import Mine as quantizer_class", "quantizer = quantizer_class.made()"),
+            "mine: it comes with my-dist 2.0",
+            id="a registered class",
+        ),
+        pytest.param(
+            Pt2ePreset(quantizer="executorch.XNNPACKQuantizer", config={"is_qat": True}),
+            (),
+            (
+                f"from {EXECUTORCH} import XNNPACKQuantizer as quantizer_class",
+                f"from {EXECUTORCH} import get_symmetric_quantization_config as quantizer_config",
+                "quantizer = quantizer_class()",
+                "quantizer.set_global(quantizer_config(is_qat=True))",
+            ),
+            'executorch: pip install "qatrix[executorch]" brings it',
+            id="of a package beside PyTorch's",
+        ),
+        pytest.param(
+            Pt2ePreset(quantizer="EmbeddingQuantizer", config={}),
+            (),
+            ("quantizer = EmbeddingQuantizer()",),
+            None,
+            id="nothing to configure",
+        ),
+        pytest.param(
+            Pt2ePreset(quantizer="XNNPACKQuantizer", config={"bits": 4}, config_from="a.c.config"),
+            (),
+            (
+                "from a.c import config as quantizer_config",
+                "quantizer = XNNPACKQuantizer()",
+                "quantizer.set_global(quantizer_config(bits=4))",
+            ),
+            f"a: {OWN}",
+            id="a built-in with a configuration of one's own",
+        ),
+    ],
+)
+def test_a_quantizer_class_is_imported_from_where_it_is(
+    preset: Pt2ePreset, skipped: tuple[str, ...], lines: tuple[str, ...], needs: str | None
+) -> None:
+    source = pt2e_preset(preset, skipped)
+
+    assert source.lines == lines
+    assert source.needs == needs
 
 
 def definitions_of(glob: str, pipeline: str) -> str:

@@ -69,14 +69,6 @@ def test_every_backend_of_a_mapping_has_one_in_the_installed_torch(function: str
     assert getattr(quantization, function)(backend).global_qconfig is not None
 
 
-def test_the_quantizers_are_those_of_the_schema() -> None:
-    assert set(vocabulary.PT2E_QUANTIZERS) == set(
-        typing.get_args(models.Pt2ePreset.model_fields["quantizer"].annotation)
-    )
-    arguments = {name for known in vocabulary.PT2E_QUANTIZERS.values() for name in known.arguments}
-    assert arguments == set(models.Pt2eConfig.model_fields)
-
-
 @pytest.mark.torch
 def test_every_attribute_of_a_module_is_refused_as_a_layer_s_name() -> None:
     torch = pytest.importorskip("torch")

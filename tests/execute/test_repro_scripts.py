@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from qatrix.declare.load import load
+from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines.torchenv import environment
-from qatrix.report.repro import expected_lines, figure_lines, same_lines, script_text
+from qatrix.report.repro import expected_lines, figure_lines, needed_package, same_lines, script_text
 from support.cases import shipped_cases, source_of, written_cases
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 # Presets and declared quantizers, errors, trained programs, phases, filled parameters, dtypes, free batch axes.
@@ -84,18 +87,63 @@ def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[...,
     assert_shown(case, run(case), tmp_path)
 
 
-def assert_shown(case: Case, record: Record, tmp_path: Path) -> None:
-    """The case's script, run by itself, prints the record's figures."""
+# Quantizers of one's own and of a package beside PyTorch's: each is imported from where it is.
+OWN_QUANTIZERS = """
+patterns:
+  linear:
+    layers: {a: "Linear(4, 4)", support: "Linear(4, 4)"}
+    forward: ["return support(a(x))"]
+    inputs: {x: {shape: [8, 4]}}
+quantizers:
+  direct: {mode: ptq, pt2e: {quantizer: support.own_quantizers.Linear, config: {bits: 4}}}
+  configured:
+    mode: ptq
+    pt2e:
+      quantizer: support.own_quantizers.made
+      config_from: support.own_quantizers.config
+      config: {bits: 3}
+  mixed:
+    phases: [{quantizer: direct, submodules: [a]}, {quantizer: configured, submodules: [support]}]
+  failing: {mode: ptq, pt2e: {quantizer: support.own_quantizers.Raises}}
+  executorch: {mode: ptq, pt2e: {quantizer: executorch.XNNPACKQuantizer, config: {is_per_channel: true}}}
+suites:
+  s: {axes: {pattern: linear, quantizer: [mixed, failing, executorch]}}
+"""
+NEEDED = {"mixed": "support", "failing": "support", "executorch": "executorch"}
+
+
+@pytest.mark.parametrize("quantizer", NEEDED)
+def test_a_script_imports_its_quantizer_from_where_it_is(
+    quantizer: str, run: Callable[..., Record], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN_QUANTIZERS)
+    loaded = load([path], allowed_modules=("support",))
+    assert loaded.matrix is not None
+    (case,) = select(loaded.matrix, Selection(cases=(f"s/linear/quantizer={quantizer},*",))).cases
+    record = run(case)
+    if record.verdict == "unavailable":
+        pytest.skip(record.summary)
+    text = script_text(source_of(case), environment=environment(), record=record)
+
+    assert needed_package(text) == NEEDED[quantizer]
+    assert "qatrix." not in "".join(line for line in text.splitlines() if line.startswith(("import", "from")))
+    assert_shown(case, record, tmp_path, path=[str(ROOT / "tests"), *sys.path])
+
+
+def assert_shown(case: Case, record: Record, tmp_path: Path, path: Sequence[str] = ()) -> None:
+    """The case's script, run by itself, prints the record's figures; `path` is where it finds modules of the user's."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     script = tmp_path / "repro.py"
     script.write_text(script_text(source_of(case), environment=environment(), record=record))
     ended = subprocess.run(
         # Isolated: neither qatrix nor anything else of the repository is on its path.
-        [sys.executable, "-I", str(script)],
+        [sys.executable, *([] if path else ["-I"]), str(script)],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        env={**plain, "PYTHONPATH": os.pathsep.join(path)} if path else plain,
     )
 
     assert ended.returncode == 0, ended.stderr[-3000:]

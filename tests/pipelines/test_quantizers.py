@@ -14,13 +14,13 @@ from torch import fx, nn
 
 from qatrix.claims import DEFAULT_PIPELINES, PipelineName
 from qatrix.declare.spec import Case, FxPreset, Mode, Pt2ePreset, QuantizerSpec, TensorSpec
-from qatrix.declare.vocabulary import PT2E_QUANTIZERS
 from qatrix.errors import Source
 from qatrix.pipelines import PIPELINES, backend, pt2e, torchenv
 from qatrix.pipelines import fx as fx_pipeline
 from qatrix.pipelines.annotation import DeclaredAnnotation
 from qatrix.pipelines.models import build_inputs, build_model
 from qatrix.pipelines.observers import constructor
+from qatrix.quantizers import BUILT_IN, BuiltIn
 from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
@@ -322,13 +322,47 @@ def test_a_case_with_fixed_scales_is_exact() -> None:
     assert run_case(case).verdict == "exact"
 
 
-@pytest.mark.parametrize("name", PT2E_QUANTIZERS)
-def test_pt2e_has_every_quantizer_with_its_configuration_and_its_way_to_skip(name: str) -> None:
-    api, known = torchenv.pt2e_api(), PT2E_QUANTIZERS[name]
-    arguments = inspect.signature(api.find(known.configuration)).parameters
+def module_of(known: BuiltIn) -> typing.Any:
+    try:
+        return torchenv.pt2e_api().quantizer_module(known)
+    except torchenv.PackageMissing as error:
+        if known.package is None:
+            raise
+        pytest.skip(str(error))
 
-    assert known.arguments <= arguments.keys()
-    assert callable(getattr(api.find(name)(), known.skip))
+
+@pytest.mark.parametrize("name", [name for name, known in BUILT_IN.items() if known.configuration is not None])
+def test_every_built_in_quantizer_has_its_configuration_beside_it(name: str) -> None:
+    known = BUILT_IN[name]
+    arguments = inspect.signature(getattr(module_of(known), str(known.configuration))).parameters
+
+    assert {*known.arguments} <= arguments.keys()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_quantizer_has_the_methods_that_it_is_said_to_have(name: str) -> None:
+    known = BUILT_IN[name]
+    made = getattr(module_of(known), known.class_name)()
+
+    assert hasattr(made, "set_global") == (known.configuration is not None)
+    assert known.skip is None or callable(getattr(made, known.skip))
+
+
+@pytest.mark.parametrize("name", [name for name, known in BUILT_IN.items() if known.per_channel is not None])
+def test_every_built_in_quantizer_has_as_many_weight_scales_as_it_is_said_to_have(name: str) -> None:
+    known = BUILT_IN[name]
+    preset = Pt2ePreset(quantizer=name, config={})
+    model, inputs = (
+        (nn.Embedding(20, 4), (torch.arange(3),))
+        if known.claims["ptq"] == ()
+        else (nn.Sequential(nn.Linear(8, 4)), (torch.randn(2, 8),))
+    )
+    spec = declared(pt2e=preset, activation=None, weight=None)
+    converted = converted_of(
+        pt2e.PIPELINE.prepare(exported(model, *inputs), inputs, spec, skip_modules=()), spec, inputs
+    )
+
+    assert len(called(converted, "dequantize_per_channel")) == (1 if known.per_channel else 0)
 
 
 @pytest.mark.parametrize(

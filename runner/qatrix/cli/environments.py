@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,7 @@ from qatrix.errors import EXIT_OK, EnvironmentUnusable
 if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.pipelines.torchenv import Package
+    from qatrix.quantizers import BuiltIn
 
 
 @app.command()
@@ -81,5 +83,41 @@ def _pipelines(console: Console) -> bool:
     reasons = {name: pipeline.missing() for name, pipeline in PIPELINES.items()}
     for name, reason in reasons.items():
         console.line(f"pipeline {name}: {reason or 'ready'}", style="yellow" if reason else "green")
+    for line, usable in _quantizers():
+        console.line(line, style="green" if usable else "yellow")
     console.line(pattern_functions()[0] or "pattern cache: applies")
     return not all(reasons.values())
+
+
+def _quantizers() -> Iterator[tuple[str, bool]]:
+    """A line for each quantizer class that YAML may name, and whether it can be used as far as that can be told.
+
+    Of registered ones only the metadata is read: their code runs with cases alone.
+    """
+    from qatrix.declare.registrations import QUANTIZERS, named, sorted_registrations
+    from qatrix.quantizers import BUILT_IN
+
+    yield from (_built_in(name, known) for name, known in BUILT_IN.items())
+    for item in sorted_registrations(QUANTIZERS):
+        shared = item.name in BUILT_IN or len(named(item.name, QUANTIZERS)) > 1
+        name = f"{item.distribution}.{item.name}" if shared else item.name
+        whose = f"registered by {item.distribution} {item.version} as {item.module}:{item.attribute}"
+        found = _is_there(item.module.partition(".")[0])
+        yield f"quantizer {name}: {whose}{'' if found else ', whose package is not found'}", found
+
+
+def _built_in(name: str, known: BuiltIn) -> tuple[str, bool]:
+    from qatrix.pipelines.torchenv import PackageMissing, pt2e_api
+
+    try:
+        package = pt2e_api().quantizer_module(known).__name__.partition(".")[0]
+    except PackageMissing as error:
+        return f"quantizer {name}: {error}", False
+    return f"quantizer {name}: of {package} {_version(package)}", True
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False

@@ -76,9 +76,10 @@ class Recall:
 
 
 def _is_watched(case: Case) -> bool:
-    """Whether a change of the model's code would be seen; one of the user's own modules can import anything."""
+    """Whether a change of the model's and the quantizer's code would be seen; the user's own can import anything."""
     factory = case.pattern.factory
-    return factory is None or factory.partition(".")[0] in WATCHED
+    known = factory is None or factory.partition(".")[0] in WATCHED
+    return known and not case.quantizer.runs_own_code
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, T
 from qatrix.declare.registered import MODELS
 from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
+from qatrix.quantizers import BUILT_IN, BuiltIn
 
 Mode = Literal["qat", "ptq", "dynamic"]
 # A suite without tags has the first; the second takes every suite.
@@ -148,11 +149,59 @@ class DerivedSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registration:
+    """Something that an installed distribution registers under a name: an attribute of one of its modules."""
+
+    name: str
+    module: str
+    attribute: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pt2ePreset:
-    """A quantizer that PT2E already has, and the arguments of its configuration."""
+    """A quantizer that there is already, and how it is configured.
+
+    `quantizer` names one that is built in, one that a distribution registers, which is then in
+    `registration`, or the dotted path of a class or function of the user's own. `config` are the
+    arguments of its configuration function: the one that a built-in has, or the dotted path in
+    `config_from`. Where there is neither, the class itself takes them.
+    """
 
     quantizer: str
     config: Mapping[str, Value]
+    config_from: str | None = None
+    registration: Registration | None = None
+
+    @property
+    def built_in(self) -> BuiltIn | None:
+        """What is known of the class, None where it is none of qatrix's own table."""
+        return BUILT_IN.get(self.quantizer)
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether it is made by code that qatrix does not know, which can do anything to its process."""
+        return self.built_in is None or self.config_from is not None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The module and the attribute of a class that is not built in."""
+        if self.registration is not None:
+            return self.registration.module, self.registration.attribute
+        module, _, attribute = self.quantizer.rpartition(".")
+        return module, attribute
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether weights have a scale per channel, as far as it says so."""
+        if self.built_in is not None and self.built_in.per_channel is not None:
+            return self.built_in.per_channel
+        return bool(self.config.get("is_per_channel", False))
+
+    def claims(self, mode: Mode) -> tuple[str, ...]:
+        """The families of ops with weights that it quantizes wherever they stand; none where that is not known."""
+        return () if self.built_in is None or self.config_from else self.built_in.claims.get(mode, ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,10 +258,17 @@ class QuantizerSpec:
         """Whether weights have a scale per channel."""
         if self.weight is not None:
             return self.weight.qscheme.startswith("per_channel")
-        if self.pt2e is None:
-            return False
-        # X86InductorQuantizer knows no other way.
-        return self.pt2e.quantizer == "X86InductorQuantizer" or bool(self.pt2e.config.get("is_per_channel", False))
+        return self.pt2e is not None and self.pt2e.per_channel
+
+    @property
+    def rounds(self) -> tuple[QuantizerSpec, ...]:
+        """The quantizers of its phases; itself where it has none."""
+        return tuple(phase.quantizer for phase in self.phases) or (self,)
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether any of its rounds takes a quantizer whose code qatrix does not know."""
+        return any(item.pt2e is not None and item.pt2e.runs_own_code for item in self.rounds)
 
     def mode_of(self, tensor: TensorSpec) -> Mode:
         """How a declared tensor is observed: where activations are quantized as they come, weights are known before."""
@@ -335,3 +391,8 @@ class Case:
     dtype: str = "float32"
     dynamic_batch: bool = False
     quantizes: Quantizes = "something"
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether its model or its quantizer is made by code that qatrix does not know."""
+        return self.pattern.runs_own_code or self.quantizer.runs_own_code

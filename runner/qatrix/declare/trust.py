@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from qatrix.declare.language import nearest
 from qatrix.declare.registered import LOADING_BACKBONES, MODELS
 from qatrix.expressions import Value
+from qatrix.quantizers import BUILT_IN
 
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # What torchvision calls the arguments that load weights, in all its releases.
@@ -32,14 +33,29 @@ _ALIKE: Final = 0.75
 
 
 class Kind(NamedTuple):
-    """A kind of thing that declarations name by dotted paths: its word, the paths that need no consent, in words."""
+    """A kind of thing that declarations name: its word, the names that need no consent, in words.
+
+    Any other name has to be a dotted path.
+    """
 
     word: str
     known: Collection[str]
     in_words: str
 
+    @property
+    def has_short_names(self) -> bool:
+        """Whether some of the names are no paths."""
+        return any("." not in name for name in self.known)
+
 
 MODEL: Final = Kind("model", MODELS, "a model that torchvision registers, such as torchvision.models.resnet18")
+CONFIGURATION: Final = Kind("configuration function", (), "the dotted path of a function below a module that you allow")
+
+
+def quantizer_kind(registered: Collection[str]) -> Kind:
+    """Quantizers: those that are built in, and the names that installed distributions register."""
+    in_words = f"one of {', '.join(BUILT_IN)}; or a name that an installed distribution registers"
+    return Kind("quantizer", (*BUILT_IN, *registered), in_words)
 
 
 class Refusal(NamedTuple):
@@ -69,9 +85,13 @@ class Trust:
 
     def refusal(self, path: str, kind: Kind) -> Refusal | None:
         """Why a dotted path may not be named as something of a kind, None where it may."""
+        if path in kind.known:
+            return None
+        if "." not in path and kind.has_short_names:
+            return Refusal(f"unknown {kind.word} '{_shown(path)}'", kind.in_words, _nearest(path, kind))
         if "." not in path or not is_path(path):
             return Refusal(f"'{_shown(path)}' is not a dotted path", kind.in_words, _nearest(path, kind))
-        if path in kind.known or self.consents(path):
+        if self.consents(path):
             return None
         return Refusal(
             f"the {kind.word} '{path}' may not be used without your consent",

@@ -6,7 +6,7 @@ registers, changes a global setting, or takes a function. Checked against torch 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 # Classes of torch.nn whose names end in 1d, 2d and 3d; `…Nd` stands for the case's dim.
 LAYER_FAMILIES: Final = tuple(
@@ -129,28 +129,6 @@ QCONFIGS: Final = frozenset(
     float_qparams_weight_only_qconfig_4bit per_channel_dynamic_qconfig
     """.split()
 )
-
-
-class Pt2eQuantizer(NamedTuple):
-    """A quantizer class of PT2E's: the function that configures it, and what that takes; how it is told to skip."""
-
-    configuration: str
-    arguments: frozenset[str]
-    skip: str
-
-
-PT2E_QUANTIZERS: Final = {
-    "XNNPACKQuantizer": Pt2eQuantizer(
-        configuration="get_symmetric_quantization_config",
-        arguments=frozenset({"is_per_channel", "is_qat", "is_dynamic"}),
-        skip="set_module_type",
-    ),
-    "X86InductorQuantizer": Pt2eQuantizer(
-        configuration="get_default_x86_inductor_quantization_config",
-        arguments=frozenset({"is_qat", "is_dynamic", "reduce_range"}),
-        skip="set_module_type_qconfig",
-    ),
-}
 
 # Smallest and greatest integer of each dtype that a tensor can be quantized to.
 INTEGER_RANGES: Final = {

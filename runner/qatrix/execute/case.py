@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -25,7 +26,8 @@ from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs, build_model, import_factory
+from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.own_code import import_own_code
 from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
 from qatrix.text import told
@@ -56,19 +58,19 @@ def run_case(
     everything else that `traces` knows is left as it was, and the record tells what had changed.
     What importing a module of the user's own does is no trace of the case, and stays.
     """
-    started = time.perf_counter()
+    started, process = time.perf_counter(), os.getpid()
     known = PIPELINES if pipelines is None else pipelines
     for name, pipeline in known.items():
         # It imports its packages for that, which is no trace of the case that happens to be the first.
-        if frozen is None or name != frozen.pipeline:
-            pipeline.missing()
+        if (frozen is None or name != frozen.pipeline) and pipeline.missing() is None:
+            pipeline.lacks(case.quantizer)
     watch = Watch()
-    # What a model's own code may have had a hand in is not kept for other cases.
-    captures = Captures() if captures is None or case.pattern.runs_own_code else captures
+    # What code of the user's own may have had a hand in is not kept for other cases.
+    captures = Captures() if captures is None or case.runs_own_code else captures
     try:
         with _apart(case):
-            if case.pattern.runs_own_code and _absent(case) is None:
-                import_factory(case.pattern)
+            if case.runs_own_code and _absent(case) is None:
+                import_own_code(case)
                 watch = Watch()
             record = _run(case, known, captures, frozen)
             if diagnose == "graphs":
@@ -79,6 +81,9 @@ def run_case(
         isolation.let_ctrl_c_through(error)
         record = _record(case, facts=_Facts(), error=report_error(error))
     finally:
+        if os.getpid() != process:
+            # Code of the user's own has forked; this process must not answer in its parent's place.
+            os._exit(os.EX_OK)
         forget_programs()
     record = with_traces(record, _traces(watch), to_quantize=_is_to_quantize(case))
     return replace(record, seconds=time.perf_counter() - started)
@@ -93,11 +98,10 @@ def _traces(watch: Watch) -> tuple[str, ...]:
 
 
 def _apart(case: Case) -> AbstractContextManager[None]:
-    """What keeps a model's own code from the memories that other cases take from."""
-    if not case.pattern.runs_own_code:
+    """What keeps code of the user's own from the memories that other cases take from."""
+    if not case.runs_own_code:
         return nullcontext()
-    phases = (case.quantizer, *(phase.quantizer for phase in case.quantizer.phases))
-    return nothing_remembered(patterns=any(quantizer.mode == "qat" for quantizer in phases))
+    return nothing_remembered(patterns=any(quantizer.mode == "qat" for quantizer in case.quantizer.rounds))
 
 
 def _is_to_quantize(case: Case) -> bool:

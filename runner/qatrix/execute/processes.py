@@ -33,7 +33,7 @@ class Kind:
 class Processes:
     """Runs one case at a time; a process starts with the first case that needs its kind, and stays.
 
-    A model's own code can change what no later case could know, a function of torch for
+    Code of the user's own can change what no later case could know, a function of torch for
     instance, so that such a case has a process to itself.
 
     A backward pass starts threads, and in a process that was forked from one which imported a
@@ -107,7 +107,7 @@ def start_method(case: Case) -> StartMethod:
 
 
 def _kind(case: Case) -> Kind:
-    return Kind(method=start_method(case), single=case.pattern.runs_own_code)
+    return Kind(method=start_method(case), single=case.runs_own_code)
 
 
 def _enter(folder: str, memory_limit: int | None, preload: Sequence[str]) -> None:

@@ -44,6 +44,9 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     """
     if outcome.sqnr_db is None or not outcome.quantize_ops or outcome.dequantize_ops is None:
         return []
+    if outcome.pipeline != "fx" and case.quantizer.runs_own_code:
+        # To how many bits it rounds is its own affair.
+        return []
     by_bits = noise_of_bits(case.quantizer) * (outcome.quantize_ops + outcome.dequantize_ops)
     least, explained = -_decibels(by_bits), "the bits of weights and activations explain"
     if outcome.sqnr_db < least and _may_not_fit(case):

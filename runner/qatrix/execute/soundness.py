@@ -184,23 +184,22 @@ def _rank_in(program: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[fx.Nod
 def claimed_ops(quantizer: QuantizerSpec, pipeline: str) -> frozenset[str]:
     """The ops with weights that a quantizer says it quantizes wherever they stand.
 
-    A preset is for all of them; where activations are quantized as they come, for linear layers
-    alone, but X86InductorQuantizer quantizes convolutions then as well. Declared specs are for
-    those that are annotated by themselves, since those of a chain such as conv_bn need not be in
-    one. Phases leave out modules each in its own way.
+    A quantizer class of PT2E's claims what is known of it, and nothing where nothing is. FX graph
+    mode's presets are for all ops; where activations are quantized as they come, for linear layers
+    alone. Declared specs are for those that are annotated by themselves, since those of a chain
+    such as conv_bn need not be in one. Phases leave out modules each in its own way.
     """
     if quantizer.phases:
         return frozenset()
-    if not quantizer.annotate:
-        only_linear = quantizer.mode == "dynamic" and not (pipeline in _EXPORTING and _is_of_x86(quantizer))
-        return _LINEAR if only_linear else _LINEAR | _CONVOLUTIONS
-    return (_LINEAR if "linear" in quantizer.annotate else frozenset()) | (
-        _CONVOLUTIONS if "conv" in quantizer.annotate else frozenset()
-    )
+    claimed = frozenset(quantizer.annotate or _claims(quantizer, pipeline))
+    return (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
 
 
-def _is_of_x86(quantizer: QuantizerSpec) -> bool:
-    return quantizer.pt2e is not None and quantizer.pt2e.quantizer == "X86InductorQuantizer"
+def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
+    """The families of ops with weights that a preset claims."""
+    if pipeline in _EXPORTING and quantizer.pt2e is not None:
+        return quantizer.pt2e.claims(quantizer.mode)
+    return ("linear",) if quantizer.mode == "dynamic" else ("linear", "conv")
 
 
 def _of_other_batch(

@@ -101,7 +101,7 @@ def run_stages(
     `captures` holds those of earlier cases. `run` is what runs the prepared and the
     converted program, `forward` unless told otherwise.
     """
-    absent = pipeline.missing()
+    absent = pipeline.missing() or pipeline.lacks(case.quantizer)
     if absent is not None:
         return PipelineOutcome(pipeline=name, status="unavailable", reason=absent)
     reason = pipeline.inexpressible(case.quantizer)
@@ -121,7 +121,7 @@ def run_stages(
         way.go()
     except StageFailed as failure:
         outcome = _failed(outcome, failure)
-    return replace(outcome, stages=way.clock.times())
+    return replace(outcome, stages=way.clock.times(), quantizers=pipeline.quantizers(case.quantizer))
 
 
 def _failed(outcome: PipelineOutcome, failure: StageFailed) -> PipelineOutcome:

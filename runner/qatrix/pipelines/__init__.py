@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from qatrix.declare.spec import QuantizerSpec
+from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import fx, pt2e, pt2e_torch_ao, torchenv
 
 # Dtypes with the least and the greatest integer that is used, None where that is left open.
@@ -29,11 +30,17 @@ class Pipeline(Protocol):
     def missing(self) -> str | None:
         """Why this environment lacks the pipeline, None where it is there."""
 
+    def lacks(self, quantizer: QuantizerSpec) -> str | None:
+        """Why this environment lacks what a quantizer needs, None where it is there; runs no unknown code."""
+
     def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
         """Why the pipeline cannot express a quantizer, None where it can."""
 
     def integers(self, quantizer: QuantizerSpec) -> Integers:
         """The integers that a quantizer has for tensors; empty where it does not say."""
+
+    def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
+        """Whose quantizer classes it takes, as far as they can be imported; none where it takes none."""
 
     def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Capture:
         """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`."""

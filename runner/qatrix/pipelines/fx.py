@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from qatrix.declare.spec import QuantizerSpec
+from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import backend, torchenv
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
@@ -22,6 +23,12 @@ def missing() -> str | None:
         torchenv.fx_api()
     except torchenv.PackageMissing as error:
         return str(error)
+    return None
+
+
+def lacks(quantizer: QuantizerSpec) -> str | None:
+    """None: whatever it takes comes with torch."""
+    del quantizer
     return None
 
 
@@ -40,6 +47,12 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
 def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
     """The integers that the observers of all its QConfigs have."""
     return backend.integers(quantizer)
+
+
+def quantizers(quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
+    """None: it takes QConfigs."""
+    del quantizer
+    return ()
 
 
 def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Callable[[], nn.Module]:

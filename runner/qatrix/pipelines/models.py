@@ -7,12 +7,8 @@ both trace such a module as they trace a hand-written one.
 
 from __future__ import annotations
 
-import importlib
 import operator
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import torch
@@ -37,6 +33,7 @@ from qatrix.expressions import (
     Statement,
     evaluate,
 )
+from qatrix.pipelines.own_code import own_module
 from qatrix.pipelines.torchenv import seed_generators
 
 _CONV_ARGUMENTS: Final = ("in_channels", "out_channels", "kernel_size")
@@ -104,7 +101,7 @@ def _draw(spec: InputSpec, scope: Mapping[str, object], generator: torch.Generat
 def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
     """The module that a factory such as "torchvision.models.resnet18" makes."""
     module_name, _, attribute = path.rpartition(".")
-    model = getattr(_imported(module_name), attribute)(**args)
+    model = getattr(own_module(module_name), attribute)(**args)
     if not isinstance(model, nn.Module):
         msg = f"{path} made a {type(model).__name__}, not a torch.nn.Module"
         raise TypeError(msg)
@@ -113,36 +110,6 @@ def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
         msg = f"{path} made a model that does not know its sizes: {lazy[0]} is uninitialized; give it all of them"
         raise ValueError(msg)
     return model.train()
-
-
-def import_factory(pattern: PatternSpec) -> None:
-    """Import the module of a pattern's factory, if it has one; where that fails, `build_model` says why."""
-    if pattern.factory is None:
-        return
-    try:
-        importlib.import_module(pattern.factory.rpartition(".")[0])
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - a module can raise anything, and does so again where it is told
-        return
-
-
-def _imported(name: str) -> ModuleType:
-    """A module. Raises ModuleNotFoundError with what to do where its package is not found."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:
-            raise
-        msg = f"{error.msg}; {_remedy()}"
-        raise ModuleNotFoundError(msg, name=error.name) from error
-
-
-def _remedy() -> str:
-    """What makes a package known; the current folder is on the path of `python -m qatrix` alone."""
-    if {"", str(Path.cwd())} & set(sys.path):
-        return "install it"
-    return "install it, or run with PYTHONPATH=. because the current folder is not searched"
 
 
 def _build(pattern: PatternSpec, params: Mapping[str, Any], dim: int | None, conv_kind: ConvKind | None) -> nn.Module:

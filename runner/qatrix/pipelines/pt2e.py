@@ -9,10 +9,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
-from qatrix.declare.vocabulary import PT2E_QUANTIZERS
+from qatrix.declare.spec import QuantizerSpec
+from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
+from qatrix.pipelines.quantizers import made_quantizer, origins, require_built_in
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
 # The batch norms that torchao trains (_is_supported_batch_norm_for_training in pt2e/utils.py),
@@ -40,6 +41,14 @@ class Exporting:
             return str(error)
         return None
 
+    def lacks(self, quantizer: QuantizerSpec) -> str | None:
+        """Why a built-in quantizer class is not here, None where all are; imports them, and no unknown code."""
+        try:
+            require_built_in(quantizer, self.find_api())
+        except torchenv.PackageMissing as error:
+            return str(error)
+        return None
+
     def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
         """Why PT2E cannot express a quantizer; declared specs it always can."""
         if quantizer.pt2e is None and not quantizer.annotate and not quantizer.phases:
@@ -47,10 +56,20 @@ class Exporting:
         return None
 
     def integers(self, quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
-        """The integers of the specs that its quantizer annotates with."""
-        made = _quantizer(quantizer, self.find_api(), ())
-        specs = made.specs() if isinstance(made, DeclaredAnnotation) else _specs(made.global_config)
+        """The integers of the specs that its quantizer annotates with; code of the user's own is not asked."""
+        if quantizer.runs_own_code:
+            return frozenset()
+        try:
+            made = _quantizer(quantizer, self.find_api(), ())
+        except torchenv.PackageMissing:
+            return frozenset()
+        known = getattr(made, "global_config", None)
+        specs = made.specs() if isinstance(made, DeclaredAnnotation) else _specs(known)
         return frozenset((item.dtype, item.quant_min, item.quant_max) for item in specs if hasattr(item, "quant_min"))
+
+    def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
+        """Whose quantizer classes it takes; none for declared specs."""
+        return origins(quantizer, self.find_api())
 
     def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
@@ -107,15 +126,7 @@ class Exporting:
 def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
     if spec.pt2e is None:
         return DeclaredAnnotation(spec, api, skip_modules)
-    return _preset(spec.pt2e, api, skip_modules)
-
-
-def _preset(preset: Pt2ePreset, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
-    quantizer = api.find(preset.quantizer)()
-    known = PT2E_QUANTIZERS[preset.quantizer]
-    for name in skip_modules:
-        getattr(quantizer, known.skip)(getattr(nn, name), None)
-    return quantizer.set_global(api.find(known.configuration)(**preset.config))
+    return made_quantizer(spec.pt2e, api, skip_modules)
 
 
 def _specs(config: Any) -> list[Any]:

@@ -7,20 +7,21 @@ from typing import Final
 
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
+from qatrix.declare.load.presets import read_fx, read_pt2e
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import DerivedSpec, FxPreset, Mode, PhaseSpec, Pt2ePreset, QuantizerSpec, TensorSpec
-from qatrix.declare.vocabulary import INTEGER_RANGES, LAYERS, PT2E_QUANTIZERS, QCONFIGS
+from qatrix.declare.trust import Trust
+from qatrix.declare.vocabulary import INTEGER_RANGES, LAYERS
 
 _SHAPES: Final = "presets (pt2e, fx), or declared specs (annotate, activation, weight), or phases"
 _DECLARED_KEYS: Final = ("annotate", "activation", "weight", "bias", "shared")
-_MODE_FLAGS: Final[Mapping[str, Mode]] = {"is_qat": "qat", "is_dynamic": "dynamic"}
 
 
-def read_quantizers(registry: Registry) -> dict[str, QuantizerSpec]:
+def read_quantizers(registry: Registry, *, trust: Trust) -> dict[str, QuantizerSpec]:
     """Quantizers by name; those with a problem may be left out."""
     found = list(registry.read("quantizers", models.Quantizer))
-    plain = {declared.name: _plain(registry, declared, model) for declared, model in found if not model.phases}
+    plain = {declared.name: _plain(registry, declared, model, trust) for declared, model in found if not model.phases}
     phased = {
         declared.name: spec
         for declared, model in found
@@ -30,29 +31,38 @@ def read_quantizers(registry: Registry) -> dict[str, QuantizerSpec]:
     return {declared.name: both[declared.name] for declared, _ in found if declared.name in both}
 
 
-def _plain(registry: Registry, declared: Declared, model: models.Quantizer) -> QuantizerSpec:
+def _plain(registry: Registry, declared: Declared, model: models.Quantizer, trust: Trust) -> QuantizerSpec:
     cursor = declared.cursor
     _check_shape(registry, cursor, model)
     if model.mode is None:
         registry.note(cursor.problem("the key 'mode' is missing", expected="mode: qat, ptq or dynamic"))
     mode: Mode = model.mode or "ptq"
-    _check_preset(registry, cursor, model, mode)
+    pt2e = None if model.pt2e is None else read_pt2e(registry, cursor.down("pt2e"), model.pt2e, model.mode, trust)
+    fx = None if model.fx is None else read_fx(registry, cursor.down("fx"), model.fx)
     for key, spec in (("activation", model.activation), ("weight", model.weight), ("bias", model.bias)):
         if isinstance(spec, (models.TensorSpec, models.DerivedSpec)):
             _check_range(registry, cursor.down(key), spec)
     if model.annotate and model.pt2e is None and model.fx is None:
         _check_declared(registry, cursor, model, mode)
-    return _spec(declared, model, mode, ())
+    return _spec(declared, model, mode, pt2e=pt2e, fx=fx)
 
 
-def _spec(declared: Declared, model: models.Quantizer, mode: Mode, phases: tuple[PhaseSpec, ...]) -> QuantizerSpec:
+def _spec(
+    declared: Declared,
+    model: models.Quantizer,
+    mode: Mode,
+    *,
+    pt2e: Pt2ePreset | None = None,
+    fx: FxPreset | None = None,
+    phases: tuple[PhaseSpec, ...] = (),
+) -> QuantizerSpec:
     cursor = declared.cursor
     return QuantizerSpec(
         name=declared.name,
         about=model.about,
         mode=mode,
-        pt2e=_pt2e(model.pt2e),
-        fx=FxPreset(**model.fx.model_dump()) if model.fx else None,
+        pt2e=pt2e,
+        fx=fx,
         annotate=tuple(model.annotate),
         activation=_tensor(model.activation, cursor.down("activation")),
         weight=_tensor(model.weight, cursor.down("weight")),
@@ -61,12 +71,6 @@ def _spec(declared: Declared, model: models.Quantizer, mode: Mode, phases: tuple
         phases=phases,
         source=cursor.source,
     )
-
-
-def _pt2e(preset: models.Pt2ePreset | None) -> Pt2ePreset | None:
-    if preset is None:
-        return None
-    return Pt2ePreset(quantizer=preset.quantizer, config=preset.config.model_dump(exclude_none=True))
 
 
 def _tensor(spec: models.TensorSpec | None, cursor: Cursor) -> TensorSpec | None:
@@ -92,39 +96,6 @@ def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer) ->
     elif not preset and not model.annotate:
         expected = "annotate: the op chains to quantize, such as [conv_bn, linear]"
         registry.note(cursor.problem("the key 'annotate' is missing", expected=expected))
-
-
-def _check_preset(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
-    if model.fx is not None:
-        _check_fx(registry, cursor.down("fx"), model.fx)
-    if model.pt2e is None:
-        return
-    known = PT2E_QUANTIZERS[model.pt2e.quantizer].arguments
-    for name in model.pt2e.config.model_dump(exclude_none=True):
-        if name not in known:
-            at = cursor.down("pt2e", "config").key(name)
-            registry.note(at.problem(f"{model.pt2e.quantizer} has no argument '{name}'", expected=listed(known)))
-    if model.mode is None:
-        return
-    for flag, its_mode in _MODE_FLAGS.items():
-        value = getattr(model.pt2e.config, flag)
-        if bool(value) != (mode == its_mode):
-            at = cursor.down("pt2e", "config", flag)
-            message = f"mode is {mode}, but {flag} is {str(bool(value)).lower()}"
-            expected = f"{flag}: true with mode {its_mode}, and only then"
-            registry.note(at.problem(message, expected=expected))
-
-
-def _check_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset) -> None:
-    """One qconfig by name, or the mapping of a backend."""
-    name = preset.qconfig
-    if (name is None) == (preset.qconfig_mapping is None):
-        both = "qconfig stands beside qconfig_mapping"
-        message = "neither qconfig nor qconfig_mapping is there" if name is None else both
-        registry.note(cursor.problem(message, expected="qconfig, or qconfig_mapping"))
-    elif name is not None and name not in QCONFIGS:
-        at = cursor.down("qconfig")
-        registry.note(at.problem(f"unknown qconfig '{name}'", expected=listed(QCONFIGS), hint=nearest(name, QCONFIGS)))
 
 
 def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
@@ -203,7 +174,7 @@ def _phased(
     found = tuple(phase for phase in phases if phase is not None)
     if len(found) < len(phases):
         return None
-    return _spec(declared, model, found[-1].quantizer.mode, found)
+    return _spec(declared, model, found[-1].quantizer.mode, phases=found)
 
 
 def _phase(

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, Tag
 
 from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Quantizes, Verdict
-from qatrix.declare.schema.values import Argument, DeclaredValue, Filling, Name, Size, Text, Values
+from qatrix.declare.schema.values import Argument, DeclaredValue, Filling, Name, QuantizerName, Size, Text, Values
 from qatrix.declare.spec import Mode
 
 Stage = Literal["build", "capture", "prepare", "forward", "train", "convert", "quantized_forward"]
@@ -134,22 +134,18 @@ class DerivedSpec(Declaration):
     ch_axis: Count | None = Field(default=None, description="the channels' axis; for per_channel schemes")
 
 
-class Pt2eConfig(Declaration):
-    """The arguments of the quantizer's configuration."""
-
-    is_per_channel: StrictBool | None = Field(default=None, description="a weight scale per channel; XNNPACKQuantizer")
-    reduce_range: StrictBool | None = Field(
-        default=None, description="seven bits for activations; X86InductorQuantizer"
-    )
-    is_qat: StrictBool | None = Field(default=None, description="true where the mode is qat")
-    is_dynamic: StrictBool | None = Field(default=None, description="true where the mode is dynamic")
-
-
 class Pt2ePreset(Declaration):
-    """A quantizer that PT2E has."""
+    """A quantizer that there is already: a built-in, one that a distribution registers, one of your own."""
 
-    quantizer: Literal["XNNPACKQuantizer", "X86InductorQuantizer"] = Field(description="the quantizer's class")
-    config: Pt2eConfig = Field(default=Pt2eConfig(), description="the arguments of its configuration")
+    quantizer: QuantizerName = Field(
+        description="a built-in, a name that an installed distribution registers, or a dotted path that you allow"
+    )
+    config_from: Text | None = Field(
+        default=None, description="dotted path of a function that is called with config; a built-in has its own"
+    )
+    config: dict[Name, Argument] = Field(
+        default={}, description="the arguments of the configuration function; without one, of the class"
+    )
 
 
 class FxPreset(Declaration):

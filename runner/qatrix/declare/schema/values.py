@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, PlainValidator, StrictStr, StringConstrain
 from pydantic_core import PydanticCustomError
 
 from qatrix.expressions import Value
+from qatrix.quantizers import BUILT_IN
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
@@ -60,6 +61,10 @@ def _filling(found: object) -> float | str:
 
 Name: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=NAME_PATTERN)]
 Text: TypeAlias = Annotated[StrictStr, StringConstraints(min_length=1)]
+# A name of the table, which editors complete, or any other text.
+QuantizerName: TypeAlias = Annotated[
+    Text, WithJsonSchema({"anyOf": [{"enum": [*BUILT_IN]}, {"type": "string", "minLength": 1}]})
+]
 DeclaredValue: TypeAlias = Annotated[Any, PlainValidator(value_of), WithJsonSchema(_VALUE_SCHEMA)]
 # What a factory is called with: lists may nest.
 Argument: TypeAlias = Annotated[

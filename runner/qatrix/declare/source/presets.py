@@ -1,25 +1,90 @@
-"""Quantizers that the pipelines already have, as source."""
+"""Quantizers that there are already, as source."""
 
 from __future__ import annotations
 
-from qatrix.declare.source.text import call_text
+from typing import Final
+
+from qatrix.declare.source.text import argument_texts, call_text
 from qatrix.declare.spec import FxPreset, Pt2ePreset
-from qatrix.declare.vocabulary import PT2E_QUANTIZERS
-from qatrix.scripts import QuantizerSource, literal
+from qatrix.quantizers import BuiltIn
+from qatrix.scripts import OWN_PACKAGE, QuantizerSource, literal
+
+# As pipelines.quantizers tells one of which nothing else is known.
+_SKIP: Final = "set_module_type"
+# What the lines call that which makes the quantizer, and its configuration.
+_CLASS: Final = "quantizer_class"
+_CONFIGURATION: Final = "quantizer_config"
+_EXTRA: Final = 'pip install "qatrix[{package}]" brings it'
 
 
 def pt2e_preset(preset: Pt2ePreset, skip_modules: tuple[str, ...]) -> QuantizerSource:
-    """`quantizer`, made of a quantizer of PT2E's; the modules to leave alone are told first."""
-    known = PT2E_QUANTIZERS[preset.quantizer]
-    config = ", ".join(f"{key}={literal(value)}" for key, value in preset.config.items())
-    chosen = f"{known.configuration}({config})"
-    if not skip_modules:
-        made = call_text(f"{preset.quantizer}().set_global", [chosen], prefix="quantizer = ")
-        return QuantizerSource(lines=tuple(made.split("\n")))
-    skipped = [f"quantizer.{known.skip}(nn.{name}, None)" for name in skip_modules]
-    return QuantizerSource(
-        lines=(f"quantizer = {preset.quantizer}()", *skipped, *call_text("quantizer.set_global", [chosen]).split("\n"))
-    )
+    """`quantizer`, made of a class of PT2E's or of the user's own; the modules to leave alone are told first."""
+    known = preset.built_in
+    make, making = _class(preset)
+    configure, configuring = _configuration(preset)
+    arguments = argument_texts(preset.config)
+    chosen = None if configure is None else f"{configure}({', '.join(arguments)})"
+    imports = [*making, *configuring]
+    if not imports and chosen is not None and not skip_modules:
+        return QuantizerSource(lines=_lines(f"{make}().set_global", [chosen], prefix="quantizer = "))
+    skip = known.skip if known is not None and known.skip is not None else _SKIP
+    lines = [
+        *imports,
+        *_lines(make, arguments if known is None and chosen is None else [], prefix="quantizer = "),
+        *(f"quantizer.{skip}(nn.{name}, None)" for name in skip_modules),
+        *(() if chosen is None else _lines("quantizer.set_global", [chosen])),
+    ]
+    return QuantizerSource(lines=tuple(lines), needs=_needs(preset))
+
+
+def _lines(function: str, arguments: list[str], prefix: str = "") -> tuple[str, ...]:
+    return tuple(call_text(function, arguments, prefix=prefix).split("\n"))
+
+
+def _class(preset: Pt2ePreset) -> tuple[str, list[str]]:
+    """What makes the quantizer, and what imports it: PyTorch's classes are called by their names."""
+    known = preset.built_in
+    if known is None:
+        return _imported(*preset.place, name=_CLASS)
+    if known.package is None:
+        return known.class_name, []
+    return _imported(_module(known), known.class_name, name=_CLASS)
+
+
+def _configuration(preset: Pt2ePreset) -> tuple[str | None, list[str]]:
+    """What makes that which goes to `set_global`, None where nothing does, and what imports it."""
+    known = preset.built_in
+    if preset.config_from is not None:
+        module, _, attribute = preset.config_from.rpartition(".")
+        return _imported(module, attribute, name=_CONFIGURATION)
+    if known is None or known.configuration is None:
+        return None, []
+    if known.package is None:
+        return known.configuration, []
+    return _imported(_module(known), known.configuration, name=_CONFIGURATION)
+
+
+def _imported(module: str, attribute: str, *, name: str) -> tuple[str, list[str]]:
+    """An attribute of a module under a name of the script's: what packages are called may mean something there."""
+    first, dot, rest = attribute.partition(".")
+    return f"{name}{dot}{rest}", [f"from {module} import {first} as {name}"]
+
+
+def _module(known: BuiltIn) -> str:
+    # Packages beside PyTorch's have their classes in one place.
+    return next(iter(known.modules.values()))
+
+
+def _needs(preset: Pt2ePreset) -> str | None:
+    """The package beside PyTorch's that the lines import, and how to come by it; None where they import none."""
+    if preset.built_in is not None and preset.built_in.package is not None:
+        package = preset.built_in.package
+        return f"{package}: {_EXTRA.format(package=package)}"
+    if preset.registration is not None:
+        package = preset.registration.module.partition(".")[0]
+        return f"{package}: it comes with {preset.registration.distribution} {preset.registration.version}"
+    own = preset.config_from or (preset.quantizer if preset.built_in is None else None)
+    return None if own is None else f"{own.partition('.')[0]}: {OWN_PACKAGE}"
 
 
 def fx_preset(preset: FxPreset, skip_modules: tuple[str, ...], *, trains: bool) -> QuantizerSource:

@@ -15,13 +15,17 @@ import types
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
 
+from qatrix.declare.spec import Pt2ePreset
 from qatrix.pipelines import torchenv
+from qatrix.pipelines.quantizers import made_quantizer
 
+# Its annotators ask for patterns, too.
+_PRESET: Final = Pt2ePreset(quantizer="XNNPACKQuantizer", config={"is_per_channel": True, "is_qat": True})
 StandIn = Callable[[types.ModuleType, str, Callable[[Any], Any]], contextlib.AbstractContextManager[None]]
 Export = Callable[..., fx.GraphModule]
 
@@ -69,13 +73,13 @@ def requests(export: Export, bindings: Sequence[types.ModuleType], stand_in: Sta
 def _quantize() -> None:
     """Take a model with a batch norm through QAT; without one, PT2E asks for no patterns."""
     api = torchenv.pt2e_api()
-    config = api.find("get_symmetric_quantization_config")(is_per_channel=True, is_qat=True)
+    quantizer = made_quantizer(_PRESET, api, ())
     # The case that is running has set its seed already.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, inputs = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train(), (torch.ones(1, 1, 2, 2),)
         captured = torchenv.capture(model, inputs, dynamic_batch=False)()
-        prepared = api.prepare_qat(captured, api.find("XNNPACKQuantizer")().set_global(config))
+        prepared = api.prepare_qat(captured, quantizer)
         prepared(*inputs)
         api.convert(prepared)
 

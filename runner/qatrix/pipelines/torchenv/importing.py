@@ -17,6 +17,10 @@ RELEASE: Final = Version(torch.__version__).release[:2]
 _TORCHAO: Final[dict[tuple[int, ...], str]] = {(2, 8): "torchao==0.17.0", (2, 9): "torchao==0.17.0"}
 
 
+# Packages that come as extras of qatrix, in the versions that go with it.
+_EXTRAS: Final = {"executorch": '"qatrix[executorch]"'}
+
+
 class PackageMissing(Exception):
     """This environment lacks a package, or a name that a pipeline needs; the message says which."""
 
@@ -39,7 +43,7 @@ def imported(name: str) -> types.ModuleType:
 
 def requirement(package: str) -> str:
     """What to install: the package, in the version that goes with this torch where not every one does."""
-    return _TORCHAO.get(RELEASE, package) if package == "torchao" else package
+    return _TORCHAO.get(RELEASE, package) if package == "torchao" else _EXTRAS.get(package, package)
 
 
 class _quiet:  # noqa: N801 - a context manager, used like a function

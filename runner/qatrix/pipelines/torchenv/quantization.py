@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.quantizers import BuiltIn, Home
 
 # Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
 TORCHAO_SINCE = (2, 8)
@@ -25,11 +26,11 @@ _IMPORTED_BY_EXPORT: Final = ("torch._inductor.compiler_bisector", "torch._dynam
 class Pt2eApi:
     """The functions of PT2E quantization in this release; `home` is the package that has them.
 
-    `spaces` are the modules that are searched, in order, for observers, fake quantizes,
-    quantization specs and quantizers by their class names.
+    `spaces` are the modules that are searched, in order, for observers, fake quantizes and
+    quantization specs by their class names.
     """
 
-    home: str
+    home: Home
     prepare: Callable[[nn.Module, Any], nn.Module]
     prepare_qat: Callable[[nn.Module, Any], nn.Module]
     convert: Callable[[nn.Module], nn.Module]
@@ -44,6 +45,17 @@ class Pt2eApi:
                 return getattr(space, name)
         msg = f"this release of PT2E quantization has no {name}"
         raise PackageMissing(msg)
+
+    def quantizer_module(self, known: BuiltIn) -> types.ModuleType:
+        """The module of a built-in quantizer; raises PackageMissing where this release or environment has none."""
+        if self.home not in known.modules:
+            msg = f"{self.home}'s PT2E has no {known.class_name}"
+            raise PackageMissing(msg)
+        module = imported(known.modules[self.home])
+        if not issubclass(getattr(module, known.class_name, object), self.find("Quantizer")):
+            msg = f"{module.__name__} has no {known.class_name} for {self.home}'s PT2E"
+            raise PackageMissing(msg)
+        return module
 
 
 @functools.cache
@@ -86,24 +98,17 @@ def histogram_observers() -> tuple[type[nn.Module], ...]:
 
 def _torchao() -> Pt2eApi:
     public = imported("torchao.quantization.pt2e")
-    # XNNPACKQuantizer moved to ExecuTorch; torchao keeps this copy for its own tests.
-    others = (
-        "quantization.pt2e.quantizer",
-        "quantization.pt2e.quantizer.x86_inductor_quantizer",
-        "testing.pt2e._xnnpack_quantizer",
-    )
-    spaces = (public, *(imported(f"torchao.{name}") for name in others))
+    spaces = (public, imported("torchao.quantization.pt2e.quantizer"))
     return _api("torchao", imported("torchao.quantization.pt2e.quantize_pt2e"), spaces)
 
 
 def _torch_ao() -> Pt2eApi:
     public = imported("torch.ao.quantization")
-    others = ("quantizer", "quantizer.xnnpack_quantizer", "quantizer.x86_inductor_quantizer")
-    spaces = (public, *(imported(f"torch.ao.quantization.{name}") for name in others))
+    spaces = (public, imported("torch.ao.quantization.quantizer"))
     return _api("torch.ao", imported("torch.ao.quantization.quantize_pt2e"), spaces)
 
 
-def _api(home: str, quantize: types.ModuleType, spaces: tuple[types.ModuleType, ...]) -> Pt2eApi:
+def _api(home: Home, quantize: types.ModuleType, spaces: tuple[types.ModuleType, ...]) -> Pt2eApi:
     public = spaces[0]
     for name in _IMPORTED_BY_EXPORT:
         with contextlib.suppress(PackageMissing):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from qatrix.quantizers import homes
+
 _COMMON: Final = "torch.ao.quantization.backend_config._common_operator_config_utils"
 # `pipelines.torchenv` knows the same of the release that is installed; a test compares the two.
 _FX: Final = {
@@ -33,22 +35,15 @@ _SPECS: Final = """
     DerivedQuantizationSpec FixedQParamsQuantizationSpec QuantizationAnnotation QuantizationSpec Quantizer
     SharedQuantizationSpec
 """
-_X86: Final = "X86InductorQuantizer get_default_x86_inductor_quantization_config"
-_XNNPACK: Final = "XNNPACKQuantizer get_symmetric_quantization_config"
-# The quantizer of XNNPACK moved to ExecuTorch; torchao keeps this copy for its own tests.
 _TORCHAO: Final = {
     "torchao.quantization.pt2e": _OBSERVERS,
     "torchao.quantization.pt2e.quantize_pt2e": _QUANTIZE,
     "torchao.quantization.pt2e.quantizer": _SPECS,
-    "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer": _X86,
-    "torchao.testing.pt2e._xnnpack_quantizer": _XNNPACK,
 }
 _TORCH_AO: Final = {
     "torch.ao.quantization": _OBSERVERS,
     "torch.ao.quantization.quantize_pt2e": _QUANTIZE,
     "torch.ao.quantization.quantizer": _SPECS,
-    "torch.ao.quantization.quantizer.x86_inductor_quantizer": _X86,
-    "torch.ao.quantization.quantizer.xnnpack_quantizer": _XNNPACK,
     "torch._export": "capture_pre_autograd_graph",
 }
 _EXPORTED_PROGRAMS: Final = (2, 6)
@@ -73,10 +68,11 @@ class Release:
         """The release of a version of torch, the newest that is known where it is not told."""
         numbers = re.match(r"(\d+)\.(\d+)", torch or "")
         version = (int(numbers[1]), int(numbers[2])) if numbers else _TORCHAO_SINCE
-        first = _TORCHAO if version >= _TORCHAO_SINCE else _TORCH_AO
+        second = _by_name(_TORCH_AO) | homes("torch.ao")
+        first = _by_name(_TORCHAO) | homes("torchao") if version >= _TORCHAO_SINCE else second
         return cls(
-            homes=_by_name(_FX) | _by_name(first),
-            second_homes=_by_name(_FX) | _by_name(_TORCH_AO),
+            homes=_by_name(_FX) | first,
+            second_homes=_by_name(_FX) | second,
             export=_export(version),
         )
 
@@ -88,7 +84,11 @@ class Release:
 
 def importable_names() -> frozenset[str]:
     """The names of quantization that scripts import in one release or another."""
-    return frozenset(name for homes in (_FX, _TORCHAO, _TORCH_AO) for name in _by_name(homes))
+    return frozenset(
+        name
+        for known in (*map(_by_name, (_FX, _TORCHAO, _TORCH_AO)), homes("torchao"), homes("torch.ao"))
+        for name in known
+    )
 
 
 def _export(version: tuple[int, int]) -> str | None:

@@ -234,8 +234,8 @@ def _head(
     yield f"case      {_one_line(source.case_id)}"
     yield f"command   qatrix repro '{_one_line(source.case_id)}'    (qatrix {__version__})"
     yield from _wrapped(_versions(environment), first="versions  ")
-    if source.needs is not None:
-        yield from _wrapped(f"{source.needs}: run it with PYTHONPATH set to the folder that holds it", first=_NEEDS)
+    for package in source.packages:
+        yield from _wrapped(package, first=_NEEDS)
     if checked is not None:
         yield from _wrapped(checked, first="checked   ")
     for note in notes:

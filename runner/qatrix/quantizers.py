@@ -1,0 +1,122 @@
+"""The quantizer classes that qatrix knows by name: where they are, how they are configured, what they claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+# Who has PT2E in a release: torchao since torch 2.8, torch.ao before, in 2.8 and 2.9 both.
+Home = Literal["torchao", "torch.ao"]
+
+_ALL: Final = ("linear", "conv")
+_IN_ALL_MODES: Final = {"qat": _ALL, "ptq": _ALL, "dynamic": _ALL}
+_FLAGS: Final = ("is_qat", "is_dynamic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltIn:
+    """A quantizer class of PT2E's that needs nobody's consent.
+
+    `modules` has its module for each home that has the class. `configuration` is the function beside
+    it whose result goes to `set_global`, None where there is nothing to set, and `arguments` what
+    that function takes, in the order in which they are written: booleans all. `skip` is the method
+    that tells it to leave a class of modules alone, None where it has none. `per_channel` says
+    whether weights have a scale per channel, None where the argument `is_per_channel` says it.
+    `claims` has, for each mode that it knows, the families of ops with weights that it quantizes
+    wherever they stand.
+    """
+
+    class_name: str
+    modules: Mapping[Home, str]
+    configuration: str | None
+    arguments: tuple[str, ...] = ()
+    skip: str | None
+    per_channel: bool | None
+    claims: Mapping[str, tuple[str, ...]]
+
+    @property
+    def package(self) -> str | None:
+        """The package that it needs beside PyTorch's, None where it needs none."""
+        package = next(iter(self.modules.values())).partition(".")[0]
+        return None if package in {"torch", "torchao"} else package
+
+
+def _torchs(module: str) -> Mapping[Home, str]:
+    """A module that torchao has under the name that torch.ao had it under."""
+    return {
+        "torchao": f"torchao.quantization.pt2e.quantizer.{module}",
+        "torch.ao": f"torch.ao.quantization.quantizer.{module}",
+    }
+
+
+def _xnnpack(modules: Mapping[Home, str]) -> BuiltIn:
+    return BuiltIn(
+        class_name="XNNPACKQuantizer",
+        modules=modules,
+        configuration="get_symmetric_quantization_config",
+        arguments=("is_per_channel", *_FLAGS),
+        skip="set_module_type",
+        per_channel=None,
+        claims={"qat": _ALL, "ptq": _ALL, "dynamic": ("linear",)},
+    )
+
+
+_EXECUTORCH: Final = "executorch.backends.xnnpack.quantizer.xnnpack_quantizer"
+
+BUILT_IN: Final[Mapping[str, BuiltIn]] = {
+    # The class moved to ExecuTorch with torch 2.8; torchao keeps a copy for its own tests.
+    "XNNPACKQuantizer": _xnnpack(
+        {
+            "torchao": "torchao.testing.pt2e._xnnpack_quantizer",
+            "torch.ao": "torch.ao.quantization.quantizer.xnnpack_quantizer",
+        }
+    ),
+    "executorch.XNNPACKQuantizer": _xnnpack({"torchao": _EXECUTORCH}),
+    "X86InductorQuantizer": BuiltIn(
+        class_name="X86InductorQuantizer",
+        modules=_torchs("x86_inductor_quantizer"),
+        configuration="get_default_x86_inductor_quantization_config",
+        arguments=("reduce_range", *_FLAGS),
+        skip="set_module_type_qconfig",
+        # It knows no other way.
+        per_channel=True,
+        claims=_IN_ALL_MODES,
+    ),
+    "ArmInductorQuantizer": BuiltIn(
+        class_name="ArmInductorQuantizer",
+        modules={"torchao": "torchao.quantization.pt2e.quantizer.arm_inductor_quantizer"},
+        configuration="get_default_arm_inductor_quantization_config",
+        arguments=_FLAGS,
+        skip="set_module_type_qconfig",
+        per_channel=False,
+        claims=_IN_ALL_MODES,
+    ),
+    "XPUInductorQuantizer": BuiltIn(
+        class_name="XPUInductorQuantizer",
+        modules=_torchs("xpu_inductor_quantizer"),
+        configuration="get_default_xpu_inductor_quantization_config",
+        skip="set_module_type_qconfig",
+        per_channel=True,
+        claims={"ptq": _ALL},
+    ),
+    "EmbeddingQuantizer": BuiltIn(
+        class_name="EmbeddingQuantizer",
+        modules=_torchs("embedding_quantizer"),
+        configuration=None,
+        skip=None,
+        per_channel=True,
+        claims={"ptq": ()},
+    ),
+}
+
+
+def homes(home: Home) -> dict[str, str]:
+    """The module of each class and configuration function that PyTorch's packages have, by its own name."""
+    return {
+        name: known.modules[home]
+        for known in BUILT_IN.values()
+        if known.package is None and home in known.modules
+        for name in (known.class_name, known.configuration)
+        if name is not None
+    }
