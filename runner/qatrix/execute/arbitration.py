@@ -23,6 +23,7 @@ from qatrix.judge.diagnosis import layout_of, place
 from qatrix.judge.diagnosis.parameters import plain
 from qatrix.outcomes import CheckOutcome
 from qatrix.pipelines import Pipeline
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 from qatrix.pipelines.tracing import float_trace
 from qatrix.text import told
@@ -51,10 +52,12 @@ class Arbiter:
         self._fresh = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     @classmethod
-    def of(cls, case: Case, model: nn.Module, inputs: tuple[Tensor, ...], *, trains: bool) -> Arbiter | str:
+    def of(cls, case: Case, model: nn.Module, inputs: Inputs, *, trains: bool) -> Arbiter | str:
         """The arbiter of a case, or the reason why it has none; `model` is its float model, and is left as it is."""
         if case.quantizer.phases:
             return "its phases quantize parts of the model"
+        if case.calibration_batches == 0:
+            return "nothing calibrates its observers"
         if case.dtype != _DTYPE:
             return f"its model is of {case.dtype}"
         if sum(item.numel() for item in model.parameters()) > _MOST_PARAMETERS:
@@ -97,13 +100,13 @@ def integers_of(pipeline: Pipeline, quantizer: QuantizerSpec) -> frozenset[Integ
     return frozenset(Integers(plain(dtype), low, high) for dtype, low, high in known)
 
 
-def _float_model(model: nn.Module, inputs: tuple[Tensor, ...], *, training: bool) -> FloatModel:
+def _float_model(model: nn.Module, inputs: Inputs, *, training: bool) -> FloatModel:
     set_training(model, training)
     traced = float_trace(model)
     survey = _Survey(traced)
     before = graphs.state_of(model)
     with torch.no_grad():
-        survey.run(*(in_double(tensor) for tensor in inputs))
+        survey.run(*inputs.map(in_double).in_order(traced))
     graphs.restore_state(model, before)
     return FloatModel(program=traced, layout=layout_of(traced.graph, survey.tensors), values=survey.values)
 
@@ -140,7 +143,7 @@ class Arbitration:
     _prepared: Witness | None = None
     _averages: Averages | None = None
 
-    def run(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+    def run(self, program: nn.Module, inputs: Inputs) -> object:
         """The outputs of a program as it gives them by itself, to the bit."""
         if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule):
             return self.state.run(program, inputs)
@@ -149,14 +152,14 @@ class Arbitration:
         # see everything once more.
         return self.state.run(program, inputs) if outputs is _NONE else outputs
 
-    def _watched(self, arbiter: Arbiter, program: fx.GraphModule, inputs: tuple[Tensor, ...]) -> object:
+    def _watched(self, arbiter: Arbiter, program: fx.GraphModule, inputs: Inputs) -> object:
         at: Point = "prepare" if self._prepared is None else "convert"
         outputs: object = _NONE
         try:
             witness = self._witness(arbiter, at, program)
             graphs.restore_state(program, self.state.before)
             seed_generators(FORWARD_SEED)
-            outputs = _Watched(program, witness).run(*(tensor.clone() for tensor in inputs))
+            outputs = _Watched(program, witness).run(*inputs.copies().in_order(program))
             self.deviations += witness.deviations()
             self._prepared = witness
         except BaseException as error:  # noqa: BLE001 - whatever a program raises is its own
@@ -174,19 +177,20 @@ class Arbitration:
         return Witness(at, arbiter.convert, program, place(arbiter.convert.layout, program), self._specified)
 
     def observe(self, point: str, outputs: object) -> None:
-        """Take down what the observers say once the prepared program has run, and once it has been trained."""
-        if isinstance(self.arbiter, str) or self._prepared is None or point not in {"prepare", "train"}:
+        """Take down what the observers say once the prepared program has run, on all batches, and been trained."""
+        if isinstance(self.arbiter, str) or self._prepared is None or point not in {"prepare", "calibrate", "train"}:
             return
         if isinstance(outputs, Trained):
             self.arbiter.train(outputs)
-            faults = () if self._averages is None else self._averages.faults()
-            self.deviations += [Deviation("train", *fault) for fault in faults]
+            faults = () if self._averages is None else tuple(self._averages.faults())
+            # Before the steps, observers are on even where the steps have them off, so that other averages hold.
+            self.deviations += [Deviation("train", *fault) for fault in faults if point == "train"]
         else:
             self.arbiter.observe()
-        if self.training is not None and not isinstance(outputs, Trained):
+        if self.training is not None and point != "train":
             enabled = self.training.observers == "enabled"
             self._averages = Averages.of(self._prepared.program, self._prepared.placement, enabled=enabled)
-        self._specified = self._prepared.specified(anew=isinstance(outputs, Trained))
+        self._specified = self._prepared.specified(anew=point != "prepare")
 
     def check(self) -> CheckOutcome | None:
         """The check, None where nothing could be held against the specification."""

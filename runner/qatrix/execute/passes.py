@@ -7,6 +7,7 @@ from typing import Final
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 
 # Set before each forward of each pipeline, so that dropout draws alike in all of them; the value
@@ -14,10 +15,10 @@ from qatrix.pipelines.torchenv import seed_generators
 FORWARD_SEED: Final = 100
 
 
-def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
+def forward(model: nn.Module, inputs: Inputs, *, seed: int = FORWARD_SEED) -> object:
     """The model's outputs for copies of the inputs, which an in-place op may write to."""
     seed_generators(seed)
-    return model(*(tensor.clone() for tensor in inputs))
+    return inputs.call(model)
 
 
 def kept(outputs: object) -> object:

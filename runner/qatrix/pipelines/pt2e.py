@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
 from qatrix.declare.vocabulary import PT2E_QUANTIZERS
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
 # The batch norms that torchao trains (_is_supported_batch_norm_for_training in pt2e/utils.py),
@@ -52,7 +53,7 @@ class Exporting:
         specs = made.specs() if isinstance(made, DeclaredAnnotation) else _specs(made.global_config)
         return frozenset((item.dtype, item.quant_min, item.quant_max) for item in specs if hasattr(item, "quant_min"))
 
-    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> torchenv.Programs:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
         torchenv.reset_compiler()
         return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch)
@@ -60,7 +61,7 @@ class Exporting:
     def prepare(
         self,
         captured: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Inputs,
         quantizer: QuantizerSpec,
         *,
         skip_modules: tuple[str, ...],
@@ -99,7 +100,7 @@ class Exporting:
         del quantizer  # the program carries its observers
         return self.find_api().convert(prepared)
 
-    def reexport(self, converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program, exported once more."""
         return self.capture(converted, inputs, dynamic_batch=False)()
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.pipelines import torchenv
+from qatrix.pipelines.inputs import Inputs
 
 StandIn = Callable[[types.ModuleType, str, Callable[[Any], Any]], contextlib.AbstractContextManager[None]]
 Export = Callable[..., fx.GraphModule]
@@ -74,7 +75,7 @@ def _quantize() -> None:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, inputs = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train(), (torch.ones(1, 1, 2, 2),)
-        captured = torchenv.capture(model, inputs, dynamic_batch=False)()
+        captured = torchenv.capture(model, Inputs(inputs), dynamic_batch=False)()
         prepared = api.prepare_qat(captured, api.find("XNNPACKQuantizer")().set_global(config))
         prepared(*inputs)
         api.convert(prepared)
