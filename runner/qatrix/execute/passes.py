@@ -7,6 +7,7 @@ from typing import Final
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from qatrix.judge.outputs import plain
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 
@@ -22,8 +23,8 @@ def forward(model: nn.Module, inputs: Inputs, *, seed: int = FORWARD_SEED) -> ob
 
 
 def kept(outputs: object) -> object:
-    """Outputs that a later forward pass cannot change: a model may return one of its own buffers."""
-    return pytree.tree_map(lambda item: item.detach().clone() if isinstance(item, Tensor) else item, outputs)
+    """Outputs that a later forward pass cannot change, by field: a model may return one of its own buffers."""
+    return pytree.tree_map(lambda item: item.detach().clone() if isinstance(item, Tensor) else item, plain(outputs))
 
 
 def set_training(module: nn.Module, training: bool) -> None:  # noqa: FBT001 - as nn.Module.train

@@ -15,6 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED
 from qatrix.judge.graphs import Held, Layer, Read
+from qatrix.judge.outputs import plain
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 
@@ -146,4 +147,4 @@ def _held_by(model: nn.Module) -> Iterator[tuple[Held, Tensor]]:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    return (leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+    return (leaf for leaf in pytree.tree_leaves(plain(value)) if isinstance(leaf, Tensor))

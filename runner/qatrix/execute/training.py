@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from qatrix.declare.spec import Case, Training
 from qatrix.execute.passes import forward
+from qatrix.judge.outputs import plain
 from qatrix.pipelines import Pipeline
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import named_tensors
@@ -133,7 +134,9 @@ def _loss(outputs: object, seed: int) -> Tensor:
     """The mean squared errors of all outputs, summed up, against targets that the seed draws."""
     # Another seed than that of the inputs, which an output could otherwise equal.
     generator = torch.Generator().manual_seed(seed + 1)
-    leaves = (leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point())
+    leaves = (
+        leaf for leaf in pytree.tree_leaves(plain(outputs)) if isinstance(leaf, Tensor) and leaf.is_floating_point()
+    )
     errors = [nn.functional.mse_loss(leaf, torch.randn(leaf.shape, generator=generator).to(leaf)) for leaf in leaves]
     if not errors:
         msg = "the model has no output to train on: none is a tensor of floating point numbers"

@@ -84,18 +84,17 @@ class _Source:
         return value.contiguous(memory_format=getattr(torch, spec.memory_format))
 
     def _check_counts(self) -> None:
+        """Raise DataFault where the files do not have as many batches as are due."""
+        wanted = self.case.calibration_batches
         for spec in tensors_of(self.case.pattern.inputs):
             if spec.file is None:
                 continue
-            count = len(self._files[str(spec.source)])
-            wanted = self.case.calibration_batches
-            path = paths_of(spec.file)[0]
-            if wanted is None and count != self.available:
-                fault = f"has {count} batches for '{spec.name}', and another input has {self.available}"
-                raise DataFault(spec.file, path, fault)
-            if wanted is not None and count < wanted:
-                fault = f"has {count} batches for '{spec.name}', and calibration_batches is {wanted}"
-                raise DataFault(spec.file, path, fault)
+            count, due = len(self._files[str(spec.source)]), self.available if wanted is None else wanted
+            if count < due:
+                who = "another input has" if wanted is None else "calibration_batches is"
+                found = f"has {count} {'batch' if count == 1 else 'batches'}, and {who} {due}"
+                expected = "as many for each input" if wanted is None else f"calibration_batches: {count} or less"
+                raise DataFault(spec.file, paths_of(spec.file)[0], found, expected, of=spec.name)
 
     def _read(self, spec: InputSpec, file: DataFile) -> tuple[Tensor, ...]:
         """The batches that an input's files have, as they are declared."""
@@ -109,7 +108,7 @@ class _Source:
                     fault = None if batches else _unfit(tensor, sizes, whole=spec.whole)
                     found += batches
                 if fault is not None:
-                    raise DataFault(file, path, f"{fault}, for the input '{spec.name}'")
+                    raise DataFault(file, path, fault.found, fault.expected, of=spec.name)
         return tuple(found)
 
 
@@ -150,56 +149,60 @@ def _with_outlier(drawn: Tensor, outlier: Outlier) -> Tensor:
     return drawn
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """What a file has in the place of an input's values, and what was due."""
+
+    found: str
+    expected: str
+
+
 def _chosen(content: object, file: DataFile) -> Sequence[object]:
     """What of a file's content is the input: what its key names, or the one thing that there is; a list is several."""
     if file.key is not None:
         known = content if isinstance(content, Mapping) else {}
         if file.key not in known:
-            return (_Absent(f"has no '{file.key}': it holds {_names(known)}"),)
+            return (_Fault(f"has no '{file.key}': it holds {_names(known)}", "key: one of its names"),)
         content = known[file.key]
     elif isinstance(content, Mapping):
         if len(content) != 1:
-            return (_Absent(f"holds {_names(content)}: say which in key"),)
+            return (_Fault(f"holds {_names(content)}", "key: the name of one of them"),)
         content = next(iter(content.values()))
-    return content if isinstance(content, (list, tuple)) else (content,)
-
-
-@dataclass(frozen=True)
-class _Absent:
-    """What stands in the place of a tensor that is not there: why."""
-
-    fault: str
+    if isinstance(content, (list, tuple)):
+        return content or (_Fault("holds an empty list", "a tensor for each batch"),)
+    return (content,)
 
 
 def _names(known: Mapping[str, object]) -> str:
     names = [str(name) for name in itertools.islice(known, 5)]
     more = f" and {len(known) - len(names)} more" if len(known) > len(names) else ""
-    return f"{', '.join(names)}{more}" if names else "nothing"
+    return f"{', '.join(names)}{more}" if names else "nothing with a name"
 
 
-def _fault(tensor: object, spec: InputSpec) -> str | None:
+def _fault(tensor: object, spec: InputSpec) -> _Fault | None:
     """Why something out of a file cannot be the values of an input, None where it can."""
-    if isinstance(tensor, _Absent):
-        return tensor.fault
+    if isinstance(tensor, _Fault):
+        return tensor
     if not isinstance(tensor, Tensor):
-        return f"holds a {type(tensor).__name__} in the place of a tensor"
+        return _Fault(f"holds {type(tensor).__name__} '{str(tensor)[:40]}'", "a tensor, or a list of tensors")
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype != spec.dtype:
-        return f"holds {dtype}, and {spec.dtype} is declared"
+        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared; dtype: {dtype} takes it as it is")
     if not tensor.numel():
-        return f"holds no values, in the shape {list(tensor.shape)}"
+        return _Fault(f"holds no values: its shape is {list(tensor.shape)}", "one value or more")
     if tensor.is_floating_point() and bool(tensor.isnan().any()):
-        return f"holds {int(tensor.isnan().sum())} values that are NaN"
+        return _Fault(f"holds {int(tensor.isnan().sum())} of {tensor.numel()} values that are NaN", "numbers")
     return None
 
 
 def _cut(tensor: Tensor, sizes: list[Any], *, whole: bool) -> Iterator[Tensor]:
-    """The batches of a tensor: as long as declared, along the first axis, or one for each entry of another axis before.
+    """The batches of a tensor: as long as declared, along the first axis, or one for each entry of an axis before.
 
-    None where the tensor does not have such a shape.
+    None at all where the tensor does not have such a shape.
     """
     if not sizes:
-        yield from (tensor,) if not whole or not tensor.ndim else ()
+        if not whole or not tensor.ndim:
+            yield tensor
         return
     if whole and list(tensor.shape[1:]) == sizes:
         yield from (item.clone() for item in tensor)
@@ -209,6 +212,8 @@ def _cut(tensor: Tensor, sizes: list[Any], *, whole: bool) -> Iterator[Tensor]:
         yield from (part.clone() for part in tensor.split(sizes[0]))
 
 
-def _unfit(tensor: Tensor, sizes: list[Any], *, whole: bool) -> str:
-    declared = f"batches of {sizes} are" if whole else f"batches of {sizes[0]} are"
-    return f"holds the shape {list(tensor.shape)}, and {declared} declared"
+def _unfit(tensor: Tensor, sizes: list[Any], *, whole: bool) -> _Fault:
+    found = f"holds a tensor of the shape {list(tensor.shape)}"
+    if not whole:
+        return _Fault(found, f"batches of {sizes[0]} along its first axis, as declared")
+    return _Fault(found, f"batches of the shape {sizes}, one after the other along the first axis or stacked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,16 +16,20 @@ from torch import Tensor
 
 from qatrix.declare.inputs import DataFile
 from qatrix.files import NotPlain, open_plain
+from qatrix.pipelines.torchenv.importing import RELEASE
 from qatrix.text import told
 
 _LARGEST: Final = 16 * 2**30
+# Up to 2.5.1 torch.load runs code even with weights_only (CVE-2025-32434).
+_SAFE: Final = (2, 6)
 
 
 class DataFault(ValueError):
-    """A file of tensors cannot be used; the message says which, where it is declared, and what is wrong with it."""
+    """A file of tensors cannot be used; the message says which, where it is declared, what it has and what was due."""
 
-    def __init__(self, file: DataFile, path: Path, fault: str) -> None:
-        super().__init__(f"{path.name}, declared at {file.source}, {fault}")
+    def __init__(self, file: DataFile, path: Path, found: str, expected: str, *, of: str | None = None) -> None:
+        whose = "" if of is None else f" for the input '{of}'"
+        super().__init__(f"{path.name}, declared at {file.source}{whose}, {found}; expected {expected}")
 
 
 def paths_of(file: DataFile) -> tuple[Path, ...]:
@@ -42,11 +47,11 @@ def read_tensors(file: DataFile, path: Path) -> object:
             content = opened.read()
         return _READERS[path.suffix](content)
     except NotPlain as error:
-        raise DataFault(file, path, str(error)) from error
+        raise DataFault(file, path, str(error), "a plain file") from error
     except MemoryError:
         raise
     except Exception as error:
-        raise DataFault(file, path, f"cannot be read as a {path.suffix} file: {told(error)}") from error
+        raise DataFault(file, path, f"cannot be read: {told(error)}", f"a whole {path.suffix} file") from error
 
 
 def _npz(content: bytes) -> Mapping[str, Tensor]:
@@ -60,7 +65,15 @@ def _npz(content: bytes) -> Mapping[str, Tensor]:
 
 
 def _pt(content: bytes) -> object:
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if RELEASE < _SAFE:
+        msg = "before torch 2.6 a .pt file can run code as it is read; save the tensors as .safetensors instead"
+        raise ValueError(msg)
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # What torch says then is how to read it without any safety.
+        msg = "it is no file that torch.save wrote, or holds more than tensors, numbers, texts, lists and dicts"
+        raise ValueError(msg) from error
 
 
 _READERS: Final[Mapping[str, Callable[[bytes], Any]]] = {

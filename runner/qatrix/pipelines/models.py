@@ -82,7 +82,11 @@ def build_model(case: Case) -> nn.Module:
 def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
     """The module that a factory such as "torchvision.models.resnet18" makes."""
     module_name, _, attribute = path.rpartition(".")
-    model = getattr(_imported(module_name), attribute)(**args)
+    makes = getattr(_imported(module_name), attribute)
+    if isinstance(makes, nn.Module):
+        msg = f"{path} is a {type(makes).__name__} itself, which all cases would change; name what makes one"
+        raise TypeError(msg)
+    model = makes(**args)
     if not isinstance(model, nn.Module):
         msg = f"{path} made a {type(model).__name__}, not a torch.nn.Module"
         raise TypeError(msg)

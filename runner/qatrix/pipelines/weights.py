@@ -20,8 +20,8 @@ def load_weights(model: nn.Module, file: DataFile) -> None:
     path = Path(file.path)
     state = read_tensors(file, path)
     if not isinstance(state, Mapping) or not all(isinstance(item, Tensor) for item in state.values()):
-        fault = "holds no state_dict: expected a mapping from names to tensors, as torch.save(model.state_dict(), …)"
-        raise DataFault(file, path, fault)
+        expected = "a mapping from names to tensors, as torch.save(model.state_dict(), …) writes it"
+        raise DataFault(file, path, "holds no state_dict", expected)
     own: dict[str, Any] = model.state_dict(keep_vars=True)
     misshapen = [
         f"{name} {_shape(state[name])} for {_shape(own[name])}"
@@ -39,7 +39,8 @@ def load_weights(model: nn.Module, file: DataFile) -> None:
         *_listed("has other shapes:", misshapen),
     ]
     if faults:
-        raise DataFault(file, path, f"does not fit the model: it {'; it '.join(faults)}")
+        expected = "the names and shapes of the model's state_dict()"
+        raise DataFault(file, path, f"does not fit the model: it {'; it '.join(faults)}", expected)
 
 
 def _listed(what: str, names: Collection[str]) -> list[str]:

@@ -205,7 +205,11 @@ def _outlier_faults(outlier: Outlier, spec: InputSpec, place: Cursor) -> Iterato
         return
     rank = len(spec.shape)
     if not -rank <= outlier.axis < rank:
-        yield place.down("axis"), f"the outlier's axis is {outlier.axis}, and the input has {rank}", "an axis of it"
+        yield (
+            place.down("axis"),
+            f"the outlier's axis is {outlier.axis}, and the input has {rank} axes",
+            f"-{rank} to {rank - 1}",
+        )
         return
     length = spec.shape[outlier.axis]
     if isinstance(length, Literal) and isinstance(length.value, int) and outlier.channel >= length.value:

@@ -25,7 +25,6 @@ from qatrix.text import printed_source, visible
 _WIDTH: Final = 100
 _NEEDS: Final = "needs     "
 _NOT_SWITCHED: Final = "NotSwitched"
-_DATA_FAULT: Final = "DataFault"
 SECOND_PT2E: Final = "pt2e_torch_ao"
 # Two blank lines around what is defined at the top, as formatters have it.
 _BEFORE_DEFINITION: Final = re.compile(r"\n+(?=(?:def|class) )")
@@ -46,7 +45,7 @@ def script_text(
     it is ready for every outcome. `checked` says in the header how the script was checked, and
     `notes` are further sentences for it.
     """
-    if record is not None and record.error is not None and record.error.type.endswith(_DATA_FAULT):
+    if record is not None and record.error is not None and record.error.is_of_data:
         msg = f"no script is needed to see what is wrong with a file: {record.error.message}"
         raise ValueError(msg)
     release = Release.of(environment.packages.get("torch"))
