@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -12,14 +13,13 @@ from torch.utils import _pytree as pytree
 
 from mutants.planting import Kept
 from qatrix.execute.passes import forward
+from qatrix.pipelines.inputs import Inputs
 
 # How large the other inputs are, from what hardly leaves zero to what clamps every range.
 SIZES: Final = (1e-3, 0.1, 1.0, 3.0, 30.0, 1e4)
 
 
-def proof(
-    before: Mapping[str, Kept], after: Mapping[str, Kept], inputs: tuple[Tensor, ...], *, whole: bool
-) -> str | None:
+def proof(before: Mapping[str, Kept], after: Mapping[str, Kept], inputs: Inputs, *, whole: bool) -> str | None:
     """Why two sets of programs are the same, None where they are not.
 
     `whole` is for faults that were planted before calibration or training: then the prepared programs, with
@@ -35,7 +35,7 @@ def proof(
     return f"the converted programs give equal bits for {len(SIZES) + 1} inputs{prepared}"
 
 
-def _same(before: Kept, after: Kept, inputs: tuple[Tensor, ...], *, whole: bool) -> bool:
+def _same(before: Kept, after: Kept, inputs: Inputs, *, whole: bool) -> bool:
     given = [inputs, *others(inputs)]
     if whole and not _are_same(before.prepared, after.prepared, given, strict=True):
         return False
@@ -43,7 +43,7 @@ def _same(before: Kept, after: Kept, inputs: tuple[Tensor, ...], *, whole: bool)
 
 
 def _are_same(
-    before: fx.GraphModule | None, after: fx.GraphModule | None, given: list[tuple[Tensor, ...]], *, strict: bool
+    before: fx.GraphModule | None, after: fx.GraphModule | None, given: list[Inputs], *, strict: bool
 ) -> bool:
     if before is None or after is None:
         return False
@@ -52,7 +52,7 @@ def _are_same(
     return all(_equal(_run(before, inputs), _run(after, inputs)) for inputs in given)
 
 
-def _run(program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+def _run(program: nn.Module, inputs: Inputs) -> object:
     """The outputs of two calls in a row, and what of its state they change; the program stays as it is."""
     running = copy.deepcopy(program)
     held = _state(running)
@@ -87,11 +87,11 @@ def _bits(value: Tensor) -> Tensor:
     return value.detach().contiguous().view(-1).view(torch.uint8)
 
 
-def others(inputs: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+def others(inputs: Inputs) -> Iterator[Inputs]:
     """Other inputs of the same shapes: drawn anew, of several sizes; integers from the same range."""
     for number, size in enumerate(SIZES):
         generator = torch.Generator().manual_seed(number + 1)
-        yield tuple(_other(tensor, size, generator) for tensor in inputs)
+        yield inputs.map(functools.partial(_other, size=size, generator=generator))
 
 
 def _other(tensor: Tensor, size: float, generator: torch.Generator) -> Tensor:

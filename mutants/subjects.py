@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Tensor
 
 from mutants.faults.fault import Fault
 from mutants.planting import Kept, Survey, Tap, tapped
@@ -24,7 +23,9 @@ from qatrix.judge.diagnosis import Probe, layout_of
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_inputs
+from qatrix.pipelines.inputs import Inputs
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.tracing import float_trace
 from qatrix.resources import folder
 
@@ -43,7 +44,7 @@ class Subject:
     """A case, what became of it without a fault, and which faults each pipeline has room for, at which layers."""
 
     case: Case
-    inputs: tuple[Tensor, ...]
+    inputs: Inputs
     layout: Layout
     record: Record
     layers: Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -96,7 +97,7 @@ def _pipelines() -> Mapping[str, Pipeline]:
     return {name: PIPELINES[name] for name in DEFAULT_PIPELINES}
 
 
-def _layout(case: Case, inputs: tuple[Tensor, ...]) -> Layout:
+def _layout(case: Case, inputs: Inputs) -> Layout:
     """The layers of the float model."""
     model = build_model(case)
     set_training(model, case.quantizer.mode == "qat")

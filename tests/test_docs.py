@@ -51,6 +51,8 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.File: "The YAML",
     models.Pattern: "patterns",
     models.Input: "patterns",
+    models.InputValues: "Values",
+    models.Outlier: "Values",
     models.ConvKind: "conv_kinds",
     models.Device: "devices and tolerances",
     models.Tolerance: "devices and tolerances",

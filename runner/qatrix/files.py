@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ _KINDS: Final[Mapping[str, Callable[[int], bool]]] = {
     "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
 }
 _GIB: Final = 2**30
+_BLOCK: Final = 2**20
 
 
 class NotPlain(Exception):
@@ -47,6 +50,28 @@ def open_plain(path: Path, *, largest: int) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def content_digest(path: Path) -> str:
+    """The SHA-256, in hex, of a plain file, or of the names and contents of all in a folder; "absent" without one."""
+    try:
+        facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            inside = sorted(item for item in path.iterdir() if item.is_file())
+            told = "".join(f"{item.name} {content_digest(item)}\n" for item in inside)
+            return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+        return _file_digest(path, facts.st_size, facts.st_mtime_ns)
+    except (OSError, NotPlain):
+        return "absent"
+
+
+@functools.lru_cache(maxsize=256)
+def _file_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - a file with another time is read again
+    with open_plain(path, largest=size) as file:
+        found = hashlib.sha256()
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _demand(found: os.stat_result, largest: int) -> None:

@@ -63,6 +63,11 @@ class ErrorReport:
     message: str
     traceback: str
 
+    @property
+    def is_of_data(self) -> bool:
+        """Whether a file of tensors is at fault, and not the model."""
+        return self.type.rpartition(".")[2] == "DataFault"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTime:

@@ -50,11 +50,60 @@ class TrainingSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputSource:
+    """One expression for each input: those by position, and by name those by keyword.
+
+    `nests` where any is not a tensor but a tuple or dict of them. `calibration_batches` is how many
+    batches run before the program is converted, None for all; `files` are the paths that are read, and
+    `counted` is the expression that says how many batches they have.
+    """
+
+    args: tuple[str, ...] = ()
+    kwargs: Mapping[str, str] = field(default_factory=dict)
+    nests: bool = False
+    calibration_batches: int | None = None
+    files: tuple[str, ...] = ()
+    counted: str | None = None
+
+    @property
+    def count(self) -> str:
+        """How many batches there are, as source."""
+        if self.calibration_batches is None:
+            return self.counted or "1"
+        return str(max(self.calibration_batches, 1))
+
+    @property
+    def reads_npz(self) -> bool:
+        """Whether arrays of numpy are read."""
+        return any(path.endswith(".npz") for path in self.files)
+
+    @property
+    def outliers(self) -> bool:
+        """Whether a channel is made unlike the others."""
+        return any("with_outlier(" in text for text in (*self.args, *self.kwargs.values()))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the inputs are tensors by position and nothing else."""
+        return not self.kwargs and not self.nests
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether any batch runs before the program is converted."""
+        return self.calibration_batches != 0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be batches beyond the first."""
+        return bool(self.files) if self.calibration_batches is None else self.calibration_batches > 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class CaseSource:
     """A case as source.
 
     `classes` are the definitions of its modules, innermost first, `model` the expression that
-    makes the model, `inputs` one expression for each input. Where a factory makes the model,
+    makes the model, `weights` the path of its parameters' file. Where a factory makes the model,
     `module` is where it stands, and `needs` the package of that unless it is one of PyTorch's.
     `one_tensor` says that the model's
     output is a single tensor for certain. `inexpressible` has the declared pipelines that
@@ -68,7 +117,8 @@ class CaseSource:
     model: str
     module: str | None = None
     needs: str | None = None
-    inputs: tuple[str, ...]
+    weights: str | None = None
+    inputs: InputSource
     one_tensor: bool
     pipelines: tuple[str, ...]
     inexpressible: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +140,11 @@ class CaseSource:
         quantizers = (source for phase in self.phases for source in phase.quantizers.values())
         model = None if self.needs is None else f"{self.needs}: {OWN_PACKAGE}"
         return tuple(dict.fromkeys(text for text in (model, *(item.needs for item in quantizers)) if text is not None))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of tensors that the script reads."""
+        return (*(() if self.weights is None else (self.weights,)), *self.inputs.files)
 
     @property
     def is_whole(self) -> bool:

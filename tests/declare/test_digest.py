@@ -43,3 +43,25 @@ def test_the_same_declarations_have_the_same_digest_wherever_they_lie(tmp_path: 
 def test_another_declaration_has_another_digest(tmp_path: Path, old: str, new: str) -> None:
     assert old in MATRIX
     assert digest(tmp_path, MATRIX.replace(old, new)) != digest(tmp_path)
+
+
+def test_what_a_file_of_tensors_holds_counts_and_not_where_it_lies(tmp_path: Path) -> None:
+    text = MATRIX.replace("{shape: [2, 3]}", "{shape: [2, 3], from: data.npz}")
+    assert text != MATRIX
+    found = {}
+    for folder, content in {"a": b"one", "b": b"one", "c": b"other"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "data.npz").write_bytes(content)
+        found[folder] = digest(tmp_path / folder, text)
+
+    assert found["a"] == found["b"] != found["c"]
+
+
+def test_a_file_that_is_written_anew_has_another_digest(tmp_path: Path) -> None:
+    text = MATRIX.replace("{shape: [2, 3]}", "{shape: [2, 3], from: data}")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1.npz").write_bytes(b"one")
+    before = digest(tmp_path, text)
+    (tmp_path / "data" / "2.npz").write_bytes(b"two")
+
+    assert digest(tmp_path, text) != before

@@ -116,6 +116,8 @@ def test_every_key_has_a_description() -> None:
         File,
         *SECTIONS.values(),
         models.Input,
+        models.InputValues,
+        models.Outlier,
         models.TensorSpec,
         models.DerivedSpec,
         models.Pt2ePreset,

@@ -90,9 +90,13 @@ def test_a_dtype_casts_the_model_and_inputs_of_float32(tmp_path: Path) -> None:
 
     assert (plain.model, other.model) == ("Outer()", "Outer().to(torch.bfloat16)")
     assert plain.classes == other.classes
-    assert plain.inputs[0] == "torch.randn(2, 3, 4, 4)"
-    assert other.inputs[0] == "torch.randn(2, 3, 4, 4).to(torch.bfloat16)"
-    assert plain.inputs[1:] == other.inputs[1:] == ("torch.randn(2).to(torch.float64)", "torch.randint(0, 8, (3,))")
+    assert plain.inputs.args[0] == "torch.randn(2, 3, 4, 4)"
+    assert other.inputs.args[0] == "torch.randn(2, 3, 4, 4).to(torch.bfloat16)"
+    assert (
+        plain.inputs.args[1:]
+        == other.inputs.args[1:]
+        == ("torch.randn(2).to(torch.float64)", "torch.randint(0, 8, (3,))")
+    )
 
 
 def test_a_dtype_casts_the_model_of_a_factory(tmp_path: Path) -> None:
@@ -109,7 +113,8 @@ suites: {written: {axes: {pattern: written, dtype: float16, quantizer: xnnpack_i
 def test_the_source_makes_the_models_and_inputs_that_the_runner_makes(tmp_path: Path) -> None:
     import torch
 
-    from qatrix.pipelines.models import build_inputs, build_model
+    from qatrix.pipelines.batches import build_inputs
+    from qatrix.pipelines.models import build_model
 
     for case in filled(tmp_path):
         source = source_of(case)
@@ -118,14 +123,14 @@ def test_the_source_makes_the_models_and_inputs_that_the_runner_makes(tmp_path: 
         torch.manual_seed(source.seed)
         model = eval(source.model, names)
         torch.manual_seed(source.seed)
-        inputs = [eval(text, names) for text in source.inputs]
+        inputs = [eval(text, names) for text in source.inputs.args]
 
         expected = build_model(case).state_dict()
         assert expected.keys() == model.state_dict().keys()
         for name, found in model.state_dict().items():
             assert found.dtype == expected[name].dtype
             assert torch.equal(found, expected[name]), name
-        for found, due in zip(inputs, build_inputs(case)):
+        for found, due in zip(inputs, build_inputs(case).args):
             assert found.dtype == due.dtype
             assert torch.equal(found, due)
 

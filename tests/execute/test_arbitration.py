@@ -20,6 +20,7 @@ from qatrix.execute.captures import Captures
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support import specs
 from support.altered import Altered, with_altered
@@ -159,7 +160,7 @@ def test_a_model_of_another_dtype_than_float32_is_not_judged(tmp_path: Path) -> 
     case = declared(tmp_path, CONV_BN, axes=", dtype: float64")
 
     assert judged(case) == {}
-    assert Arbiter.of(case, ConvBnRelu(), (IMAGE,), trains=False) == "its model is of float64"
+    assert Arbiter.of(case, ConvBnRelu(), Inputs.of(IMAGE), trains=False) == "its model is of float64"
 
 
 class Branching(nn.Module):
@@ -176,7 +177,7 @@ class Branching(nn.Module):
 
 
 def test_a_model_that_cannot_be_traced_has_no_arbiter() -> None:
-    found = Arbiter.of(specs.case(), Branching(), (torch.ones(1, 4),), trains=False)
+    found = Arbiter.of(specs.case(), Branching(), Inputs.of(torch.ones(1, 4)), trains=False)
 
     assert isinstance(found, str)
     assert found.startswith("its float model cannot be followed in float64: TraceError: ")
@@ -208,7 +209,7 @@ def test_a_model_that_symbolic_tracing_cannot_follow_is_not_judged(
 def test_an_arbiter_leaves_the_model_as_it_is() -> None:
     model = ConvBnRelu()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    made = Arbiter.of(specs.case(), model, (IMAGE,), trains=True)
+    made = Arbiter.of(specs.case(), model, Inputs.of(IMAGE), trains=True)
 
     assert isinstance(made, Arbiter)
     assert model.training
@@ -218,7 +219,7 @@ def test_an_arbiter_leaves_the_model_as_it_is() -> None:
 
 
 def arbiter_among(captures: Captures, model: nn.Module, *, trains: bool = True) -> Arbiter:
-    made = Arbiter.of(specs.case(), model, (IMAGE,), trains=trains, captures=captures)
+    made = Arbiter.of(specs.case(), model, Inputs.of(IMAGE), trains=trains, captures=captures)
     assert isinstance(made, Arbiter)
     return made
 

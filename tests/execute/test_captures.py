@@ -13,6 +13,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.case import run_case
 from qatrix.pipelines import PIPELINES, Capture
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support import specs
 from support.cases import shipped_cases
@@ -117,7 +118,7 @@ def tensors(program: nn.Module) -> set[int]:
 @pytest.mark.torch
 @pytest.mark.parametrize("name", PIPELINES)
 def test_programs_of_one_capture_share_no_tensor(name: str) -> None:
-    capture = PIPELINES[name].capture(BatchNormWithBuffer(), (torch.rand(2, 2, 3, 3),), dynamic_batch=False)
+    capture = PIPELINES[name].capture(BatchNormWithBuffer(), Inputs.of(torch.rand(2, 2, 3, 3)), dynamic_batch=False)
     one, other = capture(), capture()
 
     assert len(tensors(one)) >= 5

@@ -70,7 +70,8 @@ def run_in_a_worker(*cases: Case) -> dict[str, Record]:
 )
 def test_an_own_quantizer_is_made_and_configured_as_declared(tmp_path: Path, preset: str, steps: int) -> None:
     from qatrix.pipelines import PIPELINES
-    from qatrix.pipelines.models import build_inputs, build_model
+    from qatrix.pipelines.batches import build_inputs
+    from qatrix.pipelines.models import build_model
 
     case = case_of(tmp_path, preset)
     pipeline, inputs = PIPELINES["pt2e"], build_inputs(case)

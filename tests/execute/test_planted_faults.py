@@ -19,7 +19,8 @@ from qatrix.judge.graphs.ops import is_observing
 from qatrix.judge.verdict import with_expectation
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
-from qatrix.pipelines.models import build_inputs
+from qatrix.pipelines.batches import build_inputs
+from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support.altered import Altered, with_altered
 from support.cases import shipped_cases, written_cases
@@ -469,7 +470,7 @@ class OfOneBatch(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) != len(build_inputs(free_batch_case())[0]):
+        if len(x) != len(build_inputs(free_batch_case()).args[0]):
             msg = f"a batch of {len(x)} is not what was captured"
             raise ValueError(msg)
         out: Tensor = self.inner(x)
@@ -480,7 +481,7 @@ class OtherSecondHalf(OfOneBatch):
     """A converted model that gives zeros for all that comes after the batch that it was captured with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        captured = len(build_inputs(free_batch_case())[0])
+        captured = len(build_inputs(free_batch_case()).args[0])
         out: Tensor = self.inner(x)
         return torch.cat([out[:captured], torch.zeros_like(out[captured:])])
 
@@ -604,7 +605,7 @@ suites: {written: {axes: {pattern: mismatched, quantizer: xnnpack_int8_per_tenso
 
 
 def test_an_error_of_the_tool_itself_becomes_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qatrix.execute.case.build_inputs", lambda _: ())
+    monkeypatch.setattr("qatrix.execute.case.build_batches", lambda _: Batches(first=Inputs()))
     monkeypatch.setattr("qatrix.execute.case.float_reference", lambda *_: (None, State()))
     monkeypatch.setattr("qatrix.execute.case._facts", raising)
     record = run_case(conv_case())

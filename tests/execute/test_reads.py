@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from qatrix.execute.case import run_case
 from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge.graphs.ops import op_name
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support.altered import with_altered
 from support.cases import shipped_cases, written_cases
@@ -44,7 +45,7 @@ class Model(nn.Module):
 
 
 def seen(forward: Callable[[Any, Tensor], Tensor]) -> Reads:
-    found = reads_of(Model(forward).eval(), (X,))
+    found = reads_of(Model(forward).eval(), Inputs.of(X))
     assert found is not None
     return found
 
@@ -76,7 +77,7 @@ def test_parameters_that_no_output_depends_on_are_dead_and_buffers_are_not_told(
 def test_a_tied_parameter_is_one_with_all_its_names() -> None:
     model = Model(lambda m, x: m.aux(m.lin(x)))
     model.aux.weight = model.lin.weight
-    found = reads_of(model, (X,))
+    found = reads_of(model, Inputs.of(X))
 
     assert found is not None
     assert [held.names for read in found.live for held in read.tensors if held.size == 16] == [
@@ -85,7 +86,7 @@ def test_a_tied_parameter_is_one_with_all_its_names() -> None:
 
 
 def test_a_batch_norm_is_read_with_the_layer_that_it_can_be_folded_into() -> None:
-    found = reads_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval(), (torch.ones(1, 3, 5, 5),))
+    found = reads_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval(), Inputs.of(torch.ones(1, 3, 5, 5)))
 
     assert found is not None
     (norm,) = (read for read in found.live if read.norm)
@@ -99,7 +100,7 @@ def test_a_batch_norm_is_read_with_the_layer_that_it_can_be_folded_into() -> Non
 def test_an_attention_is_read_as_it_is_captured_and_its_fast_path_is_left_as_it_was() -> None:
     fast = torch.backends.mha.get_fastpath_enabled()
     model = nn.TransformerEncoderLayer(8, 2, batch_first=True).eval()
-    found = reads_of(model, (torch.ones(1, 3, 8),))
+    found = reads_of(model, Inputs.of(torch.ones(1, 3, 8)))
 
     assert found is not None
     assert {tuple(names) for names in names_of(found)} >= {("self_attn.in_proj_weight",), ("norm1.bias",)}
@@ -114,7 +115,7 @@ def test_a_model_that_refuses_to_be_watched_is_not_known() -> None:
             raise RuntimeError(msg)
         return x
 
-    assert reads_of(Model(refuse), (X,)) is None
+    assert reads_of(Model(refuse), Inputs.of(X)) is None
 
 
 def without_bias(converted: nn.Module) -> nn.Module:

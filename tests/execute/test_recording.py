@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from qatrix.execute.passes import forward
 from qatrix.execute.recording import Store, record, tensor_nodes
 from qatrix.judge.diagnosis.placement import Probe
+from qatrix.pipelines.inputs import Inputs
 
 pytestmark = pytest.mark.torch
 
@@ -28,7 +29,7 @@ class InPlace(nn.Module):
 
 def test_a_recorded_run_gives_the_bits_of_an_ordinary_one() -> None:
     program, x = fx.symbolic_trace(InPlace()), torch.randn(3, 4)
-    outputs, _ = record(program, (x,), [], Store())
+    outputs, _ = record(program, Inputs.of(x), [], Store())
 
     assert isinstance(outputs, Tensor)
     assert torch.equal(outputs, forward(program, (x,)))  # type: ignore[arg-type]  # a tensor
@@ -36,14 +37,14 @@ def test_a_recorded_run_gives_the_bits_of_an_ordinary_one() -> None:
 
 def test_a_value_is_kept_as_it_was_before_an_op_changed_it_in_place() -> None:
     program, x = fx.symbolic_trace(InPlace()), torch.full((2,), -3.0)
-    _, recorded = record(program, (x,), [Probe(node="add")], Store())
+    _, recorded = record(program, Inputs.of(x), [Probe(node="add")], Store())
 
     assert torch.equal(recorded.get(Probe(node="add")), torch.full((2,), -2.0))  # type: ignore[arg-type]  # a tensor
 
 
 def test_what_no_probe_asks_for_is_not_kept() -> None:
     program = fx.symbolic_trace(InPlace())
-    _, recorded = record(program, (torch.ones(2),), [Probe(node="add")], Store())
+    _, recorded = record(program, Inputs.of(torch.ones(2)), [Probe(node="add")], Store())
 
     assert recorded.get(Probe(node="dropout")) is None
 
@@ -90,7 +91,7 @@ def test_the_parts_of_a_module_are_seen_from_inside() -> None:
     graph.output(graph.call_module("fused", (x,)))
     program = fx.GraphModule({"fused": Fused()}, graph)
     probes = [Probe(node="fused", part="bn.input"), Probe(node="fused", part="bn.output")]
-    _, recorded = record(program, (torch.ones(3, 2),), probes, Store())
+    _, recorded = record(program, Inputs.of(torch.ones(3, 2)), probes, Store())
 
     assert torch.equal(recorded.get(probes[0]), torch.full((3, 2), 2.0))  # type: ignore[arg-type]  # a tensor
     assert torch.equal(recorded.get(probes[1]), torch.zeros(3, 2))  # type: ignore[arg-type]  # a tensor

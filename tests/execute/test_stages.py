@@ -14,6 +14,7 @@ from qatrix.execute.passes import set_training
 from qatrix.execute.stages import StageClock, StageFailed, _inputs_of
 from qatrix.execute.workers import execute
 from qatrix.outcomes import STAGES
+from qatrix.pipelines.inputs import Inputs
 from support.cases import shipped_cases
 
 pytestmark = pytest.mark.torch
@@ -72,9 +73,9 @@ class Calling(nn.Module):
 def test_a_submodule_that_is_called_by_keyword_has_its_inputs_in_order() -> None:
     x, y = torch.ones(1, 2), torch.ones(1, 3)
 
-    seen = _inputs_of(Calling(), ("inner",), (x, y))["inner"]
+    seen = _inputs_of(Calling(), ("inner",), Inputs.of(x, y))["inner"]
 
-    assert [tuple(tensor.shape) for tensor in seen] == [(1, 2), (1, 3)]
+    assert [tuple(tensor.shape) for tensor in seen.args] == [(1, 2), (1, 3)]
 
 
 def test_a_phase_on_a_submodule_that_is_never_called_fails_in_words() -> None:

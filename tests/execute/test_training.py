@@ -19,7 +19,9 @@ from qatrix.execute.stages import run_stages
 from qatrix.execute.training import LEARNING_RATE, FloatNames, Trained, train_float
 from qatrix.outcomes import COMPARED, STAGES, Comparison, Record
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_batches, build_inputs
+from qatrix.pipelines.inputs import Inputs
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases
 
@@ -39,7 +41,7 @@ def trained(case: Case, name: str) -> tuple[Trained, dict[str, Tensor]]:
             buffers = {key: buffer.clone() for key, buffer in program.named_buffers()}
             seen.update(trained=outputs, buffers=buffers)
 
-    outcome = run_stages(case, name, PIPELINES[name], build_inputs(case), observe)
+    outcome = run_stages(case, name, PIPELINES[name], build_batches(case), observe)
     assert outcome.status == "ok", outcome.error
     return seen["trained"], seen["buffers"]
 
@@ -170,7 +172,7 @@ def test_the_float_model_is_trained_as_the_others_are() -> None:
 def test_a_model_without_parameters_cannot_be_trained() -> None:
     assert CASE.training is not None
     with pytest.raises(ValueError, match="empty parameter list"):
-        train_float(CASE, CASE.training, model=nn.ReLU(), inputs=(torch.zeros(1),))
+        train_float(CASE, CASE.training, model=nn.ReLU(), inputs=Inputs.of(torch.zeros(1)))
 
 
 def test_outputs_without_floating_point_numbers_cannot_be_trained_on() -> None:
@@ -184,7 +186,7 @@ def test_outputs_without_floating_point_numbers_cannot_be_trained_on() -> None:
 
     assert CASE.training is not None
     with pytest.raises(ValueError, match="no output to train on"):
-        train_float(CASE, CASE.training, model=Largest(), inputs=(torch.zeros(3),))
+        train_float(CASE, CASE.training, model=Largest(), inputs=Inputs.of(torch.zeros(3)))
 
 
 def test_a_trained_case_leaves_the_captures_as_they_were() -> None:

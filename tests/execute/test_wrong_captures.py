@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Pipeline, torchenv
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases
 
 pytestmark = pytest.mark.torch
 
 CASES = {"checked by the suite": "conv_bn_relu_fusion/*dim=2*per_channel*", "unchecked": "update_shared_qspec/*dim=2*"}
-Capture = Callable[[nn.Module, tuple[Tensor, ...]], nn.Module]
+Capture = Callable[[nn.Module, Inputs], nn.Module]
 
 
 def run(glob: str, capture: Capture | None = None) -> Record:
@@ -37,20 +38,20 @@ class Capturing:
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
 
-    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Any:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Any:
         return lambda: self._capture(model, inputs)
 
     def __getattr__(self, stage: str) -> Any:
         return getattr(PIPELINES["pt2e"], stage)
 
 
-def for_inference(model: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+def for_inference(model: nn.Module, inputs: Inputs) -> nn.Module:
     """Core aten operators: what `torch.export.export` itself gave up to torch 2.5."""
-    program: nn.Module = torch.export.export(model, inputs, strict=True).run_decompositions().module()
+    program: nn.Module = torch.export.export(model, inputs.args, strict=True).run_decompositions().module()
     return program
 
 
-def with_other_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+def with_other_batch_norm(model: nn.Module, inputs: Inputs) -> nn.Module:
     """The right capture, but for another spelling of batch norm, as two captures of torch 2.5 differ."""
     program = torchenv.capture(model, inputs, dynamic_batch=False)()
     assert isinstance(program, fx.GraphModule)
@@ -66,9 +67,9 @@ def with_other_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Mo
     return program
 
 
-def for_training(model: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+def for_training(model: nn.Module, inputs: Inputs) -> nn.Module:
     """What torch 2.5 recommends when one uses the right capture."""
-    program: nn.Module = torchenv.imported("torch.export").export_for_training(model, inputs).module()
+    program: nn.Module = torchenv.imported("torch.export").export_for_training(model, inputs.args).module()
     return program
 
 

@@ -7,8 +7,9 @@ from torch import Tensor, fx, nn
 
 from mutants.equivalence import SIZES, others, proof
 from mutants.planting import Kept
+from qatrix.pipelines.inputs import Inputs
 
-INPUTS = (torch.linspace(-1, 1, 12).reshape(3, 4),)
+INPUTS = Inputs.of(torch.linspace(-1, 1, 12).reshape(3, 4))
 
 
 class Clamping(nn.Module):
@@ -102,9 +103,9 @@ def test_proving_leaves_the_programs_as_they_are() -> None:
 
 def test_other_inputs_have_the_shapes_and_the_range_of_those_of_the_case() -> None:
     tokens = torch.tensor([[0, 3, 7]])
-    drawn = list(others((*INPUTS, tokens)))
+    drawn = [given.args for given in others(Inputs.of(*INPUTS.args, tokens))]
 
     assert len(drawn) == len(SIZES)
-    assert {item.shape for item, _ in drawn} == {INPUTS[0].shape}
+    assert {item.shape for item, _ in drawn} == {INPUTS.args[0].shape}
     assert max(float(item.abs().max()) for item, _ in drawn) > 1e4
     assert all(item.dtype == torch.int64 and 0 <= int(item.min()) <= int(item.max()) <= 7 for _, item in drawn)

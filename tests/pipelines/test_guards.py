@@ -14,6 +14,7 @@ from torch import nn
 from qatrix.execute.case import run_case
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.guards import no_static_guards, of_free_dimensions
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import capture
 from support.cases import shipped_cases
 from support.results import without_times
@@ -54,7 +55,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def program_of(model: nn.Module, *, dynamic_batch: bool = False) -> nn.Module:
-    return capture(model, (torch.ones(2, 4, 3),), dynamic_batch=dynamic_batch)()
+    return capture(model, Inputs.of(torch.ones(2, 4, 3)), dynamic_batch=dynamic_batch)()
 
 
 def test_an_export_of_static_sizes_makes_no_guards_inside_the_block(guarded: list[int]) -> None:

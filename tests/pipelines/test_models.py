@@ -13,7 +13,8 @@ from torch import nn
 from qatrix.arithmetic import OutOfBounds
 from qatrix.declare.source.models import model_source
 from qatrix.declare.source.names import Names
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_inputs
+from qatrix.pipelines.models import build_model
 from support.cases import factory_case, shipped_cases, written_cases
 
 SUITE = """
@@ -38,7 +39,7 @@ def built(tmp_path: Path, *, layers: str, forward: str, inputs: str) -> tuple[nn
     """The model and inputs of a pattern that is written in the test."""
     text = PATTERN.format(layers=layers, forward=forward, inputs=inputs) + SUITE.format(pattern="written", axes="")
     (case,) = written_cases(tmp_path, text)
-    return build_model(case), build_inputs(case)
+    return build_model(case), build_inputs(case).args
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -46,7 +47,7 @@ def built(tmp_path: Path, *, layers: str, forward: str, inputs: str) -> tuple[nn
 def test_every_conv_kind_builds_and_runs_at_every_dim(tmp_path: Path, kind: str, dim: int) -> None:
     axes = f"      conv: {kind}\n      dim: {dim}\n"
     (case,) = written_cases(tmp_path, SUITE.format(pattern="conv_bn_relu", axes=axes))
-    model, inputs = build_model(case), build_inputs(case)
+    model, inputs = build_model(case), build_inputs(case).args
 
     expected = getattr(nn, f"ConvTranspose{dim}d" if kind == "conv_transpose" else f"Conv{dim}d")
     assert type(model.get_submodule("conv")) is expected
@@ -72,10 +73,10 @@ def test_a_conv_kind_is_what_its_declaration_says(tmp_path: Path, kind: str, att
 
 def test_weights_and_inputs_do_not_depend_on_quantizer_order_or_random_state() -> None:
     first, second, *_ = shipped_cases("conv_bn_fusion/*dim=2*")
-    model, inputs = build_model(first), build_inputs(first)
+    model, inputs = build_model(first), build_inputs(first).args
     torch.manual_seed(12345)
     torch.rand(7)
-    again, inputs_again = build_model(second), build_inputs(second)
+    again, inputs_again = build_model(second), build_inputs(second).args
 
     assert first.quantizer != second.quantizer
     assert all(
@@ -100,7 +101,7 @@ def test_patterns_compose() -> None:
 
     assert model.get_submodule("conv").in_channels == 5
     assert model.get_submodule("backbone.conv").in_channels == 3
-    assert model(*build_inputs(case)).shape == (1, 3, 6, 6)
+    assert model(*build_inputs(case).args).shape == (1, 3, 6, 6)
 
 
 def test_a_factory_makes_the_model() -> None:
@@ -258,7 +259,7 @@ def test_a_dtype_is_that_of_parameters_and_inputs_of_float32_whose_values_are_ca
     plain, other = written_cases(
         tmp_path, KINDS + SUITE.format(pattern="written", axes=f"      dtype: [float32, {name}]\n")
     )
-    model, inputs = build_model(other), build_inputs(other)
+    model, inputs = build_model(other), build_inputs(other).args
 
     for key, value in build_model(plain).state_dict().items():
         expected = value.to(dtype) if value.is_floating_point() else value
@@ -266,7 +267,7 @@ def test_a_dtype_is_that_of_parameters_and_inputs_of_float32_whose_values_are_ca
         assert found.dtype == expected.dtype
         assert torch.equal(found, expected), key
     assert [item.dtype for item in inputs] == [torch.int64, dtype, torch.float64, torch.bool]
-    i, x, y, m = build_inputs(plain)
+    i, x, y, m = build_inputs(plain).args
     assert all(torch.equal(found, due) for found, due in zip(inputs, (i, x.to(dtype), y, m)))
     assert [item.dtype for item in model(*inputs)] == [dtype, torch.float64]
 
@@ -277,7 +278,7 @@ def test_a_model_of_a_factory_is_cast_too(tmp_path: Path) -> None:
     )
     (case,) = written_cases(tmp_path, text)
 
-    assert build_model(case)(*build_inputs(case)).dtype == torch.float16
+    assert build_model(case)(*build_inputs(case).args).dtype == torch.float16
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,7 @@ def test_a_list_of_tensors_is_repeated_and_joined(tmp_path: Path) -> None:
         " inputs: {x: {shape: [2]}}}}\n"
     ) + SUITE.format(pattern="written", axes="")
     (case,) = written_cases(tmp_path, text)
-    (x,) = build_inputs(case)
+    (x,) = build_inputs(case).args
 
     assert torch.equal(build_model(case)(x), torch.cat([x.relu(), x.relu(), x]))
 

@@ -16,7 +16,9 @@ from torch import fx, nn
 from qatrix.declare.spec import Case
 from qatrix.execute.passes import forward
 from qatrix.pipelines import pattern_cache, pt2e, torchenv
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_inputs
+from qatrix.pipelines.inputs import Inputs
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.pattern_cache.graphs import decoded_graph, encoded_graph
 from qatrix.pipelines.pattern_cache.keys import key_of
 from qatrix.pipelines.pattern_cache.values import Unencodable, encoded
@@ -65,7 +67,7 @@ def quantize(glob: str) -> Quantized:
     return Quantized(prepared=told, converted=described(converted), outputs=(first, second))
 
 
-def prepare(case: Case, inputs: tuple[torch.Tensor, ...]) -> nn.Module:
+def prepare(case: Case, inputs: Inputs) -> nn.Module:
     captured = pt2e.PIPELINE.capture(build_model(case), inputs, dynamic_batch=False)()
     return pt2e.PIPELINE.prepare(captured, inputs, case.quantizer, skip_modules=())
 

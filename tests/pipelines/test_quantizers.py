@@ -18,7 +18,9 @@ from qatrix.errors import Source
 from qatrix.pipelines import PIPELINES, backend, pt2e, torchenv
 from qatrix.pipelines import fx as fx_pipeline
 from qatrix.pipelines.annotation import DeclaredAnnotation
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_inputs
+from qatrix.pipelines.inputs import Inputs
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.observers import constructor
 from qatrix.quantizers import BUILT_IN, BuiltIn
 from support.cases import shipped_cases, written_cases
@@ -58,7 +60,7 @@ def declared(*annotate: str, **fields: object) -> QuantizerSpec:
 
 
 def exported(model: nn.Module, *inputs: torch.Tensor) -> fx.GraphModule:
-    captured = torchenv.capture(model.eval(), inputs, dynamic_batch=False)()
+    captured = torchenv.capture(model.eval(), Inputs(inputs), dynamic_batch=False)()
     assert isinstance(captured, fx.GraphModule)
     return captured
 
@@ -252,7 +254,7 @@ def programs(case: Case, name: str) -> tuple[list[typing.Any], fx.GraphModule]:
     trains = case.quantizer.mode == "qat"
     captured = pipeline.capture(build_model(case).train(trains), inputs, dynamic_batch=False)()
     prepared = pipeline.prepare(captured, inputs, case.quantizer, skip_modules=())
-    prepared(*inputs)
+    prepared(*inputs.args)
     # Convert takes them out of the program.
     observers = [item for item in prepared.modules() if hasattr(item, "calculate_qparams")]
     if trains:
@@ -359,7 +361,7 @@ def test_every_built_in_quantizer_has_as_many_weight_scales_as_it_is_said_to_hav
     )
     spec = declared(pt2e=preset, activation=None, weight=None)
     converted = converted_of(
-        pt2e.PIPELINE.prepare(exported(model, *inputs), inputs, spec, skip_modules=()), spec, inputs
+        pt2e.PIPELINE.prepare(exported(model, *inputs), Inputs(inputs), spec, skip_modules=()), spec, inputs
     )
 
     assert len(called(converted, "dequantize_per_channel")) == (1 if known.per_channel else 0)
@@ -381,7 +383,9 @@ def test_a_preset_quantizes_all_but_the_modules_that_it_is_to_skip(
     module = exported(nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(27, 3)), torch.randn(1, 3, 5, 5))
     spec = declared(pt2e=preset)
     inputs = (torch.randn(1, 3, 5, 5),)
-    converted = converted_of(pt2e.PIPELINE.prepare(module, inputs, spec, skip_modules=skip_modules), spec, inputs)
+    converted = converted_of(
+        pt2e.PIPELINE.prepare(module, Inputs(inputs), spec, skip_modules=skip_modules), spec, inputs
+    )
 
     assert len(called(converted, "dequantize_per_channel")) == (1 if skip_modules else 2)
 
@@ -443,7 +447,7 @@ def test_a_declared_dynamic_quantizer_leaves_outputs_in_float_in_both_pipelines(
     assert [(args[0], args[1], args[-1]) for args in chosen] == [(low, high, dtype)] * 2, "in every forward pass"
     (output,) = next(node for node in converted.graph.nodes if node.op == "output").all_input_nodes
     assert "quantize" not in str(output.target)
-    assert converted(*build_inputs(case)).dtype == torch.float32
+    assert converted(*build_inputs(case).args).dtype == torch.float32
 
 
 def test_declared_dynamic_activations_are_observed_by_placeholders_and_weights_by_their_range() -> None:

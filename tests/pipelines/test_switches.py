@@ -8,7 +8,8 @@ from torch import nn
 
 from qatrix.declare.spec import Case
 from qatrix.pipelines import PIPELINES
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_inputs
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.switches import NotSwitched, require_all_off
 from support.cases import shipped_cases
 
@@ -42,7 +43,7 @@ def test_frozen_batch_norms_leave_their_statistics_alone(name: str) -> None:
     PIPELINES[name].freeze_batch_norms(program)
     statistics = [item for key, item in program.named_buffers() if "running" in key]
     before = [item.clone() for item in statistics]
-    program(*build_inputs(case))
+    program(*build_inputs(case).args)
 
     assert len(statistics) == 2
     assert all(map(torch.equal, statistics, before))

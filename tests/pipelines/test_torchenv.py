@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.pipelines import PIPELINES, torchenv
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import capturing, importing, machine, quantization
 
 
@@ -157,7 +158,7 @@ class Captured:
 def old_programs(old_torch: None, monkeypatch: pytest.MonkeyPatch) -> torchenv.Programs:
     captured = Captured()
     monkeypatch.setattr(capturing, "imported", lambda _: captured)
-    return torchenv.capture(nn.Sequential(nn.BatchNorm1d(2)), (torch.ones(3, 2),), dynamic_batch=False)
+    return torchenv.capture(nn.Sequential(nn.BatchNorm1d(2)), Inputs.of(torch.ones(3, 2)), dynamic_batch=False)
 
 
 def test_before_torch_2_6_programs_share_no_tensor(old_programs: torchenv.Programs) -> None:

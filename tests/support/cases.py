@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatrix.declare.inputs import InputSpec
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.source import case_source
-from qatrix.declare.spec import Case, InputSpec
+from qatrix.declare.spec import Case
 from qatrix.expressions import Literal
 from qatrix.report.repro import own_names
 from qatrix.resources import folder

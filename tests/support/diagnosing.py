@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
+from qatrix.pipelines.inputs import Inputs
 from qatrix.resources import folder
 
 PATTERNS: Final = """
@@ -201,7 +202,7 @@ class Prepared:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)
 
-    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Capture:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Capture:
         """The same program each time."""
         if self._captured is None:
             self._captured = self._pipeline.capture(model, inputs, dynamic_batch=dynamic_batch)
@@ -210,7 +211,7 @@ class Prepared:
     def prepare(
         self,
         captured: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Inputs,
         quantizer: QuantizerSpec,
         *,
         skip_modules: tuple[str, ...],

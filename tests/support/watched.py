@@ -14,6 +14,7 @@ from qatrix.execute.passes import set_training
 from qatrix.execute.state import State
 from qatrix.judge.arbiter import Deviation, FloatModel
 from qatrix.pipelines import fx as fx_pipeline
+from qatrix.pipelines.inputs import Inputs
 from support import specs
 
 # What is done to a program before it runs.
@@ -31,7 +32,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 def arbiter_of(model: nn.Module, *inputs: Tensor, trains: bool = False) -> Arbiter:
     """The arbiter of a model that can be followed."""
-    made = Arbiter.of(specs.case(), model, inputs, trains=trains)
+    made = Arbiter.of(specs.case(), model, Inputs(inputs), trains=trains)
     assert isinstance(made, Arbiter), made
     return made
 
@@ -54,7 +55,7 @@ def quantizer_for(*, trains: bool) -> QuantizerSpec:
 def prepared_program(model: nn.Module, *inputs: Tensor, trains: bool = False) -> fx.GraphModule:
     """A copy of the model as FX graph mode prepares it."""
     quantizer = quantizer_for(trains=trains)
-    program = fx_pipeline.prepare(copy.deepcopy(model).train(trains), inputs, quantizer, skip_modules=())
+    program = fx_pipeline.prepare(copy.deepcopy(model).train(trains), Inputs(inputs), quantizer, skip_modules=())
     assert isinstance(program, fx.GraphModule)
     return program
 
@@ -67,12 +68,12 @@ def deviations(
     prepared(program)
     arbitration = Arbitration("fx", arbiter_of(model, *inputs, trains=trains), State())
     with torch.no_grad():
-        arbitration.observe("prepare", arbitration.run(program, inputs))
+        arbitration.observe("prepare", arbitration.run(program, Inputs(inputs)))
         fx_pipeline.to_eval(program)
         made = fx_pipeline.convert(program, quantizer_for(trains=trains))
         assert isinstance(made, fx.GraphModule)
         converted(made)
-        arbitration.run(made, inputs)
+        arbitration.run(made, Inputs(inputs))
     assert isinstance(arbitration.arbiter, Arbiter), arbitration.arbiter
     return tuple(arbitration.deviations)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from qatrix.claims import Expectation
 from qatrix.declare.expand import expand
+from qatrix.declare.inputs import DataFile
 from qatrix.declare.spec import Case, ConvKind, Matrix, PatternSpec, QuantizerSpec
 from qatrix.errors import Source
+from qatrix.files import content_digest
 
 # Fields that describe and change nothing.
 _PROSE: Final = frozenset({"about"})
@@ -19,7 +22,7 @@ _SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind)
 
 
 def matrix_digest(matrix: Matrix) -> str:
-    """The SHA-256, in hex, of all cases and expectations in their order.
+    """The SHA-256, in hex, of all cases and expectations in their order, and of the files that they read.
 
     Places in files and descriptions do not count, so a comment more or another folder is the
     same matrix; one case, one tolerance or one line of a forward pass more is another one.
@@ -46,6 +49,9 @@ def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
         if id(value) not in known:
             known[id(value)] = (value, _fields_text(value, known))
         return known[id(value)][1]
+    if isinstance(value, DataFile):
+        # What is in it counts, wherever it lies.
+        return f"DataFile(key={value.key!r},content={content_digest(Path(value.path))})"
     if dataclasses.is_dataclass(value):
         return _fields_text(value, known)
     if isinstance(value, Mapping):

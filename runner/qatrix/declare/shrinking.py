@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+from qatrix.declare.inputs import tensors_of
 from qatrix.declare.spec import Case, PatternSpec
 from qatrix.expressions import Assign, Call, Expression, Literal, MethodCall, Name, Operation, Return, Sequence
 
@@ -57,7 +58,7 @@ def _with_smaller_numbers(case: Case) -> Iterator[Smaller]:
     numbers: Counter[int] = Counter()
     for sizes in ((item.call.args, item.call.kwargs) for item in pattern.layers):
         numbers.update(_numbers(sizes))
-    for shape in ((item.shape, item.spatial) for item in pattern.inputs):
+    for shape in ((item.shape, item.spatial) for item in tensors_of(pattern.inputs)):
         numbers.update(_numbers(shape))
     for number in sorted(numbers, reverse=True):
         for less in _less(number):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, Tolerance
+from qatrix.declare.inputs import DataFile, InputSpec
 from qatrix.declare.registered import MODELS
 from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
@@ -19,26 +20,21 @@ FULL_TAG = "full"
 # What is done between prepare and convert; only cases that train take these axes.
 TRAINING_AXES = ("train_steps", "observer_state", "batch_norm")
 # Axes with a meaning of their own; any other axis is a parameter of the pattern.
-RESERVED_AXES = ("pattern", "conv", "dim", "dtype", "dynamic_batch", "quantizer", "device", *TRAINING_AXES)
+RESERVED_AXES = (
+    "pattern",
+    "conv",
+    "dim",
+    "dtype",
+    "dynamic_batch",
+    "quantizer",
+    "device",
+    "calibration_batches",
+    *TRAINING_AXES,
+)
 # What the parameters and floating inputs of a model may be.
 FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
 ObserverState = Literal["enabled", "disabled"]
 BatchNormState = Literal["training", "frozen"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSpec:
-    """One input of a pattern: a shape as expressions over the pattern's parameters and `dim`.
-
-    `spatial` shapes are written (batch, channels, *[spatial] * dim): `shape` then holds batch
-    and channels, and `spatial` the length of each of the `dim` trailing axes.
-    """
-
-    name: str
-    shape: tuple[Expression, ...]
-    spatial: Expression | None
-    dtype: str
-    source: Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ class InitSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PatternSpec:
-    """A model to quantize: layers and the statements that call them, or a factory.
+    """A model to quantize: layers and the statements that call them, or a factory, whose `weights` may be in a file.
 
     `params` are its parameters with their defaults; `takes_conv` and `takes_dim` say whether
     any layer, of this pattern or of one it is composed of, depends on the case's conv kind
@@ -83,6 +79,7 @@ class PatternSpec:
     takes_dim: bool
     source: Source
     init: tuple[InitSpec, ...] = ()
+    weights: DataFile | None = None
 
     @property
     def runs_own_code(self) -> bool:
@@ -366,7 +363,8 @@ class Case:
     `training` is None where no step is made. `dtype` is that of parameters and floating inputs,
     which are made in float32 and cast. With `dynamic_batch` the first axis of every input is
     captured free, and the converted model runs on another batch, too. Where it `quantizes` nothing, a pipeline
-    that quantizes is at fault instead of one that does not.
+    that quantizes is at fault instead of one that does not. `calibration_batches` is how many batches run
+    before the program is converted, None for all that there are.
     """
 
     case_id: str
@@ -391,6 +389,7 @@ class Case:
     dtype: str = "float32"
     dynamic_batch: bool = False
     quantizes: Quantizes = "something"
+    calibration_batches: int | None = None
 
     @property
     def runs_own_code(self) -> bool:

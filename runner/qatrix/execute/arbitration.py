@@ -24,6 +24,7 @@ from qatrix.judge.diagnosis import layout_of, place
 from qatrix.judge.diagnosis.parameters import plain
 from qatrix.outcomes import CheckOutcome
 from qatrix.pipelines import Pipeline
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 from qatrix.pipelines.tracing import float_trace
 from qatrix.text import told
@@ -60,7 +61,7 @@ class Arbiter:
         cls,
         case: Case,
         model: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Inputs,
         *,
         trains: bool,
         captures: Captures | None = None,
@@ -71,6 +72,8 @@ class Arbiter:
         """
         if case.quantizer.phases:
             return "its phases quantize parts of the model"
+        if case.calibration_batches == 0:
+            return "nothing calibrates its observers"
         if case.dtype != _DTYPE:
             return f"its model is of {case.dtype}"
         parameters = sum(item.numel() for item in model.parameters())
@@ -82,7 +85,7 @@ class Arbiter:
         return (captures or Captures()).get(key, lambda: cls._made(model, inputs, trains=trains))
 
     @classmethod
-    def _made(cls, model: nn.Module, inputs: tuple[Tensor, ...], *, trains: bool) -> Arbiter | str:
+    def _made(cls, model: nn.Module, inputs: Inputs, *, trains: bool) -> Arbiter | str:
         try:
             exact = copy.deepcopy(model).double().requires_grad_(requires_grad=False)
             prepare = _float_model(exact, inputs, training=trains)
@@ -124,13 +127,13 @@ def integers_of(pipeline: Pipeline, quantizer: QuantizerSpec) -> frozenset[Integ
     return frozenset(Integers(plain(dtype), low, high) for dtype, low, high in known)
 
 
-def _float_model(model: nn.Module, inputs: tuple[Tensor, ...], *, training: bool) -> FloatModel:
+def _float_model(model: nn.Module, inputs: Inputs, *, training: bool) -> FloatModel:
     set_training(model, training)
     traced = float_trace(model)
     survey = _Survey(traced)
     before = graphs.state_of(model)
     with torch.no_grad():
-        survey.run(*(in_double(tensor) for tensor in inputs))
+        survey.run(*inputs.map(in_double).in_order(traced))
     graphs.restore_state(model, before)
     return FloatModel(program=traced, layout=layout_of(traced.graph, survey.tensors), values=survey.values)
 
@@ -167,7 +170,7 @@ class Arbitration:
     _prepared: Witness | None = None
     _averages: Averages | None = None
 
-    def run(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+    def run(self, program: nn.Module, inputs: Inputs) -> object:
         """The outputs of a program as it gives them by itself, to the bit."""
         if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule):
             return self.state.run(program, inputs)
@@ -176,14 +179,14 @@ class Arbitration:
         # see everything once more.
         return self.state.run(program, inputs) if outputs is _NONE else outputs
 
-    def _watched(self, arbiter: Arbiter, program: fx.GraphModule, inputs: tuple[Tensor, ...]) -> object:
+    def _watched(self, arbiter: Arbiter, program: fx.GraphModule, inputs: Inputs) -> object:
         at: Point = "prepare" if self._prepared is None else "convert"
         outputs: object = _NONE
         try:
             witness = self._witness(arbiter, at, program)
             graphs.restore_state(program, self.state.before)
             seed_generators(FORWARD_SEED)
-            outputs = _Watched(program, witness).run(*(tensor.clone() for tensor in inputs))
+            outputs = _Watched(program, witness).run(*inputs.copies().in_order(program))
             self.deviations += witness.deviations()
             self._prepared = witness
         except BaseException as error:  # noqa: BLE001 - whatever a program raises is its own
@@ -201,19 +204,20 @@ class Arbitration:
         return Witness(at, arbiter.convert, program, place(arbiter.convert.layout, program), self._specified)
 
     def observe(self, point: str, outputs: object) -> None:
-        """Take down what the observers say once the prepared program has run, and once it has been trained."""
-        if isinstance(self.arbiter, str) or self._prepared is None or point not in {"prepare", "train"}:
+        """Take down what the observers say once the prepared program has run, on all batches, and been trained."""
+        if isinstance(self.arbiter, str) or self._prepared is None or point not in {"prepare", "calibrate", "train"}:
             return
         if isinstance(outputs, Trained):
             self.arbiter.train(outputs)
-            faults = () if self._averages is None else self._averages.faults()
-            self.deviations += [Deviation("train", *fault) for fault in faults]
+            faults = () if self._averages is None else tuple(self._averages.faults())
+            # Before the steps, observers are on even where the steps have them off, so that other averages hold.
+            self.deviations += [Deviation("train", *fault) for fault in faults if point == "train"]
         else:
             self.arbiter.observe()
-        if self.training is not None and not isinstance(outputs, Trained):
+        if self.training is not None and point != "train":
             enabled = self.training.observers == "enabled"
             self._averages = Averages.of(self._prepared.program, self._prepared.placement, enabled=enabled)
-        self._specified = self._prepared.specified(anew=isinstance(outputs, Trained))
+        self._specified = self._prepared.specified(anew=point != "prepare")
 
     def check(self) -> CheckOutcome | None:
         """The check, None where nothing could be held against the specification."""

@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from torch import Tensor
-
 from qatrix.claims import DEFAULT_PIPELINES, INFORMATIVE_OUTPUTS, SQNR_OF_BITS
 from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
@@ -26,7 +24,9 @@ from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_batches
+from qatrix.pipelines.inputs import Batches
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.own_code import import_own_code
 from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
@@ -140,20 +140,20 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     if absent is not None:
         return _record(case, facts=_Facts(), skipped=absent)
     try:
-        inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
+        batches = build_batches(case)
         model = build_model(case).to(case.device.torch)
-        arbiter = Arbiter.of(case, model, inputs, trains=quality.trains(case), captures=captures)
-        reference, state = float_reference(case, model, inputs)
+        arbiter = Arbiter.of(case, model, batches.first, trains=quality.trains(case), captures=captures)
+        reference, state = float_reference(case, model, batches)
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         isolation.let_ctrl_c_through(error)
         return _record(case, facts=_Facts(), invalid=report_error(error))
-    return _record(case, facts=_facts(case, known, inputs, (reference, state), captures, frozen, arbiter))
+    return _record(case, facts=_facts(case, known, batches, (reference, state), captures, frozen, arbiter))
 
 
 def _facts(
     case: Case,
     known: Mapping[str, Pipeline],
-    inputs: tuple[Tensor, ...],
+    batches: Batches,
     float_model: tuple[object, State],
     captures: Captures,
     frozen: Reference | None,
@@ -169,12 +169,12 @@ def _facts(
             facts.pipelines[name] = PipelineOutcome(pipeline=name, status="not_declared", reason=case.pipelines_because)
             continue
         if frozen is not None and name == frozen.pipeline:
-            outcome, sight = frozen.side(case, inputs, reference)
+            outcome, sight = frozen.side(case, batches, reference)
         else:
             sight = Sight()
             arbitration = Arbitration(name, arbiter, state, integers_of(pipeline, case.quantizer), case.training)
-            onlooker = Onlooker(case, name, inputs, sight, state, arbitration)
-            outcome = run_stages(case, name, pipeline, inputs, onlooker, captures=captures, run=arbitration.run)
+            onlooker = Onlooker(case, name, batches.first, sight, state, arbitration)
+            outcome = run_stages(case, name, pipeline, batches, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)
         facts.pipelines[name], sights[name] = outcome, sight
         sight.checks += quality.of_outcome(case, outcome, sight.losses)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from qatrix.declare.spec import Case
 from qatrix.diagnoses import Diagnosis, GraphText, PointDiagnosis
@@ -32,7 +32,9 @@ from qatrix.judge.diagnosis import (
 )
 from qatrix.outcomes import PipelineOutcome
 from qatrix.pipelines import PIPELINES, Pipeline
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_batches
+from qatrix.pipelines.inputs import Batches, Inputs
+from qatrix.pipelines.models import build_model
 from qatrix.pipelines.tracing import float_trace
 from qatrix.text import told
 
@@ -86,12 +88,12 @@ def draw(case: Case, *, pipelines: Mapping[str, Pipeline] | None = None, capture
 def _drawn(
     case: Case, known: Mapping[str, Pipeline], store: Store, captures: Captures
 ) -> tuple[tuple[PointDiagnosis, ...], list[str]]:
-    inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-    layout, notes = _layout(case, inputs, store)
+    batches = build_batches(case)
+    layout, notes = _layout(case, batches.first, store)
     artists = [_Artist(name, layout, notes) for name in known if name in case.pipelines]
     for artist in artists:
         name = artist.pipeline
-        outcome = run_stages(case, name, known[name], inputs, artist.observe, captures=captures)
+        outcome = run_stages(case, name, known[name], batches, artist.observe, captures=captures)
         notes += _cut_short(outcome)
     graphs = {at: tuple(artist.graphs[at] for artist in artists if at in artist.graphs) for at in POINTS}
     return tuple(PointDiagnosis(at=at, graphs=found) for at, found in graphs.items() if found), notes
@@ -117,7 +119,7 @@ class _Artist:
         self.graphs[point] = GraphText(pipeline=self.pipeline, lines=lines)
 
 
-def _layout(case: Case, inputs: tuple[Tensor, ...], store: Store) -> tuple[Layout, list[str]]:
+def _layout(case: Case, inputs: Inputs, store: Store) -> tuple[Layout, list[str]]:
     """The layers of the float model; none, and a note, where it cannot be traced, which PT2E does not need."""
     model = build_model(case).to(case.device.torch)
     set_training(model, False)
@@ -159,13 +161,13 @@ def _diagnose(
     missing = [name for name in names if name not in known]
     if missing:
         return Diagnosis(left=names[0], right=names[1], notes=("there are no two pipelines to compare",))
-    inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
-    reference = _float_reference(case, inputs, store)
+    batches = build_batches(case)
+    reference = _float_reference(case, batches, store)
     notes: list[str] = []
     seen: dict[str, dict[str, Sight]] = {}
     for name in names:
         witness = _Witness(name, reference.layout, store)
-        outcome = run_stages(case, name, known[name], inputs, witness.observe, captures=captures, run=witness.run)
+        outcome = run_stages(case, name, known[name], batches, witness.observe, captures=captures, run=witness.run)
         seen[name] = witness.sights
         notes += witness.notes
         notes += _cut_short(outcome)
@@ -216,23 +218,25 @@ class _Reference:
         return self.values[at].get(Probe(node=key))
 
 
-def _float_reference(case: Case, inputs: tuple[Tensor, ...], store: Store) -> _Reference:
+def _float_reference(case: Case, batches: Batches, store: Store) -> _Reference:
     """The float model run as the quantized ones are: in training first where they are trained, then in evaluation."""
     phases = case.quantizer.phases
     trained = any(phase.quantizer.mode == "qat" for phase in phases) if phases else case.quantizer.mode == "qat"
     model = build_model(case).to(case.device.torch)
-    set_training(model, trained)
+    set_training(model, trained and batches.calibrates)
     with torch.no_grad():
-        outputs, values, traced = _run_float(model, inputs, store)
+        outputs, values, traced = _run_float(model, batches.first, store)
+        for batch in batches.more if trained else ():
+            forward(model, batch)
         reference = _Reference(_layout_of(traced, values), {"prepare": values}, {"prepare": outputs})
         if case.training is not None:
-            train_float(case, case.training, model=model, inputs=inputs)
+            train_float(case, case.training, model=model, inputs=batches.first)
         set_training(model, False)
-        reference.outputs["convert"], reference.values["convert"], _ = _run_float(model, inputs, store)
+        reference.outputs["convert"], reference.values["convert"], _ = _run_float(model, batches.first, store)
     return reference
 
 
-def _run_float(model: nn.Module, inputs: tuple[Tensor, ...], store: Store) -> tuple[object, Recorded, fx.GraphModule]:
+def _run_float(model: nn.Module, inputs: Inputs, store: Store) -> tuple[object, Recorded, fx.GraphModule]:
     traced = float_trace(model)
     probes = [Probe(node=node.name) for node in traced.graph.nodes if node.op != "output"]
     outputs, values = record(traced, inputs, probes, store)
@@ -250,7 +254,7 @@ class _Witness:
     notes: list[str] = field(default_factory=list)
     _last: tuple[nn.Module, Recorded] | None = None
 
-    def run(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+    def run(self, program: nn.Module, inputs: Inputs) -> object:
         """The outputs of a program as `forward` gives them; its values are recorded where it has a graph."""
         if not isinstance(program, fx.GraphModule):
             self._last = None
@@ -261,7 +265,7 @@ class _Witness:
 
     def observe(self, point: str, program: nn.Module, outputs: object) -> None:
         """Take down what later questions need, before a later stage changes the program in place."""
-        if point not in POINTS:
+        if point not in POINTS or outputs is None:
             return
         if self._last is None or self._last[0] is not program or not isinstance(program, fx.GraphModule):
             self.notes.append(_without_graph(self.pipeline, point))

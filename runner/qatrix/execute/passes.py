@@ -7,6 +7,8 @@ from typing import Final
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from qatrix.judge.outputs import plain
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 
 # Set before each forward of each pipeline, so that dropout draws alike in all of them; the value
@@ -14,15 +16,15 @@ from qatrix.pipelines.torchenv import seed_generators
 FORWARD_SEED: Final = 100
 
 
-def forward(model: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
+def forward(model: nn.Module, inputs: Inputs, *, seed: int = FORWARD_SEED) -> object:
     """The model's outputs for copies of the inputs, which an in-place op may write to."""
     seed_generators(seed)
-    return model(*(tensor.clone() for tensor in inputs))
+    return inputs.call(model)
 
 
 def kept(outputs: object) -> object:
-    """Outputs that a later forward pass cannot change: a model may return one of its own buffers."""
-    return pytree.tree_map(lambda item: item.detach().clone() if isinstance(item, Tensor) else item, outputs)
+    """Outputs that a later forward pass cannot change, by field: a model may return one of its own buffers."""
+    return pytree.tree_map(lambda item: item.detach().clone() if isinstance(item, Tensor) else item, plain(outputs))
 
 
 def set_training(module: nn.Module, training: bool) -> None:  # noqa: FBT001 - as nn.Module.train

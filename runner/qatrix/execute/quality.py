@@ -17,6 +17,7 @@ from qatrix.judge import graphs, numerics
 from qatrix.judge.diagnosis.placement import Probe
 from qatrix.judge.graphs.ops import argument, op_name
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
+from qatrix.pipelines.inputs import Inputs
 
 # The greatest ratio of a tensor's peak to its root mean square that is taken for granted.
 # Of 2,100 sound post-training results of the shipped matrix none needs more than 6.2.
@@ -135,7 +136,7 @@ def _uninformative(because: str) -> str:
     )
 
 
-def losses(program: nn.Module, inputs: tuple[Tensor, ...]) -> list[float]:
+def losses(program: nn.Module, inputs: Inputs) -> list[float]:
     """What each quantize op loses of the values that it gets, in rounding and clipping; the program runs once more."""
     if not isinstance(program, fx.GraphModule):
         return []

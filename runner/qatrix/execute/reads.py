@@ -15,6 +15,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED
 from qatrix.judge.graphs import Held, Layer, Read
+from qatrix.judge.outputs import plain
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 
 # What the ops below are called where Python sees them: compositions are taken apart before.
@@ -32,9 +34,9 @@ class Reads:
     dead: tuple[str, ...] = ()
 
 
-def reads_of(model: nn.Module, inputs: tuple[Tensor, ...]) -> Reads | None:
+def reads_of(model: nn.Module, inputs: Inputs) -> Reads | None:
     """What a model reads in one forward pass, after which its buffers may be others; None where it does not run so."""
-    copies = tuple(tensor.clone() for tensor in inputs)
+    copies = inputs.copies()
     fast = torch.backends.mha.get_fastpath_enabled()
     # On its fast path an attention is one op, which no program that is captured has.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -42,7 +44,7 @@ def reads_of(model: nn.Module, inputs: tuple[Tensor, ...]) -> Reads | None:
     try:
         reader = _Reader(model, copies)
         with torch.no_grad(), reader:
-            outputs = model(*copies)
+            outputs = model(*copies.args, **copies.kwargs)
         return reader.reads(outputs)
     except BaseException as error:  # noqa: BLE001 - a model may refuse to be watched, and has run before
         isolation.let_ctrl_c_through(error)
@@ -63,13 +65,13 @@ class _Value:
 class _Reader(TorchDispatchMode):
     """Follows what ops compute from inputs, parameters and buffers."""
 
-    def __init__(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
         super().__init__()
         self._held = list(_held_by(model))
         self._values = WeakTensorKeyDictionary()
         for held, tensor in self._held:
             self._values[tensor] = _Value(constant=frozenset({held}))
-        for tensor in inputs:
+        for tensor in inputs.tensors:
             self._values[tensor] = _Value()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -145,4 +147,4 @@ def _held_by(model: nn.Module) -> Iterator[tuple[Held, Tensor]]:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    return (leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+    return (leaf for leaf in pytree.tree_leaves(plain(value)) if isinstance(leaf, Tensor))

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from qatrix.execute.passes import FORWARD_SEED
 from qatrix.judge.diagnosis.placement import Probe
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import seed_generators
 
 # The float model and both programs of resnet18 at both points need about half of this at 1x3x224x224.
@@ -98,7 +99,7 @@ class Recorded:
 
 def record(
     program: fx.GraphModule,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     probes: Collection[Probe],
     store: Store,
     *,
@@ -107,7 +108,7 @@ def record(
     """The program's outputs, to the bit as `stages.forward` gives them, and the values at the probes."""
     recorded = Recorded(store)
     seed_generators(seed)
-    outputs = _Recorder(program, probes, recorded).run(*(tensor.clone() for tensor in inputs))
+    outputs = _Recorder(program, probes, recorded).run(*inputs.copies().in_order(program))
     return outputs, recorded
 
 

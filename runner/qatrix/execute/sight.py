@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
@@ -18,6 +18,7 @@ from qatrix.execute.state import State, state_of_float
 from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
+from qatrix.pipelines.inputs import Batches, Inputs
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Onlooker:
 
     case: Case
     pipeline: str
-    inputs: tuple[Tensor, ...]
+    inputs: Inputs
     sight: Sight
     state: State
     arbitration: Arbitration
@@ -54,11 +55,14 @@ class Onlooker:
         """Note what there is to see; a converted program is run once more."""
         sight = self.sight
         self.arbitration.observe(point, outputs)
+        if point == "calibrate":
+            return
         if isinstance(outputs, Trained):
             sight.outputs |= outputs.compared()
             return
         outputs = kept(outputs)
-        sight.outputs[point] = outputs
+        if point != "prepare" or self.case.calibration_batches != 0:
+            sight.outputs[point] = outputs
         sight.checks += [graphs.run_check(check, program, self.pipeline) for check in self._due(point)]
         if point == "prepare":
             sight.steps[point] = graphs.output_steps(program)
@@ -102,15 +106,16 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
     )
 
 
-def float_reference(case: Case, model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
+def float_reference(case: Case, model: nn.Module, batches: Batches) -> tuple[object, State]:
     """The float model's outputs in eval mode, after the training forward and the steps that QAT makes too.
 
     And the state that it keeps in eval mode. The model is trained in place.
     """
     with torch.no_grad():
         if trains(case):
-            forward(model, inputs)
+            for batch in batches.calibrating:
+                forward(model, batch)
         if case.training is not None:
-            train_float(case, case.training, model=model, inputs=inputs)
+            train_float(case, case.training, model=model, inputs=batches.first)
         set_training(model, False)
-        return state_of_float(model, inputs)
+        return state_of_float(model, batches.first)

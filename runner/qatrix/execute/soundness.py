@@ -39,6 +39,7 @@ from qatrix.execute.state import State
 from qatrix.judge import graphs, numerics
 from qatrix.judge.diagnosis.placement import Probe
 from qatrix.outcomes import CheckOutcome
+from qatrix.pipelines.inputs import Inputs
 from qatrix.text import told
 
 _STATISTICS: Final = frozenset({"running_mean", "running_var"})
@@ -52,9 +53,11 @@ _TOLD: Final = 3
 
 def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
     """The checks of a prepared program, after its forward pass."""
-    made = [outcome_of(OBSERVED, pipeline, graphs.unobserved(program))]
-    # What an earlier phase has trained is not fresh any more, and what is filled never was.
-    if not case.quantizer.phases and not _fills_statistics(case.pattern):
+    # Where nothing calibrates, nothing is to be seen.
+    runs = case.calibration_batches != 0
+    made = [outcome_of(OBSERVED, pipeline, graphs.unobserved(program))] if runs else []
+    # What an earlier phase has trained is not fresh any more, and what is filled or loaded never was.
+    if runs and not case.quantizer.phases and not _has_statistics(case.pattern):
         moved = graphs.batch_norm_faults(program, training=case.quantizer.mode == "qat")
         made.append(outcome_of(BATCH_NORM_STATE, pipeline, moved))
     left = graphs.unfused_batch_norms(program)
@@ -67,11 +70,13 @@ def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutc
     return made
 
 
-def _fills_statistics(pattern: PatternSpec) -> bool:
+def _has_statistics(pattern: PatternSpec) -> bool:
     """Whether a pattern, or one in it, gives batch norms other statistics than those that they are made with."""
+    if pattern.weights is not None:
+        return True
     names = {item.path.rpartition(".")[2] for item in pattern.init}
     inner = (layer.pattern for layer in pattern.layers if layer.pattern is not None)
-    return bool(names & _STATISTICS) or any(map(_fills_statistics, inner))
+    return bool(names & _STATISTICS) or any(map(_has_statistics, inner))
 
 
 def of_converted(
@@ -79,7 +84,7 @@ def of_converted(
     pipeline: str,
     program: nn.Module,
     *,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     outputs: object,
     prepared_weights: int,
     state: State,
@@ -127,7 +132,7 @@ def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[Check
     return [outcome_of(NOTHING_QUANTIZED, pipeline, told)]
 
 
-def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: tuple[Tensor, ...]) -> list[CheckOutcome]:
+def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: Inputs) -> list[CheckOutcome]:
     """The checks op by op; none where nothing is quantized, which is a verdict of its own."""
     ops = graphs.count_ops(program)
     if not ops.quantize + ops.dequantize:
@@ -162,7 +167,7 @@ def _of_biases(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutco
     return [] if bias is None else [outcome_of(BIASES_QUANTIZED, pipeline, graphs.float_biases(program, bias.dtype))]
 
 
-def _rank_in(program: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[fx.Node], int | None]:
+def _rank_in(program: nn.Module, inputs: Inputs) -> Callable[[fx.Node], int | None]:
     """How many dimensions a node's value has, None where that is not known; the program runs to find out."""
 
     def rank_of(node: fx.Node) -> int | None:
@@ -203,10 +208,10 @@ def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
 
 
 def _of_other_batch(
-    case: Case, pipeline: str, program: nn.Module, state: State, inputs: tuple[Tensor, ...], outputs: object
+    case: Case, pipeline: str, program: nn.Module, state: State, inputs: Inputs, outputs: object
 ) -> CheckOutcome:
     """A batch twice as long, each half the inputs: whoever exports with a free axis wants to run on other batches."""
-    doubled = tuple(_twice(tensor) for tensor in inputs)
+    doubled = inputs.map(_twice)
     try:
         longer = state.run(program, doubled)
     except BaseException as error:  # noqa: BLE001 - whatever it raises is the answer
@@ -227,7 +232,7 @@ def _twice(tensor: Tensor) -> Tensor:
     return torch.cat([tensor, tensor]) if tensor.ndim else tensor
 
 
-def _randomness(program: nn.Module, inputs: tuple[Tensor, ...], outputs: object, again: object) -> list[str]:
+def _randomness(program: nn.Module, inputs: Inputs, outputs: object, again: object) -> list[str]:
     same = numerics.compare(
         outputs, again, at="convert", names=("first", "second"), tolerance=Tolerance(name="exact", rtol=0, atol=0)
     )
@@ -239,7 +244,7 @@ def _randomness(program: nn.Module, inputs: tuple[Tensor, ...], outputs: object,
     return [told if first is None else f"{told}, first at {graphs.place_of(first)}{graphs.behind(first)}"]
 
 
-def _first_random(program: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Node | None:
+def _first_random(program: nn.Module, inputs: Inputs) -> fx.Node | None:
     """The first node that gives two values for two seeds; None where the program has no graph to ask."""
     if not isinstance(program, fx.GraphModule):
         return None

@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
 from qatrix.execute import isolation
 from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.passes import forward, set_training
-from qatrix.execute.training import FloatNames, train
+from qatrix.execute.training import FloatNames, state_of, train
 from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
 from qatrix.pipelines import Capture, Pipeline
+from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.late_code import through_passes
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.torchenv import PackageMissing
@@ -36,12 +37,13 @@ class Observer(Protocol):
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
         """See the program at "prepare", "convert" or "reexport", with its outputs where it was run.
 
-        At "train" the outputs are a `training.Trained`.
+        At "prepare" there are no outputs where nothing calibrates. At "train", and at "calibrate" where
+        the batches after the first have trained batch norms, the outputs are a `training.Trained`.
         """
 
 
 # Runs a program on inputs and returns its outputs.
-Run = Callable[[nn.Module, tuple[Tensor, ...]], object]
+Run = Callable[[nn.Module, Inputs], object]
 
 
 class StageFailed(Exception):
@@ -83,14 +85,14 @@ class Target:
 
     path: str
     module: nn.Module
-    inputs: tuple[Tensor, ...]
+    inputs: Inputs
 
 
 def run_stages(
     case: Case,
     name: str,
     pipeline: Pipeline,
-    inputs: tuple[Tensor, ...],
+    batches: Batches,
     observe: Observer,
     *,
     captures: Captures | None = None,
@@ -111,7 +113,7 @@ def run_stages(
         case=case,
         name=name,
         pipeline=pipeline,
-        inputs=inputs,
+        batches=batches,
         observe=observe,
         run=run or forward,
         captures=captures or Captures(),
@@ -155,7 +157,7 @@ class _Way:
     case: Case
     name: str
     pipeline: Pipeline
-    inputs: tuple[Tensor, ...]
+    batches: Batches
     observe: Observer
     run: Run
     captures: Captures
@@ -169,26 +171,42 @@ class _Way:
         for phase in phases:
             with self.clock("build"):
                 set_training(model, phase.quantizer.mode == "qat")
-                targets = _targets(model, phase, self.inputs)
+                targets = _targets(model, phase, self.batches.first)
             # What a later phase captures is no longer the declared model alone.
             captures = self.captures if phase is phases[0] else Captures()
             with self.clock("capture"):
                 captured = {target.path: self._captured(phase, target, captures)() for target in targets}
                 names = FloatNames(captured.values())
             model = _replaced(model, self._prepared(phase, targets, captured))
-            with self.clock("forward"):
-                outputs = self.run(model, self.inputs)
+            self._calibrate(phase, model, names, observed=phase is phases[-1])
             if phase is phases[-1]:
-                self.observe("prepare", model, outputs)
                 self._train(model, names)
             model = _replaced(model, self._converted(phase, _parts(model, targets)))
         with self.clock("quantized_forward"):
-            outputs = self.run(model, self.inputs)
+            outputs = self.run(model, self.batches.first)
         self.observe("convert", model, outputs)
         if any(check.at == "reexport" for check in self.case.checks):
             with self.clock("reexport"):
-                again = self.pipeline.reexport(model, self.inputs)
+                again = self.pipeline.reexport(model, self.batches.first)
             self.observe("reexport", again, None)
+
+    def _calibrate(self, phase: PhaseSpec, program: nn.Module, names: FloatNames, *, observed: bool) -> None:
+        """Run a prepared program on the batches: the first, which is compared where it is `observed`, then the rest."""
+        outputs = None
+        if self.batches.calibrates:
+            with self.clock("forward"):
+                outputs = self.run(program, self.batches.first)
+        if observed:
+            self.observe("prepare", program, outputs)
+        if not self.batches.more:
+            return
+        with self.clock("forward"):
+            for batch in self.batches.more:
+                forward(program, batch)
+        if observed:
+            # Only in training does a forward pass change what the float model has, too.
+            moved = state_of(program, names) if phase.quantizer.mode == "qat" else None
+            self.observe("calibrate", program, moved)
 
     def _train(self, program: nn.Module, names: FloatNames) -> None:
         if self.case.training is None:
@@ -199,7 +217,7 @@ class _Way:
                 self.case.training,
                 program=program,
                 pipeline=self.pipeline,
-                inputs=self.inputs,
+                inputs=self.batches.first,
                 names=names,
             )
         self.observe("train", program, trained)
@@ -244,24 +262,22 @@ def _whole(quantizer: QuantizerSpec) -> PhaseSpec:
     return PhaseSpec(quantizer=quantizer, submodules=(), dynamic_batch=False, skip_modules=(), source=quantizer.source)
 
 
-def _targets(model: nn.Module, phase: PhaseSpec, inputs: tuple[Tensor, ...]) -> tuple[Target, ...]:
+def _targets(model: nn.Module, phase: PhaseSpec, inputs: Inputs) -> tuple[Target, ...]:
     if not phase.submodules:
         return (Target(path="", module=model, inputs=inputs),)
     seen = _inputs_of(copy.deepcopy(model), phase.submodules, inputs)
     return tuple(Target(path=path, module=model.get_submodule(path), inputs=seen[path]) for path in phase.submodules)
 
 
-def _inputs_of(
-    model: nn.Module, paths: tuple[str, ...], inputs: tuple[Tensor, ...]
-) -> Mapping[str, tuple[Tensor, ...]]:
+def _inputs_of(model: nn.Module, paths: tuple[str, ...], inputs: Inputs) -> Mapping[str, Inputs]:
     """What each submodule is called with when the model runs on the inputs; the model is used up."""
-    seen: dict[str, tuple[Tensor, ...]] = {}
+    seen: dict[str, Inputs] = {}
 
     def note(path: str, takes: inspect.Signature) -> Callable[..., None]:
         def noted(_: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             # In the order of its parameters, however the model calls it.
-            given = takes.bind(*args, **kwargs).args
-            seen[path] = tuple(tensor.detach().clone() for tensor in given)
+            given = takes.bind(*args, **kwargs)
+            seen[path] = Inputs(given.args, given.kwargs).map(lambda tensor: tensor.detach().clone())
 
         return noted
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qatrix.execute.passes import FORWARD_SEED, forward, kept
 from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge import graphs
+from qatrix.pipelines.inputs import Inputs
 
 # A state that stands still after one call, or is one call late, shows in a few.
 _CALLS: Final = 3
@@ -27,12 +28,12 @@ class State:
     after: tuple[Mapping[str, Tensor], ...] = ()
     reads: Reads | None = None
 
-    def run(self, program: nn.Module, inputs: tuple[Tensor, ...], *, seed: int = FORWARD_SEED) -> object:
+    def run(self, program: nn.Module, inputs: Inputs, *, seed: int = FORWARD_SEED) -> object:
         """The outputs of a program whose state is what it was before any call."""
         graphs.restore_state(program, self.before)
         return forward(program, inputs, seed=seed)
 
-    def faults(self, program: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
+    def faults(self, program: nn.Module, inputs: Inputs) -> list[str]:
         """How a program changes its state otherwise than the float model, in as many calls; the first fault of each."""
         if not self.before:
             return []
@@ -52,7 +53,7 @@ class State:
         return list(found.values())
 
 
-def state_of_float(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, State]:
+def state_of_float(model: nn.Module, inputs: Inputs) -> tuple[object, State]:
     """The outputs of a float model in evaluation, and the state that it reads and keeps; counters are none."""
     before = graphs.state_of(model)
     outputs = kept(forward(model, inputs))

@@ -13,7 +13,9 @@ from torch.utils import _pytree as pytree
 
 from qatrix.declare.spec import Case, Training
 from qatrix.execute.passes import forward
+from qatrix.judge.outputs import plain
 from qatrix.pipelines import Pipeline
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv import named_tensors
 
 # Plain stochastic gradient descent: a step changes a parameter by its gradient and nothing else,
@@ -68,7 +70,7 @@ def train(
     *,
     program: nn.Module,
     pipeline: Pipeline,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     names: FloatNames,
 ) -> Trained:
     """Train a prepared program, in place; raises what the pipeline or a step raises."""
@@ -80,17 +82,26 @@ def train(
     losses, gradients = _steps(program, inputs, parameters, steps=training.steps, seed=case.seed)
     # Frozen, the batches are counted on in PT2E and not in FX; nothing that is frozen reads the count.
     kinds = _STATISTICS if training.batch_norms == "frozen" else (*_STATISTICS, _COUNTER)
-    buffers = names.of(program.named_buffers())
-    statistics = {name: buffer for name, buffer in buffers.items() if name.rpartition(".")[2] in kinds}
+    statistics = _statistics(program, names, kinds)
+    return Trained(losses=losses, gradients=gradients, parameters=_copied(parameters), statistics=statistics)
+
+
+def state_of(program: nn.Module, names: FloatNames) -> Trained:
+    """The parameters and statistics of a prepared program as they are, without a step."""
     return Trained(
-        losses=losses,
-        gradients=gradients,
-        parameters=_copied(parameters),
-        statistics=_copied(statistics),
+        losses={},
+        gradients={},
+        parameters=_copied(names.of(program.named_parameters())),
+        statistics=_statistics(program, names, (*_STATISTICS, _COUNTER)),
     )
 
 
-def train_float(case: Case, training: Training, *, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _statistics(program: nn.Module, names: FloatNames, kinds: tuple[str, ...]) -> dict[str, Tensor]:
+    buffers = names.of(program.named_buffers())
+    return _copied({name: buffer for name, buffer in buffers.items() if name.rpartition(".")[2] in kinds})
+
+
+def train_float(case: Case, training: Training, *, model: nn.Module, inputs: Inputs) -> None:
     """Train the float model, in place, as its quantized versions are trained."""
     if training.batch_norms == "frozen":
         for module in model.modules():
@@ -100,7 +111,7 @@ def train_float(case: Case, training: Training, *, model: nn.Module, inputs: tup
 
 
 def _steps(
-    program: nn.Module, inputs: tuple[Tensor, ...], parameters: Mapping[str, Tensor], *, steps: int, seed: int
+    program: nn.Module, inputs: Inputs, parameters: Mapping[str, Tensor], *, steps: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The losses by step, and the gradients of the first one."""
     optimizer = torch.optim.SGD(parameters.values(), lr=LEARNING_RATE)
@@ -123,7 +134,9 @@ def _loss(outputs: object, seed: int) -> Tensor:
     """The mean squared errors of all outputs, summed up, against targets that the seed draws."""
     # Another seed than that of the inputs, which an output could otherwise equal.
     generator = torch.Generator().manual_seed(seed + 1)
-    leaves = (leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point())
+    leaves = (
+        leaf for leaf in pytree.tree_leaves(plain(outputs)) if isinstance(leaf, Tensor) and leaf.is_floating_point()
+    )
     errors = [nn.functional.mse_loss(leaf, torch.randn(leaf.shape, generator=generator).to(leaf)) for leaf in leaves]
     if not errors:
         msg = "the model has no output to train on: none is a tensor of floating point numbers"

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from qatrix.claims import Tolerance
+from qatrix.judge.outputs import plain
 from qatrix.outcomes import Comparison
 from qatrix.text import name_of, words_of
 
@@ -125,7 +126,9 @@ def _varying(tensor: Tensor) -> Tensor:
 
 def not_finite(outputs: object) -> int:
     """How many of all values in the outputs' floating tensors are NaN or infinite."""
-    tensors = (leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point())
+    tensors = (
+        leaf for leaf in pytree.tree_leaves(plain(outputs)) if isinstance(leaf, Tensor) and leaf.is_floating_point()
+    )
     return sum(int((~tensor.isfinite()).sum()) for tensor in tensors)
 
 
@@ -134,7 +137,7 @@ def proves_nothing(outputs: object) -> str | None:
 
     Something is proved where any tensor has two finite values that differ, or is one finite value.
     """
-    tensors = [_float64(_plain(leaf)).flatten() for leaf in pytree.tree_leaves(outputs) if _has_numbers(leaf)]
+    tensors = [_float64(_plain(leaf)).flatten() for leaf in pytree.tree_leaves(plain(outputs)) if _has_numbers(leaf)]
     finite = [tensor[tensor.isfinite()] for tensor in tensors]
     if any(
         tensor.numel() == 1 or float(part.max()) != float(part.min())
@@ -181,7 +184,7 @@ class _Gap:
 
 def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_Pair], str | None]:
     """The tensors of two outputs; or no tensors, and why they cannot be paired."""
-    left, right = _with_plain_dicts(left), _with_plain_dicts(right)
+    left, right = plain(left), plain(right)
     left_leaves, left_spec = pytree.tree_flatten_with_path(left)
     right_leaves, right_spec = pytree.tree_flatten_with_path(_ordered_as(left, right))
     if left_spec != right_spec:
@@ -195,15 +198,6 @@ def _pairs(left: object, right: object, names: tuple[str, str]) -> tuple[list[_P
         if isinstance(one, Tensor):
             pairs.append(_Pair(leaf, where, _plain(one), _plain(other)))
     return pairs, None
-
-
-def _with_plain_dicts(value: object) -> object:
-    """The output with dicts for its OrderedDicts, which FX cannot return: its graphs hold plain dicts alone."""
-    if isinstance(value, dict):
-        return {key: _with_plain_dicts(item) for key, item in value.items()}
-    if type(value) is tuple:
-        return tuple(map(_with_plain_dicts, value))
-    return list(map(_with_plain_dicts, value)) if type(value) is list else value
 
 
 def _unlike_structures(left: object, right: object, names: tuple[str, str]) -> str:

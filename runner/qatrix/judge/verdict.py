@@ -68,7 +68,8 @@ def conclude(
     Where nothing is `to_quantize`, no pipeline is to blame for quantizing nothing; a check says who did.
     """
     if invalid is not None:
-        return Conclusion(verdict="invalid", summary=f"the float model itself does not run: {_said(invalid)}")
+        told = "its data cannot be used" if invalid.is_of_data else "the float model itself does not run"
+        return Conclusion(verdict="invalid", summary=f"{told}: {_said(invalid)}")
     if skipped is not None:
         return Conclusion(verdict="skipped", summary=f"skipped: {skipped}", reason=skipped)
     if crashed is not None:

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import fx, pt2e, pt2e_torch_ao, torchenv
+from qatrix.pipelines.inputs import Inputs
 
 # Dtypes with the least and the greatest integer that is used, None where that is left open.
 Integers = frozenset[tuple[torch.dtype | None, int | None, int | None]]
@@ -42,13 +43,13 @@ class Pipeline(Protocol):
     def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
         """Whose quantizer classes it takes, as far as they can be imported; none where it takes none."""
 
-    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Capture:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Capture:
         """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`."""
 
     def prepare(
         self,
         captured: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Inputs,
         quantizer: QuantizerSpec,
         *,
         skip_modules: tuple[str, ...],
@@ -67,7 +68,7 @@ class Pipeline(Protocol):
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """The quantized program, with quantize and dequantize ops of quantized_decomposed."""
 
-    def reexport(self, converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program captured once more, as a deployment would."""
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import backend, torchenv
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
 
@@ -55,14 +56,14 @@ def quantizers(quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
     return ()
 
 
-def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Callable[[], nn.Module]:
+def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Callable[[], nn.Module]:
     """Makes copies of the model: FX traces it symbolically inside prepare, for any batch size."""
     del inputs, dynamic_batch
     return functools.partial(copy.deepcopy, model)
 
 
 def prepare(
-    captured: nn.Module, inputs: tuple[Tensor, ...], quantizer: QuantizerSpec, *, skip_modules: tuple[str, ...]
+    captured: nn.Module, inputs: Inputs, quantizer: QuantizerSpec, *, skip_modules: tuple[str, ...]
 ) -> nn.Module:
     """The traced model with observers (PTQ) or fake quantizes and fused QAT modules (QAT)."""
     api = torchenv.fx_api()
@@ -70,7 +71,8 @@ def prepare(
     mapping = backend.qconfig_mapping(quantizer)
     for name in skip_modules:
         mapping.set_object_type(getattr(nn, name), None)
-    prepared: nn.Module = prepare_model(captured, mapping, inputs, backend_config=backend.backend_config(quantizer))
+    config = backend.backend_config(quantizer)
+    prepared: nn.Module = prepare_model(captured, mapping, inputs.values, backend_config=config)
     return prepared
 
 
@@ -100,7 +102,7 @@ def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
     return converted
 
 
-def reexport(converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+def reexport(converted: nn.Module, inputs: Inputs) -> nn.Module:
     """The reference model, exported as a deployment would."""
     torchenv.reset_compiler()
     return torchenv.capture(converted, inputs, dynamic_batch=False)()

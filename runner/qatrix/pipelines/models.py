@@ -16,7 +16,7 @@ from torch import fx, nn
 from torch.nn.parameter import is_lazy
 
 from qatrix.arithmetic import apply, bounded
-from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
 from qatrix.expressions import (
     Assign,
     Call,
@@ -35,6 +35,7 @@ from qatrix.expressions import (
 )
 from qatrix.pipelines.own_code import own_module
 from qatrix.pipelines.torchenv import seed_generators
+from qatrix.pipelines.weights import load_weights
 
 _CONV_ARGUMENTS: Final = ("in_channels", "out_channels", "kernel_size")
 # What an operator is in a graph; on plain values `arithmetic` works it out.
@@ -57,51 +58,32 @@ _IN_PLACE: Final[Mapping[str, Callable[..., object]]] = {
     "/": operator.itruediv,
     "@": operator.imatmul,
 }
-# Integer inputs are indices (embeddings, gathers): small, so that any sensible table holds them.
-_INTEGER_HIGH: Final = 8
 
 
 def build_model(case: Case) -> nn.Module:
-    """The case's float model, on the CPU, in training mode, with weights made from its seed.
+    """The case's float model, on the CPU, in training mode, with weights made from its seed, or those of its file.
 
     The same case gives the same weights to the bit in every process, whatever ran before.
-    Raises what the layers' constructors or the factory raise.
+    Raises what the layers' constructors or the factory raise, and DataFault where the weights do not fit.
     """
     seed_generators(case.seed)
     if case.pattern.factory is not None:
         model = _from_factory(case.pattern.factory, case.pattern.factory_args)
+        if case.pattern.weights is not None:
+            load_weights(model, case.pattern.weights)
     else:
         model = _build(case.pattern, case.params, case.dim, case.conv_kind)
     return model if case.dtype == "float32" else model.to(getattr(torch, case.dtype))
 
 
-def build_inputs(case: Case) -> tuple[torch.Tensor, ...]:
-    """The case's inputs in the order of the forward's arguments, on the CPU, made from its seed.
-
-    Floating point inputs are drawn from the standard normal distribution, integers from
-    0 to 7, booleans from both values. Inputs of float32 get the case's dtype.
-    """
-    generator = torch.Generator().manual_seed(case.seed)
-    scope = {**case.params, "dim": case.dim}
-    return tuple(_draw(spec, scope, generator, case.dtype) for spec in case.pattern.inputs)
-
-
-def _draw(spec: InputSpec, scope: Mapping[str, object], generator: torch.Generator, float_dtype: str) -> torch.Tensor:
-    shape: list[Any] = [evaluate(size, scope) for size in spec.shape]
-    if spec.spatial is not None:
-        dim = scope["dim"]
-        shape += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
-    dtype: torch.dtype = getattr(torch, float_dtype if spec.dtype == "float32" else spec.dtype)
-    if dtype.is_floating_point:
-        return torch.randn(shape, generator=generator).to(dtype)
-    high = 2 if dtype is torch.bool else _INTEGER_HIGH
-    return torch.randint(0, high, shape, generator=generator).to(dtype)
-
-
 def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
     """The module that a factory such as "torchvision.models.resnet18" makes."""
     module_name, _, attribute = path.rpartition(".")
-    model = getattr(own_module(module_name), attribute)(**args)
+    makes = getattr(own_module(module_name), attribute)
+    if isinstance(makes, nn.Module):
+        msg = f"{path} is a {type(makes).__name__} itself, which all cases would change; name what makes one"
+        raise TypeError(msg)
+    model = makes(**args)
     if not isinstance(model, nn.Module):
         msg = f"{path} made a {type(model).__name__}, not a torch.nn.Module"
         raise TypeError(msg)

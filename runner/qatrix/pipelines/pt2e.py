@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from qatrix.declare.spec import QuantizerSpec
 from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.quantizers import made_quantizer, origins, require_built_in
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
@@ -71,7 +72,7 @@ class Exporting:
         """Whose quantizer classes it takes; none for declared specs."""
         return origins(quantizer, self.find_api())
 
-    def capture(self, model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> torchenv.Programs:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
         torchenv.reset_compiler()
         return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch)
@@ -79,7 +80,7 @@ class Exporting:
     def prepare(
         self,
         captured: nn.Module,
-        inputs: tuple[Tensor, ...],
+        inputs: Inputs,
         quantizer: QuantizerSpec,
         *,
         skip_modules: tuple[str, ...],
@@ -118,7 +119,7 @@ class Exporting:
         del quantizer  # the program carries its observers
         return self.find_api().convert(prepared)
 
-    def reexport(self, converted: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program, exported once more."""
         return self.capture(converted, inputs, dynamic_batch=False)()
 

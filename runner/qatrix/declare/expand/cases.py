@@ -111,6 +111,7 @@ class CaseMaker:
             dtype=str(axes.get("dtype", DEFAULTS["dtype"])),
             dynamic_batch=axes.get("dynamic_batch") is True,
             quantizes=suite.quantizes,
+            calibration_batches=_batches(axes),
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
@@ -154,6 +155,11 @@ class CaseMaker:
         if axis in self._pattern.params and axis not in RESERVED_AXES:
             return f"{axis}={value_text(self._pattern.params[axis])}"
         return f"{axis}={DEFAULTS.get(axis)}"
+
+
+def _batches(axes: Mapping[str, Value]) -> int | None:
+    batches = axes.get("calibration_batches")
+    return batches if isinstance(batches, int) else None
 
 
 def _training(axes: Mapping[str, Value]) -> Training | None:

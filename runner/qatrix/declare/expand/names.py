@@ -16,6 +16,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "dtype": "float32",
     "dynamic_batch": "false",
     "device": "cpu",
+    "calibration_batches": "all",
     "train_steps": "0",
     "observer_state": "enabled",
     "batch_norm": "training",

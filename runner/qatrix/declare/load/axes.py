@@ -21,6 +21,8 @@ _DIMS: Final = (1, 2, 3)
 _DTYPES: Final = typing.get_args(FloatDtype)
 # Axes whose values are names, and the sections that declare them.
 _SECTIONS: Final = {"pattern": "patterns", "conv": "conv_kinds", "quantizer": "quantizers", "device": "devices"}
+# All of them are in memory at once.
+_MOST_BATCHES: Final = 10_000
 _REQUIRED: Final = ("pattern", "quantizer")
 
 
@@ -99,6 +101,10 @@ class AxisReader:
         elif axis == "dynamic_batch":
             if type(value) is not bool:
                 self._registry.note(at.problem(f"dynamic_batch is {at.found()}", expected="true or false"))
+        elif axis == "calibration_batches":
+            if value != "all" and (type(value) is not int or not 0 <= value <= _MOST_BATCHES):
+                expected = f"all, or a whole number from 0 to {_MOST_BATCHES:,}"
+                self._registry.note(at.problem(f"calibration_batches is {at.found()}", expected=expected))
         elif axis in TRAINING_AXES:
             self._registry.note(*value_faults(axis, value, at))
         elif axis in _SECTIONS:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from qatrix.arithmetic import EvaluationError, OutOfBounds
+from qatrix.declare.inputs import tensors_of
 from qatrix.declare.load.names import names_in
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor
@@ -35,8 +36,9 @@ def check_bounds(registry: Registry, cursor: Cursor, spec: PatternSpec) -> None:
 
 def _faults(cursor: Cursor, spec: PatternSpec, scope: Mapping[str, object]) -> Iterator[tuple[Cursor, str]]:
     for item in spec.inputs:
-        sizes = item.shape if item.spatial is None else (*item.shape, item.spatial)
-        yield from _of(cursor.down("inputs", item.name), sizes, scope)
+        for part in tensors_of((item,)):
+            sizes = part.shape if part.spatial is None else (*part.shape, part.spatial)
+            yield from _of(cursor.down("inputs", item.name), sizes, scope)
     for layer in spec.layers:
         arguments = (*layer.call.args, *(value for _, value in layer.call.kwargs))
         yield from _of(cursor.down("layers", layer.name), arguments, scope)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typing
 from typing import Final
 
-from qatrix.declare.spec import InitSpec, InputSpec, LayerSpec
+from qatrix.declare.inputs import InputSpec
+from qatrix.declare.spec import InitSpec, LayerSpec
 from qatrix.expressions import Expression, Name, Statement
 
 _TREES: Final = frozenset((*typing.get_args(Expression), *typing.get_args(Statement), InitSpec, InputSpec))

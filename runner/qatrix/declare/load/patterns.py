@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from qatrix.declare.inputs import DataFile, InputSpec, tensors_of
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
 from qatrix.declare.load.bounds import check_bounds
+from qatrix.declare.load.datafiles import WEIGHTS, read_file
 from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
@@ -13,7 +15,7 @@ from qatrix.declare.load.names import names_in
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor
-from qatrix.declare.spec import RESERVED_AXES, InitSpec, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.spec import RESERVED_AXES, InitSpec, LayerSpec, PatternSpec
 from qatrix.declare.trust import Trust
 from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
 from qatrix.expressions import Call, Statement
@@ -95,12 +97,21 @@ class _Builder:
             factory_args=model.args,
             inputs=inputs,
             takes_conv=takes_conv,
-            takes_dim=body_takes_dim or any(_input_takes_dim(item) for item in inputs),
+            takes_dim=body_takes_dim or any(_input_takes_dim(item) for item in tensors_of(inputs)),
             source=cursor.source,
             init=init,
+            weights=self._weights(cursor, model),
         )
         check_bounds(self._registry, cursor, spec)
         return _Built(spec, body_takes_dim, self._size(cursor, layers))
+
+    def _weights(self, cursor: Cursor, model: models.Pattern) -> DataFile | None:
+        if model.weights is None:
+            return None
+        if model.model is None:
+            message = "'weights' stands without 'model'"
+            self._registry.note(cursor.key("weights").problem(message, expected="init, for a pattern of layers"))
+        return read_file(self._registry, cursor.down("weights"), model.weights, kinds=WEIGHTS)
 
     def _size(self, cursor: Cursor, layers: tuple[LayerSpec, ...]) -> int:
         """How many layers there are, those of patterns written out each time; too many are a problem."""

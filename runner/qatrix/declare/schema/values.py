@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, PlainValidator, StrictStr, StringConstraints, WithJsonSchema
@@ -15,6 +16,8 @@ _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"
 _INTEGERS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
 _VALUE_SCHEMA: dict[str, Any] = {"anyOf": [_SCALAR_SCHEMA, _INTEGERS_SCHEMA]}
 _A_SIZE = "an integer, or an expression over the parameters and dim"
+_A_PAIR = "a list of two numbers"
+_INTEGER_PAIR = "a list of two integers"
 _A_FILLING = "a number, or an expression over the parameters and dim"
 _A_VALUE = "a number, text, true, false, null, or a list of integers"
 
@@ -53,6 +56,29 @@ def _size(found: object) -> int | str:
     raise _error(_A_SIZE)
 
 
+def _pair(found: object) -> tuple[float, float]:
+    if isinstance(found, list) and len(found) == 2 and all(map(_is_finite, found)):  # noqa: PLR2004 - a pair
+        return (found[0], found[1])
+    raise _error(_A_PAIR)
+
+
+def _integer_pair(found: object) -> tuple[int, int]:
+    if isinstance(found, list) and len(found) == 2 and all(map(_is_integer, found)):  # noqa: PLR2004 - a pair
+        return (found[0], found[1])
+    raise _error(_INTEGER_PAIR)
+
+
+def _is_finite(value: object) -> bool:
+    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _finite(found: object) -> object:
+    if _is_finite(found):
+        return found
+    msg = "a finite number"
+    raise _error(msg)
+
+
 def _filling(found: object) -> float | str:
     if isinstance(found, (int, float, str)) and not isinstance(found, bool):
         return found
@@ -77,5 +103,15 @@ Values: TypeAlias = Annotated[
     WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _VALUE_SCHEMA}]}),
 ]
 Size: TypeAlias = Annotated[Any, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
+# Two numbers that say what values are drawn from, and a number as it is written: 1 stays an integer.
+Pair: TypeAlias = Annotated[
+    Any,
+    PlainValidator(_pair),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
+IntegerPair: TypeAlias = Annotated[
+    Any, PlainValidator(_integer_pair), WithJsonSchema({**_INTEGERS_SCHEMA, "minItems": 2, "maxItems": 2})
+]
+Finite: TypeAlias = Annotated[Any, PlainValidator(_finite), WithJsonSchema({"type": "number"})]
 # What fills a parameter or buffer.
 Filling: TypeAlias = Annotated[Any, PlainValidator(_filling), WithJsonSchema({"type": ["number", "string"]})]

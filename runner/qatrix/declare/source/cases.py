@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from qatrix.declare.source.models import input_sources, is_one_tensor, model_source
+from qatrix.declare.source.inputs import input_source
+from qatrix.declare.source.models import is_one_tensor, model_source
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.quantizers import phase_sources, why_inexpressible
 from qatrix.declare.spec import Case, Training
@@ -34,7 +35,8 @@ def case_source(case: Case, *, taken: frozenset[str]) -> CaseSource:
         model=model.model,
         module=model.module,
         needs=model.needs,
-        inputs=input_sources(case),
+        weights=model.weights,
+        inputs=input_source(case),
         one_tensor=is_one_tensor(case.pattern),
         pipelines=tuple(name for name, reason in reasons.items() if reason is None),
         inexpressible={name: reason for name, reason in reasons.items() if reason is not None},

@@ -1,4 +1,4 @@
-"""Patterns as classes of torch.nn.Module, and inputs as random tensors."""
+"""Patterns as classes of torch.nn.Module."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from qatrix.declare.source.inputs import reading
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.text import argument_texts, call_text, docstring_text, expression_text
-from qatrix.declare.spec import Case, ConvKind, InputSpec, LayerSpec, PatternSpec
+from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
 from qatrix.declare.vocabulary import CONV_POSITIONAL
 from qatrix.expressions import Assign, Call, Dictionary, Expression, Return, Sequence, Statement, evaluate
 from qatrix.scripts import literal
@@ -31,9 +32,6 @@ _SEVERAL_OUTPUTS: Final = frozenset("GRU LSTM LSTMCell MultiheadAttention RNN".s
 _ONE_OUTPUT: Final = frozenset("torch.add torch.cat torch.relu F.hardtanh F.relu F.softmax".split())
 # What a script may import without a word: PyTorch's own packages.
 _COMPANIONS: Final = frozenset(("torch", "torchao", "torchvision"))
-_FLOATING: Final = frozenset("bfloat16 float16 float32 float64".split())
-# As pipelines.models draws them.
-_INTEGER_HIGH: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,40 +39,40 @@ class ModelSource:
     """The definitions of classes, innermost first, and the expression that makes the model.
 
     `module` is the one that the factory stands in where there is one, and `needs` its package,
-    unless that is one of PyTorch's.
+    unless that is one of PyTorch's. `weights` is the path of the file that has its parameters
+    and buffers.
     """
 
     classes: tuple[str, ...] = ()
     model: str
     module: str | None = None
     needs: str | None = None
+    weights: str | None = None
 
 
 def model_source(case: Case, names: Names) -> ModelSource:
     """The case's float model; layers are made in the declared order, so that one seed gives the same weights."""
     cast = "" if case.dtype == "float32" else f".to(torch.{case.dtype})"
     if case.pattern.factory is not None:
-        return _from_factory(case.pattern.factory, case.pattern.factory_args, cast)
+        return _from_factory(case.pattern, case.pattern.factory, cast)
     writer = _ClassWriter(dim=case.dim, conv_kind=case.conv_kind, names=names.beside(["self"]))
     name = writer.write(case.pattern, case.params)
     return ModelSource(classes=tuple(writer.written), model=f"{name}(){cast}")
 
 
-def _from_factory(path: str, arguments: Mapping[str, object], cast: str) -> ModelSource:
+def _from_factory(pattern: PatternSpec, path: str, cast: str) -> ModelSource:
     """The call of a factory by its whole name."""
     module = path.rpartition(".")[0]
     package = module.partition(".")[0]
+    made = f"{path}({', '.join(argument_texts(pattern.factory_args))})"
+    if pattern.weights is not None:
+        made = f"with_weights({made}, {reading(pattern.weights.path)})"
     return ModelSource(
-        model=f"{path}({', '.join(argument_texts(arguments))}){cast}",
+        model=f"{made}{cast}",
+        weights=None if pattern.weights is None else pattern.weights.path,
         module=module,
         needs=None if package in _COMPANIONS else package,
     )
-
-
-def input_sources(case: Case) -> tuple[str, ...]:
-    """An expression for each input, to be evaluated in order right after torch.manual_seed."""
-    scope = {**case.params, "dim": case.dim}
-    return tuple(_drawn(spec, scope, case.dtype) for spec in case.pattern.inputs)
 
 
 def is_one_tensor(pattern: PatternSpec) -> bool:
@@ -89,20 +87,6 @@ def is_one_tensor(pattern: PatternSpec) -> bool:
     if layer.pattern is not None:
         return is_one_tensor(layer.pattern)
     return layer.call.function not in _SEVERAL_OUTPUTS
-
-
-def _drawn(spec: InputSpec, scope: Mapping[str, object], float_dtype: str) -> str:
-    sizes: list[Any] = [evaluate(size, scope) for size in spec.shape]
-    if spec.spatial is not None:
-        dim = scope["dim"]
-        sizes += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
-    if spec.dtype in _FLOATING:
-        drawn = f"torch.randn({', '.join(map(literal, sizes)) or '()'})"
-        dtype = float_dtype if spec.dtype == "float32" else spec.dtype
-        return drawn if dtype == "float32" else f"{drawn}.to(torch.{dtype})"
-    high = 2 if spec.dtype == "bool" else _INTEGER_HIGH
-    drawn = f"torch.randint(0, {high}, {literal(tuple(sizes))})"
-    return drawn if spec.dtype == "int64" else f"{drawn}.to(torch.{spec.dtype})"
 
 
 @dataclass

@@ -33,6 +33,7 @@ from qatrix.execute.reference.tensors import digest, digest_of_all, digest_of_ou
 from qatrix.execute.sight import Sight
 from qatrix.files import NotPlain, open_plain
 from qatrix.outcomes import PipelineOutcome
+from qatrix.pipelines.inputs import Batches
 from qatrix.pipelines.models import build_model
 
 FORMAT: Final = "qatrix reference"
@@ -105,17 +106,17 @@ class Reference:
                 found.update(block)
         return found.hexdigest()
 
-    def side(self, case: Case, inputs: tuple[Tensor, ...], float_outputs: object) -> tuple[PipelineOutcome, Sight]:
+    def side(self, case: Case, batches: Batches, float_outputs: object) -> tuple[PipelineOutcome, Sight]:
         """The pipeline's side of a case, as if it had run here; unavailable, with the reason, where it cannot be told.
 
-        `inputs` and `float_outputs` are those of the case here and now.
+        `batches` and `float_outputs` are those of the case here and now.
         """
         frozen = self._cases.get(case.case_id)
-        reason = self._why_not(case, frozen, inputs)
+        reason = self._why_not(case, frozen, batches)
         if frozen is None or reason is not None:
             told = f"it cannot be compared with the reference ({self.manifest.origin}): {reason}"
             return PipelineOutcome(pipeline=self.pipeline, status="unavailable", reason=told), Sight()
-        differs = frozen.float_model != digest_of_float_model(case, inputs, float_outputs)
+        differs = frozen.float_model != digest_of_float_model(case, batches, float_outputs)
         return self._outcome(frozen, differs=differs), Sight(
             outputs={point: output_of(tree, self._tensor) for point, tree in frozen.outputs.items()},
             steps={point: list(steps) for point, steps in frozen.steps.items()},
@@ -136,7 +137,7 @@ class Reference:
                     msg = f"{self.path} is damaged: the output of {frozen.case_id} after {point} {fault}; {_AGAIN}"
                     raise ReferenceUnusable(msg)
 
-    def _why_not(self, case: Case, frozen: FrozenCase | None, inputs: tuple[Tensor, ...]) -> str | None:
+    def _why_not(self, case: Case, frozen: FrozenCase | None, batches: Batches) -> str | None:
         """Why a case cannot be compared; None where it can."""
         if frozen is None:
             return self.manifest.left_out.get(case.case_id, "it has no such case")
@@ -144,7 +145,7 @@ class Reference:
             return "it was drawn with another seed, by another version of qatrix"
         if frozen.declaration != case_digests([case])[case.case_id]:
             return "the case is declared otherwise than it was then"
-        if frozen.inputs != digest_of_inputs(inputs):
+        if frozen.inputs != digest_of_inputs(batches):
             return "this torch draws other inputs from the same seed"
         if frozen.weights != digest_of_weights(case):
             return "this torch draws other weights from the same seed"
@@ -231,7 +232,7 @@ def _manifest(path: Path, head: Mapping[str, str]) -> Manifest:
     return found
 
 
-def digest_of_float_model(case: Case, inputs: tuple[Tensor, ...], outputs: object) -> str:
+def digest_of_float_model(case: Case, batches: Batches, outputs: object) -> str:
     """The digest of what the float model makes of its inputs: `outputs` in evaluation, and where the case trains
     also what a forward in training gives, and the statistics after it.
 
@@ -242,14 +243,15 @@ def digest_of_float_model(case: Case, inputs: tuple[Tensor, ...], outputs: objec
         model = build_model(case).to(case.device.torch)
         set_training(model, True)
         with torch.no_grad():
-            parts.append(digest_of_output(forward(model, inputs)))
+            parts += [digest_of_output(forward(model, batch)) for batch in batches.calibrating]
         parts.append(digest_of_all(model.named_buffers()))
     return _sha256(" ".join(map(str, parts)))
 
 
-def digest_of_inputs(inputs: tuple[Tensor, ...]) -> str:
-    """The digest of a case's inputs."""
-    return digest_of_all((str(place), tensor) for place, tensor in enumerate(inputs))
+def digest_of_inputs(batches: Batches) -> str:
+    """The digest of a case's inputs, of all its batches."""
+    tensors = (tensor for batch in (batches.first, *batches.more) for tensor in batch.tensors)
+    return digest_of_all((str(place), tensor) for place, tensor in enumerate(tensors))
 
 
 def digest_of_weights(case: Case) -> str:

@@ -21,7 +21,8 @@ from qatrix.execute.stages import run_stages
 from qatrix.judge.graphs.identity import graph_digest
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES
-from qatrix.pipelines.models import build_inputs, build_model
+from qatrix.pipelines.batches import build_batches
+from qatrix.pipelines.models import build_model
 
 
 class Unfrozen(Exception):
@@ -38,14 +39,14 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     The pipeline runs once more; what it gives must be what the record says, to the bit.
     """
     _demand_a_side(record, pipeline)
-    inputs = tuple(tensor.to(case.device.torch) for tensor in build_inputs(case))
+    batches = build_batches(case)
     model = build_model(case).to(case.device.torch)
-    arbiter = Arbiter.of(case, model, inputs, trains=trains(case))
-    expected, state = float_reference(case, model, inputs)
+    arbiter = Arbiter.of(case, model, batches.first, trains=trains(case))
+    expected, state = float_reference(case, model, batches)
     arbitration = Arbitration(pipeline, arbiter, state, integers_of(PIPELINES[pipeline], case.quantizer), case.training)
     sight = Sight()
-    watcher = _Watcher(onlooker=Onlooker(case, pipeline, inputs, sight, state, arbitration))
-    ended = run_stages(case, pipeline, PIPELINES[pipeline], inputs, watcher, run=arbitration.run)
+    watcher = _Watcher(onlooker=Onlooker(case, pipeline, batches.first, sight, state, arbitration))
+    ended = run_stages(case, pipeline, PIPELINES[pipeline], batches, watcher, run=arbitration.run)
     outcome = with_counts(ended, sight, expected)
     difference = _difference(outcome, record.pipelines[pipeline])
     if difference is not None:
@@ -59,9 +60,9 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
         case_id=case.case_id,
         declaration=case_digests([case])[case.case_id],
         seed=case.seed,
-        inputs=digest_of_inputs(inputs),
+        inputs=digest_of_inputs(batches),
         weights=digest_of_weights(case),
-        float_model=digest_of_float_model(case, inputs, expected),
+        float_model=digest_of_float_model(case, batches, expected),
         # How long it took then says nothing about now.
         outcome=replace(outcome, stages=()),
         outputs=outputs,

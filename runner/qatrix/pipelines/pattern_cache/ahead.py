@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import Pt2ePreset
 from qatrix.pipelines import torchenv
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.quantizers import made_quantizer
 
 # Its annotators ask for patterns, too.
@@ -78,7 +79,7 @@ def _quantize() -> None:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, inputs = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train(), (torch.ones(1, 1, 2, 2),)
-        captured = torchenv.capture(model, inputs, dynamic_batch=False)()
+        captured = torchenv.capture(model, Inputs(inputs), dynamic_batch=False)()
         prepared = api.prepare_qat(captured, quantizer)
         prepared(*inputs)
         api.convert(prepared)

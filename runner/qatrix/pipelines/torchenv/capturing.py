@@ -17,7 +17,9 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
 
+from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
@@ -36,20 +38,18 @@ _REMEMBERING: Final = (
 )
 
 
-def capture(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamic_batch: bool) -> Programs:
+def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Programs:
     """Programs of the model in the mode that it is in; the first axis of every input is free if `dynamic_batch`.
 
     All are strict: torch.ao cannot convert what was not (`KeyError: source_fn_stack`, 2.6 to
     2.9), and what `strict` is by default changed with 2.8.
     """
     dynamic = {0: torch.export.Dim("batch")}
-    shapes = tuple(dynamic for _ in inputs) if dynamic_batch else None
+    shapes = pytree.tree_map(lambda _: dynamic, inputs.values) if dynamic_batch else None
     if RELEASE < _EXPORTED_PROGRAMS:
         return _pre_autograd(model, inputs, shapes)
-    if RELEASE < _EXPORT:
-        program = imported("torch.export").export_for_training(model, inputs, dynamic_shapes=shapes, strict=True)
-    else:
-        program = torch.export.export(model, inputs, dynamic_shapes=shapes, strict=True)
+    export = imported("torch.export").export_for_training if RELEASE < _EXPORT else torch.export.export
+    program = export(model, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, strict=True)
     return functools.partial(_own_module, program)
 
 
@@ -105,13 +105,15 @@ def forget_programs() -> None:
             delattr(sys.modules[module], name)
 
 
-def _pre_autograd(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any) -> Programs:
+def _pre_autograd(model: nn.Module, inputs: Inputs, shapes: Any) -> Programs:
     """A capture for each program: these modules share their tensors with the model, and copies lose their `train`."""
     kept = copy.deepcopy(model)
 
     def program() -> nn.Module:
         capture_graph = imported("torch._export").capture_pre_autograd_graph
-        captured: nn.Module = capture_graph(copy.deepcopy(kept), inputs, dynamic_shapes=shapes)
+        captured: nn.Module = capture_graph(
+            copy.deepcopy(kept), inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes
+        )
         assert isinstance(captured, fx.GraphModule)
         # `conv.weight` becomes `conv_weight` there (_restore_state_dict in torch/export/_trace.py).
         names = {name.replace(".", "_"): name for name, _ in (*kept.named_parameters(), *kept.named_buffers())}

@@ -22,6 +22,9 @@ _MARKED: Final = re.compile(rb"^# command   qatrix repro '", re.MULTILINE)
 
 def wants_script(record: Record) -> bool:
     """Whether a run keeps a script of the case: it fails or differs, expected or not."""
+    if record.error is not None and record.error.is_of_data:
+        # The message says it all, and a script would read the same file.
+        return False
     return record.unexpected or record.verdict not in UNREMARKABLE
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 _MODULES: Final = {
-    name: f"import {name}" for name in "copy math operator textwrap torch torchvision traceback warnings".split()
+    name: f"import {name}" for name in "copy math numpy operator textwrap torch torchvision traceback warnings".split()
 }
 _ALIASES: Final = {
+    "load_file": "from safetensors.torch import load_file",
     "F": "import torch.nn.functional as F",
     "nn": "from torch import nn",
     "pytree": "import torch.utils._pytree as pytree",

@@ -45,15 +45,21 @@ def script_text(
     it is ready for every outcome. `checked` says in the header how the script was checked, and
     `notes` are further sentences for it.
     """
+    if record is not None and record.error is not None and record.error.is_of_data:
+        msg = f"no script is needed to see what is wrong with a file: {record.error.message}"
+        raise ValueError(msg)
     release = Release.of(environment.packages.get("torch"))
     script = _Script(source=source, record=record, release=release)
+    several = not source.inputs.is_plain or bool(source.inputs.files) or source.inputs.has_more
+    taken = "batches_of_the_case()" if several else "inputs_of_the_case()"
     body = _template("body").render(
         script=script,
         source=source,
         release=release,
         points=script.points,
         on_device="" if source.device == "cpu" else f".to({literal(source.device)})",
-        taken_inputs="inputs_of_the_case()" if source.device == "cpu" else "moved(inputs_of_the_case())",
+        taken_inputs=taken if source.device == "cpu" else f"moved({taken})",
+        several_batches=several,
     )
     head = tuple(_head(source, record, environment, checked=checked, notes=notes))
     more = () if source.module is None or source.needs is not None else (source.module,)
@@ -238,6 +244,8 @@ def _head(
         yield from _wrapped(package, first=_NEEDS)
     if checked is not None:
         yield from _wrapped(checked, first="checked   ")
+    for path in source.files:
+        yield from _wrapped(path, first="reads     ")
     for note in notes:
         yield from _wrapped(note, first="note      ")
     for name, reason in source.inexpressible.items():

@@ -1,0 +1,74 @@
+"""What a model is called with, as one value."""
+
+from __future__ import annotations
+
+import operator
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from qatrix.pipelines import torchenv
+from qatrix.pipelines.inputs import Batches, Inputs
+
+pytestmark = pytest.mark.torch
+X, Y, Z = torch.ones(2, 3), torch.zeros(2, 3), torch.full((2, 3), 2.0)
+
+
+class Scaled(nn.Module):
+    """Takes one argument by keyword alone, and has a default for another."""
+
+    def forward(self, x: Tensor, bias: float = 0.5, *, scale: Tensor) -> Tensor:
+        """The scaled values."""
+        return x * scale + bias
+
+
+def test_the_tensors_of_nested_arguments_are_found_in_their_order() -> None:
+    given = Inputs(({"a": X, "b": [Y]}, (Z,)), {"mask": X})
+
+    assert [tensor is due for tensor, due in zip(given.tensors, (X, Y, Z, X))] == [True] * 4
+
+
+def test_what_a_call_writes_to_does_not_reach_the_arguments() -> None:
+    given = Inputs(({"a": X},), {"y": Y})
+    given.call(lambda batch, y: (batch["a"].add_(1), y.add_(1)))
+
+    assert torch.equal(X, torch.ones(2, 3))
+    assert torch.equal(Y, torch.zeros(2, 3))
+
+
+def test_a_copy_keeps_how_the_values_lie_in_memory() -> None:
+    image = torch.ones(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+
+    assert Inputs.of(image).copies().tensors[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_values_for_a_graph_stand_in_the_order_of_its_parameters() -> None:
+    traced = fx.symbolic_trace(Scaled())
+    values = Inputs((X,), {"scale": Z}).in_order(traced)
+
+    assert values[0] is X
+    assert values[-1] is Z
+    assert torch.equal(fx.Interpreter(traced).run(*values), traced(X, scale=Z))
+
+
+def test_the_values_for_an_exported_program_are_its_tensors() -> None:
+    class Nested(nn.Module):
+        def forward(self, batch: dict[str, Tensor], *, mask: Tensor) -> Tensor:
+            return batch["b"] * mask - batch["a"]
+
+    given = Inputs(({"b": Z, "a": X},), {"mask": Z})
+    program = torchenv.capture(Nested(), given, dynamic_batch=False)()
+    assert isinstance(program, fx.GraphModule)
+
+    found = fx.Interpreter(program).run(*given.in_order(program))
+    assert torch.equal(found, given.call(program))
+    assert torch.equal(found, torch.full((2, 3), 3.0))
+
+
+def test_every_batch_runs_unless_none_calibrates() -> None:
+    batches = Batches(first=Inputs.of(X), more=(Inputs.of(Y),))
+
+    assert [batch.tensors[0] is due for batch, due in zip(batches.calibrating, (X, Y))] == [True, True]
+    assert Batches(first=Inputs.of(X), calibrates=False).calibrating == ()
+    assert batches.map(operator.neg).more[0].tensors[0].tolist() == (-Y).tolist()
