@@ -32,7 +32,7 @@ def test_a_recorded_run_gives_the_bits_of_an_ordinary_one() -> None:
     outputs, _ = record(program, Inputs.of(x), [], Store())
 
     assert isinstance(outputs, Tensor)
-    assert torch.equal(outputs, forward(program, (x,)))  # type: ignore[arg-type]  # a tensor
+    assert torch.equal(outputs, forward(program, Inputs.of(x)))  # type: ignore[arg-type]  # a tensor
 
 
 def test_a_value_is_kept_as_it_was_before_an_op_changed_it_in_place() -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,6 +130,50 @@ def test_a_script_imports_its_quantizer_from_where_it_is(
     assert needed_package(text) == NEEDED[quantizer]
     assert "qatrix." not in "".join(line for line in text.splitlines() if line.startswith(("import", "from")))
     assert_shown(case, record, tmp_path, path=[str(ROOT / "tests"), *sys.path])
+
+
+OWN = """
+patterns:
+  written:
+    layers: {{c: "Conv2d(3, 4, 3)", b: BatchNorm2d(4)}}
+    forward: ["return F.relu(b(c(p['x'][0]))) + y"]
+    inputs:
+      p: {{dict: {{x: {{tuple: [{{shape: [2, 3, 6, 6], memory_format: channels_last, values: {{outlier: {{channel: 1, factor: 9}}}}}}]}}}}}}
+      y: {{shape: [2, 4, 4, 4], by: keyword, values: {{uniform: [-1, 2]}}}}
+suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tensor_{mode}, calibration_batches: {count}}}}}}}
+"""
+
+
+@pytest.mark.parametrize(("mode", "count"), [("qat", 3), ("ptq", 0), ("ptq", 1)])
+def test_a_script_makes_nested_inputs_and_several_batches(
+    mode: str, count: int, run: Callable[..., Record], tmp_path: Path
+) -> None:
+    (case,) = written_cases(tmp_path, OWN.format(mode=mode, count=count))
+    record = run(case)
+
+    assert record.comparisons, record.summary
+    assert_shown(case, record, tmp_path)
+
+
+FILES = """
+patterns:
+  written:
+    model: torch.nn.Linear
+    args: {in_features: 4, out_features: 3}
+    weights: weights.pt
+    inputs: {input: {from: rows.npz, key: rows, batch: 2}}
+suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+
+
+def test_a_script_reads_the_files_of_its_case(run: Callable[..., Record], tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(4, 3).state_dict(), tmp_path / "weights.pt")
+    np.savez(tmp_path / "rows.npz", rows=np.linspace(-3, 5, 24, dtype="float32").reshape(6, 4))
+    (case,) = written_cases(tmp_path, FILES)
+    record = run(case)
+
+    assert record.comparisons, record.summary
+    assert_shown(case, record, tmp_path)
 
 
 def assert_shown(case: Case, record: Record, tmp_path: Path, path: Sequence[str] = ()) -> None:

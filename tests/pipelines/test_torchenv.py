@@ -135,7 +135,7 @@ class Captured:
         self.count = 0
 
     def capture_pre_autograd_graph(
-        self, model: nn.Module, inputs: tuple[Tensor, ...], dynamic_shapes: object
+        self, model: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], dynamic_shapes: object
     ) -> fx.GraphModule:
         self.count += 1
         norm = model.get_submodule("0")

@@ -101,7 +101,7 @@ class _Source:
         sizes = _shape(spec, self._scope)
         found: list[Tensor] = []
         for path in paths_of(file):
-            for tensor in _chosen(read_tensors(file, path), file):
+            for tensor in _chosen(read_tensors(file, path, of=spec.name), file):
                 fault = _fault(tensor, spec)
                 if isinstance(tensor, Tensor) and fault is None:
                     batches = tuple(_cut(tensor, sizes, whole=spec.whole))

@@ -32,6 +32,10 @@ class DataFault(ValueError):
         super().__init__(f"{path.name}, declared at {file.source}{whose}, {found}; expected {expected}")
 
 
+class _UnreadableError(Exception):
+    """A file that is not read; the message says why."""
+
+
 def paths_of(file: DataFile) -> tuple[Path, ...]:
     """The file, or the files of the folder in the order of their names."""
     path = Path(file.path)
@@ -40,18 +44,20 @@ def paths_of(file: DataFile) -> tuple[Path, ...]:
     return tuple(sorted(inside for inside in path.iterdir() if inside.suffix in _READERS))
 
 
-def read_tensors(file: DataFile, path: Path) -> object:
+def read_tensors(file: DataFile, path: Path, *, of: str | None = None) -> object:
     """What a file holds: tensors by name; of a .pt file whatever it has. Raises DataFault where it cannot be read."""
     try:
         with open_plain(path, largest=_LARGEST) as opened:
             content = opened.read()
         return _READERS[path.suffix](content)
     except NotPlain as error:
-        raise DataFault(file, path, str(error), "a plain file") from error
+        raise DataFault(file, path, str(error), "a plain file", of=of) from error
+    except _UnreadableError as error:
+        raise DataFault(file, path, f"cannot be read: {error}", f"a {path.suffix} file of tensors", of=of) from error
     except MemoryError:
         raise
     except Exception as error:
-        raise DataFault(file, path, f"cannot be read: {told(error)}", f"a whole {path.suffix} file") from error
+        raise DataFault(file, path, f"cannot be read: {told(error)}", f"a whole {path.suffix} file", of=of) from error
 
 
 def _npz(content: bytes) -> Mapping[str, Tensor]:
@@ -59,7 +65,7 @@ def _npz(content: bytes) -> Mapping[str, Tensor]:
         size = sum(item.file_size for item in archive.infolist())
     if size > _LARGEST:
         msg = f"it swells to {size:,} bytes"
-        raise ValueError(msg)
+        raise _UnreadableError(msg)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
 
@@ -67,13 +73,13 @@ def _npz(content: bytes) -> Mapping[str, Tensor]:
 def _pt(content: bytes) -> object:
     if RELEASE < _SAFE:
         msg = "before torch 2.6 a .pt file can run code as it is read; save the tensors as .safetensors instead"
-        raise ValueError(msg)
+        raise _UnreadableError(msg)
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # What torch says then is how to read it without any safety.
         msg = "it is no file that torch.save wrote, or holds more than tensors, numbers, texts, lists and dicts"
-        raise ValueError(msg) from error
+        raise _UnreadableError(msg) from error
 
 
 _READERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
