@@ -190,8 +190,7 @@ class Specified:
     """What the observers of a prepared program say of each tensor, once the program has run and trained.
 
     `depths` tells how often each tensor is observed in a row; `nameless` is what observers say of which it does not
-    show what they see, as those behind a batch norm of torch 2.5's programs; `computed` are the tensors that are
-    computed from a layer's value and are none themselves.
+    show what they see; `computed` are the tensors that are computed from a layer's value and are none themselves.
     """
 
     tensors: Mapping[str, Measured]

@@ -27,7 +27,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "concat": "cat",
     "hardtanh": "relu6",
 }
-# Up to torch 2.5 a path is the Python that reads the module: "getattr(L['self'].layers, '0').conv", "L['self'].rows[1]"
+# Up to torch 2.5 a path is Python that reads the module: "getattr(L['self'].layers, '0').conv", "L['self'].rows[1]".
 _ROOT: Final = re.compile(r"L\['\w+'\]")
 _ATTRIBUTE: Final = re.compile(r"getattr\(((?:(?!getattr\().)+?), '([^']+)'\)")
 _ITEM: Final = re.compile(r"\[(?:'([^']+)'|(\d+))\]")
