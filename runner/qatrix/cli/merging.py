@@ -12,8 +12,9 @@ from qatrix.cli import app
 from qatrix.cli.folders import new_folder
 from qatrix.cli.newest import STORE, point_latest, run_store
 from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
+from qatrix.cli.performing import conclude
 from qatrix.cli.repros import tell_missing
-from qatrix.cli.runs import conclude, exit_code
+from qatrix.cli.runs import exit_code
 
 if TYPE_CHECKING:
     from qatrix.cli.collaborators import Collaborators

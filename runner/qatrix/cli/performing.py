@@ -1,0 +1,165 @@
+"""A run of selected cases, from the folder that is made for it to the last report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.conduct import Conduct
+from qatrix.cli.folders import conducted, newly_conducted
+from qatrix.cli.newest import STORE, newest_run
+from qatrix.cli.plans import Plan, new_plan, resumed_plan
+from qatrix.cli.recall import recalling
+from qatrix.cli.repros import add_scripts
+from qatrix.execute.options import Execution
+from qatrix.outcomes import UNREMARKABLE, Record
+
+if TYPE_CHECKING:
+    from qatrix.console import Console
+    from qatrix.declare.selection import Selected
+    from qatrix.declare.spec import Case, Matrix
+    from qatrix.report.frames import ReportData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be run, how, and in which folder of runs; `reference` says what is compared with instead of FX."""
+
+    matrix: Matrix
+    selected: Selected
+    options: Execution
+    out: Path
+    fresh: bool = False
+    resume: bool = False
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performed:
+    """A run that has its reports: what is in them, where they are, and whether it was interrupted before its end."""
+
+    data: ReportData
+    folder: Path
+    interrupted: bool
+
+
+def perform(context: typer.Context, console: Console, wanted: Wanted) -> Performed:
+    """Run what has no result yet, and write the reports. Raises EnvironmentUnusable where nothing can run."""
+    from qatrix.report.writing import write_results
+
+    tools: Collaborators = context.obj
+    started = tools.now()
+    # The folder is made, and given up again, whole.
+    tools.interruption.hold()
+    # Until the command ends; where it ends without a plan, for want of torch say, no folder is left.
+    folder = context.with_resource(
+        conducted(newest_run(wanted.out), started, console)
+        if wanted.resume
+        else newly_conducted(wanted.out, started, console)
+    )
+    tools.interruption.heed()
+    origin = wanted.reference
+    with recalling(tools, wanted.options, fresh=wanted.fresh, reference=origin) as recall:
+        if wanted.fresh or not recall.knows_environment:
+            # Torch is imported there while this process does something else.
+            tools.warm_up(wanted.options)
+        environment = recall.environment()
+        tools.interruption.hold()
+        plan = (
+            resumed_plan(wanted.matrix, wanted.selected, folder, environment, reference=origin)
+            if wanted.resume
+            else new_plan(tools, wanted.matrix, wanted.selected, folder, environment, started=started, reference=origin)
+        )
+        began = time.monotonic()
+        finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
+    _close(plan, seconds=time.monotonic() - began, finished=finished)
+    data = write_results(plan.folder / STORE, plan.folder)
+    conclude(console, data, plan.folder)
+    interrupted = not finished or tools.interruption.asked
+    if origin is None and not interrupted:
+        # A script runs both pipelines.
+        interrupted = not _scripted(tools, console, plan, data, wanted.selected.cases)
+    return Performed(data=data, folder=plan.folder, interrupted=interrupted)
+
+
+def _scripted(tools: Collaborators, console: Console, plan: Plan, data: ReportData, cases: Sequence[Case]) -> bool:
+    """Add the scripts to a report that is whole without them; whether that came to its end."""
+    try:
+        tools.interruption.heed()
+        add_scripts(console, plan.folder, data, cases)
+        tools.interruption.hold()
+    except KeyboardInterrupt:
+        tools.interruption.hold()
+        return False
+    return True
+
+
+def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
+    """End the run in its store. Every declared case must have ended in exactly one verdict."""
+    from qatrix.report.ledger import ledger_warnings
+    from qatrix.report.store import Store
+
+    with Store.open(plan.folder / STORE) as store:
+        changes = () if plan.before is None else ledger_warnings(plan.before, store.ledger())
+        warnings = (*plan.run.warnings, *changes)
+        store.end(replace(plan.run, seconds=plan.run.seconds + seconds, finished=finished, warnings=warnings))
+        ended, unfinished = len(store.seconds()), len(store.unfinished())
+    if ended + unfinished != plan.run.declared or (finished and unfinished):
+        msg = f"{plan.run.declared} cases were declared, but {ended} ended and {unfinished} did not"
+        raise RuntimeError(msg)
+
+
+def conclude(console: Console, data: ReportData, folder: Path) -> None:
+    """Print the warnings, what is unexpected, and the sum of all verdicts, each with its number."""
+    from qatrix.console import counts_line
+    from qatrix.report.annotations import annotation_lines
+
+    run, records = data.run, data.records
+    for warning in run.warnings:
+        console.note(f"warning: {warning}", style="yellow")
+    unexpected = [record for record in records if record.unexpected]
+    if unexpected:
+        console.line(f"{len(unexpected)} unexpected:", style="bold red")
+        for record in unexpected:
+            console.record(record)
+    left = run.declared - len(records)
+    counts = counts_line(records).split(", ") if records or not left else []
+    console.line(f"declared {run.declared} = {' + '.join([*counts, *([f'{left} not run'] if left else [])])}")
+    known = Counter(record.verdict for record in records if record.expected and not record.unexpected)
+    differing = sum(count for verdict, count in known.items() if verdict not in UNREMARKABLE)
+    as_expected = f"; {_differing(differing)} in the report" if differing else ""
+    if hindrance := hindrance_of(records):
+        console.line(f"no case could run here: {hindrance}", style="bold red")
+    else:
+        verdict = f"{len(unexpected) or 'nothing'} unexpected{' so far' if left else ''}"
+        console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
+    # What a shard finds is told once, where the shards are merged.
+    if os.environ.get("GITHUB_ACTIONS") == "true" and run.shard is None:
+        for annotation in annotation_lines(records):
+            console.text(annotation)
+    console.line(f"report: {folder / 'index.html'}")
+
+
+def _differing(count: int) -> str:
+    if count == 1:
+        return "1 differs as expected, with its reason"
+    return f"{count} differ as expected, with their reasons"
+
+
+def hindrance_of(records: Sequence[Record]) -> str | None:
+    """Why no case could run; None where one did, or where all were skipped or expected to be unavailable.
+
+    A run in which nothing ran must not pass as one in which nothing was wrong.
+    """
+    if not all(record.verdict in {"unavailable", "skipped"} for record in records):
+        return None
+    unavailable = (record for record in records if record.verdict == "unavailable" and record.expected is None)
+    return next((record.reason or record.summary for record in unavailable), None)
