@@ -109,10 +109,10 @@ def written_files(folder: Path) -> None:
     save_file({"rows": ROWS}, folder / "rows.safetensors")
     save_file({"rows": ROWS.reshape(3, 2, 4).contiguous()}, folder / "stacked.safetensors")
     torch.save({"rows": ROWS, "other": ROWS}, folder / "rows.pt")
-    torch.save([part.clone() for part in torch.split(ROWS, 2)], folder / "list.pt")
+    torch.save([part.clone() for part in ROWS.chunk(3)], folder / "list.pt")
     torch.save({"rows": "text"}, folder / "text.pt")
     (folder / "folder").mkdir()
-    for number, part in enumerate(torch.split(ROWS, 2)):
+    for number, part in enumerate(ROWS.chunk(3)):
         save_file({"rows": part.clone()}, folder / "folder" / f"{number}.safetensors")
     (folder / "junk.npz").write_text("no archive")
     (folder / "junk.pt").write_text("no checkpoint")
