@@ -28,6 +28,8 @@ executes every combination through both pipelines and writes a compatibility rep
 \b
   qatrix run                            run the matrix, report in reports/latest/
   qatrix run --case 'conv_bn_fusion/*'  one suite of it
+  qatrix try my_package:build --input 1x3x224x224
+                                        one model of yours, without YAML
   qatrix list --only dim=2              what would run
   qatrix check                          every fault of every YAML file
 
@@ -110,6 +112,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         merging,
         repros,
         runs,
+        trying,
     )
     from qatrix.console import Console
 

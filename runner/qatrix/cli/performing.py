@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from qatrix.declare.selection import Selected
     from qatrix.declare.spec import Case, Matrix
     from qatrix.report.frames import ReportData
+
+
+# Says on a console what a run with this data, in this folder, has found.
+Tell = Callable[["Console", "ReportData", Path], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +55,11 @@ class Performed:
     interrupted: bool
 
 
-def perform(context: typer.Context, console: Console, wanted: Wanted) -> Performed:
-    """Run what has no result yet, and write the reports. Raises EnvironmentUnusable where nothing can run."""
+def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell | None = None) -> Performed:
+    """Run what has no result yet, write the reports, and tell of the run, in `conclude`'s words unless told otherwise.
+
+    Raises EnvironmentUnusable where nothing can run.
+    """
     from qatrix.report.writing import write_results
 
     tools: Collaborators = context.obj
@@ -82,7 +89,7 @@ def perform(context: typer.Context, console: Console, wanted: Wanted) -> Perform
         finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
     data = write_results(plan.folder / STORE, plan.folder)
-    conclude(console, data, plan.folder)
+    (tell or conclude)(console, data, plan.folder)
     interrupted = not finished or tools.interruption.asked
     if origin is None and not interrupted:
         # A script runs both pipelines.

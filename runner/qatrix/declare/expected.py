@@ -24,6 +24,11 @@ class ExpectationTable:
         self._index = GlobIndex([item.cases for item in self._all])
         self._holding = frozenset(number for number, item in enumerate(self._all) if _holds(item, versions))
 
+    @property
+    def holding(self) -> tuple[Expectation, ...]:
+        """Those that hold for these versions."""
+        return tuple(item for number, item in enumerate(self._all) if number in self._holding)
+
     def for_case(self, case_id: str, device: str) -> Expectation | None:
         """The first expectation whose glob, versions and device all fit, None where there is none."""
         for number in self._index.fitting(case_id):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -126,6 +126,17 @@ def with_expectation(record: Record, expectation: Expectation | None) -> Record:
     """
     because = _unexpected_because(record, expectation)
     return replace(record, expected=expectation, unexpected=because is not None, unexpected_because=because)
+
+
+def known_error(record: Record, expectations: Iterable[Expectation]) -> Expectation | None:
+    """The titled expectation that declares the error of a failed record, whatever checks fail beside it.
+
+    A difference without an error tells too little of itself to be told from another.
+    """
+    if record.verdict != "failed":
+        return None
+    telling = (item for item in expectations if item.verdict == "failed" and item.message and item.title)
+    return next((item for item in telling if _other_failure(record, item) is None), None)
 
 
 def _borne_out(facts: _Facts) -> Iterator[Conclusion]:

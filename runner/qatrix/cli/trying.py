@@ -1,0 +1,185 @@
+"""The verb that tries one model, without a line of YAML from its user."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from qatrix.cli import app
+from qatrix.cli.collaborators import Collaborators
+from qatrix.cli.consents import allowed_modules
+from qatrix.cli.matrices import matrix_paths, selected_cases, wanted_cases
+from qatrix.cli.options import REPORTS, AllowModules, FailOn, Fresh, MemoryLimit, OutFolder, Paths, Timeout, Workers
+from qatrix.cli.performing import Wanted, perform
+from qatrix.cli.runs import ended
+from qatrix.errors import DeclarationError, OutputError, UsageError
+from qatrix.execute.options import Execution, default_workers
+from qatrix.text import one_line
+
+if TYPE_CHECKING:
+    from qatrix.claims import Expectation
+    from qatrix.console import Console
+    from qatrix.declare.spec import Matrix
+    from qatrix.declare.trial import Trial
+    from qatrix.report.frames import ReportData
+
+_SUFFIXES: Final = (".yaml", ".yml")
+_QUANTIZER: Final = "xnnpack_int8_per_channel_ptq"
+
+
+@app.command("try")
+def try_model(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="MODULE:NAME of a class or function that makes the model.")
+    ],
+    paths: Paths = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="An input: 1x3x224x224, or ids=2x16:int64 for a keyword argument. Repeatable. Default: the first "
+            "calibration batch.",
+        ),
+    ] = None,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option("--arg", metavar="NAME=VALUE", help="An argument for MODEL, such as width=0.5. Repeatable."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="The model's weights: .safetensors or .pt.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate", metavar="DATA", help="Batches to calibrate with: .npz, .safetensors or .pt, or a folder."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="NAME", help="With --calibrate: the tensor's name in the file.")
+    ] = None,
+    quantizer: Annotated[
+        list[str] | None,
+        typer.Option("--quantizer", metavar="NAME", help=f"A declared quantizer. Repeatable. Default: {_QUANTIZER}."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAME", help="A declared device. Default: cpu.")
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", metavar="FILE", help="Keep the declaration in this YAML file, such as matrix/mine.yaml."
+        ),
+    ] = None,
+    out: OutFolder = REPORTS,
+    fail_on: FailOn = "unexpected",
+    workers: Workers = None,
+    timeout: Timeout = 600.0,
+    memory_limit: MemoryLimit = None,
+    fresh: Fresh = False,
+    allow_module: AllowModules = None,
+) -> int:
+    """Try one model through both pipelines, and say whether they agree, why not, and what to do.
+
+    MODEL is imported from the current folder or from what is installed: to name it here is to
+    consent to run its code. Its weights are read as data. The report is in DIR/latest, and the
+    declaration in DIR/try.yaml, or where --save says.
+
+    \b
+      qatrix try torchvision.models:mobilenet_v2 --input 1x3x224x224
+      qatrix try my_package:build --weights w.safetensors --calibrate data/
+      qatrix try my_package:Net --arg width=0.5 --input ids=2x16:int64 --save matrix/mine.yaml
+    """
+    from qatrix.console import Console
+    from qatrix.declare.trial import TRY, Trial, TriedInput, argument, model_path, suite_of
+
+    tools: Collaborators = context.obj
+    console = Console()
+    trial = Trial(
+        model=model_path(model),
+        arguments=dict(map(argument, arg or ())),
+        inputs=tuple(map(TriedInput.of, inputs or ())),
+        quantizers=tuple(quantizer or (_QUANTIZER,)),
+        weights=weights,
+        calibration=calibrate,
+        key=key,
+        device=device,
+    )
+    # As `python -m` does: people try what lies in front of them.
+    sys.path.insert(0, str(Path.cwd()))
+    written = save or out / f"{TRY}.yaml"
+    matrix = _declared(
+        trial,
+        written,
+        beside=matrix_paths(paths),
+        allowed=(*allowed_modules(allow_module), trial.model),
+        command=shlex.join(["qatrix", *tools.argv]),
+        saved=save is not None,
+    )
+    options = Execution(
+        workers=default_workers() if workers is None else workers,
+        timeout=timeout,
+        memory_limit=None if memory_limit is None else memory_limit * 2**20,
+    )
+    selected = selected_cases(matrix, wanted_cases([suite_of(written)], None, None, pairwise=False, strength=None))
+    wanted = Wanted(matrix=matrix, selected=selected, options=options, out=out, fresh=fresh)
+    performed = perform(context, console, wanted, functools.partial(_answer, matrix.expectations))
+    if save is not None:
+        console.line(f"run it again with: qatrix run {one_line(str(save))} --allow-module {trial.model}")
+    elif not performed.interrupted:
+        console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
+    return ended(tools, console, performed, fail_on)
+
+
+def _declared(
+    trial: Trial, path: Path, *, beside: Sequence[Path], allowed: Sequence[str], command: str, saved: bool
+) -> Matrix:
+    """Write the declaration, and read it with those beside it; one that is to be kept is kept if nothing is wrong."""
+    from qatrix.declare.load import load
+    from qatrix.declare.trial import declaration
+
+    if saved and path.exists():
+        msg = f"--save: {path} is there already, and nothing was written; name another file"
+        raise UsageError(msg)
+    if path.suffix not in _SUFFIXES:
+        msg = f"--save: '{path}' is no YAML file; expected a name such as matrix/mine.yaml"
+        raise UsageError(msg)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(declaration(trial, path, command), encoding="utf-8")
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror or error}"
+        raise OutputError(msg) from error
+    inside = any(folder.resolve() in path.resolve().parents for folder in beside if folder.is_dir())
+    loaded = load([*beside, *([] if inside else [path])], allowed_modules=allowed)
+    if loaded.matrix is None:
+        if saved:
+            path.unlink()
+        raise DeclarationError(loaded.problems)
+    return loaded.matrix
+
+
+def _answer(expectations: Sequence[Expectation], console: Console, data: ReportData, folder: Path) -> None:
+    """Print what there is to say of each case, and where the report is."""
+    from qatrix.declare.expected import ExpectationTable
+    from qatrix.judge.verdict import known_error
+    from qatrix.report.answer import answer_lines
+
+    known = ExpectationTable(expectations, data.run.environment.packages).holding
+    for warning in data.run.warnings:
+        console.note(f"warning: {warning}", style="yellow")
+    for record in data.records:
+        console.line()
+        title, *lines = answer_lines(record, known_error(record, known))
+        console.line(title, style="bold")
+        for line in lines:
+            console.line(f"  {line}")
+    console.line()
+    console.line(f"report: {folder / 'index.html'}")

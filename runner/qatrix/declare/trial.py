@@ -1,0 +1,145 @@
+"""A model that somebody tries, as the declaration of one suite."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from qatrix.declare.trust import is_path
+from qatrix.errors import UsageError
+from qatrix.expressions import Value
+
+# Where nothing else is said; a name of the suite, and of the file.
+TRY: Final = "try"
+_SHAPE: Final = re.compile(r"(?:(?P<name>[^=:]+)=)?(?P<sizes>\d+(?:x\d+)*|scalar)(?::(?P<dtype>\w+))?", re.ASCII)
+_SHAPES: Final = "1x3x224x224, ids=2x16:int64 for a keyword argument of integers, or scalar"
+
+
+class TriedInput(NamedTuple):
+    """One input: by keyword if it has a name; without `sizes`, the calibration data say them."""
+
+    sizes: tuple[int, ...] | None
+    name: str | None = None
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, text: str) -> TriedInput:
+        """Read "1x3x224x224" or "ids=2x16:int64"; raises UsageError."""
+        found = _SHAPE.fullmatch(text)
+        if found is None:
+            msg = f"--input: '{text}' is no shape; expected {_SHAPES}"
+            raise UsageError(msg)
+        sizes = () if found["sizes"] == "scalar" else tuple(map(int, found["sizes"].split("x")))
+        return cls(sizes, found["name"], found["dtype"] or "float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What is tried: a class or function that makes the model, its arguments, weights, inputs and quantizers.
+
+    `calibration` is a file of batches, or a folder of them; `key` names the tensor in it.
+    """
+
+    model: str
+    arguments: Mapping[str, Value]
+    inputs: tuple[TriedInput, ...]
+    quantizers: tuple[str, ...]
+    weights: Path | None = None
+    calibration: Path | None = None
+    key: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs or self.calibration is not None:
+            return
+        msg = f"nothing says what the model is called with; give --input, such as {_SHAPES}, or --calibrate"
+        raise UsageError(msg)
+
+
+def model_path(text: str) -> str:
+    """The dotted path of "my_package.models:build"; raises UsageError."""
+    path = text.replace(":", ".", 1)
+    if "." not in path or not is_path(path):
+        expected = "expected MODULE:NAME of a class or function that makes it, such as my_package.models:build"
+        msg = f"'{text}' names no model; {expected}"
+        raise UsageError(msg)
+    return path
+
+
+def argument(text: str) -> tuple[str, Value]:
+    """The name and value of "width=0.5": a JSON value, or a text; raises UsageError."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        msg = f"--arg: '{text}' is no argument; expected NAME=VALUE, such as width=0.5"
+        raise UsageError(msg)
+    try:
+        read: Value = json.loads(value)
+    except ValueError:
+        read = value
+    return name, read
+
+
+def declaration(trial: Trial, path: Path, command: str) -> str:
+    """The trial as the text of a YAML file at `path`; a suite and a pattern have that file's name."""
+    return "\n".join([*_lines(trial, path, command), ""])
+
+
+def suite_of(path: Path) -> str:
+    """The name of the suite that a file of this path declares."""
+    name = re.sub(r"\W", "_", path.stem, flags=re.ASCII)
+    return name if name[:1].isalpha() else f"{TRY}_{name}"
+
+
+def _lines(trial: Trial, path: Path, command: str) -> Iterator[str]:
+    suite = suite_of(path)
+    pattern = f"{suite}_{trial.model.rpartition('.')[2]}"
+    yield f"# Declared by: {command}"
+    yield f"# Run it with: qatrix run {path} --allow-module {trial.model}"
+    yield "patterns:"
+    yield f"  {pattern}:"
+    yield f"    model: {trial.model}"
+    if trial.arguments:
+        yield f"    args: {json.dumps(dict(trial.arguments))}"
+    if trial.weights is not None:
+        yield f"    weights: {_place(trial.weights, path)}"
+    yield "    inputs:"
+    for name, keys in _inputs(trial, path):
+        yield f"      {name}: {{{', '.join(keys)}}}"
+    yield "suites:"
+    yield f"  {suite}:"
+    yield f"    about: {json.dumps(f'do both pipelines agree on {trial.model}?')}"
+    yield "    axes:"
+    yield f"      pattern: [{pattern}]"
+    yield f"      quantizer: [{', '.join(map(_text, trial.quantizers))}]"
+    if trial.device is not None:
+        yield f"      device: [{_text(trial.device)}]"
+
+
+def _inputs(trial: Trial, path: Path) -> Iterator[tuple[str, Sequence[str]]]:
+    inputs = trial.inputs or (TriedInput(None),)
+    for number, item in enumerate(inputs, 1):
+        keys = [] if item.sizes is None else [f"shape: {json.dumps(item.sizes)}"]
+        if item.dtype != "float32":
+            keys.append(f"dtype: {_text(item.dtype)}")
+        if item.name is not None:
+            keys.append("by: keyword")
+        if trial.calibration is not None:
+            keys.append(f"from: {_place(trial.calibration, path)}")
+            key = trial.key or (item.name if len(inputs) > 1 else None)
+            keys += [] if key is None else [f"key: {_text(key)}"]
+        yield _text(item.name or (f"x{number}" if len(inputs) > 1 else "x")), keys
+
+
+def _place(data: Path, path: Path) -> str:
+    """A file as seen from the folder of the declaration."""
+    return _text(os.path.relpath(data, path.parent))
+
+
+def _text(text: str) -> str:
+    """A text in YAML: bare where it is a name, else as JSON has it."""
+    return text if re.fullmatch(r"[A-Za-z_][\w.]*", text, re.ASCII) else json.dumps(text)

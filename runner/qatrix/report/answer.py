@@ -1,0 +1,59 @@
+"""What a person who tried one model is told: the verdict, where and why the pipelines part, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from qatrix.claims import Expectation, Verdict
+from qatrix.outcomes import Record
+from qatrix.report.explanation import explanation_lines
+from qatrix.report.figures import decibels
+from qatrix.report.vocabulary import VERDICTS
+
+# What to do, by verdict; where the pipelines part, whoever is nearer to the float model is named instead.
+_TO_DO: Final[Mapping[Verdict, str]] = {
+    "exact": "Either pipeline will do. Run this again when you change torch, torchao or the model.",
+    "close": "Either pipeline will do. Run this again when you change torch, torchao or the model.",
+    "checked": "It passed every check. Run this again when you change torch, torchao or the model.",
+    "check_failed": "Look at the failed check first: both pipelines can agree and be wrong.",
+    "diverged": "Look at the first layer that differs, in the report.",
+    "unquantized": "Choose a quantizer that quantizes these layers, or plan with their speed in float.",
+    "failed": "Take the script in the report to whoever keeps the pipeline: it shows the error with PyTorch alone.",
+    "invalid": "Mend the model, its weights or its inputs first: the float model is not to be run as declared.",
+    "unavailable": "Install what is missing, or choose another quantizer.",
+    "timed_out": "Give it more time with --timeout, or a smaller input.",
+    "crashed": "Give it more memory or a smaller input; the report has what the process printed at last.",
+    "skipped": "Choose a device that is here.",
+}
+
+
+def answer_lines(record: Record, known: Expectation | None) -> tuple[str, ...]:
+    """All that matters of one record, a line each; `known` is the cause, if it is known already."""
+    return tuple(_lines(record, known))
+
+
+def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
+    words = VERDICTS[record.verdict]
+    yield f"{words.glyph} {words.word}: {record.axes['pattern']} with {record.axes['quantizer']}"
+    yield record.summary
+    figures = {name: outcome.sqnr_db for name, outcome in record.pipelines.items() if outcome.sqnr_db is not None}
+    if figures:
+        told = ", ".join(f"{name} {decibels(value)} dB" for name, value in figures.items())
+        yield f"Quality against the float model (SQNR): {told}."
+    if record.diagnosis is not None:
+        yield from explanation_lines(record.diagnosis)
+    if known is not None:
+        link = "" if known.link is None else f" ({known.link})"
+        yield f"Known finding: {known.title}{link}."
+        yield from (f"  {part}" for part in [known.because.strip()] if part)
+    elif record.verdict == "failed":
+        yield "No known finding raises this error."
+    yield f"What to do: {_to_do(record)}"
+
+
+def _to_do(record: Record) -> str:
+    diagnosis = record.diagnosis
+    if record.verdict == "diverged" and diagnosis is not None and diagnosis.nearer is not None:
+        return f"Prefer {diagnosis.nearer}, which is nearer to the float model, or mend what the other does."
+    return _TO_DO[record.verdict]
