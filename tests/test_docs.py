@@ -28,6 +28,7 @@ from qatrix.cli import (
     merging,
     repros,
     runs,
+    trying,
 )
 from qatrix.cli.newest import STORE
 from qatrix.declare.load import load
@@ -43,7 +44,19 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 # Importing them registers their verbs.
-VERB_MODULES = (comparing, documents, environments, finding, freezing, histories, matrices, merging, repros, runs)
+VERB_MODULES = (
+    comparing,
+    documents,
+    environments,
+    finding,
+    freezing,
+    histories,
+    matrices,
+    merging,
+    repros,
+    runs,
+    trying,
+)
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
 # The sections of docs/yaml.md that have the keys of each model.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -82,3 +84,25 @@ def test_init_then_run_works_from_the_wheel(installed: Path, tmp_path: Path) -> 
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("declared 2 = 2 exact\nnothing unexpected\n")
     assert (tmp_path / "reports/latest/index.html").is_file()
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_the_page_for_a_model_of_ones_own_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs/your-model.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block, encoding="utf-8")
+    tried, saved, run = re.findall(r"^\$ qatrix (.*)$", text, flags=re.MULTILINE)
+    subprocess.run([sys.executable, "files.py"], cwd=tmp_path, check=True)
+
+    first = qatrix(installed, tmp_path, *shlex.split(tried))
+    second = qatrix(installed, tmp_path, *shlex.split(saved))
+
+    # The figures are those of one machine; what follows from them is not.
+    (answer,) = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
+    title, *_, cause, advice = answer.splitlines()
+    for done in (first, second):
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert {cause, advice} <= set(done.stdout.splitlines()), done.stdout
+    assert title in first.stdout.splitlines()
+    assert qatrix(installed, tmp_path, *shlex.split(run.replace("run ", "check ", 1))).returncode == 0

@@ -96,3 +96,8 @@ def _spelled(match: re.Match[str]) -> str:
 
 def _disarmed(match: re.Match[str]) -> str:
     return match[0][:-1] + _COMMAND_SIGNS[match[0][-1]]
+
+
+def steps_apart(number: str) -> str:
+    """A number of quantization steps in words: "1 quantization step", "0.5 quantization steps"."""
+    return f"{number} quantization step{'' if number == '1' else 's'}"

@@ -20,6 +20,7 @@ from qatrix.cli.performing import Wanted, perform
 from qatrix.cli.runs import ended
 from qatrix.errors import DeclarationError, OutputError, UsageError
 from qatrix.execute.options import Execution, default_workers
+from qatrix.resources import folder
 from qatrix.text import one_line
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def try_model(
       qatrix try my_package:Net --arg width=0.5 --input ids=2x16:int64 --save matrix/mine.yaml
     """
     from qatrix.console import Console
-    from qatrix.declare.trial import TRY, Trial, TriedInput, argument, model_path, suite_of
+    from qatrix.declare.trial import TRY, Trial, TriedInput, argument, model_path, suite_of, what_it_names
 
     tools: Collaborators = context.obj
     console = Console()
@@ -114,15 +115,14 @@ def try_model(
     )
     # As `python -m` does: people try what lies in front of them.
     sys.path.insert(0, str(Path.cwd()))
-    written = save or out / f"{TRY}.yaml"
-    matrix = _declared(
-        trial,
-        written,
-        beside=matrix_paths(paths),
-        allowed=(*allowed_modules(allow_module), trial.model),
-        command=shlex.join(["qatrix", *tools.argv]),
-        saved=save is not None,
-    )
+    written, beside = save or out / f"{TRY}.yaml", matrix_paths(paths)
+    _write(trial, written, shlex.join(["qatrix", *tools.argv]), saved=save is not None)
+    matrix = _loaded(written, beside, (*allowed_modules(allow_module), trial.model), saved=save is not None)
+    # The matrix that comes with qatrix is no longer read once there is a folder of one's own.
+    alone = save is not None and beside == [folder("matrix")]
+    if alone:
+        with written.open("a", encoding="utf-8") as file:
+            file.write(what_it_names(trial, matrix))
     options = Execution(
         workers=default_workers() if workers is None else workers,
         timeout=timeout,
@@ -132,17 +132,16 @@ def try_model(
     wanted = Wanted(matrix=matrix, selected=selected, options=options, out=out, fresh=fresh)
     performed = perform(context, console, wanted, functools.partial(_answer, matrix.expectations))
     if save is not None:
-        console.line(f"run it again with: qatrix run {one_line(str(save))} --allow-module {trial.model}")
+        wanted_again = [str(save)] if alone else [*map(str, paths or ()), "--case", suite_of(save)]
+        again = shlex.join(["qatrix", "run", *wanted_again, "--allow-module", trial.model])
+        console.line(f"run it again with: {one_line(again)}")
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
 
 
-def _declared(
-    trial: Trial, path: Path, *, beside: Sequence[Path], allowed: Sequence[str], command: str, saved: bool
-) -> Matrix:
-    """Write the declaration, and read it with those beside it; one that is to be kept is kept if nothing is wrong."""
-    from qatrix.declare.load import load
+def _write(trial: Trial, path: Path, command: str, *, saved: bool) -> None:
+    """Write the declaration. Raises UsageError where a file that is to be kept is there already."""
     from qatrix.declare.trial import declaration
 
     if saved and path.exists():
@@ -157,7 +156,13 @@ def _declared(
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror or error}"
         raise OutputError(msg) from error
-    inside = any(folder.resolve() in path.resolve().parents for folder in beside if folder.is_dir())
+
+
+def _loaded(path: Path, beside: Sequence[Path], allowed: Sequence[str], *, saved: bool) -> Matrix:
+    """The declaration and what stands beside it; one that is to be kept is kept if nothing is wrong with it."""
+    from qatrix.declare.load import load
+
+    inside = any(place.resolve() in path.resolve().parents for place in beside if place.is_dir())
     loaded = load([*beside, *([] if inside else [path])], allowed_modules=allowed)
     if loaded.matrix is None:
         if saved:
@@ -166,7 +171,7 @@ def _declared(
     return loaded.matrix
 
 
-def _answer(expectations: Sequence[Expectation], console: Console, data: ReportData, folder: Path) -> None:
+def _answer(expectations: Sequence[Expectation], console: Console, data: ReportData, where: Path) -> None:
     """Print what there is to say of each case, and where the report is."""
     from qatrix.declare.expected import ExpectationTable
     from qatrix.judge.verdict import known_error
@@ -182,4 +187,4 @@ def _answer(expectations: Sequence[Expectation], console: Console, data: ReportD
         for line in lines:
             console.line(f"  {line}")
     console.line()
-    console.line(f"report: {folder / 'index.html'}")
+    console.line(f"report: {where / 'index.html'}")

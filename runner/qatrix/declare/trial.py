@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from qatrix.declare.excerpts import excerpts
+from qatrix.declare.spec import Matrix
 from qatrix.declare.trust import is_path
 from qatrix.errors import UsageError
 from qatrix.expressions import Value
@@ -89,6 +91,26 @@ def declaration(trial: Trial, path: Path, command: str) -> str:
     return "\n".join([*_lines(trial, path, command), ""])
 
 
+def what_it_names(trial: Trial, matrix: Matrix) -> str:
+    """The quantizers and the device that the trial names, as YAML: with them its file can stand alone."""
+    blocks = {item.name: item.text for item in excerpts(matrix) if item.axis == "quantizer"}
+    lines = ["quantizers:"]
+    for name in _quantizers(trial, matrix):
+        lines += [f"  {line}" if line else "" for line in blocks[name].splitlines()]
+    if trial.device is not None:
+        torchs = json.dumps(matrix.devices[trial.device].torch)
+        lines += ["devices:", f"  {_text(trial.device)}: {{torch: {torchs}}}"]
+    return "\n".join([*lines, ""])
+
+
+def _quantizers(trial: Trial, matrix: Matrix) -> dict[str, None]:
+    """The names of the trial's quantizers, and of those that work in their phases."""
+    found: dict[str, None] = {}
+    for name in trial.quantizers:
+        found |= {phase.quantizer.name: None for phase in matrix.quantizers[name].phases} | {name: None}
+    return found
+
+
 def suite_of(path: Path) -> str:
     """The name of the suite that a file of this path declares."""
     name = re.sub(r"\W", "_", path.stem, flags=re.ASCII)
@@ -99,7 +121,6 @@ def _lines(trial: Trial, path: Path, command: str) -> Iterator[str]:
     suite = suite_of(path)
     pattern = f"{suite}_{trial.model.rpartition('.')[2]}"
     yield f"# Declared by: {command}"
-    yield f"# Run it with: qatrix run {path} --allow-module {trial.model}"
     yield "patterns:"
     yield f"  {pattern}:"
     yield f"    model: {trial.model}"

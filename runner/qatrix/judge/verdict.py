@@ -20,6 +20,7 @@ from qatrix.outcomes import (
     PipelineOutcome,
     Record,
 )
+from qatrix.text import steps_apart
 
 # Below this many decibels apart, neither pipeline is called nearer to the float model.
 _NEARER_DB: Final = 1.0
@@ -207,7 +208,7 @@ def _is_measured_training(item: Comparison) -> bool:
 def _apart(item: Comparison) -> str:
     if item.status == "mismatched" or item.max_abs is None:
         return f"{item.left} and {item.right} cannot be compared {item.where}: {item.message}"
-    steps = "" if item.max_steps is None else f", {item.max_steps:.3g} quantization steps"
+    steps = "" if item.max_steps is None else f", {steps_apart(f'{item.max_steps:.3g}')}"
     return f"{item.left} and {item.right} are {item.max_abs:.3g} apart {item.where}{_place(item)}{steps}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from qatrix.claims import Expectation, Verdict
+from qatrix.claims import SQNR_OF_BITS, Expectation, Verdict
 from qatrix.outcomes import Record
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import decibels
@@ -54,6 +54,13 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
 
 def _to_do(record: Record) -> str:
     diagnosis = record.diagnosis
-    if record.verdict == "diverged" and diagnosis is not None and diagnosis.nearer is not None:
+    if record.verdict != "diverged" or diagnosis is None:
+        return _TO_DO[record.verdict]
+    lossy = {check.pipeline for check in record.checks if check.name == SQNR_OF_BITS and check.status == "failed"}
+    if lossy >= {diagnosis.left, diagnosis.right}:
+        return "Neither keeps enough of the float model: calibrate with more of your data, or leave layers in float."
+    if diagnosis.nearer is not None:
         return f"Prefer {diagnosis.nearer}, which is nearer to the float model, or mend what the other does."
+    if diagnosis.nearer_because is not None:
+        return "As far as the float model can tell, either pipeline will do; the cause says what differs."
     return _TO_DO[record.verdict]

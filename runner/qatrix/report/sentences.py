@@ -8,6 +8,7 @@ from qatrix.claims import LEAVES_NO_TRACE
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
 from qatrix.report.figures import clipped, counted, decibels, number
 from qatrix.report.vocabulary import status_words
+from qatrix.text import steps_apart
 
 _LIMIT = 1000
 
@@ -21,7 +22,7 @@ def comparison_line(comparison: Comparison) -> str:
     """For instance "convert: diverged, at most 0.083 apart (3 quantization steps), 412 of 900 values out"."""
     words = [status_words(comparison.status)[1]]
     if comparison.max_abs is not None and comparison.status != "exact":
-        steps = "" if comparison.max_steps is None else f" ({number(comparison.max_steps)} quantization steps)"
+        steps = "" if comparison.max_steps is None else f" ({steps_apart(number(comparison.max_steps))})"
         words.append(f"at most {number(comparison.max_abs)} apart{steps}")
     if comparison.mismatched:
         words.append(f"{comparison.mismatched} of {comparison.total} values out of tolerance")

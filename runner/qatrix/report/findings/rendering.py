@@ -17,6 +17,7 @@ from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.resources import folder
+from qatrix.text import steps_apart
 
 _HEADING: Final = "Findings"
 # Of a cause with more suites and patterns than these, the others are counted.
@@ -138,7 +139,7 @@ def _figures(finding: Finding) -> list[str]:
     """Sentences on what was measured."""
     told = []
     if finding.most_abs is not None:
-        steps = f", {number(finding.most_steps)} quantization steps" if finding.most_steps is not None else ""
+        steps = f", {steps_apart(number(finding.most_steps))}" if finding.most_steps is not None else ""
         told.append(f"Outputs are at most {number(finding.most_abs)} apart{steps}.")
     if finding.spread is not None:
         told.append(_nearer(finding.spread))
