@@ -91,6 +91,40 @@ def test_verbose_tells_every_case_beside_the_bar(terminal: Terminal) -> None:
     assert "s/fine" in terminal.getvalue()
 
 
+def test_what_is_answered_at_the_end_is_not_told_as_cases_end(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = make_diverged("s/apart", unexpected=True, unexpected_because="news")
+    for console in (Console(answers=True, err=terminal), Console(answers=True)):
+        with console.progress(1) as progress:
+            progress.started(record.case_id)
+            progress.finished(record)
+
+    assert "news" not in terminal.getvalue()
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_paragraph_is_wrapped_between_words_on_a_terminal_alone(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    pipe = io.StringIO()
+    for stream in (terminal, pipe):
+        Console(out=stream).paragraph("  one two three four five six")
+
+    assert unstyled(terminal.getvalue()).splitlines() == ["  one two three four", "    five six"]
+    assert pipe.getvalue() == "  one two three four five six\n"
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
+def test_a_paragraph_is_text(terminal: Terminal, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    Console(out=terminal).paragraph(f"  {'word ' * 3}{text} {text}")
+
+    assert not hidden_in(unstyled(terminal.getvalue()))
+    assert not commands_in(unstyled(terminal.getvalue()))
+
+
 def test_quiet_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(quiet=True)
     console.note("hush")

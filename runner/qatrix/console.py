@@ -7,9 +7,10 @@ import io
 import json
 import os
 import sys
+import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
@@ -110,6 +111,11 @@ class _Printer:
                 msg = f"standard output cannot be written: {error.strerror}"
                 raise OutputError(msg) from error
 
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal, None elsewhere."""
+        return self.rich.width if self.on_terminal else None
+
     @functools.cached_property
     def rich(self) -> RichConsole:
         """The terminal."""
@@ -119,19 +125,39 @@ class _Printer:
 
 
 class Console:
-    """Standard output for results, standard error for everything about them."""
+    """Standard output for results, standard error for everything about them.
+
+    With `answers`, what is unexpected about a case is told at the end, and not as it ends.
+    """
 
     def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, out: TextIO | None = None, err: TextIO | None = None
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        answers: bool = False,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
     ) -> None:
         self._out = _Printer(out or sys.stdout, needed=True)
         self._err = _Printer(err or sys.stderr, needed=False)
         self._quiet = quiet
         self._verbose = verbose
+        self._answers = answers
 
     def line(self, text: str = "", style: str = "") -> None:
         """A line of the result."""
         self._out.print((text, style))
+
+    def paragraph(self, text: str) -> None:
+        """A line of the result that may be long: on a terminal it is wrapped between words, indented as it begins."""
+        width = self._out.width
+        if width is None:
+            self.line(text)
+            return
+        indent = " " * (len(text) - len(text.lstrip()) + 2)
+        for line in textwrap.wrap(printed(text), width, subsequent_indent=indent, break_on_hyphens=False) or [""]:
+            self.line(line)
 
     def text(self, text: str) -> None:
         """A line for other programs, as it is: a case id, a script, a workflow command.
@@ -176,9 +202,13 @@ class Console:
         printer = self._err if stderr else self._out
         verdict = f"{words.glyph} {words.word:<12}"
         printer.print((count, ""), (verdict, style), (f" {record.seconds:7.2f} s  {_part(record.case_id)}", ""))
-        if record.unexpected:
+        if record.unexpected and not self._answers:
             printer.print((f"    {_part(record.summary)}", ""))
             printer.print((f"    {_part(str(record.unexpected_because).strip())}", "red"))
+
+    def _each(self, record: Record) -> bool:
+        """Whether a record has a line of its own beside the bar."""
+        return self._verbose or (record.unexpected and not self._answers)
 
     def table(self, table: Table) -> None:
         """A table under its title; the marked row is the one to look at first."""
@@ -190,7 +220,7 @@ class Console:
         if self._quiet:
             yield _Silent()
         elif self._err.on_terminal and "CI" not in os.environ:
-            with _Bar(self, self._err.rich, total, each=self._verbose) as bar:
+            with _Bar(self, self._err.rich, total, each=self._each) as bar:
                 yield bar
         else:
             yield _Lines(self, total)
@@ -263,7 +293,9 @@ class _Lines:
 class _Bar:
     """A bar with the counts by verdict, the rate, the time left, and the case that is running."""
 
-    def __init__(self, console: Console, rich_console: RichConsole, total: int, *, each: bool) -> None:
+    def __init__(
+        self, console: Console, rich_console: RichConsole, total: int, *, each: Callable[[Record], bool]
+    ) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
@@ -297,7 +329,7 @@ class _Bar:
         rate = sum(self._counts.values()) / max(time.monotonic() - self._began, 1e-9)
         told = " ".join(f"{VERDICTS[verdict].glyph}{count}" for verdict, count in _by_severity(self._counts))
         self._progress.update(self._task, advance=1, counts=told, rate=f"{rate:.1f}/s")
-        if record.unexpected or self._each:
+        if self._each(record):
             self._console.record(record, stderr=True)
 
 

@@ -62,14 +62,14 @@ def show(
         return EXIT_OK
     console.record(record)
     for line in case_lines(record):
-        console.line(f"  {line}")
+        console.paragraph(f"  {line}")
     for outcome in record.pipelines.values():
         for stage in outcome.stages:
             console.line(f"  {outcome.pipeline:>8} {stage.name:<18} {stage.seconds:8.3f} s", style="dim")
         if outcome.error is not None:
             console.line(outcome.error.traceback, style="dim")
     if record.expected is not None:
-        console.line(
+        console.paragraph(
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
     if note is not None:
@@ -91,7 +91,7 @@ def _explain(console: Console, diagnosis: Diagnosis) -> None:
 
     console.line()
     for line in explanation_lines(diagnosis):
-        console.line(line)
+        console.paragraph(line)
     console.line()
     for table in explanation_tables(diagnosis):
         console.table(table)

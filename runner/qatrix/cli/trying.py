@@ -102,7 +102,7 @@ def try_model(
     from qatrix.declare.trial import TRY, Trial, TriedInput, argument, model_path, suite_of, what_it_names
 
     tools: Collaborators = context.obj
-    console = Console()
+    console = Console(answers=True)
     trial = Trial(
         model=model_path(model),
         arguments=dict(map(argument, arg or ())),
@@ -185,6 +185,6 @@ def _answer(expectations: Sequence[Expectation], console: Console, data: ReportD
         title, *lines = answer_lines(record, known_error(record, known))
         console.line(title, style="bold")
         for line in lines:
-            console.line(f"  {line}")
+            console.paragraph(f"  {line}")
     console.line()
     console.line(f"report: {where / 'index.html'}")
