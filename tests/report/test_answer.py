@@ -13,7 +13,7 @@ from qatrix.judge.verdict import known_error
 from qatrix.outcomes import CheckOutcome, ErrorReport, PipelineOutcome, Record
 from qatrix.report.answer import answer_lines
 from support.diagnoses import make_diagnosis
-from support.records import make_record
+from support.records import make_outcome, make_record
 
 KNOWN = Expectation(
     cases="elsewhere/*",
@@ -96,3 +96,14 @@ def test_where_both_lose_too_much_neither_is_recommended() -> None:
     )
 
     assert answer_lines(tried("diverged", diagnosis=made, checks=checks), None)[-1].startswith("What to do: Neither")
+
+
+def test_what_varies_is_told_where_an_offset_hides_its_noise() -> None:
+    outcomes = {
+        name: make_outcome(name, sqnr_db=40.0, variation_db=varying) for name, varying in (("pt2e", 12.0), ("fx", 39.0))
+    }
+
+    assert (
+        "Quality against the float model (SQNR): "
+        "pt2e 40.0 dB (12.0 dB of what varies from sample to sample), fx 40.0 dB."
+    ) in answer_lines(tried(pipelines=outcomes), None)

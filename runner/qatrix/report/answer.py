@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from qatrix.claims import SQNR_OF_BITS, Expectation, Verdict
-from qatrix.outcomes import Record
-from qatrix.report.explanation import explanation_lines
+from qatrix.outcomes import PipelineOutcome, Record
+from qatrix.report.explanation import explanation_lines, tells_more
 from qatrix.report.figures import decibels
 from qatrix.report.vocabulary import VERDICTS
 
@@ -37,10 +37,9 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
     words = VERDICTS[record.verdict]
     yield f"{words.glyph} {words.word}: {record.axes['pattern']} with {record.axes['quantizer']}"
     yield record.summary
-    figures = {name: outcome.sqnr_db for name, outcome in record.pipelines.items() if outcome.sqnr_db is not None}
+    figures = [_quality(outcome) for outcome in record.pipelines.values() if outcome.sqnr_db is not None]
     if figures:
-        told = ", ".join(f"{name} {decibels(value)} dB" for name, value in figures.items())
-        yield f"Quality against the float model (SQNR): {told}."
+        yield f"Quality against the float model (SQNR): {', '.join(figures)}."
     if record.diagnosis is not None:
         yield from explanation_lines(record.diagnosis)
     if known is not None:
@@ -50,6 +49,14 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
     elif record.verdict == "failed":
         yield "No known finding raises this error."
     yield f"What to do: {_to_do(record)}"
+
+
+def _quality(outcome: PipelineOutcome) -> str:
+    """One pipeline's decibels, and those of what varies where an offset of all outputs hides noise."""
+    told = f"{outcome.pipeline} {decibels(outcome.sqnr_db)} dB"
+    if not tells_more(outcome.sqnr_db, outcome.variation_db):
+        return told
+    return f"{told} ({decibels(outcome.variation_db)} dB of what varies from sample to sample)"
 
 
 def _to_do(record: Record) -> str:

@@ -104,9 +104,13 @@ def _tables(diagnosis: Diagnosis, point: PointDiagnosis) -> Iterator[Table]:
 
 
 def _tells_more(row: LayerRow) -> bool:
-    """Whether what varies from sample to sample is further from the float model than the SQNR tells."""
     sides = ((row.left_sqnr_db, row.left_variation_db), (row.right_sqnr_db, row.right_variation_db))
-    return any(whole is not None and varying is not None and whole - varying >= _TELLING_DB for whole, varying in sides)
+    return any(tells_more(*side) for side in sides)
+
+
+def tells_more(sqnr_db: float | None, variation_db: float | None) -> bool:
+    """Whether what varies from sample to sample is further from the float model than the SQNR tells."""
+    return sqnr_db is not None and variation_db is not None and sqnr_db - variation_db >= _TELLING_DB
 
 
 def _layer_cells(diagnosis: Diagnosis, row: LayerRow, *, varies: bool) -> tuple[Cell, ...]:
