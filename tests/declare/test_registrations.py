@@ -38,7 +38,7 @@ def preset(tmp_path: Path, quantizer: str, more: str = "", consents: tuple[str, 
     found = loaded(tmp_path, quantizer, more, consents)
     assert found.matrix is not None, found.problems
     made = found.matrix.quantizers["q"].pt2e
-    assert made is not None
+    assert isinstance(made, Pt2ePreset)
     return made
 
 
