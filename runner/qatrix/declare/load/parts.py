@@ -17,6 +17,8 @@ from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
 _FLOAT: Final = "float"
+# A name that ends in Nd stands for a class only where a case has a dim.
+_TYPES: Final = frozenset(name for name in LAYERS if not name.endswith("Nd"))
 _MODE_FLAGS: Final[Mapping[str, Mode]] = {"is_qat": "qat", "is_dynamic": "dynamic"}
 
 
@@ -62,16 +64,16 @@ def read_fx_types(registry: Registry, cursor: Cursor, model: models.FxPreset) ->
     return _fx_parts(model.types)
 
 
-def check_type(registry: Registry, at: Cursor, name: str, known: BuiltIn | None = None) -> None:
-    """Note a name that is no class of `torch.nn`, or none that a built-in quantizer knows."""
-    if name not in LAYERS or name.endswith("Nd"):
+def check_type(registry: Registry, at: Cursor, name: str, *quantizers: BuiltIn | None) -> None:
+    """Note a name that is no class of `torch.nn`, or none that one of the built-in quantizers knows."""
+    if name not in _TYPES:
         expected = "a class of torch.nn, such as Linear or Conv2d"
-        registry.note(at.problem(f"unknown module '{name}'", expected=expected, hint=nearest(name, LAYERS)))
-    elif known is not None and known.types is not None and name not in known.types:
-        message = (
-            f"{known.class_name} cannot treat {name} unlike the rest: it warns, and goes on as if nothing was said"
-        )
-        registry.note(at.problem(message, expected=f"{listed(known.types)}, or modules"))
+        registry.note(at.problem(f"unknown module '{name}'", expected=expected, hint=nearest(name, _TYPES)))
+        return
+    for known in quantizers:
+        if known is not None and known.types is not None and name not in known.types:
+            message = f"{known.class_name} cannot treat {name} unlike the rest: it warns, and does nothing"
+            registry.note(at.problem(message, expected=listed(known.types)))
 
 
 def check_config(

@@ -209,8 +209,9 @@ def _phase(
     registry: Registry, cursor: Cursor, model: models.Phase, plain: Mapping[str, QuantizerSpec]
 ) -> PhaseSpec | None:
     at = cursor.down("quantizer")
+    presets = plain[model.quantizer].presets if model.quantizer in plain else ()
     for item, name in zip(cursor.items_of("skip_modules"), model.skip_modules):
-        check_type(registry, item, name)
+        check_type(registry, item, name, *(preset.built_in for preset in presets))
     if not registry.knows("quantizers", model.quantizer, at):
         return None
     if model.quantizer not in plain:
