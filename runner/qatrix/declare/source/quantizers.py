@@ -45,12 +45,15 @@ def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool)
     )
 
 
-def _pt2e(spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool) -> QuantizerSource:
+def _pt2e(
+    spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool, is_member: bool = False
+) -> QuantizerSource:
     if isinstance(spec.pt2e, Composition):
-        return composed([_pt2e(member, skip_modules, names=names, on_cpu=on_cpu) for member in spec.pt2e.members])
+        members = spec.pt2e.members
+        return composed([_pt2e(member, skip_modules, names=names, on_cpu=on_cpu, is_member=True) for member in members])
     if spec.pt2e is not None:
         return pt2e_preset(spec.pt2e, skip_modules)
-    return declared_pt2e(spec, skip_modules, names=names, on_cpu=on_cpu)
+    return declared_pt2e(spec, skip_modules, names=names, on_cpu=on_cpu, is_member=is_member)
 
 
 def _whole(quantizer: QuantizerSpec) -> PhaseSpec:
