@@ -104,7 +104,7 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         arguments=_FLAGS,
         by_type=_BY_TYPE,
         by_name=_BY_NAME,
-        types=_TYPES,
+        types=("Conv2d", "Linear"),
         per_channel=False,
         claims=_IN_ALL_MODES,
     ),

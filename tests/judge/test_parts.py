@@ -24,7 +24,8 @@ def call_of(path: str) -> fx.Node:
     node = graph.call_module(path, (graph.placeholder("x"),))
     graph.output(node)
     made = fx.GraphModule(top, graph)
-    return next(item for item in made.graph.nodes if item.op == "call_module")
+    found: fx.Node = next(item for item in made.graph.nodes if item.op == "call_module")
+    return found
 
 
 @pytest.mark.parametrize(
