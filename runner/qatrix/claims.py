@@ -43,6 +43,8 @@ WEIGHT_SCALES: Final = "weight_scales"
 WEIGHTS_QUANTIZED: Final = "weights_quantized"
 # Every convolution and linear layer that the quantizer claims has a quantized weight and input after convert.
 OPS_QUANTIZED: Final = "ops_quantized"
+# Every convolution and linear layer that the quantizer is told to leave in float has a float weight after convert.
+FLOAT_KEPT: Final = "float_kept"
 # No batch norm is left behind a convolution or linear layer after convert.
 BATCH_NORM_FOLDED: Final = "batch_norm_folded"
 # Biases that are declared as integers are integers after convert.
@@ -72,6 +74,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         WEIGHT_SCALES,
         WEIGHTS_QUANTIZED,
         OPS_QUANTIZED,
+        FLOAT_KEPT,
         BATCH_NORM_FOLDED,
         BIASES_QUANTIZED,
         PARAMETERS_READ,

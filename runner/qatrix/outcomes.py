@@ -68,6 +68,11 @@ class ErrorReport:
         """Whether a file of tensors is at fault, and not the model."""
         return self.type.rpartition(".")[2] == "DataFault"
 
+    @property
+    def is_of_parts(self) -> bool:
+        """Whether the quantizer is at fault, which names modules that the model does not have."""
+        return self.type.rpartition(".")[2] == "PartFault"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTime:

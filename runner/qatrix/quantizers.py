@@ -12,6 +12,10 @@ Home = Literal["torchao", "torch.ao"]
 _ALL: Final = ("linear", "conv")
 _IN_ALL_MODES: Final = {"qat": _ALL, "ptq": _ALL, "dynamic": _ALL}
 _FLAGS: Final = ("is_qat", "is_dynamic")
+# Inductor's quantizers configure ops by the classes of modules, and know the ops of these.
+_BY_TYPE: Final = "set_module_type_qconfig"
+_BY_NAME: Final = "set_module_name_qconfig"
+_TYPES: Final = ("AdaptiveAvgPool2d", "AvgPool2d", "Conv2d", "Linear", "MaxPool2d")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +24,10 @@ class BuiltIn:
 
     `modules` has its module for each home that has the class. `configuration` is the function beside
     it whose result goes to `set_global`, None where there is nothing to set, and `arguments` what
-    that function takes, in the order in which they are written: booleans all. `skip` is the method
-    that tells it to leave a class of modules alone, None where it has none. `per_channel` says
+    that function takes, in the order in which they are written: booleans all. `by_type` and `by_name` are
+    the methods that configure a class of modules and a module by its path, None where it has none; `types` are
+    the only classes of `torch.nn` that the first one knows, None where it knows all. `names` is the mapping that the
+    second one fills, where it must be filled by hand to leave a module in float. `per_channel` says
     whether weights have a scale per channel, None where the argument `is_per_channel` says it.
     `claims` has, for each mode that it knows, the families of ops with weights that it quantizes
     wherever they stand.
@@ -31,7 +37,10 @@ class BuiltIn:
     modules: Mapping[Home, str]
     configuration: str | None
     arguments: tuple[str, ...] = ()
-    skip: str | None
+    by_type: str | None = None
+    by_name: str | None = None
+    types: tuple[str, ...] | None = None
+    names: str | None = None
     per_channel: bool | None
     claims: Mapping[str, tuple[str, ...]]
 
@@ -56,7 +65,10 @@ def _xnnpack(modules: Mapping[Home, str]) -> BuiltIn:
         modules=modules,
         configuration="get_symmetric_quantization_config",
         arguments=("is_per_channel", *_FLAGS),
-        skip="set_module_type",
+        by_type="set_module_type",
+        by_name="set_module_name",
+        # Its set_module_name refuses None, which what it fills may hold: such a module is left alone.
+        names="module_name_config",
         per_channel=None,
         claims={"qat": _ALL, "ptq": _ALL, "dynamic": ("linear",)},
     )
@@ -78,7 +90,9 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         modules=_torchs("x86_inductor_quantizer"),
         configuration="get_default_x86_inductor_quantization_config",
         arguments=("reduce_range", *_FLAGS),
-        skip="set_module_type_qconfig",
+        by_type=_BY_TYPE,
+        by_name=_BY_NAME,
+        types=_TYPES,
         # It knows no other way.
         per_channel=True,
         claims=_IN_ALL_MODES,
@@ -88,7 +102,9 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         modules={"torchao": "torchao.quantization.pt2e.quantizer.arm_inductor_quantizer"},
         configuration="get_default_arm_inductor_quantization_config",
         arguments=_FLAGS,
-        skip="set_module_type_qconfig",
+        by_type=_BY_TYPE,
+        by_name=_BY_NAME,
+        types=("Conv2d", "Linear"),
         per_channel=False,
         claims=_IN_ALL_MODES,
     ),
@@ -96,7 +112,9 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         class_name="XPUInductorQuantizer",
         modules=_torchs("xpu_inductor_quantizer"),
         configuration="get_default_xpu_inductor_quantization_config",
-        skip="set_module_type_qconfig",
+        by_type=_BY_TYPE,
+        by_name=_BY_NAME,
+        types=_TYPES,
         per_channel=True,
         claims={"ptq": _ALL},
     ),
@@ -104,7 +122,6 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         class_name="EmbeddingQuantizer",
         modules=_torchs("embedding_quantizer"),
         configuration=None,
-        skip=None,
         per_channel=True,
         claims={"ptq": ()},
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from qatrix.declare.load import Loaded, load
 from qatrix.declare.registrations import QUANTIZERS, named, registrations
-from qatrix.declare.spec import Pt2ePreset, Registration
+from qatrix.declare.spec import Part, Pt2ePreset, Registration
 from support.distributions import install
 
 Install = Callable[..., None]
@@ -38,7 +38,7 @@ def preset(tmp_path: Path, quantizer: str, more: str = "", consents: tuple[str, 
     found = loaded(tmp_path, quantizer, more, consents)
     assert found.matrix is not None, found.problems
     made = found.matrix.quantizers["q"].pt2e
-    assert made is not None
+    assert isinstance(made, Pt2ePreset)
     return made
 
 
@@ -138,3 +138,14 @@ def test_other_groups_are_not_quantizers(tmp_path: Path, monkeypatch: pytest.Mon
 
     assert named("Mine", QUANTIZERS) == ()
     assert "Mine" in registrations("qatrix.models")
+
+
+def test_a_configuration_of_a_part_needs_a_function_that_makes_it(tmp_path: Path, installed: Install) -> None:
+    installed("one", "Mine = one_code:Quantizer")
+    parts = ", modules: {head: {bits: 4}, body: float}"
+    (problem,) = loaded(tmp_path, "Mine", parts).problems
+    made = preset(tmp_path, "Mine", f", config_from: one_code.config{parts}", consents=("one_code",))
+
+    assert problem.message == "nothing makes a configuration for 'head' of its arguments"
+    assert problem.expected == "config_from: the function that does, or float"
+    assert made.modules == (Part(name="head", setting={"bits": 4}), Part(name="body", setting=None))

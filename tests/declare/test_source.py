@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.declare.source.presets import pt2e_preset
-from qatrix.declare.spec import Case, Pt2ePreset, Registration
-from qatrix.scripts import CaseSource
+from qatrix.declare.source.presets import composed, fx_preset, pt2e_preset
+from qatrix.declare.spec import Case, FxPreset, Part, Pt2ePreset, Registration
+from qatrix.scripts import CaseSource, QuantizerSource
 from support.cases import shipped_cases, source_of, written_cases
 
 FILLED = """
@@ -183,7 +183,7 @@ suites: {written: {axes: {pattern: two_linear, quantizer: two_rounds}}}
 
     assert "quantizer.set_module_type(nn.Linear, None)" in xnnpack.quantizers["pt2e"].lines
     assert "quantizer.set_module_type_qconfig(nn.Linear, None)" in x86.quantizers["pt2e"].lines
-    assert x86.quantizers["fx"].lines[0].endswith('_mapping("x86").set_object_type(nn.Linear, None)')
+    assert x86.quantizers["fx"].lines[1] == "qconfigs.set_object_type(nn.Linear, None)"
 
 
 PLUG_IN = Registration(name="Mine", module="mine.deep", attribute="Mine.made", distribution="my-dist", version="2.0")
@@ -234,6 +234,68 @@ OWN = "run it with PYTHONPATH set to the folder that holds it"
             id="of a package beside PyTorch's",
         ),
         pytest.param(
+            Pt2ePreset(
+                quantizer="XNNPACKQuantizer",
+                config={},
+                modules=(
+                    Part(name="head", setting=None),
+                    Part(name="body", setting={"is_per_channel": True}),
+                    Part(name="a.*{b,c}", setting=None),
+                ),
+                types=(Part(name="Conv2d", setting={"is_per_channel": True}),),
+            ),
+            ("Linear",),
+            (
+                "quantizer = XNNPACKQuantizer()",
+                "quantizer.set_module_type(nn.Conv2d, get_symmetric_quantization_config(is_per_channel=True))",
+                "quantizer.set_module_type(nn.Linear, None)",
+                'quantizer.module_name_config["head"] = None',
+                'quantizer.set_module_name("body", get_symmetric_quantization_config(is_per_channel=True))',
+                "for path, _ in float_model().named_modules(remove_duplicate=False):",
+                '    if path and (fnmatch.fnmatchcase(path, "a.*b") or fnmatch.fnmatchcase(path, "a.*c")):',
+                "        quantizer.module_name_config[path] = None",
+                "quantizer.set_global(get_symmetric_quantization_config())",
+            ),
+            None,
+            id="parts of a model",
+        ),
+        pytest.param(
+            Pt2ePreset(
+                quantizer="a.b.Mine",
+                config={},
+                config_from="a.b.config",
+                modules=(Part(name="head", setting=None), Part(name="body", setting={"bits": 4})),
+            ),
+            (),
+            (
+                "from a.b import Mine as quantizer_class",
+                "from a.b import config as quantizer_config",
+                "quantizer = quantizer_class()",
+                'quantizer.set_module_name("head", None)',
+                'quantizer.set_module_name("body", quantizer_config(bits=4))',
+                "quantizer.set_global(quantizer_config())",
+            ),
+            f"a: {OWN}",
+            id="parts, told to a class of one's own",
+        ),
+        pytest.param(
+            Pt2ePreset(
+                quantizer="X86InductorQuantizer",
+                config={},
+                modules=(Part(name="head", setting=None),),
+                types=(Part(name="Linear", setting=None),),
+            ),
+            (),
+            (
+                "quantizer = X86InductorQuantizer()",
+                "quantizer.set_module_type_qconfig(nn.Linear, None)",
+                'quantizer.set_module_name_qconfig("head", None)',
+                "quantizer.set_global(get_default_x86_inductor_quantization_config())",
+            ),
+            None,
+            id="parts, told to Inductor's",
+        ),
+        pytest.param(
             Pt2ePreset(quantizer="EmbeddingQuantizer", config={}),
             (),
             ("quantizer = EmbeddingQuantizer()",),
@@ -260,6 +322,50 @@ def test_a_quantizer_class_is_imported_from_where_it_is(
 
     assert source.lines == lines
     assert source.needs == needs
+
+
+def test_fx_is_told_of_parts_after_its_mapping_is_made() -> None:
+    preset = FxPreset(
+        backend_config="qnnpack",
+        qconfig="default_qconfig",
+        modules=(Part(name="head", setting=None), Part(name="b*", setting="default_per_channel_qconfig")),
+        types=(Part(name="Conv2d", setting=None),),
+    )
+
+    assert fx_preset(preset, ("Linear",), trains=False).lines == (
+        "qconfigs = QConfigMapping().set_global(default_qconfig)",
+        "qconfigs.set_object_type(nn.Conv2d, None)",
+        "qconfigs.set_object_type(nn.Linear, None)",
+        'qconfigs.set_module_name("head", None)',
+        "for path, _ in float_model().named_modules(remove_duplicate=False):",
+        '    if path and fnmatch.fnmatchcase(path, "b*"):',
+        "        qconfigs.set_module_name(path, default_per_channel_qconfig)",
+        "backend_config = get_qnnpack_backend_config()",
+    )
+
+
+def test_composed_quantizers_need_all_that_their_members_do() -> None:
+    members = [
+        QuantizerSource(lines=("quantizer = A()",), needs="a: get it"),
+        QuantizerSource(definitions="class B:\n    pass", lines=("quantizer = B()",), needs="b: get it"),
+        QuantizerSource(lines=("quantizer = A()",), needs="a: get it"),
+    ]
+    source = composed(members)
+
+    assert source.needs == "a: get it; b: get it"
+    assert (
+        source.definitions
+        == "def quantizer_2():\n    class B:\n        pass\n\n    quantizer = B()\n    return quantizer"
+    )
+    assert source.lines == (
+        "composed = []",
+        "quantizer = A()",
+        "composed.append(quantizer)",
+        "composed.append(quantizer_2())",
+        "quantizer = A()",
+        "composed.append(quantizer)",
+        "quantizer = ComposableQuantizer(composed)",
+    )
 
 
 def definitions_of(glob: str, pipeline: str) -> str:

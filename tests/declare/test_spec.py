@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from qatrix.declare.spec import Mode, Pt2ePreset, QuantizerSpec, TensorSpec
+from qatrix.declare.spec import Composition, Mode, Pt2ePreset, QuantizerSpec, TensorSpec
 from support import specs
 
 TENSOR = TensorSpec(
@@ -34,6 +34,10 @@ def preset(quantizer: str, **config: bool) -> QuantizerSpec:
     return specs.quantizer(pt2e=Pt2ePreset(quantizer=quantizer, config=config))
 
 
+def composed(*members: QuantizerSpec) -> QuantizerSpec:
+    return specs.quantizer(pt2e=Composition(members=members))
+
+
 @pytest.mark.parametrize(
     ("quantizer", "per_channel"),
     [
@@ -44,6 +48,13 @@ def preset(quantizer: str, **config: bool) -> QuantizerSpec:
         pytest.param(preset("X86InductorQuantizer", is_qat=True, reduce_range=True), True, id="x86 in training"),
         pytest.param(specs.quantizer(pt2e=None), False, id="FX graph mode alone"),
         pytest.param(declared(), False, id="declared per tensor"),
+        pytest.param(
+            composed(replace(preset("EmbeddingQuantizer"), mode="ptq"), preset("XNNPACKQuantizer")),
+            False,
+            id="composed, of layers per tensor",
+        ),
+        pytest.param(composed(declared(), preset("X86InductorQuantizer")), True, id="composed, of one per channel"),
+        pytest.param(composed(preset("own.Class", is_per_channel=True)), True, id="composed, of one's own per channel"),
         pytest.param(
             replace(declared(), weight=replace(TENSOR, qscheme="per_channel_symmetric", ch_axis=0)),
             True,
@@ -90,3 +101,14 @@ def test_a_worker_tells_activation_and_weight_apart_too() -> None:
 )
 def test_code_of_its_own_is_all_but_what_yaml_and_torchvision_make(factory: str | None, own: bool) -> None:
     assert specs.pattern(factory=factory).runs_own_code == own
+
+
+def test_a_quantizer_has_the_presets_of_all_that_it_is_made_of() -> None:
+    one, other = preset("XNNPACKQuantizer"), preset("own.Class")
+    whole = specs.quantizer(pt2e=Composition(members=(one, declared(), other)))
+
+    assert whole.members == (one, declared(), other)
+    assert whole.presets == (one.pt2e, other.pt2e)
+    assert whole.runs_own_code
+    assert not composed(one, declared()).runs_own_code
+    assert one.members == (one,)

@@ -132,6 +132,48 @@ def test_a_script_imports_its_quantizer_from_where_it_is(
     assert_shown(case, record, tmp_path, path=[str(ROOT / "tests"), *sys.path])
 
 
+# Parts that a script finds in the model, and quantizers that are composed of what it defines.
+PARTS = """
+patterns:
+  written:
+    layers: {one: "Linear(4, 4)", act: ReLU(), other: "Linear(4, 4)", embedding: "Embedding(9, 4)"}
+    forward: ["return other(act(one(embedding(x))))"]
+    inputs: {x: {shape: [8, 3], dtype: int64}}
+quantizers:
+  by_part:
+    mode: ptq
+    pt2e: {quantizer: XNNPACKQuantizer, modules: {other: float, "o{n,x}*": {is_per_channel: true}}, types: {ReLU: float}}
+    fx:
+      backend_config: qnnpack
+      qconfig: default_symmetric_qnnpack_qconfig
+      modules: {"*[t]her": float, one: default_per_channel_symmetric_qnnpack_qconfig}
+  embeddings: {mode: ptq, pt2e: {quantizer: EmbeddingQuantizer}}
+  linears:
+    mode: ptq
+    annotate: [linear]
+    weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_tensor_symmetric}
+  wide_linears:
+    mode: ptq
+    annotate: [linear_relu]
+    activation: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}
+    weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0}
+  composed: {mode: ptq, pt2e: {compose: [embeddings, wide_linears, linears]}}
+suites:
+  s: {axes: {pattern: written, quantizer: [by_part, composed]}}
+"""
+
+
+@pytest.mark.parametrize("quantizer", ["by_part", "composed"])
+def test_a_script_treats_parts_of_the_model_unlike_the_rest(
+    quantizer: str, run: Callable[..., Record], tmp_path: Path
+) -> None:
+    (case,) = written_cases(tmp_path, PARTS, f"s/written/quantizer={quantizer},*")
+    record = run(case)
+
+    assert record.pipelines["pt2e"].status == "ok", record.summary
+    assert_shown(case, record, tmp_path)
+
+
 OWN = """
 patterns:
   written:

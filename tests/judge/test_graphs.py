@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from qatrix.claims import GraphCheck
 from qatrix.judge.graphs import (
+    Claim,
     count_fake_quantizes,
     count_ops,
     float_ops,
@@ -281,7 +282,7 @@ def test_fake_quantizes_are_matched_by_their_attributes() -> None:
     assert output_steps(module) == [1.0]
 
 
-ALL = frozenset({"conv", "conv_transpose", "linear"})
+ALL = [Claim(ops={"conv", "conv_transpose", "linear"})]
 RANGE = (0.5, 0, -128, 127, torch.int8)
 
 
@@ -335,8 +336,10 @@ def test_what_an_op_takes_in_float_is_told(module: fx.GraphModule, found: list[s
 
 
 def test_only_claimed_ops_have_to_be_quantized() -> None:
-    assert float_ops(conv_module(), {"conv"}) == ["the node conv2d_default has its weight and its input in float"]
-    assert float_ops(conv_module(), {"conv_transpose", "linear"}) == []
+    assert float_ops(conv_module(), [Claim(ops={"conv"})]) == [
+        "the node conv2d_default has its weight and its input in float"
+    ]
+    assert float_ops(conv_module(), [Claim(ops={"conv_transpose", "linear"})]) == []
     assert float_ops(conv_module(), ()) == []
 
 

@@ -347,7 +347,21 @@ def test_every_built_in_quantizer_has_the_methods_that_it_is_said_to_have(name: 
     made = getattr(module_of(known), known.class_name)()
 
     assert hasattr(made, "set_global") == (known.configuration is not None)
-    assert known.skip is None or callable(getattr(made, known.skip))
+    for method in (known.by_type, known.by_name):
+        assert method is None or callable(getattr(made, method))
+    assert known.names is None or getattr(made, known.names) == {}
+
+
+@pytest.mark.parametrize("name", [name for name, known in BUILT_IN.items() if known.types is not None])
+def test_every_built_in_quantizer_knows_the_classes_that_it_is_said_to_know(name: str) -> None:
+    known = BUILT_IN[name]
+    made = getattr(module_of(known), known.class_name)()
+    for kind in known.types or ():
+        getattr(made, str(known.by_type))(getattr(nn, kind), None)
+    classes = {kind for kind in made.module_function_to_aten_operator_type if isinstance(kind, type)}
+
+    assert {kind.__name__ for kind in classes} == {*(known.types or ())}
+    assert len(made.operator_type_qconfig) == len(known.types or ())
 
 
 @pytest.mark.parametrize("name", [name for name, known in BUILT_IN.items() if known.per_channel is not None])

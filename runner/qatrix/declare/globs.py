@@ -1,4 +1,4 @@
-"""Globs over case ids, for selectors and expectations: `*` crosses every character, `{a,b}` is either."""
+"""Globs over case ids and other names, such as those of modules: `*` crosses every character, `{a,b}` is either."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def compiled(glob: str) -> Glob:
     """
     one_of = [_whole(one) for one in alternatives(glob)]
     return Glob(_SPECIAL.split(glob)[0].rstrip("/"), re.compile("|".join(map(fnmatch.translate, one_of))))
+
+
+@functools.lru_cache(maxsize=4096)
+def compiled_name(glob: str) -> re.Pattern[str]:
+    """What a whole name must match to fit a glob; raises UsageError as `compiled` does."""
+    return re.compile("|".join(map(fnmatch.translate, alternatives(glob))))
 
 
 def alternatives(glob: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, Tolerance
 from qatrix.declare.inputs import DataFile, InputSpec
@@ -14,6 +14,8 @@ from qatrix.expressions import Call, Expression, Statement, Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
 Mode = Literal["qat", "ptq", "dynamic"]
+# What configures a part of a model: arguments of a configuration function, or the name of a qconfig.
+Setting = TypeVar("Setting")
 # A suite without tags has the first; the second takes every suite.
 DEFAULT_TAG = "default"
 FULL_TAG = "full"
@@ -157,19 +159,35 @@ class Registration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part(Generic[Setting]):
+    """A part of a model that a preset treats unlike the rest.
+
+    `name` is a glob over the paths of modules, or a class of `torch.nn`. `setting` configures it, None leaves it in
+    float. `paths` are those of the modules that it stands for, None as long as the model is not known.
+    """
+
+    name: str
+    setting: Setting | None
+    paths: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pt2ePreset:
     """A quantizer that there is already, and how it is configured.
 
     `quantizer` names one that is built in, one that a distribution registers, which is then in
     `registration`, or the dotted path of a class or function of the user's own. `config` are the
     arguments of its configuration function: the one that a built-in has, or the dotted path in
-    `config_from`. Where there is neither, the class itself takes them.
+    `config_from`. Where there is neither, the class itself takes them. `modules` and `types` have other arguments
+    of that function, by module and by class of module.
     """
 
     quantizer: str
     config: Mapping[str, Value]
     config_from: str | None = None
     registration: Registration | None = None
+    modules: tuple[Part[Mapping[str, Value]], ...] = ()
+    types: tuple[Part[Mapping[str, Value]], ...] = ()
 
     @property
     def built_in(self) -> BuiltIn | None:
@@ -202,14 +220,32 @@ class Pt2ePreset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Composition:
+    """PT2E's side of several quantizers, which annotate a program one after the other, as its ComposableQuantizer does.
+
+    None of the `members` is composed itself.
+    """
+
+    members: tuple[QuantizerSpec, ...]
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether weights of convolutions or linear layers have a scale per channel."""
+        return any(member.per_channel for member in self.members if member.may_take_weights)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FxPreset:
     """A backend config that FX already has, by name, and one qconfig for all ops, by name, or the
-    default mapping of qconfigs of a backend.
+    default mapping of qconfigs of a backend. `modules` and `types` have the names of other qconfigs, by module and
+    by class of module.
     """
 
     backend_config: str
     qconfig: str | None = None
     qconfig_mapping: str | None = None
+    modules: tuple[Part[str], ...] = ()
+    types: tuple[Part[str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +276,7 @@ class QuantizerSpec:
     name: str
     about: str
     mode: Mode
-    pt2e: Pt2ePreset | None
+    pt2e: Pt2ePreset | Composition | None
     fx: FxPreset | None
     annotate: tuple[str, ...]
     activation: TensorSpec | None
@@ -263,9 +299,26 @@ class QuantizerSpec:
         return tuple(phase.quantizer for phase in self.phases) or (self,)
 
     @property
+    def members(self) -> tuple[QuantizerSpec, ...]:
+        """The quantizers that PT2E makes: of its phases, of what they compose; itself where it has neither."""
+        composed = (item.pt2e.members if isinstance(item.pt2e, Composition) else (item,) for item in self.rounds)
+        return tuple(member for members in composed for member in members)
+
+    @property
+    def presets(self) -> tuple[Pt2ePreset, ...]:
+        """The quantizer classes of PT2E that it takes, with what they are told."""
+        return tuple(item.pt2e for item in self.members if isinstance(item.pt2e, Pt2ePreset))
+
+    @property
     def runs_own_code(self) -> bool:
-        """Whether any of its rounds takes a quantizer whose code qatrix does not know."""
-        return any(item.pt2e is not None and item.pt2e.runs_own_code for item in self.rounds)
+        """Whether it takes any quantizer whose code qatrix does not know."""
+        return any(preset.runs_own_code for preset in self.presets)
+
+    @property
+    def may_take_weights(self) -> bool:
+        """Whether PT2E may quantize convolutions or linear layers with it, as far as it says so."""
+        known = any(preset.runs_own_code or preset.claims(self.mode) for preset in self.presets)
+        return known or any(name.startswith(("conv", "linear")) for name in self.annotate)
 
     def mode_of(self, tensor: TensorSpec) -> Mode:
         """How a declared tensor is observed: where activations are quantized as they come, weights are known before."""

@@ -28,6 +28,7 @@ from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Batches
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.own_code import import_own_code
+from qatrix.pipelines.parts import with_paths
 from qatrix.pipelines.pattern_cache import nothing_remembered
 from qatrix.pipelines.torchenv import device_missing, forget_programs
 from qatrix.text import told
@@ -142,6 +143,7 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     try:
         batches = build_batches(case)
         model = build_model(case).to(case.device.torch)
+        case = replace(case, quantizer=with_paths(case.quantizer, model))
         arbiter = Arbiter.of(case, model, batches.first, trains=quality.trains(case), captures=captures)
         reference, state = float_reference(case, model, batches)
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid

@@ -184,8 +184,7 @@ def _diagnose(
 
 def _annotated(case: Case) -> frozenset[str]:
     """The chains that a declared quantizer annotates, in all its phases; none for a preset."""
-    quantizers = [phase.quantizer for phase in case.quantizer.phases] or [case.quantizer]
-    return frozenset(name for quantizer in quantizers for name in quantizer.annotate)
+    return frozenset(name for quantizer in case.quantizer.members for name in quantizer.annotate)
 
 
 def _points(

@@ -74,8 +74,8 @@ def _may_not_fit(case: Case) -> bool:
 
 
 def _has_fixed_scales(case: Case) -> bool:
-    quantizers = [phase.quantizer for phase in case.quantizer.phases] or [case.quantizer]
-    return any(item.activation is not None and item.activation.scale is not None for item in quantizers)
+    members = case.quantizer.members
+    return any(item.activation is not None and item.activation.scale is not None for item in members)
 
 
 def _least_of_ranges(case: Case, by_bits: float, measure: Measure | None) -> float:
@@ -109,8 +109,10 @@ def _decibels(power: float) -> float:
 
 def _bits(quantizer: QuantizerSpec) -> float:
     """The fewest bits of anything that the quantizer quantizes."""
-    if quantizer.phases:
-        return min(_bits(phase.quantizer) for phase in quantizer.phases)
+    return min(map(_bits_of_one, quantizer.members))
+
+
+def _bits_of_one(quantizer: QuantizerSpec) -> float:
     ranges = (spec for spec in (quantizer.activation, quantizer.weight) if spec is not None)
     return min((math.log2(spec.quant_max - spec.quant_min + 1) for spec in ranges), default=_PRESET_BITS)
 

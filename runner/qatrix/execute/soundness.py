@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,6 +21,7 @@ from qatrix.claims import (
     BIASES_QUANTIZED,
     CONV_BN_FUSED,
     DETERMINISTIC_EVAL,
+    FLOAT_KEPT,
     NOTHING_QUANTIZED,
     OBSERVED,
     OPS_QUANTIZED,
@@ -31,7 +32,7 @@ from qatrix.claims import (
     WEIGHTS_QUANTIZED,
     Tolerance,
 )
-from qatrix.declare.spec import Case, PatternSpec, QuantizerSpec
+from qatrix.declare.spec import Case, Composition, Part, PatternSpec, Pt2ePreset, QuantizerSpec
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, kept
 from qatrix.execute.recording import Store, record
@@ -40,6 +41,7 @@ from qatrix.judge import graphs, numerics
 from qatrix.judge.diagnosis.placement import Probe
 from qatrix.outcomes import CheckOutcome
 from qatrix.pipelines.inputs import Inputs
+from qatrix.pipelines.parts import settings
 from qatrix.text import told
 
 _STATISTICS: Final = frozenset({"running_mean", "running_var"})
@@ -138,7 +140,8 @@ def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: Inputs)
     if not ops.quantize + ops.dequantize:
         return []
     return [
-        outcome_of(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claimed_ops(case.quantizer, pipeline))),
+        outcome_of(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claims_of(case.quantizer, pipeline))),
+        *_of_float_parts(case, pipeline, program),
         outcome_of(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program, _rank_in(program, inputs))),
         *_of_biases(case, pipeline, program),
     ]
@@ -186,8 +189,16 @@ def _rank_in(program: nn.Module, inputs: Inputs) -> Callable[[fx.Node], int | No
     return rank_of
 
 
-def claimed_ops(quantizer: QuantizerSpec, pipeline: str) -> frozenset[str]:
-    """The ops with weights that a quantizer says it quantizes wherever they stand.
+def _of_float_parts(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The check that what is declared to stay in float does; none where nothing is."""
+    claims = claims_of(case.quantizer, pipeline)
+    if not any(is_left for claim in claims for parts in (claim.modules, claim.types) for is_left in parts.values()):
+        return []
+    return [outcome_of(FLOAT_KEPT, pipeline, graphs.quantized_against_order(program, claims))]
+
+
+def claims_of(quantizer: QuantizerSpec, pipeline: str) -> list[graphs.Claim]:
+    """The ops with weights that a quantizer says it quantizes, and the parts of the model that it leaves in float.
 
     A quantizer class of PT2E's claims what is known of it, and nothing where nothing is. FX graph
     mode's presets are for all ops; where activations are quantized as they come, for linear layers
@@ -195,14 +206,27 @@ def claimed_ops(quantizer: QuantizerSpec, pipeline: str) -> frozenset[str]:
     such as conv_bn need not be in one. Phases leave out modules each in its own way.
     """
     if quantizer.phases:
-        return frozenset()
-    claimed = frozenset(quantizer.annotate or _claims(quantizer, pipeline))
-    return (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
+        return []
+    members = quantizer.members if pipeline in _EXPORTING else (quantizer,)
+    return [_claim(member, pipeline) for member in members]
+
+
+def _claim(member: QuantizerSpec, pipeline: str) -> graphs.Claim:
+    preset = member.pt2e if pipeline in _EXPORTING else member.fx
+    claimed = frozenset(member.annotate or _claims(member, pipeline))
+    ops = (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
+    if preset is None or isinstance(preset, Composition):
+        return graphs.Claim(ops=ops)
+    return graphs.Claim(ops=ops, modules=_left(preset.modules), types=_left(preset.types))
+
+
+def _left(parts: tuple[Part[Any], ...]) -> dict[str, bool]:
+    return {path: setting is None for path, setting in settings(parts).items()}
 
 
 def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
     """The families of ops with weights that a preset claims."""
-    if pipeline in _EXPORTING and quantizer.pt2e is not None:
+    if pipeline in _EXPORTING and isinstance(quantizer.pt2e, Pt2ePreset):
         return quantizer.pt2e.claims(quantizer.mode)
     return ("linear",) if quantizer.mode == "dynamic" else ("linear", "conv")
 

@@ -24,6 +24,7 @@ from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.late_code import through_passes
 from qatrix.pipelines.models import build_model
+from qatrix.pipelines.parts import with_paths
 from qatrix.pipelines.torchenv import PackageMissing
 from qatrix.text import clipped, name_of, told, words_of
 
@@ -167,7 +168,8 @@ class _Way:
         """All stages; raises StageFailed."""
         with self.clock("build"):
             model = build_model(self.case).to(self.case.device.torch)
-        phases = self.case.quantizer.phases or (_whole(self.case.quantizer),)
+            quantizer = with_paths(self.case.quantizer, model)
+        phases = quantizer.phases or (_whole(quantizer),)
         for phase in phases:
             with self.clock("build"):
                 set_training(model, phase.quantizer.mode == "qat")

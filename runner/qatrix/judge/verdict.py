@@ -69,8 +69,7 @@ def conclude(
     Where nothing is `to_quantize`, no pipeline is to blame for quantizing nothing; a check says who did.
     """
     if invalid is not None:
-        told = "its data cannot be used" if invalid.is_of_data else "the float model itself does not run"
-        return Conclusion(verdict="invalid", summary=f"{told}: {_said(invalid)}")
+        return Conclusion(verdict="invalid", summary=f"{_invalid(invalid)}: {_said(invalid)}")
     if skipped is not None:
         return Conclusion(verdict="skipped", summary=f"skipped: {skipped}", reason=skipped)
     if crashed is not None:
@@ -78,6 +77,12 @@ def conclude(
     facts = _Facts(pipelines=pipelines, comparisons=comparisons, checks=checks, to_quantize=to_quantize)
     found = {conclusion.verdict: conclusion for conclusion in _borne_out(facts)}
     return next(found[verdict] for verdict in PRECEDENCE if verdict in found)
+
+
+def _invalid(error: ErrorReport) -> str:
+    if error.is_of_parts:
+        return "its quantizer is for another model"
+    return "its data cannot be used" if error.is_of_data else "the float model itself does not run"
 
 
 def with_diagnosis(record: Record, diagnosis: Diagnosis) -> Record:

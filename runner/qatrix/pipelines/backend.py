@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
+from torch import nn
 from torch.ao import quantization
 from torch.ao.quantization import QConfig, QConfigMapping
 from torch.ao.quantization import backend_config as backends
@@ -15,6 +16,7 @@ from torch.ao.quantization.backend_config import _common_operator_config_utils a
 
 from qatrix.declare.spec import QuantizerSpec, TensorSpec
 from qatrix.pipelines.observers import constructor
+from qatrix.pipelines.parts import settings
 
 # FX knows integers by the dtypes of quantized tensors, and its reference modules by no others; int16 has none.
 DTYPES: Final = {"uint8": torch.quint8, "int8": torch.qint8, "int32": torch.qint32}
@@ -62,10 +64,25 @@ def qconfig_mapping(quantizer: QuantizerSpec) -> QConfigMapping:
     return QConfigMapping().set_global(_qconfig(quantizer))
 
 
+def set_parts(mapping: QConfigMapping, quantizer: QuantizerSpec) -> None:
+    """Give modules, and classes of modules, the QConfigs that they have unlike the rest, or none."""
+    if quantizer.fx is None:
+        return
+    for part in quantizer.fx.types:
+        mapping.set_object_type(getattr(nn, part.name), _named_or_none(part.setting))
+    for path, setting in settings(quantizer.fx.modules).items():
+        mapping.set_module_name(path, _named_or_none(setting))
+
+
 def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
     """The dtypes of all QConfigs' observers, each with its least and greatest integer."""
     mapping = qconfig_mapping(quantizer)
-    known = [mapping.global_qconfig, *mapping.object_type_qconfigs.values()]
+    parts = (*quantizer.fx.modules, *quantizer.fx.types) if quantizer.fx is not None else ()
+    known = [
+        mapping.global_qconfig,
+        *mapping.object_type_qconfigs.values(),
+        *(_named_or_none(part.setting) for part in parts),
+    ]
     made = [make() for qconfig in known if qconfig is not None for make in (qconfig.activation, qconfig.weight)]
     return frozenset(
         (_DTYPE_OF.get(item.dtype, item.dtype), item.quant_min, item.quant_max)
@@ -77,9 +94,18 @@ def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
 def _qconfig(quantizer: QuantizerSpec) -> QConfig:
     """The preset's QConfig by name, or one made from the declared activation and weight."""
     if quantizer.fx is not None and quantizer.fx.qconfig is not None:
-        preset: QConfig = getattr(qconfigs, quantizer.fx.qconfig)
-        return preset
+        return _named(quantizer.fx.qconfig)
     return QConfig(activation=_declared(quantizer.activation, quantizer), weight=_declared(quantizer.weight, quantizer))
+
+
+def _named(name: str) -> QConfig:
+    found: QConfig = getattr(qconfigs, name)
+    return found
+
+
+def _named_or_none(name: str | None) -> QConfig | None:
+    """The QConfig of a part, None where it stays in float."""
+    return None if name is None else _named(name)
 
 
 def backend_config(quantizer: QuantizerSpec) -> BackendConfig:

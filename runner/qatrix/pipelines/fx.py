@@ -69,6 +69,7 @@ def prepare(
     api = torchenv.fx_api()
     prepare_model = api.prepare_qat_fx if quantizer.mode == "qat" else api.prepare_fx
     mapping = backend.qconfig_mapping(quantizer)
+    backend.set_parts(mapping, quantizer)
     for name in skip_modules:
         mapping.set_object_type(getattr(nn, name), None)
     config = backend.backend_config(quantizer)

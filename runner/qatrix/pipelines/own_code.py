@@ -40,10 +40,10 @@ def _try(name: str) -> None:
 def _modules(case: Case) -> Iterator[str]:
     if case.pattern.runs_own_code and case.pattern.factory is not None:
         yield case.pattern.factory.rpartition(".")[0]
-    for preset in (item.pt2e for item in case.quantizer.rounds):
-        if preset is not None and preset.built_in is None:
+    for preset in case.quantizer.presets:
+        if preset.built_in is None:
             yield preset.place[0]
-        if preset is not None and preset.config_from is not None:
+        if preset.config_from is not None:
             yield preset.config_from.rpartition(".")[0]
 
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
-from qatrix.declare.spec import QuantizerSpec
+from qatrix.declare.spec import Composition, Pt2ePreset, QuantizerSpec
 from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.quantizers import made_quantizer, origins, require_built_in
+from qatrix.pipelines.quantizers import configurations, made_quantizer, origins, require_built_in
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
 
 # The batch norms that torchao trains (_is_supported_batch_norm_for_training in pt2e/utils.py),
@@ -61,12 +61,12 @@ class Exporting:
         if quantizer.runs_own_code:
             return frozenset()
         try:
-            made = _quantizer(quantizer, self.find_api(), ())
+            known = [_specs(member, self.find_api()) for member in quantizer.members]
         except torchenv.PackageMissing:
             return frozenset()
-        known = getattr(made, "global_config", None)
-        specs = made.specs() if isinstance(made, DeclaredAnnotation) else _specs(known)
-        return frozenset((item.dtype, item.quant_min, item.quant_max) for item in specs if hasattr(item, "quant_min"))
+        integers = [{(item.dtype, item.quant_min, item.quant_max) for item in specs} for specs in known]
+        # Where one of several does not say, nobody knows them all.
+        return frozenset().union(*integers) if all(integers) else frozenset()
 
     def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
         """Whose quantizer classes it takes; none for declared specs."""
@@ -127,12 +127,20 @@ class Exporting:
 def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
     if spec.pt2e is None:
         return DeclaredAnnotation(spec, api, skip_modules)
+    if isinstance(spec.pt2e, Composition):
+        return api.find("ComposableQuantizer")([_quantizer(member, api, skip_modules) for member in spec.pt2e.members])
     return made_quantizer(spec.pt2e, api, skip_modules)
 
 
-def _specs(config: Any) -> list[Any]:
-    """What a preset's configuration says of activations and weights."""
-    return [getattr(config, name, None) for name in ("input_activation", "output_activation", "weight")]
+def _specs(member: QuantizerSpec, api: torchenv.Pt2eApi) -> list[Any]:
+    """The specs that say with which integers a quantizer annotates activations and weights."""
+    if isinstance(member.pt2e, Pt2ePreset):
+        names = ("input_activation", "output_activation", "weight")
+        made = configurations(member.pt2e, api)
+        specs = [getattr(config, name, None) for config in made for name in names]
+    else:
+        specs = [*DeclaredAnnotation(member, api).specs()]
+    return [item for item in specs if hasattr(item, "quant_min")]
 
 
 PIPELINE: Final = Exporting(torchenv.pt2e_api)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import operator
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from torch import fx, nn
 
 from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
+from qatrix.expressions import Value
 from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines.own_code import own_module
+from qatrix.pipelines.parts import settings
 from qatrix.pipelines.torchenv import PackageMissing, Pt2eApi
 from qatrix.text import told
 
-# What PT2E is told to leave alone by, where nothing else is known of a quantizer.
-_SKIP: Final = "set_module_type"
+# How a quantizer is told what to do with a class of modules and with one module, where nothing else is known of it.
+_BY_TYPE: Final = "set_module_type"
+_BY_NAME: Final = "set_module_name"
 # What is set where there is nothing to set.
 _NOTHING: Final = object()
 
@@ -28,16 +31,19 @@ class QuantizerFault(Exception):
 
 
 def made_quantizer(preset: Pt2ePreset, api: Pt2eApi, skip_modules: tuple[str, ...]) -> Any:
-    """The quantizer of a preset, configured, told which classes of `torch.nn` to leave alone.
+    """The quantizer of a preset, configured by part and as a whole, told which classes of `torch.nn` to leave alone.
 
     Raises PackageMissing where this environment has no such class, QuantizerFault and whatever
     unknown code raises.
     """
     quantizer = _built_in(preset, api) if preset.built_in is not None else _own(preset, api)
-    skip = _SKIP if preset.built_in is None else preset.built_in.skip
+    for part in preset.types:
+        _set_type(preset, quantizer, part.name, _part_configuration(preset, api, part.setting), key="types")
     for name in skip_modules:
-        _method(preset, quantizer, skip or _SKIP, "skip_modules")(getattr(nn, name), None)
-    config = _configuration(preset, api)
+        _set_type(preset, quantizer, name, None, key="skip_modules")
+    for path, setting in settings(preset.modules).items():
+        _set_module(preset, quantizer, path, _part_configuration(preset, api, setting))
+    config = _configuration(preset, api, preset.config)
     if config is not _NOTHING:
         # By convention it returns the quantizer; what an own one returns is its own.
         _method(preset, quantizer, "set_global", "config_from")(config)
@@ -46,19 +52,41 @@ def made_quantizer(preset: Pt2ePreset, api: Pt2eApi, skip_modules: tuple[str, ..
 
 def require_built_in(quantizer: QuantizerSpec, api: Pt2eApi) -> None:
     """Import the modules of built-in classes; raises PackageMissing where this environment has no such class."""
-    for preset in _presets(quantizer):
+    for preset in quantizer.presets:
         if preset.built_in is not None:
             api.quantizer_module(preset.built_in)
 
 
 def origins(quantizer: QuantizerSpec, api: Pt2eApi) -> tuple[QuantizerOrigin, ...]:
     """Whose classes the presets name, as far as they can be imported."""
-    found = (_origin(preset, api) for preset in _presets(quantizer))
+    found = (_origin(preset, api) for preset in quantizer.presets)
     return tuple(origin for origin in found if origin is not None)
 
 
-def _presets(quantizer: QuantizerSpec) -> Iterator[Pt2ePreset]:
-    return (item.pt2e for item in quantizer.rounds if item.pt2e is not None)
+def configurations(preset: Pt2ePreset, api: Pt2eApi) -> tuple[Any, ...]:
+    """What a built-in quantizer is configured by, as a whole and by part; none where it takes no configuration."""
+    parts = (part.setting for part in (*preset.modules, *preset.types) if part.setting is not None)
+    made = (_configuration(preset, api, config) for config in (preset.config, *parts))
+    return tuple(config for config in made if config is not _NOTHING)
+
+
+def _set_type(preset: Pt2ePreset, quantizer: Any, name: str, config: Any, *, key: str) -> None:
+    known = preset.built_in
+    by_type = None if known is None else known.by_type
+    _method(preset, quantizer, by_type or _BY_TYPE, key)(getattr(nn, name), config)
+
+
+def _set_module(preset: Pt2ePreset, quantizer: Any, path: str, config: Any) -> None:
+    known = preset.built_in
+    if config is None and known is not None and known.names is not None:
+        getattr(quantizer, known.names)[path] = None
+        return
+    by_name = None if known is None else known.by_name
+    _method(preset, quantizer, by_name or _BY_NAME, "modules")(path, config)
+
+
+def _part_configuration(preset: Pt2ePreset, api: Pt2eApi, setting: Mapping[str, Value] | None) -> Any:
+    return None if setting is None else _configuration(preset, api, setting)
 
 
 def _built_in(preset: Pt2ePreset, api: Pt2eApi) -> Any:
@@ -93,9 +121,9 @@ def _attribute(preset: Pt2ePreset) -> Any:
         raise PackageMissing(msg) from error
 
 
-def _configuration(preset: Pt2ePreset, api: Pt2eApi) -> Any:
-    """What goes to `set_global`, `_NOTHING` where nothing does."""
-    arguments = dict(preset.config)
+def _configuration(preset: Pt2ePreset, api: Pt2eApi, config: Mapping[str, Value]) -> Any:
+    """What the configuration function makes of its arguments, `_NOTHING` where there is none."""
+    arguments = dict(config)
     if preset.config_from is not None:
         module, _, attribute = preset.config_from.rpartition(".")
         return _called(getattr(own_module(module), attribute), preset.config_from, arguments)

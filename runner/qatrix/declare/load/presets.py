@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
+from qatrix.declare.load.parts import (
+    check_config,
+    in_order,
+    read_fx_modules,
+    read_fx_types,
+    read_modules,
+    read_types,
+)
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.registrations import QUANTIZERS, named, registrations
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import FxPreset, Mode, Pt2ePreset, Registration
 from qatrix.declare.trust import CONFIGURATION, Kind, Trust, is_path, quantizer_kind
 from qatrix.declare.vocabulary import QCONFIGS
-from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
-_MODE_FLAGS: Final[Mapping[str, Mode]] = {"is_qat": "qat", "is_dynamic": "dynamic"}
 _ONCE: Final = "each name once in a distribution's entry points"
 
 
@@ -24,24 +29,26 @@ def read_pt2e(
     registry: Registry, cursor: Cursor, model: models.Pt2ePreset, mode: Mode | None, trust: Trust
 ) -> Pt2ePreset:
     """PT2E's preset; what is wrong with it is noted. No code of what it names is imported."""
-    known = BUILT_IN.get(model.quantizer)
-    registration = _registration(registry, cursor.down("quantizer"), model.quantizer, trust) if known is None else None
+    name = model.quantizer or ""
+    known = BUILT_IN.get(name)
+    registration = None
+    if not name:
+        expected = "quantizer: a built-in, a registered name or a dotted path that you allow; or compose: [one, other]"
+        registry.note(cursor.problem("the key 'quantizer' is missing", expected=expected))
+    elif known is None:
+        registration = _registration(registry, cursor.down("quantizer"), name, trust)
     if model.config_from is not None:
         _allow(registry, cursor.down("config_from"), model.config_from, CONFIGURATION, trust)
     elif known is not None:
         _check_built_in(registry, cursor, model, known, mode)
     return Pt2ePreset(
-        quantizer=model.quantizer,
-        # One order, so that the same configuration is the same declaration.
-        config=model.config if known is None else _in_order(model.config, known.arguments),
+        quantizer=name,
+        config=in_order(model.config, known),
         config_from=model.config_from,
         registration=registration,
+        modules=read_modules(registry, cursor, model, mode),
+        types=read_types(registry, cursor, model, mode),
     )
-
-
-def _in_order(config: Mapping[str, Value], names: Sequence[str]) -> dict[str, Value]:
-    first = {name: config[name] for name in names if name in config}
-    return {**first, **config}
 
 
 def _registration(registry: Registry, at: Cursor, name: str, trust: Trust) -> Registration | None:
@@ -72,28 +79,11 @@ def _allow(registry: Registry, at: Cursor, path: str, kind: Kind, trust: Trust) 
 def _check_built_in(
     registry: Registry, cursor: Cursor, model: models.Pt2ePreset, known: BuiltIn, mode: Mode | None
 ) -> None:
-    """Its configuration has these arguments, which are booleans; those that say the mode say the declared one."""
-    config = cursor.down("config")
-    for name, value in model.config.items():
-        at = config.down(name)
-        if name not in known.arguments:
-            message = f"{model.quantizer} has no argument '{name}'"
-            expected = listed(known.arguments) if known.arguments else "no config"
-            registry.note(config.key(name).problem(message, expected=expected, hint=nearest(name, known.arguments)))
-        elif not isinstance(value, bool):
-            registry.note(at.problem(f"{name} is {at.found()}", expected="true or false"))
-    if mode is None:
-        return
-    if mode not in known.claims:
+    """It quantizes in the declared mode, and its configuration is what its function takes."""
+    if mode is not None and mode not in known.claims:
         message = f"{model.quantizer} does not quantize in mode {mode}"
         registry.note(cursor.down("quantizer").problem(message, expected=f"mode: {' or '.join(known.claims)}"))
-        return
-    for flag, its_mode in _MODE_FLAGS.items():
-        value = model.config.get(flag, False)
-        if flag in known.arguments and isinstance(value, bool) and value != (mode == its_mode):
-            message = f"mode is {mode}, but {flag} is {str(value).lower()}"
-            expected = f"{flag}: true with mode {its_mode}, and only then"
-            registry.note(cursor.down("config", flag).problem(message, expected=expected))
+    check_config(registry, cursor.down("config"), model.config, model.quantizer or "", known, mode)
 
 
 def read_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset) -> FxPreset:
@@ -106,4 +96,10 @@ def read_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset) -> FxPr
     elif name is not None and name not in QCONFIGS:
         at = cursor.down("qconfig")
         registry.note(at.problem(f"unknown qconfig '{name}'", expected=listed(QCONFIGS), hint=nearest(name, QCONFIGS)))
-    return FxPreset(**preset.model_dump())
+    return FxPreset(
+        backend_config=preset.backend_config,
+        qconfig=name,
+        qconfig_mapping=preset.qconfig_mapping,
+        modules=read_fx_modules(registry, cursor, preset),
+        types=read_fx_types(registry, cursor, preset),
+    )

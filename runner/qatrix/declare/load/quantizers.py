@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
+from qatrix.declare.load.composition import read_composition
+from qatrix.declare.load.parts import check_type
 from qatrix.declare.load.presets import read_fx, read_pt2e
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.schema import Cursor, models
-from qatrix.declare.spec import DerivedSpec, FxPreset, Mode, PhaseSpec, Pt2ePreset, QuantizerSpec, TensorSpec
+from qatrix.declare.spec import (
+    Composition,
+    DerivedSpec,
+    FxPreset,
+    Mode,
+    PhaseSpec,
+    Pt2ePreset,
+    QuantizerSpec,
+    TensorSpec,
+)
 from qatrix.declare.trust import Trust
-from qatrix.declare.vocabulary import INTEGER_RANGES, LAYERS
+from qatrix.declare.vocabulary import INTEGER_RANGES
 
 _SHAPES: Final = "presets (pt2e, fx), or declared specs (annotate, activation, weight), or phases"
 _DECLARED_KEYS: Final = ("annotate", "activation", "weight", "bias", "shared")
@@ -21,7 +31,11 @@ _DECLARED_KEYS: Final = ("annotate", "activation", "weight", "bias", "shared")
 def read_quantizers(registry: Registry, *, trust: Trust) -> dict[str, QuantizerSpec]:
     """Quantizers by name; those with a problem may be left out."""
     found = list(registry.read("quantizers", models.Quantizer))
-    plain = {declared.name: _plain(registry, declared, model, trust) for declared, model in found if not model.phases}
+    whole = [(declared, model) for declared, model in found if not model.phases]
+    single = {item.name: _plain(registry, item, model, trust, {}) for item, model in whole if not _composes(model)}
+    plain = single | {
+        item.name: _plain(registry, item, model, trust, single) for item, model in whole if _composes(model)
+    }
     phased = {
         declared.name: spec
         for declared, model in found
@@ -31,13 +45,27 @@ def read_quantizers(registry: Registry, *, trust: Trust) -> dict[str, QuantizerS
     return {declared.name: both[declared.name] for declared, _ in found if declared.name in both}
 
 
-def _plain(registry: Registry, declared: Declared, model: models.Quantizer, trust: Trust) -> QuantizerSpec:
+def _composes(model: models.Quantizer) -> bool:
+    return model.pt2e is not None and bool(model.pt2e.compose)
+
+
+def _plain(
+    registry: Registry,
+    declared: Declared,
+    model: models.Quantizer,
+    trust: Trust,
+    single: Mapping[str, QuantizerSpec],
+) -> QuantizerSpec:
     cursor = declared.cursor
     _check_shape(registry, cursor, model)
     if model.mode is None:
         registry.note(cursor.problem("the key 'mode' is missing", expected="mode: qat, ptq or dynamic"))
     mode: Mode = model.mode or "ptq"
-    pt2e = None if model.pt2e is None else read_pt2e(registry, cursor.down("pt2e"), model.pt2e, model.mode, trust)
+    pt2e: Pt2ePreset | Composition | None = None
+    if model.pt2e is not None and model.pt2e.compose:
+        pt2e = read_composition(registry, cursor.down("pt2e"), model.pt2e, model.mode, single)
+    elif model.pt2e is not None:
+        pt2e = read_pt2e(registry, cursor.down("pt2e"), model.pt2e, model.mode, trust)
     fx = None if model.fx is None else read_fx(registry, cursor.down("fx"), model.fx)
     for key, spec in (("activation", model.activation), ("weight", model.weight), ("bias", model.bias)):
         if isinstance(spec, (models.TensorSpec, models.DerivedSpec)):
@@ -52,7 +80,7 @@ def _spec(
     model: models.Quantizer,
     mode: Mode,
     *,
-    pt2e: Pt2ePreset | None = None,
+    pt2e: Pt2ePreset | Composition | None = None,
     fx: FxPreset | None = None,
     phases: tuple[PhaseSpec, ...] = (),
 ) -> QuantizerSpec:
@@ -181,11 +209,9 @@ def _phase(
     registry: Registry, cursor: Cursor, model: models.Phase, plain: Mapping[str, QuantizerSpec]
 ) -> PhaseSpec | None:
     at = cursor.down("quantizer")
+    presets = plain[model.quantizer].presets if model.quantizer in plain else ()
     for item, name in zip(cursor.items_of("skip_modules"), model.skip_modules):
-        if name not in LAYERS or name.endswith("Nd"):
-            hint = nearest(name, LAYERS)
-            expected = "a class of torch.nn, such as Linear or Conv2d"
-            registry.note(item.problem(f"unknown module '{name}'", expected=expected, hint=hint))
+        check_type(registry, item, name, *(preset.built_in for preset in presets))
     if not registry.knows("quantizers", model.quantizer, at):
         return None
     if model.quantizer not in plain:
@@ -193,6 +219,9 @@ def _phase(
             message = f"quantizer '{model.quantizer}' has phases of its own"
             registry.note(at.problem(message, expected="a quantizer without phases"))
         return None
+    if model.submodules and _has_modules(plain[model.quantizer]):
+        message = f"quantizer '{model.quantizer}' has modules, whose paths are those in the whole model"
+        registry.note(at.problem(message, expected="a phase without submodules, or a quantizer without modules"))
     return PhaseSpec(
         quantizer=plain[model.quantizer],
         submodules=tuple(model.submodules),
@@ -200,6 +229,10 @@ def _phase(
         skip_modules=tuple(model.skip_modules),
         source=cursor.source,
     )
+
+
+def _has_modules(quantizer: QuantizerSpec) -> bool:
+    return any(preset.modules for preset in (*quantizer.presets, *(() if quantizer.fx is None else (quantizer.fx,))))
 
 
 def _has_phases(registry: Registry, name: str) -> bool:

@@ -43,6 +43,9 @@ _SUBJECTS: Final = {
 }
 # Keys that take a mapping besides their closed set of words.
 _OPEN: Final = {"bias": "float, or a mapping: {derived_from: [activation, weight], dtype: …}"}
+# Keys whose members, which have names of the user's, take a mapping besides their word, and what these are called.
+_OPEN_MEMBERS: Final = ("modules", "types")
+_A_SETTING: Final = "float, or a mapping: the arguments of another config"
 
 
 def read(model: type[_M], cursor: Cursor) -> tuple[_M | None, tuple[Problem, ...]]:
@@ -89,8 +92,9 @@ def _missing(model: type[BaseModel] | None, parent: Cursor, key: str) -> Problem
 def _outside(cursor: Cursor, expected: str) -> Problem:
     """A value that is none of a closed set."""
     names = [name.strip().strip("'") for name in expected.replace(" or ", ", ").split(",")]
-    subject = _subject(cursor.path)
-    allowed = _OPEN.get(subject, f"one of {', '.join(names)}")
+    is_member = cursor.path[-2:-1] and cursor.path[-2] in _OPEN_MEMBERS
+    subject = "setting" if is_member else _subject(cursor.path)
+    allowed = _A_SETTING if is_member else _OPEN.get(subject, f"one of {', '.join(names)}")
     if not isinstance(cursor.node, ScalarNode) or not isinstance(cursor.node.value, str):
         return cursor.problem(f"{subject} is {cursor.found()}", expected=allowed)
     word = cursor.node.value

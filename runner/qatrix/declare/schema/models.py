@@ -181,11 +181,26 @@ class DerivedSpec(Declaration):
     ch_axis: Count | None = Field(default=None, description="the channels' axis; for per_channel schemes")
 
 
-class Pt2ePreset(Declaration):
-    """A quantizer that there is already: a built-in, one that a distribution registers, one of your own."""
+def _part_tag(found: object) -> str:
+    return "<config>" if isinstance(found, dict) else "<float>"
 
-    quantizer: QuantizerName = Field(
-        description="a built-in, a name that an installed distribution registers, or a dotted path that you allow"
+
+# How a part of a model is configured in PT2E: not at all, or by arguments of the configuration function.
+_Part = Annotated[
+    Annotated[Literal["float"], Tag("<float>")] | Annotated[dict[Name, Argument], Tag("<config>")],
+    Discriminator(_part_tag),
+]
+
+
+class Pt2ePreset(Declaration):
+    """A quantizer that there is already: a built-in, one that a distribution registers, one of your own; or several."""
+
+    quantizer: QuantizerName | None = Field(
+        default=None,
+        description="a built-in, a name that an installed distribution registers, or a dotted path that you allow",
+    )
+    compose: list[Name] = Field(
+        default=[], description="the names of quantizers that annotate one after the other, instead of quantizer"
     )
     config_from: Text | None = Field(
         default=None, description="dotted path of a function that is called with config; a built-in has its own"
@@ -193,6 +208,10 @@ class Pt2ePreset(Declaration):
     config: dict[Name, Argument] = Field(
         default={}, description="the arguments of the configuration function; without one, of the class"
     )
+    modules: dict[Text, _Part] = Field(
+        default={}, description="glob over the model's modules → float, or a config for them"
+    )
+    types: dict[Text, _Part] = Field(default={}, description="class of torch.nn → float, or a config for its modules")
 
 
 class FxPreset(Declaration):
@@ -204,6 +223,12 @@ class FxPreset(Declaration):
     )
     qconfig_mapping: MappingBackend | None = Field(
         default=None, description="the backend whose default mapping is taken, instead of a qconfig for all"
+    )
+    modules: dict[Text, Text] = Field(
+        default={}, description="glob over the model's modules → float, or the name of their qconfig"
+    )
+    types: dict[Text, Text] = Field(
+        default={}, description="class of torch.nn → float, or the name of its modules' qconfig"
     )
 
 

@@ -66,11 +66,16 @@ def is_taken(node):
 '''
 
 
-def declared_pt2e(spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool) -> QuantizerSource:
-    """The definitions of a quantizer class for PT2E, and the line that makes one."""
+def declared_pt2e(
+    spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool, is_member: bool = False
+) -> QuantizerSource:
+    """The definitions of a quantizer class for PT2E, and the line that makes one.
+
+    A member of a composition heeds what others have annotated.
+    """
     name = names.class_of_quantizer(spec.name)
     chains = sorted(spec.annotate, key=lambda chain: -chain.count("_"))
-    checks = len(chains) > 1 or bool(skip_modules)
+    checks = len(chains) > 1 or bool(skip_modules) or is_member
     sections = [
         _ops(chains),
         *_specs(spec),

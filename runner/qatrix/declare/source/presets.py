@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import Final
 
+from qatrix.declare.source.parts import fx_parts, pt2e_parts
 from qatrix.declare.source.text import argument_texts, call_text
 from qatrix.declare.spec import FxPreset, Pt2ePreset
 from qatrix.quantizers import BuiltIn
 from qatrix.scripts import OWN_PACKAGE, QuantizerSource, literal
 
-# As pipelines.quantizers tells one of which nothing else is known.
-_SKIP: Final = "set_module_type"
 # What the lines call that which makes the quantizer, and its configuration.
 _CLASS: Final = "quantizer_class"
 _CONFIGURATION: Final = "quantizer_config"
@@ -18,23 +19,44 @@ _EXTRA: Final = 'pip install "qatrix[{package}]" brings it'
 
 
 def pt2e_preset(preset: Pt2ePreset, skip_modules: tuple[str, ...]) -> QuantizerSource:
-    """`quantizer`, made of a class of PT2E's or of the user's own; the modules to leave alone are told first."""
+    """`quantizer`, made of a class of PT2E's or of the user's own; parts of the model are told of first."""
     known = preset.built_in
     make, making = _class(preset)
     configure, configuring = _configuration(preset)
     arguments = argument_texts(preset.config)
     chosen = None if configure is None else f"{configure}({', '.join(arguments)})"
     imports = [*making, *configuring]
-    if not imports and chosen is not None and not skip_modules:
+    parts = list(pt2e_parts(preset, configure, skip_modules))
+    if not imports and chosen is not None and not parts:
         return QuantizerSource(lines=_lines(f"{make}().set_global", [chosen], prefix="quantizer = "))
-    skip = known.skip if known is not None and known.skip is not None else _SKIP
     lines = [
         *imports,
         *_lines(make, arguments if known is None and chosen is None else [], prefix="quantizer = "),
-        *(f"quantizer.{skip}(nn.{name}, None)" for name in skip_modules),
+        *parts,
         *(() if chosen is None else _lines("quantizer.set_global", [chosen])),
     ]
     return QuantizerSource(lines=tuple(lines), needs=_needs(preset))
+
+
+def composed(members: Sequence[QuantizerSource]) -> QuantizerSource:
+    """`quantizer`, which has those of the members annotate one after the other.
+
+    What a member defines is inside of a function of its own, since two may define the same names.
+    """
+    definitions, lines, needs = [], ["composed = []"], []
+    for number, member in enumerate(members, start=1):
+        if member.definitions:
+            body = textwrap.indent("\n".join((member.definitions, "", *member.lines, "return quantizer")), "    ")
+            definitions.append(f"def quantizer_{number}():\n{body}")
+            lines.append(f"composed.append(quantizer_{number}())")
+        else:
+            lines += [*member.lines, "composed.append(quantizer)"]
+        needs += [] if member.needs is None else [member.needs]
+    return QuantizerSource(
+        definitions="\n\n\n".join(definitions),
+        lines=(*lines, "quantizer = ComposableQuantizer(composed)"),
+        needs="; ".join(dict.fromkeys(needs)) or None,
+    )
 
 
 def _lines(function: str, arguments: list[str], prefix: str = "") -> tuple[str, ...]:
@@ -95,7 +117,8 @@ def fx_preset(preset: FxPreset, skip_modules: tuple[str, ...], *, trains: bool) 
         mapping = f"get_default_{'qat_' if trains else ''}qconfig_mapping({literal(preset.qconfig_mapping)})"
     return QuantizerSource(
         lines=(
-            f"qconfigs = {mapping}{skipping(skip_modules)}",
+            f"qconfigs = {mapping}",
+            *fx_parts(preset, skip_modules),
             f"backend_config = get_{preset.backend_config}_backend_config()",
         )
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qatrix.declare.source.annotation import declared_pt2e
 from qatrix.declare.source.backend import declared_fx, inexpressible
 from qatrix.declare.source.names import Names
-from qatrix.declare.source.presets import fx_preset, pt2e_preset
-from qatrix.declare.spec import PhaseSpec, QuantizerSpec
+from qatrix.declare.source.presets import composed, fx_preset, pt2e_preset
+from qatrix.declare.spec import Composition, PhaseSpec, QuantizerSpec
 from qatrix.scripts import PhaseSource, QuantizerSource
 
 
@@ -30,11 +30,7 @@ def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool)
     spec = phase.quantizer
     sources: dict[str, QuantizerSource] = {}
     if _pt2e_reason(spec) is None:
-        sources["pt2e"] = (
-            pt2e_preset(spec.pt2e, phase.skip_modules)
-            if spec.pt2e is not None
-            else declared_pt2e(spec, phase.skip_modules, names=names, on_cpu=on_cpu)
-        )
+        sources["pt2e"] = _pt2e(spec, phase.skip_modules, names=names, on_cpu=on_cpu)
     if _fx_reason(spec) is None:
         sources["fx"] = (
             fx_preset(spec.fx, phase.skip_modules, trains=spec.mode == "qat")
@@ -47,6 +43,17 @@ def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool)
         dynamic_batch=phase.dynamic_batch or dynamic_batch,
         quantizers=sources,
     )
+
+
+def _pt2e(
+    spec: QuantizerSpec, skip_modules: tuple[str, ...], *, names: Names, on_cpu: bool, is_member: bool = False
+) -> QuantizerSource:
+    if isinstance(spec.pt2e, Composition):
+        members = spec.pt2e.members
+        return composed([_pt2e(member, skip_modules, names=names, on_cpu=on_cpu, is_member=True) for member in members])
+    if spec.pt2e is not None:
+        return pt2e_preset(spec.pt2e, skip_modules)
+    return declared_pt2e(spec, skip_modules, names=names, on_cpu=on_cpu, is_member=is_member)
 
 
 def _whole(quantizer: QuantizerSpec) -> PhaseSpec:

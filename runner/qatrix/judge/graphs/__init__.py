@@ -4,6 +4,7 @@ from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
 from qatrix.judge.graphs.folding import unfolded_batch_norms
+from qatrix.judge.graphs.parts import Claim
 from qatrix.judge.graphs.places import behind, place_of, reader_of
 from qatrix.judge.graphs.randomness import live_random_ops
 from qatrix.judge.graphs.reading import Held, Layer, Read, unread
@@ -14,6 +15,7 @@ from qatrix.judge.graphs.soundness import (
     float_weights,
     is_counter,
     misplaced_scales,
+    quantized_against_order,
     quantized_weights,
     restore_state,
     state_of,
@@ -21,6 +23,7 @@ from qatrix.judge.graphs.soundness import (
 )
 
 __all__ = [
+    "Claim",
     "Held",
     "Layer",
     "OpCounts",
@@ -38,6 +41,7 @@ __all__ = [
     "misplaced_scales",
     "output_steps",
     "place_of",
+    "quantized_against_order",
     "quantized_weights",
     "reader_of",
     "restore_state",

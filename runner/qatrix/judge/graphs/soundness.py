@@ -5,7 +5,7 @@ Each function returns its findings as sentences; none is good news.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -16,6 +16,7 @@ from qatrix.judge.graphs.facts import source_of
 from qatrix.judge.graphs.layers import OUTPUT_AXIS, nodes_of, weighted_op
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, op_name
+from qatrix.judge.graphs.parts import Claim
 from qatrix.judge.graphs.places import place_of
 
 # Ops that a weight may pass on its way to the op that uses it, without another axis.
@@ -59,12 +60,21 @@ def quantized_weights(program: nn.Module) -> int:
     return sum(has_quantized_weight(node) for node in nodes_of(program))
 
 
-def float_ops(program: nn.Module, claimed: Collection[str]) -> list[str]:
-    """The calls of claimed ops ("conv", "conv_transpose", "linear") whose weight or input is in float after convert."""
+def float_ops(program: nn.Module, claims: Sequence[Claim]) -> list[str]:
+    """The calls of claimed convolutions and linear layers whose weight or input is in float after convert."""
     return [
         f"{place_of(node)} has its {' and its '.join(parts)} in float"
         for node in nodes_of(program)
-        if weighted_op(node) in claimed and (parts := _float_parts(node))
+        if any(claim.covers(node) for claim in claims) and (parts := _float_parts(node))
+    ]
+
+
+def quantized_against_order(program: nn.Module, claims: Sequence[Claim]) -> list[str]:
+    """The layers whose weight is quantized after convert, though every quantizer is told to leave them in float."""
+    return [
+        f"{place_of(node)} has a quantized weight, though it is declared to stay in float"
+        for node in nodes_of(program)
+        if weighted_op(node) is not None and all(claim.leaves(node) for claim in claims) and has_quantized_weight(node)
     ]
 
 

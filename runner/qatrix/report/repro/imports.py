@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 _MODULES: Final = {
-    name: f"import {name}" for name in "copy math numpy operator textwrap torch torchvision traceback warnings".split()
+    name: f"import {name}"
+    for name in "copy fnmatch math numpy operator textwrap torch torchvision traceback warnings".split()
 }
 _ALIASES: Final = {
     "load_file": "from safetensors.torch import load_file",
@@ -20,7 +21,7 @@ _ALIASES: Final = {
 # What scripts call modules.
 MODULES: Final = frozenset((*_MODULES, *_ALIASES))
 _QCONFIGS: Final = "torch.ao.quantization.qconfig"
-_STANDARD: Final = ("copy", "math", "operator", "textwrap", "traceback", "warnings")
+_STANDARD: Final = ("copy", "fnmatch", "math", "operator", "textwrap", "traceback", "warnings")
 _LINE_LENGTH: Final = 120
 
 

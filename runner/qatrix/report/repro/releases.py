@@ -32,8 +32,8 @@ _OBSERVERS: Final = """
 """
 _QUANTIZE: Final = "convert_pt2e prepare_pt2e prepare_qat_pt2e"
 _SPECS: Final = """
-    DerivedQuantizationSpec FixedQParamsQuantizationSpec QuantizationAnnotation QuantizationSpec Quantizer
-    SharedQuantizationSpec
+    ComposableQuantizer DerivedQuantizationSpec FixedQParamsQuantizationSpec QuantizationAnnotation QuantizationSpec
+    Quantizer SharedQuantizationSpec
 """
 _TORCHAO: Final = {
     "torchao.quantization.pt2e": _OBSERVERS,
