@@ -246,7 +246,10 @@ class _Way:
             training=phase.quantizer.mode == "qat",
             dynamic_batch=dynamic,
         )
-        return captures.get(key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=dynamic))
+        strict = self.case.capture == "strict"
+        return captures.get(
+            key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=dynamic, strict=strict)
+        )
 
     def _converted(self, phase: PhaseSpec, parts: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
         with self.clock("convert"):

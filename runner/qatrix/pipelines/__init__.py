@@ -43,8 +43,11 @@ class Pipeline(Protocol):
     def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
         """Whose quantizer classes it takes, as far as they can be imported; none where it takes none."""
 
-    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Capture:
-        """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`."""
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Capture:
+        """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`.
+
+        `strict` is for pipelines that export the model. Raises PackageMissing where that cannot be done here.
+        """
 
     def prepare(
         self,

@@ -72,10 +72,13 @@ class Exporting:
         """Whose quantizer classes it takes; none for declared specs."""
         return origins(quantizer, self.find_api())
 
-    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> torchenv.Programs:
+    def capture(
+        self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True
+    ) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
+        self.find_api().require_capture(strict=strict)
         torchenv.reset_compiler()
-        return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch)
+        return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch, strict=strict)
 
     def prepare(
         self,
