@@ -76,7 +76,8 @@ class Exporting:
         self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True
     ) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
-        self.find_api().require_capture(strict=strict)
+        if not strict:
+            self.find_api().require_non_strict()
         torchenv.reset_compiler()
         return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch, strict=strict)
 

@@ -51,9 +51,9 @@ class Pt2eApi:
         msg = f"this release of PT2E quantization has no {name}"
         raise PackageMissing(msg)
 
-    def require_capture(self, *, strict: bool) -> None:
-        """Raise PackageMissing where this PT2E cannot take a program that is captured so."""
-        if not strict and self.home == "torch.ao":
+    def require_non_strict(self) -> None:
+        """Raise PackageMissing where this PT2E cannot take a program that is captured non-strict."""
+        if self.home == "torch.ao":
             raise PackageMissing(_STRICT_ALONE)
 
     def quantizer_module(self, known: BuiltIn) -> types.ModuleType:
