@@ -289,14 +289,11 @@ class _Constant(float):
 
 def _source_fn(node: object) -> object:
     node = getattr(node, "node", node)
-    # A program that was captured non-strict has `torch_fn` alone.
-    meta = node.meta if isinstance(node, fx.Node) else {}
-    if stack := meta.get("source_fn_stack"):
-        return stack[0][0]
-    if "torch_fn" not in meta:
-        msg = f"{_describe(node)} has no source_fn_stack and no torch_fn"
+    stack = node.meta.get("source_fn_stack") if isinstance(node, fx.Node) else None
+    if not stack:
+        msg = f"{_describe(node)} has no source_fn_stack"
         raise TypeError(msg)
-    return meta["torch_fn"][0]
+    return stack[0][0]
 
 
 def _isclose(left: float, right: float) -> bool:
