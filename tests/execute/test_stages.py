@@ -151,7 +151,12 @@ def test_gradients_are_on_in_training_alone(tmp_path: Path, pipeline: str, quant
         return forward(program, inputs)
 
     outcome = run_stages(
-        case, pipeline, PIPELINES[pipeline], build_batches(case), lambda *_: on.append(torch.is_grad_enabled()), run=noted
+        case,
+        pipeline,
+        PIPELINES[pipeline],
+        build_batches(case),
+        lambda *_: on.append(torch.is_grad_enabled()),
+        run=noted,
     )
 
     assert outcome.status == "ok"
@@ -217,7 +222,9 @@ def test_a_pt2e_that_takes_strict_captures_alone_is_unavailable(tmp_path: Path) 
 
     assert run_case(strict, pipelines, diagnose="never").verdict == "exact"
     assert (record.verdict, record.pipelines["fx"].status) == ("unavailable", "ok")
-    assert str(record.pipelines["pt2e"].reason).startswith("torch.ao's PT2E cannot quantize what is captured non-strict")
+    assert str(record.pipelines["pt2e"].reason).startswith(
+        "torch.ao's PT2E cannot quantize what is captured non-strict"
+    )
 
 
 def test_what_is_captured_non_strict_says_so(tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ class Nesting(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             y = functional.relu(self.inner(x))
-        return y + self.inner(y)
+        z: Tensor = y + self.inner(y)
+        return z
 
 
 @pytest.mark.parametrize("strict", [True, False])

@@ -56,9 +56,7 @@ def quantizers(quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
     return ()
 
 
-def capture(
-    model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True
-) -> Callable[[], nn.Module]:
+def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Callable[[], nn.Module]:
     """Makes copies of the model: FX traces it symbolically inside prepare, for any batch size, in one way alone."""
     del inputs, dynamic_batch, strict
     return functools.partial(copy.deepcopy, model)
