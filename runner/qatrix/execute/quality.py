@@ -144,8 +144,7 @@ def losses(program: nn.Module, inputs: Inputs) -> list[float]:
     probes = {node: Probe(node=node.args[0].name) for node in rounding}
     state, store = graphs.state_of(program), Store()
     try:
-        with torch.no_grad():
-            _, values = record(program, inputs, list(probes.values()), store)
+        _, values = record(program, inputs, list(probes.values()), store)
         return [found for node, probe in probes.items() if (found := _loss(node, values.get(probe))) is not None]
     finally:
         store.close()

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-import torch
 from torch import nn
 
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
@@ -183,7 +182,7 @@ class _Way:
             if phase is phases[-1]:
                 self._train(model, names)
             model = _replaced(model, self._converted(phase, _parts(model, targets)))
-        with torch.no_grad():
+        with self.pipeline.evaluation():
             with self.clock("quantized_forward"):
                 outputs = self.run(model, self.batches.first)
             self.observe("convert", model, outputs)
@@ -196,19 +195,23 @@ class _Way:
         """Run a prepared program on the batches: the first, which is compared where it is `observed`, then the rest."""
         outputs = None
         if self.batches.calibrates:
-            with self.clock("forward"), _gradients(phase):
+            with self.clock("forward"), self._mode(phase):
                 outputs = self.run(program, self.batches.first)
         if observed:
             self.observe("prepare", program, outputs)
         if not self.batches.more:
             return
-        with self.clock("forward"), _gradients(phase):
+        with self.clock("forward"), self._mode(phase):
             for batch in self.batches.more:
                 forward(program, batch)
         if observed:
             # Only in training does a forward pass change what the float model has, too.
             moved = state_of(program, names) if phase.quantizer.mode == "qat" else None
             self.observe("calibrate", program, moved)
+
+    def _mode(self, phase: PhaseSpec) -> AbstractContextManager[object]:
+        """Forward passes of training keep what a backward pass needs; calibration is as evaluation."""
+        return nullcontext() if phase.quantizer.mode == "qat" else self.pipeline.evaluation()
 
     def _train(self, program: nn.Module, names: FloatNames) -> None:
         if self.case.training is None:
@@ -267,11 +270,6 @@ def _whole(quantizer: QuantizerSpec) -> PhaseSpec:
     return PhaseSpec(quantizer=quantizer, submodules=(), dynamic_batch=False, skip_modules=(), source=quantizer.source)
 
 
-def _gradients(phase: PhaseSpec) -> AbstractContextManager[object]:
-    """Training forward passes keep what a backward pass needs; calibration does not, as in PyTorch's own tests."""
-    return nullcontext() if phase.quantizer.mode == "qat" else torch.no_grad()
-
-
 def _targets(model: nn.Module, phase: PhaseSpec, inputs: Inputs) -> tuple[Target, ...]:
     if not phase.submodules:
         return (Target(path="", module=model, inputs=inputs),)
@@ -294,8 +292,7 @@ def _inputs_of(model: nn.Module, paths: tuple[str, ...], inputs: Inputs) -> Mapp
     for path in paths:
         module = model.get_submodule(path)
         module.register_forward_pre_hook(note(path, inspect.signature(module.forward)), with_kwargs=True)
-    with torch.no_grad():
-        forward(model, inputs)
+    forward(model, inputs)
     missing = [path for path in paths if path not in seen]
     if missing:
         msg = f"the model never calls its submodule {missing[0]}"

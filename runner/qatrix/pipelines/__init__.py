@@ -9,6 +9,7 @@ raise; `torchenv` alone knows which name lives where in which torch release.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 import torch
@@ -70,6 +71,9 @@ class Pipeline(Protocol):
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """The quantized program, with quantize and dequantize ops of quantized_decomposed."""
+
+    def evaluation(self) -> AbstractContextManager[object]:
+        """What calibration and converted programs run in: without gradients, where that changes no number."""
 
     def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program captured once more, as a deployment would."""

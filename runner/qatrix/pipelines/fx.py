@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -100,6 +101,11 @@ def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
     convert_model: Any = torchenv.fx_api()._convert_to_reference_decomposed_fx
     converted: nn.Module = convert_model(prepared, backend_config=backend.backend_config(quantizer))
     return converted
+
+
+def evaluation() -> AbstractContextManager[object]:
+    """With gradients: without them a MultiheadAttention, which stays a module here, is computed by another kernel."""
+    return nullcontext()
 
 
 def reexport(converted: nn.Module, inputs: Inputs) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -122,6 +123,10 @@ class Exporting:
         """The program with quantize and dequantize ops, batch norm folded, weights as integers."""
         del quantizer  # the program carries its observers
         return self.find_api().convert(prepared)
+
+    def evaluation(self) -> AbstractContextManager[object]:
+        """Without gradients, as in PyTorch's own tests: some exported ops, such as scan, cannot run with them."""
+        return torch.no_grad()
 
     def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program, exported once more."""

@@ -248,18 +248,19 @@ def before(text: str, script: str) -> list[str]:
     return [lines[at - 1] for at, line in enumerate(lines) if line == text]
 
 
-def test_calibration_and_evaluation_run_without_gradients() -> None:
-    script = script_of("after training")
+@pytest.mark.parametrize(
+    ("name", "calibration"),
+    [("after training", "with torch.no_grad():"), ("preset", 'stage = "forward"')],
+)
+def test_what_pt2e_exports_is_calibrated_and_evaluated_without_gradients(name: str, calibration: str) -> None:
+    script = script_of(name)
 
-    assert before('seen["prepare"] = forward(model, inputs)', script) == ["with torch.no_grad():"] * 2
-    assert before('seen["convert"] = forward(converted, inputs)', script) == ["with torch.no_grad():"] * 2
-
-
-def test_the_forward_pass_of_training_runs_with_gradients() -> None:
-    script = script_of("preset")
-
-    assert before('seen["prepare"] = forward(model, inputs)', script) == ['stage = "forward"'] * 2
-    assert before('seen["convert"] = forward(converted, inputs)', script) == ["with torch.no_grad():"] * 2
+    # PT2E's comes first, then that of FX graph mode, which has gradients throughout.
+    assert before('seen["prepare"] = forward(model, inputs)', script) == [calibration, 'stage = "forward"']
+    assert before('seen["convert"] = forward(converted, inputs)', script) == [
+        "with torch.no_grad():",
+        'stage = "quantized_forward"',
+    ]
 
 
 @pytest.mark.parametrize(("version", "renames"), [("2.5.1", True), ("2.15.0", False)])
