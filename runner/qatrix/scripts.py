@@ -107,7 +107,8 @@ class CaseSource:
     `module` is where it stands, and `needs` the package of that unless it is one of PyTorch's.
     `one_tensor` says that the model's
     output is a single tensor for certain. `inexpressible` has the declared pipelines that
-    cannot express the quantizer, with the reason; `pipelines` those that can.
+    cannot express the quantizer, with the reason; `pipelines` those that can. `strict` says how
+    PT2E exports the model.
     """
 
     case_id: str
@@ -128,6 +129,7 @@ class CaseSource:
     converts_in_training: bool
     training: TrainingSource | None = None
     reexports: bool = False
+    strict: bool = True
 
     @property
     def trains(self) -> bool:

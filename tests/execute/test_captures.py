@@ -49,6 +49,7 @@ def test_cases_that_differ_only_in_their_quantizer_share_a_capture() -> None:
         pytest.param(lambda case: replace(case, dim=1), id="dim"),
         pytest.param(lambda case: replace(case, seed=1), id="seed"),
         pytest.param(lambda case: replace(case, dtype="bfloat16"), id="dtype"),
+        pytest.param(lambda case: replace(case, capture="non_strict"), id="capture"),
         pytest.param(lambda case: replace(case, device=specs.device("cuda")), id="device"),
         pytest.param(lambda case: replace(case, conv_kind=specs.conv_kind("depthwise")), id="conv kind"),
         pytest.param(lambda case: replace(case, pattern=replace(case.pattern, about="another")), id="pattern"),

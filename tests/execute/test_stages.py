@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
+from torch._higher_order_ops.scan import scan
 
+from qatrix.execute import stages
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Execution
-from qatrix.execute.passes import set_training
-from qatrix.execute.stages import StageClock, StageFailed, _inputs_of
+from qatrix.execute.passes import forward, set_training
+from qatrix.execute.stages import StageClock, StageFailed, _inputs_of, run_stages
 from qatrix.execute.workers import execute
 from qatrix.outcomes import STAGES
+from qatrix.pipelines import PIPELINES, Pipeline
+from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Inputs
-from support.cases import shipped_cases
+from qatrix.pipelines.models import build_model
+from qatrix.pipelines.pt2e import Exporting
+from qatrix.pipelines.torchenv import pt2e_api
+from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
 
@@ -122,3 +130,117 @@ def test_the_same_case_twice_gives_the_same_bits() -> None:
 
     assert first.comparisons == second.comparisons
     assert [item.sqnr_db for item in first.pipelines.values()] == [item.sqnr_db for item in second.pipelines.values()]
+
+
+@pytest.mark.parametrize("pipeline", ["pt2e", "fx"])
+@pytest.mark.parametrize(
+    ("quantizer", "trains"),
+    [
+        ("xnnpack_int8_per_channel_ptq", False),
+        ("int8_dynamic", False),
+        ("xnnpack_int8_per_channel_qat", True),
+    ],
+)
+def test_what_pt2e_exports_has_gradients_in_training_alone(
+    tmp_path: Path, pipeline: str, quantizer: str, trains: bool
+) -> None:
+    text = f"suites: {{s: {{axes: {{pattern: one_linear, quantizer: {quantizer}}}}}}}"
+    (case,) = written_cases(tmp_path, text)
+    on: list[bool] = []
+
+    def noted(program: nn.Module, inputs: Inputs) -> object:
+        on.append(torch.is_grad_enabled())
+        return forward(program, inputs)
+
+    outcome = run_stages(
+        case,
+        pipeline,
+        PIPELINES[pipeline],
+        build_batches(case),
+        lambda *_: on.append(torch.is_grad_enabled()),
+        run=noted,
+    )
+
+    assert outcome.status == "ok"
+    # The prepared program runs and is seen, then the converted one.
+    assert on == ([trains, True, False, False] if pipeline == "pt2e" else [True] * 4)
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(("quantizer", "trains"), [("ptq", False), ("qat", True)])
+def test_all_batches_run_with_gradients_in_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantizer: str, trains: bool
+) -> None:
+    axes = f"pattern: one_linear, quantizer: xnnpack_int8_per_channel_{quantizer}, calibration_batches: 3"
+    (case,) = written_cases(tmp_path, f"suites: {{s: {{axes: {{{axes}}}}}}}")
+    on: list[bool] = []
+
+    def noted(program: nn.Module, inputs: Inputs) -> object:
+        on.append(torch.is_grad_enabled())
+        return forward(program, inputs)
+
+    monkeypatch.setattr(stages, "forward", noted)
+    run_stages(case, "pt2e", PIPELINES["pt2e"], build_batches(case), lambda *_: None)
+
+    # Three batches through the prepared program, one through the converted.
+    assert on == [trains, trains, trains, False]
+
+
+class Scanning(nn.Module):
+    """A running sum of a layer's values by torch's scan, which exported programs cannot run with gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The sums so far."""
+        sums: torch.Tensor = scan(lambda last, item: (last + item, last + item), torch.zeros(4), self.lin(x))[1]
+        return sums
+
+
+@pytest.mark.parametrize("capture", ["strict", "non_strict"])
+def test_a_model_that_runs_without_gradients_alone_is_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capture: str
+) -> None:
+    monkeypatch.setattr(nn, "Written", Scanning, raising=False)
+    text = f"""
+patterns: {{written: {{model: torch.nn.Written, inputs: {{x: {{shape: [3, 4]}}}}}}}}
+suites: {{s: {{axes: {{pattern: written, capture: {capture}, quantizer: xnnpack_int8_per_channel_ptq}}}}}}
+"""
+    (case,) = written_cases(tmp_path, text)
+    outcome = run_case(case, diagnose="never").pipelines["pt2e"]
+
+    assert (outcome.status, outcome.failed_stage) == ("ok", None)
+    assert outcome.quantize_ops
+
+
+def test_a_pt2e_that_takes_strict_captures_alone_is_unavailable(tmp_path: Path) -> None:
+    axes = "pattern: one_linear, capture: [strict, non_strict], quantizer: int8_dynamic"
+    strict, non_strict = written_cases(tmp_path, f"suites: {{s: {{axes: {{{axes}}}}}}}")
+    pt2e = Exporting(lambda: replace(pt2e_api(), home="torch.ao"))
+    pipelines: dict[str, Pipeline] = {"pt2e": pt2e, "fx": PIPELINES["fx"]}
+    record = run_case(non_strict, pipelines, diagnose="never")
+
+    assert run_case(strict, pipelines, diagnose="never").verdict == "exact"
+    assert (record.verdict, record.pipelines["fx"].status) == ("unavailable", "ok")
+    assert str(record.pipelines["pt2e"].reason).startswith(
+        "torch.ao's PT2E cannot quantize what is captured non-strict"
+    )
+
+
+def test_what_is_captured_non_strict_says_so(tmp_path: Path) -> None:
+    axes = "pattern: one_linear, capture: [strict, non_strict], quantizer: int8_dynamic"
+    captured = {
+        case.capture: PIPELINES["pt2e"].capture(
+            build_model(case), build_batches(case).first, dynamic_batch=False, strict=case.capture == "strict"
+        )()
+        for case in written_cases(tmp_path, f"suites: {{s: {{axes: {{{axes}}}}}}}")
+    }
+    stacks = {
+        name: ["source_fn_stack" in node.meta for node in program.graph.nodes if node.op == "call_function"]
+        for name, program in captured.items()
+        if isinstance(program, fx.GraphModule)
+    }
+
+    assert stacks == {"strict": [True], "non_strict": [False]}

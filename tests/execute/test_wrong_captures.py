@@ -38,7 +38,7 @@ class Capturing:
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
 
-    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Any:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Any:
         return lambda: self._capture(model, inputs)
 
     def __getattr__(self, stage: str) -> Any:

@@ -48,8 +48,8 @@ class Model(nn.Module):
 X = torch.ones(1, 2, 2, 2)
 
 
-def exported(model: nn.Module, x: Tensor = X) -> fx.GraphModule:
-    return torch.export.export(model.eval(), (x,), strict=True).module()
+def exported(model: nn.Module, x: Tensor = X, *, strict: bool = True) -> fx.GraphModule:
+    return torch.export.export(model.eval(), (x,), strict=strict).module()
 
 
 def traced(model: nn.Module) -> fx.GraphModule:
@@ -82,8 +82,38 @@ def places(program: nn.Module, name: str) -> list[str]:
         pytest.param("x", ["the input x"], id="input"),
     ],
 )
-def test_the_nodes_of_an_exported_program_go_by_their_layers(name: str, told: list[str]) -> None:
-    assert places(exported(Model()), name) == told
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_nodes_of_an_exported_program_go_by_their_layers(name: str, told: list[str], strict: bool) -> None:
+    assert places(exported(Model(), strict=strict), name) == told
+
+
+class Nesting(nn.Module):
+    """Computes one layer without gradients, which the exporter nests in a graph of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = functional.relu(self.inner(x))
+        z: Tensor = y + self.inner(y)
+        return z
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_nodes_of_a_nested_graph_go_by_their_layers(strict: bool) -> None:
+    program = exported(Nesting(), strict=strict)
+    graphs = [part for part in program.modules() if isinstance(part, fx.GraphModule) and part is not program]
+    told = [place_of(node) for part in graphs for node in part.graph.nodes if node.op == "call_function"]
+
+    assert told == ["inner.0", "relu"]
+    assert places(program, "linear_1") == ["the second call of inner.0"]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_model_that_is_one_layer_itself_has_no_function_of_its_own(strict: bool) -> None:
+    assert places(exported(nn.ReLU(), strict=strict), "relu") == ["the node relu"]
 
 
 @pytest.mark.parametrize(

@@ -202,10 +202,10 @@ class Prepared:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pipeline, name)
 
-    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Capture:
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Capture:
         """The same program each time."""
         if self._captured is None:
-            self._captured = self._pipeline.capture(model, inputs, dynamic_batch=dynamic_batch)
+            self._captured = self._pipeline.capture(model, inputs, dynamic_batch=dynamic_batch, strict=strict)
         return self._captured
 
     def prepare(

@@ -28,6 +28,7 @@ RESERVED_AXES = (
     "dim",
     "dtype",
     "dynamic_batch",
+    "capture",
     "quantizer",
     "device",
     "calibration_batches",
@@ -35,6 +36,8 @@ RESERVED_AXES = (
 )
 # What the parameters and floating inputs of a model may be.
 FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
+# How PT2E exports a model: traced by dynamo, or by running it.
+CaptureMode = Literal["strict", "non_strict"]
 ObserverState = Literal["enabled", "disabled"]
 BatchNormState = Literal["training", "frozen"]
 
@@ -417,7 +420,7 @@ class Case:
     which are made in float32 and cast. With `dynamic_batch` the first axis of every input is
     captured free, and the converted model runs on another batch, too. Where it `quantizes` nothing, a pipeline
     that quantizes is at fault instead of one that does not. `calibration_batches` is how many batches run
-    before the program is converted, None for all that there are.
+    before the program is converted, None for all that there are. `capture` is how PT2E exports the model.
     """
 
     case_id: str
@@ -443,6 +446,7 @@ class Case:
     dynamic_batch: bool = False
     quantizes: Quantizes = "something"
     calibration_batches: int | None = None
+    capture: CaptureMode = "strict"
 
     @property
     def runs_own_code(self) -> bool:

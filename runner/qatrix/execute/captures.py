@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from qatrix.declare.expand import model_key
-from qatrix.declare.spec import Case, ConvKind, PatternSpec
+from qatrix.declare.spec import CaptureMode, Case, ConvKind, PatternSpec
 
 Made = TypeVar("Made")
 
@@ -34,6 +34,7 @@ class Captured:
     training: bool
     dynamic_batch: bool
     dtype: str
+    capture: CaptureMode
 
 
 class Captures:
@@ -67,4 +68,5 @@ def captured_of(case: Case, pipeline: str, *, path: str, training: bool, dynamic
         training=training,
         dynamic_batch=dynamic_batch,
         dtype=case.dtype,
+        capture=case.capture,
     )

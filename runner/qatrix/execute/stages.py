@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -184,9 +184,10 @@ class _Way:
             if phase is phases[-1]:
                 self._train(model, names)
             model = _replaced(model, self._converted(phase, _parts(model, targets)))
-        with self.clock("quantized_forward"):
-            outputs = self.run(model, self.batches.first)
-        self.observe("convert", model, outputs)
+        with self.pipeline.evaluation():
+            with self.clock("quantized_forward"):
+                outputs = self.run(model, self.batches.first)
+            self.observe("convert", model, outputs)
         if any(check.at == "reexport" for check in self.case.checks):
             with self.clock("reexport"):
                 again = self.pipeline.reexport(model, self.batches.first)
@@ -196,19 +197,23 @@ class _Way:
         """Run a prepared program on the batches: the first, which is compared where it is `observed`, then the rest."""
         outputs = None
         if self.batches.calibrates:
-            with self.clock("forward"):
+            with self.clock("forward"), self._mode(phase):
                 outputs = self.run(program, self.batches.first)
         if observed:
             self.observe("prepare", program, outputs)
         if not self.batches.more:
             return
-        with self.clock("forward"):
+        with self.clock("forward"), self._mode(phase):
             for batch in self.batches.more:
                 forward(program, batch)
         if observed:
             # Only in training does a forward pass change what the float model has, too.
             moved = state_of(program, names) if phase.quantizer.mode == "qat" else None
             self.observe("calibrate", program, moved)
+
+    def _mode(self, phase: PhaseSpec) -> AbstractContextManager[object]:
+        """Forward passes of training keep what a backward pass needs; calibration is as evaluation."""
+        return nullcontext() if phase.quantizer.mode == "qat" else self.pipeline.evaluation()
 
     def _train(self, program: nn.Module, names: FloatNames) -> None:
         if self.case.training is None:
@@ -248,7 +253,10 @@ class _Way:
             training=phase.quantizer.mode == "qat",
             dynamic_batch=dynamic,
         )
-        return captures.get(key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=dynamic))
+        strict = self.case.capture == "strict"
+        return captures.get(
+            key, lambda: self.pipeline.capture(target.module, target.inputs, dynamic_batch=dynamic, strict=strict)
+        )
 
     def _converted(self, phase: PhaseSpec, parts: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
         with self.clock("convert"):

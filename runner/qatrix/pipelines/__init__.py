@@ -9,6 +9,7 @@ raise; `torchenv` alone knows which name lives where in which torch release.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 import torch
@@ -43,8 +44,11 @@ class Pipeline(Protocol):
     def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
         """Whose quantizer classes it takes, as far as they can be imported; none where it takes none."""
 
-    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Capture:
-        """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`."""
+    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Capture:
+        """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`.
+
+        `strict` is for pipelines that export the model. Raises PackageMissing where that cannot be done here.
+        """
 
     def prepare(
         self,
@@ -67,6 +71,9 @@ class Pipeline(Protocol):
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """The quantized program, with quantize and dequantize ops of quantized_decomposed."""
+
+    def evaluation(self) -> AbstractContextManager[object]:
+        """What calibration and converted programs run in: without gradients, where that changes no number."""
 
     def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program captured once more, as a deployment would."""

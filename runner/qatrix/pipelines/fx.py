@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -56,9 +57,9 @@ def quantizers(quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
     return ()
 
 
-def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Callable[[], nn.Module]:
-    """Makes copies of the model: FX traces it symbolically inside prepare, for any batch size."""
-    del inputs, dynamic_batch
+def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Callable[[], nn.Module]:
+    """Makes copies of the model: FX traces it symbolically inside prepare, for any batch size, in one way alone."""
+    del inputs, dynamic_batch, strict
     return functools.partial(copy.deepcopy, model)
 
 
@@ -101,6 +102,11 @@ def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
     convert_model: Any = torchenv.fx_api()._convert_to_reference_decomposed_fx
     converted: nn.Module = convert_model(prepared, backend_config=backend.backend_config(quantizer))
     return converted
+
+
+def evaluation() -> AbstractContextManager[object]:
+    """With gradients: without them a MultiheadAttention, which stays a module here, is computed by another kernel."""
+    return nullcontext()
 
 
 def reexport(converted: nn.Module, inputs: Inputs) -> nn.Module:

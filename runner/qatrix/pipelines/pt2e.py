@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,10 +73,14 @@ class Exporting:
         """Whose quantizer classes it takes; none for declared specs."""
         return origins(quantizer, self.find_api())
 
-    def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> torchenv.Programs:
+    def capture(
+        self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True
+    ) -> torchenv.Programs:
         """Makes modules of the exported float model, in the mode (train or eval) that it is in."""
+        if not strict:
+            self.find_api().require_non_strict()
         torchenv.reset_compiler()
-        return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch)
+        return torchenv.capture(model, inputs, dynamic_batch=dynamic_batch, strict=strict)
 
     def prepare(
         self,
@@ -118,6 +123,10 @@ class Exporting:
         """The program with quantize and dequantize ops, batch norm folded, weights as integers."""
         del quantizer  # the program carries its observers
         return self.find_api().convert(prepared)
+
+    def evaluation(self) -> AbstractContextManager[object]:
+        """Without gradients, as in PyTorch's own tests: some exported ops, such as scan, cannot run with them."""
+        return torch.no_grad()
 
     def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program, exported once more."""

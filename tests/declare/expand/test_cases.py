@@ -65,8 +65,19 @@ KINDS: Axes = {
 
 def test_a_case_is_of_float32_and_captured_as_it_is_unless_told_otherwise() -> None:
     (case,) = cases(specs.matrix(specs.suite()))
-    assert (case.dtype, case.dynamic_batch) == ("float32", False)
-    assert not {"dtype", "dynamic_batch"} & case.axes.keys()
+    assert (case.dtype, case.dynamic_batch, case.capture) == ("float32", False, "strict")
+    assert not {"dtype", "dynamic_batch", "capture"} & case.axes.keys()
+
+
+def test_captures_are_in_the_id_and_change_neither_weights_nor_inputs() -> None:
+    axes: Axes = {"pattern": ["conv_bn"], "dim": [2], "capture": ["strict", "non_strict"], "quantizer": ["int8"]}
+    found = cases(specs.matrix(specs.suite("s", axes)))
+
+    assert [(case.case_id, case.capture) for case in found] == [
+        ("s/conv_bn/dim=2,capture=strict,quantizer=int8,device=cpu", "strict"),
+        ("s/conv_bn/dim=2,capture=non_strict,quantizer=int8,device=cpu", "non_strict"),
+    ]
+    assert len({case.seed for case in (*found, *cases(specs.matrix(specs.suite())))}) == 1
 
 
 def test_dtype_and_dynamic_batch_are_in_the_id_where_the_suite_has_them() -> None:
@@ -142,6 +153,8 @@ def test_a_check_is_made_on_the_cases_that_its_where_fits() -> None:
         pytest.param({"dtype": ["float16"]}, False, id="not the default dtype"),
         pytest.param({"dynamic_batch": [False]}, True, id="default dynamic_batch"),
         pytest.param({"dynamic_batch": [True]}, False, id="not the default dynamic_batch"),
+        pytest.param({"capture": ["strict"]}, True, id="default capture"),
+        pytest.param({"capture": ["non_strict"]}, False, id="not the default capture"),
         pytest.param({"bias": [True]}, True, id="default of a parameter"),
         pytest.param({"bias": [False]}, False, id="not the default of a parameter"),
         pytest.param({"dim": [2], "quantizer": ["other"]}, False, id="one of two values"),

@@ -50,8 +50,8 @@ def layout_for(model: nn.Module) -> Layout:
     return layout_of(graph, [node.name for node in graph.nodes])
 
 
-def exported(model: nn.Module) -> fx.GraphModule:
-    program = torch.export.export(model, (torch.randn(2, 2, 3, 3),), strict=True).module()
+def exported(model: nn.Module, *, strict: bool = True) -> fx.GraphModule:
+    program = torch.export.export(model, (torch.randn(2, 2, 3, 3),), strict=strict).module()
     assert isinstance(program, fx.GraphModule)
     return program
 
@@ -70,11 +70,12 @@ def test_sites_have_the_names_a_reader_knows() -> None:
     ]
 
 
+@pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("training", [True, False])
-def test_an_exported_program_has_every_layer_of_the_float_model(training: bool) -> None:
+def test_an_exported_program_has_every_layer_of_the_float_model(training: bool, strict: bool) -> None:
     model = Model().train(training)
     layout = layout_for(model)
-    placed = place(layout, exported(model))
+    placed = place(layout, exported(model, strict=strict))
 
     assert set(placed.computed) == set(layout.sites)
     assert placed.fused == {}

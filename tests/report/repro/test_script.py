@@ -45,6 +45,8 @@ CASES = {
     "filled": "batch_norms/conv_bn_relu_gamma/*",
     "bfloat16": "bfloat16/*",
     "free batch": "dynamic_batches/two_linear/*",
+    "non-strict": "capture/two_linear/*capture=non_strict,*xnnpack*",
+    "non-strict after training": "capture/two_linear/*capture=non_strict,*x86*",
 }
 
 
@@ -223,6 +225,42 @@ def test_the_quantizer_of_x86_comes_from_the_home_that_its_release_has(version: 
 def test_a_free_batch_axis_is_captured_as_one() -> None:
     assert "model = capture(model, inputs, dynamic_batch=True)" in script_of("free batch")
     assert "dynamic_batch" not in script_of("preset")
+
+
+def test_a_model_is_captured_non_strict_where_the_case_says_so() -> None:
+    script = script_of("non-strict", environment=in_torch("2.15.0"))
+
+    assert "model = capture(model, inputs, strict=False)" in script
+    assert "torch.export.export(model, inputs, strict=strict)" in script
+
+
+@pytest.mark.parametrize(("version", "left_out"), [("2.6.0", True), ("2.8.0", False)])
+def test_a_pt2e_that_takes_strict_captures_alone_is_left_out(version: str, left_out: bool) -> None:
+    script = script_of("non-strict", environment=in_torch(version))
+
+    assert ("pt2e is left out: torch.ao's PT2E cannot quantize what is captured non-strict" in script) == left_out
+    assert ("def run_pt2e" in script) == (not left_out)
+
+
+def before(text: str, script: str) -> list[str]:
+    """The lines before those that say a text, without their indents."""
+    lines = [line.strip() for line in script.splitlines()]
+    return [lines[at - 1] for at, line in enumerate(lines) if line == text]
+
+
+@pytest.mark.parametrize(
+    ("name", "calibration"),
+    [("after training", "with torch.no_grad():"), ("preset", 'stage = "forward"')],
+)
+def test_what_pt2e_exports_is_calibrated_and_evaluated_without_gradients(name: str, calibration: str) -> None:
+    script = script_of(name)
+
+    # PT2E's comes first, then that of FX graph mode, which has gradients throughout.
+    assert before('seen["prepare"] = forward(model, inputs)', script) == [calibration, 'stage = "forward"']
+    assert before('seen["convert"] = forward(converted, inputs)', script) == [
+        "with torch.no_grad():",
+        'stage = "quantized_forward"',
+    ]
 
 
 @pytest.mark.parametrize(("version", "renames"), [("2.5.1", True), ("2.15.0", False)])

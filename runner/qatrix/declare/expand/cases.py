@@ -112,6 +112,7 @@ class CaseMaker:
             dynamic_batch=axes.get("dynamic_batch") is True,
             quantizes=suite.quantizes,
             calibration_batches=_batches(axes),
+            capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:

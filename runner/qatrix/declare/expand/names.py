@@ -15,6 +15,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "conv": "conv",
     "dtype": "float32",
     "dynamic_batch": "false",
+    "capture": "strict",
     "device": "cpu",
     "calibration_batches": "all",
     "train_steps": "0",

@@ -12,13 +12,14 @@ from qatrix.declare.load.registry import Registry
 from qatrix.declare.load.training import idle_faults, value_faults
 from qatrix.declare.schema import Cursor
 from qatrix.declare.schema.values import value_of
-from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, FloatDtype, PatternSpec, QuantizerSpec
+from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, CaptureMode, FloatDtype, PatternSpec, QuantizerSpec
 from qatrix.declare.yamltext import data
 from qatrix.errors import Problem
 from qatrix.expressions import Value
 
 _DIMS: Final = (1, 2, 3)
-_DTYPES: Final = typing.get_args(FloatDtype)
+# Axes whose values are words of qatrix's own.
+_WORDS: Final = {"dtype": typing.get_args(FloatDtype), "capture": typing.get_args(CaptureMode)}
 # Axes whose values are names, and the sections that declare them.
 _SECTIONS: Final = {"pattern": "patterns", "conv": "conv_kinds", "quantizer": "quantizers", "device": "devices"}
 # All of them are in memory at once.
@@ -94,10 +95,11 @@ class AxisReader:
         if axis == "dim":
             if type(value) is not int or value not in _DIMS:
                 self._registry.note(at.problem(f"dim is {at.found()}", expected="1, 2 or 3"))
-        elif axis == "dtype":
-            if value not in _DTYPES:
-                hint = nearest(value, _DTYPES) if isinstance(value, str) else None
-                self._registry.note(at.problem(f"dtype is {at.found()}", expected=listed(_DTYPES), hint=hint))
+        elif axis in _WORDS:
+            known = _WORDS[axis]
+            if value not in known:
+                hint = nearest(value, known) if isinstance(value, str) else None
+                self._registry.note(at.problem(f"{axis} is {at.found()}", expected=listed(known), hint=hint))
         elif axis == "dynamic_batch":
             if type(value) is not bool:
                 self._registry.note(at.problem(f"dynamic_batch is {at.found()}", expected="true or false"))

@@ -46,6 +46,7 @@ def case_source(case: Case, *, taken: frozenset[str]) -> CaseSource:
         converts_in_training=case.convert_in == "train",
         training=_training(case.training),
         reexports=any(check.at == "reexport" for check in case.checks),
+        strict=case.capture == "strict",
     )
 
 

@@ -152,7 +152,7 @@ def claims(layout: Layout, nodes: Sequence[fx.Node], fused: Collection[FusedNorm
 
     A node belongs to the outermost module of its `nn_module_stack` that is a layer, one that a
     rewriting made to the layer whose parameters it reads, others to the function call of their
-    `source_fn_stack` in the innermost module.
+    `source_fn_stack` (`torch_fn` where the capture was non-strict) in the innermost module.
     """
     inner = {node for norm in fused for node in norm.inner}
     by_module: dict[str, list[fx.Node]] = {}

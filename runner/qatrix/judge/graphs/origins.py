@@ -31,6 +31,8 @@ _SPELLINGS: Final[Mapping[str, str]] = {
 _ROOT: Final = re.compile(r"L\['\w+'\]")
 _ATTRIBUTE: Final = re.compile(r"getattr\(((?:(?!getattr\().)+?), '([^']+)'\)")
 _ITEM: Final = re.compile(r"\[(?:'([^']+)'|(\d+))\]")
+# What the exporter notes of the call of torch that an op is from, as the calls are run.
+_TORCH_FN: Final = "torch_fn"
 # Where a module keeps its submodules, which is no part of their paths.
 _SUBMODULES: Final = "_modules"
 
@@ -110,9 +112,30 @@ def _owner(constant: fx.Node) -> str:
 
 
 def source_call(node: fx.Node) -> tuple[object, str]:
-    """What the exporter's tracer called the call that a node comes from, and the function that was called."""
+    """What the exporter's tracer called the call that a node comes from, and the function that was called.
+
+    A program that was captured non-strict has no `source_fn_stack`. Its `torch_fn` says the same of what runs:
+    the linear of a Linear is ("linear_1", "builtin_function_or_method.linear").
+    """
     stack = node.meta.get("source_fn_stack")
-    if not stack:
-        return node, base_name(node)
-    name, function = stack[-1]
-    return name, function if isinstance(function, str) else getattr(function, "__name__", str(function))
+    if stack:
+        name, function = stack[-1]
+        return name, function if isinstance(function, str) else getattr(function, "__name__", str(function))
+    if _TORCH_FN in node.meta:
+        name, function = node.meta[_TORCH_FN]
+        return name, function.rpartition(".")[2]
+    return node, base_name(node)
+
+
+def calls_function(node: fx.Node) -> bool:
+    """Whether the exporter says that a node comes from a function which the model calls, and not from a layer."""
+    stack = node.meta.get("source_fn_stack")
+    if stack:
+        return not isinstance(stack[-1][1], type)
+    return _TORCH_FN in node.meta and not is_layer_of_torch(node)
+
+
+def is_layer_of_torch(node: fx.Node) -> bool:
+    """Whether the innermost module is one of torch's layers, and not a module that calls functions or layers."""
+    kind = module_type(node)
+    return kind.startswith("torch.nn.") and ".container." not in kind

@@ -20,7 +20,9 @@ from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import called_module, is_observing, op_name
 from qatrix.judge.graphs.origins import (
     call_number,
+    calls_function,
     canonical,
+    is_layer_of_torch,
     is_made_anew,
     module_type,
     parameter_owner,
@@ -115,8 +117,7 @@ def _origin(node: fx.Node) -> _Origin | None:
 
 def _is_layer(node: fx.Node) -> bool:
     """Whether the innermost module is one of torch's layers, and not a module that calls functions."""
-    kind = module_type(node)
-    return bool(scope_of(node)) and kind.startswith("torch.nn.") and ".container." not in kind
+    return bool(scope_of(node)) and is_layer_of_torch(node)
 
 
 def _is_own(node: fx.Node) -> bool:
@@ -139,8 +140,7 @@ def _is_function_of_the_model(node: fx.Node) -> bool:
     """Whether a function is known to be called by the model: FX's graphs have no others, the exporter says so."""
     if not _is_aten(node):
         return True
-    stack = node.meta.get("source_fn_stack") or []
-    return bool(stack) and not isinstance(stack[-1][1], type) and not is_made_anew(node)
+    return calls_function(node) and not is_made_anew(node)
 
 
 def _is_aten(node: fx.Node) -> bool:

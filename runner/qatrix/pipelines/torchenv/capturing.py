@@ -38,18 +38,17 @@ _REMEMBERING: Final = (
 )
 
 
-def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> Programs:
+def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Programs:
     """Programs of the model in the mode that it is in; the first axis of every input is free if `dynamic_batch`.
 
-    All are strict: torch.ao cannot convert what was not (`KeyError: source_fn_stack`, 2.6 to
-    2.9), and what `strict` is by default changed with 2.8.
+    `strict` is always passed on, because what it is by default changed with 2.8. Before 2.6 there is one capture alone.
     """
     dynamic = {0: torch.export.Dim("batch")}
     shapes = pytree.tree_map(lambda _: dynamic, inputs.values) if dynamic_batch else None
     if RELEASE < _EXPORTED_PROGRAMS:
         return _pre_autograd(model, inputs, shapes)
     export = imported("torch.export").export_for_training if RELEASE < _EXPORT else torch.export.export
-    program = export(model, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, strict=True)
+    program = export(model, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, strict=strict)
     return functools.partial(_own_module, program)
 
 

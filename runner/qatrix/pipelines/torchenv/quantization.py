@@ -17,6 +17,11 @@ from qatrix.quantizers import BuiltIn, Home
 
 # Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
 TORCHAO_SINCE = (2, 8)
+# Measured on 2.6 to 2.9 (`KeyError: source_fn_stack`); earlier releases have one capture alone.
+_STRICT_ALONE: Final = (
+    "torch.ao's PT2E cannot quantize what is captured non-strict, because its convert reads source_fn_stack, "
+    "which only a strict capture writes; torchao's PT2E can, on torch 2.8 and later"
+)
 # What the exports of torch 2.6 to 2.9 import as they first run, and later releases at once: importing it sets an
 # environment variable, TORCHINDUCTOR_CACHE_DIR.
 _IMPORTED_BY_EXPORT: Final = ("torch._inductor.compiler_bisector", "torch._dynamo.package")
@@ -45,6 +50,11 @@ class Pt2eApi:
                 return getattr(space, name)
         msg = f"this release of PT2E quantization has no {name}"
         raise PackageMissing(msg)
+
+    def require_non_strict(self) -> None:
+        """Raise PackageMissing where this PT2E cannot take a program that is captured non-strict."""
+        if self.home == "torch.ao":
+            raise PackageMissing(_STRICT_ALONE)
 
     def quantizer_module(self, known: BuiltIn) -> types.ModuleType:
         """The module of a built-in quantizer; raises PackageMissing where this release or environment has none."""

@@ -26,6 +26,7 @@ _WIDTH: Final = 100
 _NEEDS: Final = "needs     "
 _NOT_SWITCHED: Final = "NotSwitched"
 SECOND_PT2E: Final = "pt2e_torch_ao"
+_STRICT_ALONE: Final = "torch.ao's PT2E cannot quantize what is captured non-strict"
 # Two blank lines around what is defined at the top, as formatters have it.
 _BEFORE_DEFINITION: Final = re.compile(r"\n+(?=(?:def|class) )")
 _MANY_BLANKS: Final = re.compile(r"\n{4,}")
@@ -64,7 +65,8 @@ def script_text(
         taken_inputs=taken if source.device == "cpu" else f"moved({taken})",
         several_batches=several,
     )
-    head = tuple(_head(source, record, environment, checked=checked, notes=notes))
+    left_out = tuple(f"{name} is left out: {_STRICT_ALONE}" for name in script.without_capture)
+    head = tuple(_head(source, record, environment, checked=checked, notes=(*notes, *left_out)))
     more = () if source.module is None or source.needs is not None else (source.module,)
     imports = import_lines(body, homes=release.homes, more=more)
     text = _template("script").render(head=head, imports=imports, body=body.strip("\n"))
@@ -89,9 +91,22 @@ class _Script:
     def pipelines(self) -> tuple[str, ...]:
         """Those that ran; all that are declared where nothing is known."""
         if self.record is None or not self.record.pipelines:
-            return self.source.pipelines
+            return tuple(name for name in self.source.pipelines if name not in self.without_capture)
         ran = [name for name, item in self.record.pipelines.items() if item.status in {"ok", "failed"}]
         return tuple(name for name in self.source.pipelines if name in ran)
+
+    @property
+    def without_capture(self) -> tuple[str, ...]:
+        """The pipelines that cannot take what is captured non-strict: all with torch.ao's PT2E."""
+        if self.source.strict:
+            return ()
+        homes = {name: self.release.second_homes if name == SECOND_PT2E else self.release.homes for name in self.pt2e}
+        return tuple(name for name, known in homes.items() if known["convert_pt2e"].startswith("torch.ao"))
+
+    @property
+    def pt2e(self) -> tuple[str, ...]:
+        """The declared pipelines that export the model."""
+        return tuple(name for name in self.source.pipelines if not self.is_fx(name))
 
     @property
     def is_invalid(self) -> bool:
