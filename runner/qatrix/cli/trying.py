@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -99,13 +100,15 @@ def try_model(
       qatrix try my_package:Net --arg width=0.5 --input ids=2x16:int64 --save matrix/mine.yaml
     """
     from qatrix.console import Console
-    from qatrix.declare.trial import TRY, Trial, TriedInput, argument, model_path, suite_of, what_it_names
+    from qatrix.declare.trial import TRY, Trial, TriedInput, arguments, model_path, suite_of, what_it_names
 
+    _demand_there("--weights", weights)
+    _demand_there("--calibrate", calibrate)
     tools: Collaborators = context.obj
     console = Console()
     trial = Trial(
         model=model_path(model),
-        arguments=dict(map(argument, arg or ())),
+        arguments=arguments(arg or ()),
         inputs=tuple(map(TriedInput.of, inputs or ())),
         quantizers=tuple(quantizer or (_QUANTIZER,)),
         weights=weights,
@@ -138,6 +141,13 @@ def try_model(
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
+
+
+def _demand_there(option: str, path: Path | None) -> None:
+    """Raise UsageError where nothing is at a path; the declaration would name it as seen from its own folder."""
+    if path is not None and not os.path.lexists(path):
+        msg = f"{option}: there is no such file: '{path}'; give its path as seen from the current folder"
+        raise UsageError(msg)
 
 
 def _write(trial: Trial, path: Path, command: str, *, saved: bool) -> None:

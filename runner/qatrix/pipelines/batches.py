@@ -162,15 +162,25 @@ def _chosen(content: object, file: DataFile) -> Sequence[object]:
     if file.key is not None:
         known = content if isinstance(content, Mapping) else {}
         if file.key not in known:
-            return (_Fault(f"has no '{file.key}': it holds {_names(known)}", "key: one of its names"),)
+            return (_Fault(f"has no '{file.key}': it holds {_names(known)}", "one of its names as the key"),)
         content = known[file.key]
     elif isinstance(content, Mapping):
         if len(content) != 1:
-            return (_Fault(f"holds {_names(content)}", "key: the name of one of them"),)
+            return (_Fault(f"holds {_names(content)}", "the name of one of them as the key"),)
         content = next(iter(content.values()))
     if isinstance(content, (list, tuple)):
         return content or (_Fault("holds an empty list", "a tensor for each batch"),)
     return (content,)
+
+
+def _described(found: object) -> str:
+    """What is no tensor, by its names if it has some, by its length, or by its text."""
+    kind = type(found).__name__
+    if isinstance(found, Mapping):
+        return f"a {kind} of {_names(found)}"
+    if isinstance(found, (list, tuple)):
+        return f"a {kind} of {len(found)}"
+    return f"{kind} '{str(found)[:40]}'"
 
 
 def _names(known: Mapping[str, object]) -> str:
@@ -184,10 +194,10 @@ def _fault(tensor: object, spec: InputSpec) -> _Fault | None:
     if isinstance(tensor, _Fault):
         return tensor
     if not isinstance(tensor, Tensor):
-        return _Fault(f"holds {type(tensor).__name__} '{str(tensor)[:40]}'", "a tensor, or a list of tensors")
+        return _Fault(f"holds {_described(tensor)} where a tensor is due", "a tensor, or a list of tensors")
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype != spec.dtype:
-        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared; dtype: {dtype} takes it as it is")
+        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared; save it as that, or declare dtype: {dtype}")
     if not tensor.numel():
         return _Fault(f"holds no values: its shape is {list(tensor.shape)}", "one value or more")
     if tensor.is_floating_point() and bool(tensor.isnan().any()):

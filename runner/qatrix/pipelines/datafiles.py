@@ -78,7 +78,10 @@ def _pt(content: bytes) -> object:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # What torch says then is how to read it without any safety.
-        msg = "it is no file that torch.save wrote, or holds more than tensors, numbers, texts, lists and dicts"
+        msg = (
+            "it is no file that torch.save wrote, or holds more than tensors, numbers, texts, lists and dicts;"
+            " of a whole model only the state_dict() can be read"
+        )
         raise _UnreadableError(msg) from error
 
 
