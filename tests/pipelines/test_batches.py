@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from qatrix.pipelines.batches import build_batches, build_inputs
 from qatrix.pipelines.datafiles import DataFault
@@ -113,6 +113,12 @@ def written_files(folder: Path) -> None:
     torch.save({"rows": "text"}, folder / "text.pt")
     torch.save([{"x": ROWS, "y": ROWS}], folder / "dicts.pt")
     torch.save([(ROWS, ROWS)], folder / "pairs.pt")
+    torch.save(ROWS.to(torch.complex64), folder / "complex.pt")
+    torch.save(ROWS.to_sparse(), folder / "sparse.pt")
+    torch.save(ROWS.to("meta"), folder / "meta.pt")
+    torch.save(ROWS[:1, :1].expand(2**20, 2**20), folder / "spread.pt")
+    torch.save(nn.Parameter(ROWS), folder / "parameter.pt")
+    np.savez(folder / "named.npz", rows=rows, names=np.array(["cat", "dog"]))
     (folder / "folder").mkdir()
     for number, part in enumerate(ROWS.chunk(3)):
         save_file({"rows": part.clone()}, folder / "folder" / f"{number}.safetensors")
@@ -125,6 +131,8 @@ def written_files(folder: Path) -> None:
     [
         "{from: rows.npz, key: rows, shape: [2, 4]}",
         "{from: rows.npz, key: rows, batch: 2}",
+        "{from: named.npz, key: rows, batch: 2}",
+        "{from: parameter.pt, batch: 2}",
         "{from: rows.safetensors, shape: [2, 4]}",
         "{from: rows.pt, key: other, batch: 2, channels: 4}",
         "{from: stacked.safetensors, shape: [2, 4]}",
@@ -166,6 +174,11 @@ FAULTS = {
     "{from: text.pt, shape: [2, 4]}": "holds str 'text' where a tensor is due; expected a tensor",
     "{from: dicts.pt, shape: [2, 4]}": "holds a dict of x, y where a tensor is due; expected a tensor",
     "{from: pairs.pt, shape: [2, 4]}": "holds a tuple of 2 where a tensor is due; expected a tensor",
+    "{from: named.npz, key: names, shape: [2, 4]}": r"holds ndarray '\['cat' 'dog'\]' where a tensor is due",
+    "{from: complex.pt, shape: [2, 4]}": "holds complex64; expected float32, as declared$",
+    "{from: sparse.pt, shape: [2, 4]}": "holds a tensor of the layout torch.sparse_coo; expected a dense tensor",
+    "{from: meta.pt, shape: [2, 4]}": "holds a tensor of the device meta; expected a dense tensor",
+    "{from: spread.pt, batch: 2}": r"holds a tensor of 4,398,046,511,104 bytes, .*; expected at most 17,179,869,184",
     "{from: junk.npz, shape: [2, 4]}": "cannot be read: BadZipFile: .*; expected a whole .npz file",
     "{from: junk.pt, shape: [2, 4]}": "is no file that torch.save wrote, or holds more than tensors",
 }

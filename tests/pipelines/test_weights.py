@@ -79,7 +79,10 @@ def test_what_does_not_fit_is_named_the_first_five(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ([1, 2], "holds list; expected the model's state_dict alone"),
-        ({"state_dict": {}, "epoch": 3}, "holds more than tensors: dict 'state_dict', int 'epoch'; expected the model's"),
+        (
+            {"state_dict": {}, "epoch": 3},
+            "holds more than tensors: dict 'state_dict', int 'epoch'; expected the model's",
+        ),
         ({0: torch.zeros(2)}, "holds something under 0, which is no name; expected the model's state_dict alone"),
     ],
 )

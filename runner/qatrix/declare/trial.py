@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,7 +22,9 @@ from qatrix.text import one_line
 # Where nothing else is said; a name of the suite, and of the file.
 TRY: Final = "try"
 # No length has more digits than 64 bits hold.
-_SHAPE: Final = re.compile(r"(?:(?P<name>[^=:]+)=)?(?P<sizes>\d{1,18}(?:x\d{1,18})*|scalar)(?::(?P<dtype>\w+))?", re.ASCII)
+_SHAPE: Final = re.compile(
+    r"(?:(?P<name>[^=:]+)=)?(?P<sizes>\d{1,18}(?:x\d{1,18})*|scalar)(?::(?P<dtype>\w+))?", re.ASCII
+)
 _SHAPES: Final = "1x3x224x224, ids=2x16:int64 for a keyword argument of integers, or scalar"
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from qatrix.declare.inputs import DataFile, Drawn, InputSpec, Outlier, tensors_of
 from qatrix.declare.spec import Case
+from qatrix.declare.vocabulary import DTYPES
 from qatrix.expressions import evaluate
-from qatrix.pipelines.datafiles import DataFault, paths_of, read_tensors
+from qatrix.pipelines.datafiles import LARGEST, DataFault, paths_of, read_tensors
 from qatrix.pipelines.inputs import Batches, Inputs
 
 # Integer inputs are indices (embeddings, gathers): small, so that any sensible table holds them.
@@ -104,7 +105,8 @@ class _Source:
             for tensor in _chosen(read_tensors(file, path, of=spec.name), file):
                 fault = _fault(tensor, spec)
                 if isinstance(tensor, Tensor) and fault is None:
-                    batches = tuple(_cut(tensor, sizes, whole=spec.whole))
+                    # What was saved in training may want its gradient.
+                    batches = tuple(_cut(tensor.detach(), sizes, whole=spec.whole))
                     fault = None if batches else _unfit(tensor, sizes, whole=spec.whole)
                     found += batches
                 if fault is not None:
@@ -197,7 +199,15 @@ def _fault(tensor: object, spec: InputSpec) -> _Fault | None:
         return _Fault(f"holds {_described(tensor)} where a tensor is due", "a tensor, or a list of tensors")
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype != spec.dtype:
-        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared; save it as that, or declare dtype: {dtype}")
+        declared = f"; save it as that, or declare dtype: {dtype}" if dtype in DTYPES else ""
+        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared{declared}")
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        kind = "a tensor of the device meta" if tensor.is_meta else f"a tensor of the layout {tensor.layout}"
+        return _Fault(f"holds {kind}", "a dense tensor with its values")
+    size = tensor.numel() * tensor.element_size()
+    if size > LARGEST:
+        # One value may be spread over any shape.
+        return _Fault(f"holds a tensor of {size:,} bytes, of the shape {list(tensor.shape)}", f"at most {LARGEST:,}")
     if not tensor.numel():
         return _Fault(f"holds no values: its shape is {list(tensor.shape)}", "one value or more")
     if tensor.is_floating_point() and bool(tensor.isnan().any()):
