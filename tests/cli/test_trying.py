@@ -55,6 +55,14 @@ def test_a_saved_declaration_runs_beside_its_matrix_with_consent(project: Projec
     assert project.execution.ran == 2 * ["mine/mine_build/quantizer=int8,device=cpu"]
 
 
+def test_a_model_of_the_current_folder_is_found_again_there(project: Project) -> None:
+    project.write({"my_package.py": ""})
+    ended = project.run(*DECLARED, "--save", "matrix/mine.yaml")
+
+    again = "run it again with: PYTHONPATH=. qatrix run --case mine --allow-module my_package.build"
+    assert again in ended.out.splitlines()
+
+
 def test_a_declaration_saved_beside_the_packaged_matrix_stands_alone(project: Project) -> None:
     shutil.rmtree(project.path / "matrix")
     quantizers = ("linears_qat_then_ptq", "x86_int8_ptq")

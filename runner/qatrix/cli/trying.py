@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -137,10 +138,15 @@ def try_model(
     if save is not None:
         wanted_again = [str(save)] if alone else [*map(str, paths or ()), "--case", suite_of(save)]
         again = shlex.join(["qatrix", "run", *wanted_again, "--allow-module", trial.model])
-        console.line(f"run it again with: {one_line(again)}")
+        console.line(f"run it again with: {'PYTHONPATH=. ' * _lies_here(trial.model)}{one_line(again)}")
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
+
+
+def _lies_here(model: str) -> bool:
+    """Whether the module of a model is in the current folder, which other verbs do not search."""
+    return PathFinder.find_spec(model.partition(".")[0], [str(Path.cwd())]) is not None
 
 
 def _demand_there(option: str, path: Path | None) -> None:
