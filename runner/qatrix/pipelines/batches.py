@@ -14,7 +14,8 @@ from qatrix.declare.inputs import DataFile, Drawn, InputSpec, Outlier, tensors_o
 from qatrix.declare.spec import Case
 from qatrix.declare.vocabulary import DTYPES
 from qatrix.expressions import evaluate
-from qatrix.pipelines.datafiles import LARGEST, DataFault, paths_of, read_tensors
+from qatrix.files import LARGEST
+from qatrix.pipelines.datafiles import DataFault, paths_of, read_tensors
 from qatrix.pipelines.inputs import Batches, Inputs
 
 # Integer inputs are indices (embeddings, gathers): small, so that any sensible table holds them.

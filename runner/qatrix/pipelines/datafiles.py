@@ -14,12 +14,10 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from qatrix.declare.inputs import DataFile
-from qatrix.files import NotPlain, open_plain
+from qatrix.files import LARGEST, NotPlain, open_plain
 from qatrix.pipelines.torchenv.importing import RELEASE
 from qatrix.text import told
 
-# Of a file, and of the tensors in it: a small file may hold large ones.
-LARGEST: Final = 16 * 2**30
 # Up to 2.5.1 torch.load runs code even with weights_only (CVE-2025-32434).
 _SAFE: Final = (2, 6)
 

@@ -18,11 +18,7 @@ _TOLD: Final = 5
 def load_weights(model: nn.Module, file: DataFile) -> None:
     """Give a model the tensors of a file, in place; raises DataFault unless they are the model's, all and alone."""
     path = Path(file.path)
-    state = read_tensors(file, path)
-    found = _no_state(state)
-    if found is not None:
-        expected = "the model's state_dict alone, as torch.save(model.state_dict(), …) writes it"
-        raise DataFault(file, path, found, expected)
+    state = _state(file, path)
     own: dict[str, Any] = model.state_dict(keep_vars=True)
     # What get_extra_state of a module gives may be anything.
     misshapen = {
@@ -43,6 +39,17 @@ def load_weights(model: nn.Module, file: DataFile) -> None:
     if faults:
         expected = "the names and shapes of the model's state_dict()"
         raise DataFault(file, path, f"does not fit the model: it {'; it '.join(faults)}", expected)
+
+
+def _state(file: DataFile, path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file by their names; raises DataFault where it holds something else."""
+    content: Any = read_tensors(file, path)
+    found = _no_state(content)
+    if found is not None:
+        expected = "the model's state_dict alone, as torch.save(model.state_dict(), …) writes it"
+        raise DataFault(file, path, found, expected)
+    state: Mapping[str, Tensor] = content
+    return state
 
 
 def _no_state(content: object) -> str | None:
