@@ -92,7 +92,7 @@ def test_the_page_for_a_model_of_ones_own_works_from_the_wheel(installed: Path, 
     text = (ROOT / "docs/your-model.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block, encoding="utf-8")
-    tried, saved, run = re.findall(r"^\$ qatrix (.*)$", text, flags=re.MULTILINE)
+    tried, saved, run = re.findall(r"^\$ (?:PYTHONPATH=\. )?qatrix (.*)$", text, flags=re.MULTILINE)
     subprocess.run([sys.executable, "files.py"], cwd=tmp_path, check=True)
 
     first = qatrix(installed, tmp_path, *shlex.split(tried))

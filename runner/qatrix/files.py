@@ -18,6 +18,8 @@ _KINDS: Final[Mapping[str, Callable[[int], bool]]] = {
     "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
 }
 _GIB: Final = 2**30
+# The most that is read of a file of tensors, and the most that the tensors in it may take: a small file may swell.
+LARGEST: Final = 16 * _GIB
 _BLOCK: Final = 2**20
 
 
@@ -53,13 +55,17 @@ def open_plain(path: Path, *, largest: int) -> BinaryIO:
 
 
 def content_digest(path: Path) -> str:
-    """The SHA-256, in hex, of a plain file, or of the names and contents of all in a folder; "absent" without one."""
+    """The SHA-256, in hex, of a plain file, or of the names and contents of all in a folder.
+
+    It is "absent" without one, and where nobody reads it because it is too large or no plain file.
+    """
     try:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
             inside = sorted(item for item in path.iterdir() if item.is_file())
             told = "".join(f"{item.name} {content_digest(item)}\n" for item in inside)
             return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+        _demand(facts, LARGEST)
         return _file_digest(path, facts.st_size, facts.st_mtime_ns)
     except (OSError, NotPlain):
         return "absent"

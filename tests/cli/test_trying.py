@@ -55,6 +55,14 @@ def test_a_saved_declaration_runs_beside_its_matrix_with_consent(project: Projec
     assert project.execution.ran == 2 * ["mine/mine_build/quantizer=int8,device=cpu"]
 
 
+def test_a_model_of_the_current_folder_is_found_again_there(project: Project) -> None:
+    project.write({"my_package.py": ""})
+    ended = project.run(*DECLARED, "--save", "matrix/mine.yaml")
+
+    again = "run it again with: PYTHONPATH=. qatrix run --case mine --allow-module my_package.build"
+    assert again in ended.out.splitlines()
+
+
 def test_a_declaration_saved_beside_the_packaged_matrix_stands_alone(project: Project) -> None:
     shutil.rmtree(project.path / "matrix")
     quantizers = ("linears_qat_then_ptq", "x86_int8_ptq")
@@ -96,9 +104,15 @@ def test_a_declaration_with_a_fault_is_told_and_not_saved(project: Project) -> N
         (("try", "my_package:build", "--input", "3by4"), "'3by4' is no shape"),
         ((*DECLARED, "--arg", "width"), "'width' is no argument"),
         ((*DECLARED, "--save", "mine.txt"), "'mine.txt' is no YAML file"),
-        ((*DECLARED, "--weights", "no.pt"), "there is no such file: '../no.pt'"),
-        ((*DECLARED, "--calibrate", "none/"), "there is no such file: '../none'"),
+        ((*DECLARED, "--weights", "no.pt"), "--weights: there is no such file: 'no.pt'"),
+        ((*DECLARED, "--calibrate", "none/"), "--calibrate: there is no such file: 'none'"),
         ((*DECLARED, "--device", "tpu"), "unknown device 'tpu'"),
+        ((*DECLARED, "--device", "null"), "unknown device 'null'"),
+        ((*DECLARED, "--quantizer", "no"), "unknown quantizer 'no'"),
+        ((*DECLARED, "--key", "images"), "--key: 'images' names a tensor in no file; give --calibrate, too"),
+        ((*DECLARED, "--arg", f"a={'[' * 500}{']' * 500}"), "--arg: the value of 'a' is nested too deeply"),
+        ((*DECLARED, "--arg", f"a={'[' * 100_000}"), "--arg: the value of 'a' is nested too deeply"),
+        (("try", "my_package:build", "--input", "9" * 5000), "is no shape"),
     ],
 )
 def test_what_cannot_be_tried_is_told_in_a_sentence(project: Project, argv: tuple[str, ...], message: str) -> None:

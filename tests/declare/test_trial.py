@@ -9,7 +9,7 @@ import pytest
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case
-from qatrix.declare.trial import Trial, TriedInput, argument, declaration, model_path, suite_of
+from qatrix.declare.trial import Trial, TriedInput, arguments, declaration, model_path, suite_of
 from qatrix.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -73,13 +73,23 @@ def test_what_names_no_model_is_told_with_an_example(text: str) -> None:
     [("width=0.5", 0.5), ("n=3", 3), ("bias=true", True), ("name=small", "small"), ("a=b=c", "b=c"), ("empty=", "")],
 )
 def test_an_argument_is_a_json_value_or_a_text(text: str, value: object) -> None:
-    assert argument(text)[1] == value
+    assert list(arguments([text]).values()) == [value]
 
 
 @pytest.mark.parametrize("text", ["width", "=3", "a-b=3"])
 def test_what_is_no_argument_is_told(text: str) -> None:
     with pytest.raises(UsageError, match="expected NAME=VALUE"):
-        argument(text)
+        arguments([text])
+
+
+def test_an_argument_is_given_once() -> None:
+    with pytest.raises(UsageError, match="--arg: 'width' is given twice"):
+        arguments(["width=1", "width=2"])
+
+
+def test_a_keyword_argument_is_an_input_once() -> None:
+    with pytest.raises(UsageError, match="--input: 'ids' is given twice"):
+        trial(inputs=(TriedInput((1,), "ids"), TriedInput((2,), "ids")))
 
 
 def test_without_inputs_and_data_nothing_says_what_the_model_is_called_with() -> None:
@@ -108,6 +118,34 @@ def test_inputs_with_names_are_given_by_keyword_and_find_their_data_by_name(tmp_
         (str(data), None),
         (str(data), "mask"),
     ]
+
+
+def test_inputs_by_position_come_first_and_have_names_that_are_free(tmp_path: Path) -> None:
+    inputs = (TriedInput((3,), "x1"), TriedInput((4,)))
+    case = declared(trial(inputs=inputs), tmp_path / "m" / "mine.yaml")
+
+    assert [(item.name, item.keyword) for item in case.pattern.inputs] == [("x2", False), ("x1", True)]
+
+
+@pytest.mark.parametrize("word", ["on", "no", "null", "true", "y"])
+def test_words_that_yaml_takes_for_values_are_names_all_the_same(tmp_path: Path, word: str) -> None:
+    data = tmp_path / "data.npz"
+    data.touch()
+    made = trial(inputs=(TriedInput((3,), word),), calibration=data, key=word, arguments={word: word})
+    case = declared(made, tmp_path / "m" / f"{word}.yaml")
+    (only,) = case.pattern.inputs
+
+    assert (case.suite, only.name, only.file and only.file.key) == (word, word, word)
+    assert case.pattern.factory_args == {word: word}
+
+
+@pytest.mark.parametrize("command", ["a\nsuites: {}", "a\rb: 1", "\x1b[2J", "\x85b: 1", "\u2028b: 1", "\x00", "\udcff"])
+def test_a_command_stays_in_its_comment(tmp_path: Path, command: str) -> None:
+    text = declaration(trial(), tmp_path / "try.yaml", command)
+
+    assert text.startswith("# Declared by: ")
+    assert text.splitlines()[1:] == declaration(trial(), tmp_path / "try.yaml", "").splitlines()[1:]
+    text.encode()
 
 
 def test_files_are_named_as_seen_from_the_declaration(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from qatrix.pipelines.batches import build_batches, build_inputs
 from qatrix.pipelines.datafiles import DataFault
@@ -111,6 +111,14 @@ def written_files(folder: Path) -> None:
     torch.save({"rows": ROWS, "other": ROWS}, folder / "rows.pt")
     torch.save([part.clone() for part in ROWS.chunk(3)], folder / "list.pt")
     torch.save({"rows": "text"}, folder / "text.pt")
+    torch.save([{"x": ROWS, "y": ROWS}], folder / "dicts.pt")
+    torch.save([(ROWS, ROWS)], folder / "pairs.pt")
+    torch.save(ROWS.to(torch.complex64), folder / "complex.pt")
+    torch.save(ROWS.to_sparse(), folder / "sparse.pt")
+    torch.save(ROWS.to("meta"), folder / "meta.pt")
+    torch.save(ROWS[:1, :1].expand(2**20, 2**20), folder / "spread.pt")
+    torch.save(nn.Parameter(ROWS), folder / "parameter.pt")
+    np.savez(folder / "named.npz", rows=rows, names=np.array(["cat", "dog"]))
     (folder / "folder").mkdir()
     for number, part in enumerate(ROWS.chunk(3)):
         save_file({"rows": part.clone()}, folder / "folder" / f"{number}.safetensors")
@@ -123,6 +131,8 @@ def written_files(folder: Path) -> None:
     [
         "{from: rows.npz, key: rows, shape: [2, 4]}",
         "{from: rows.npz, key: rows, batch: 2}",
+        "{from: named.npz, key: rows, batch: 2}",
+        "{from: parameter.pt, batch: 2}",
         "{from: rows.safetensors, shape: [2, 4]}",
         "{from: rows.pt, key: other, batch: 2, channels: 4}",
         "{from: stacked.safetensors, shape: [2, 4]}",
@@ -153,15 +163,22 @@ def test_fewer_batches_than_a_file_has_are_its_first(tmp_path: Path) -> None:
 
 
 FAULTS = {
-    "{from: rows.npz, key: wide, shape: [2, 4]}": "holds float64; expected float32, as declared",
+    "{from: rows.npz, key: wide, shape: [2, 4]}": "holds float64; expected float32, as declared; save it as that, or",
     "{from: rows.npz, key: nothing, shape: [2, 4]}": r"holds no values: its shape is \[0, 4\]",
     "{from: rows.npz, key: nan, shape: [2, 4]}": "holds 24 of 24 values that are NaN; expected numbers",
     "{from: rows.npz, key: rows, shape: [2, 3]}": r"holds a tensor of the shape \[6, 4\]; expected batches of the shape",
     "{from: rows.npz, key: rows, shape: [4, 4]}": r"holds a tensor of the shape \[6, 4\]; expected batches of the shape",
     "{from: rows.npz, key: rows, batch: 4}": r"the shape \[6, 4\]; expected batches of 4 along its first axis",
-    "{from: rows.npz, key: cows, shape: [2, 4]}": "has no 'cows': it holds rows, wide, nothing, nan; expected key",
-    "{from: rows.npz, shape: [2, 4]}": "holds rows, wide, nothing, nan; expected key",
-    "{from: text.pt, shape: [2, 4]}": "holds str 'text'; expected a tensor",
+    "{from: rows.npz, key: cows, shape: [2, 4]}": "has no 'cows': it holds rows, wide, nothing, nan; expected one of its names",
+    "{from: rows.npz, shape: [2, 4]}": "holds rows, wide, nothing, nan; expected the name of one of them as the key",
+    "{from: text.pt, shape: [2, 4]}": "holds str 'text' where a tensor is due; expected a tensor",
+    "{from: dicts.pt, shape: [2, 4]}": "holds a dict of x, y where a tensor is due; expected a tensor",
+    "{from: pairs.pt, shape: [2, 4]}": "holds a tuple of 2 where a tensor is due; expected a tensor",
+    "{from: named.npz, key: names, shape: [2, 4]}": r"holds ndarray '\['cat' 'dog'\]' where a tensor is due",
+    "{from: complex.pt, shape: [2, 4]}": "holds complex64; expected float32, as declared$",
+    "{from: sparse.pt, shape: [2, 4]}": "holds a tensor of the layout torch.sparse_coo; expected a dense tensor",
+    "{from: meta.pt, shape: [2, 4]}": "holds a tensor of the device meta; expected a dense tensor",
+    "{from: spread.pt, batch: 2}": r"holds a tensor of 4,398,046,511,104 bytes, .*; expected at most 17,179,869,184",
     "{from: junk.npz, shape: [2, 4]}": "cannot be read: BadZipFile: .*; expected a whole .npz file",
     "{from: junk.pt, shape: [2, 4]}": "is no file that torch.save wrote, or holds more than tensors",
 }

@@ -350,7 +350,9 @@ def test_a_package_that_is_not_found_is_told_with_what_to_do(monkeypatch: pytest
 def test_nothing_is_said_of_the_current_folder_where_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path.cwd())
 
-    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'mymodels'; install it$"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"^No module named 'mymodels'; install it, or change to the folder that has it$"
+    ):
         factory_model("mymodels.build")
 
 

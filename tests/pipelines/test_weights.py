@@ -75,10 +75,46 @@ def test_what_does_not_fit_is_named_the_first_five(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_without_names_holds_no_weights(tmp_path: Path) -> None:
-    torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(DataFault, match="holds no state_dict; expected a mapping from names to tensors"):
-        load_weights(nn.Linear(2, 2), file(tmp_path / "list.pt"))
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "holds list; expected the model's state_dict alone"),
+        (
+            {"state_dict": {}, "epoch": 3},
+            "holds more than tensors: dict 'state_dict', int 'epoch'; expected the model's",
+        ),
+        ({0: torch.zeros(2)}, "holds something under 0, which is no name; expected the model's state_dict alone"),
+    ],
+)
+def test_a_file_of_something_else_holds_no_weights(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(DataFault, match=message):
+        load_weights(nn.Linear(2, 2), file(tmp_path / "other.pt"))
+
+
+def test_a_whole_model_is_not_read_and_what_to_save_is_told(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
+    with pytest.raises(DataFault, match=r"of a whole model only the state_dict\(\) can be read"):
+        load_weights(nn.Linear(2, 2), file(tmp_path / "whole.pt"))
+
+
+class Stateful(nn.Linear):
+    """A layer with more to keep than tensors."""
+
+    def get_extra_state(self) -> object:
+        return {"steps": 3}
+
+    def set_extra_state(self, state: object) -> None:
+        self.state = state
+
+
+def test_the_state_of_a_module_may_be_more_than_tensors(tmp_path: Path) -> None:
+    model = Stateful(2, 2)
+    torch.save({"weight": torch.zeros(2, 2), "bias": torch.zeros(2), "_extra_state": torch.ones(3)}, tmp_path / "w.pt")
+    load_weights(model, file(tmp_path / "w.pt"))
+
+    assert model.state is not None
+    assert not model.weight.any()
 
 
 def test_a_file_that_has_gone_is_told(tmp_path: Path) -> None:

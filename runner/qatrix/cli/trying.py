@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -99,13 +101,15 @@ def try_model(
       qatrix try my_package:Net --arg width=0.5 --input ids=2x16:int64 --save matrix/mine.yaml
     """
     from qatrix.console import Console
-    from qatrix.declare.trial import TRY, Trial, TriedInput, argument, model_path, suite_of, what_it_names
+    from qatrix.declare.trial import TRY, Trial, TriedInput, arguments, model_path, suite_of, what_it_names
 
+    _demand_there("--weights", weights)
+    _demand_there("--calibrate", calibrate)
     tools: Collaborators = context.obj
     console = Console(answers=True)
     trial = Trial(
         model=model_path(model),
-        arguments=dict(map(argument, arg or ())),
+        arguments=arguments(arg or ()),
         inputs=tuple(map(TriedInput.of, inputs or ())),
         quantizers=tuple(quantizer or (_QUANTIZER,)),
         weights=weights,
@@ -134,10 +138,22 @@ def try_model(
     if save is not None:
         wanted_again = [str(save)] if alone else [*map(str, paths or ()), "--case", suite_of(save)]
         again = shlex.join(["qatrix", "run", *wanted_again, "--allow-module", trial.model])
-        console.line(f"run it again with: {one_line(again)}")
+        console.line(f"run it again with: {'PYTHONPATH=. ' * _lies_here(trial.model)}{one_line(again)}")
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
+
+
+def _lies_here(model: str) -> bool:
+    """Whether the module of a model is in the current folder, which other verbs do not search."""
+    return PathFinder.find_spec(model.partition(".")[0], [str(Path.cwd())]) is not None
+
+
+def _demand_there(option: str, path: Path | None) -> None:
+    """Raise UsageError where nothing is at a path; the declaration would name it as seen from its own folder."""
+    if path is not None and not os.path.lexists(path):
+        msg = f"{option}: there is no such file: '{path}'; give its path as seen from the current folder"
+        raise UsageError(msg)
 
 
 def _write(trial: Trial, path: Path, command: str, *, saved: bool) -> None:

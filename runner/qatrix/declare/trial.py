@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,12 +14,17 @@ from typing import Final, NamedTuple
 from qatrix.declare.excerpts import excerpts
 from qatrix.declare.spec import Matrix
 from qatrix.declare.trust import is_path
+from qatrix.declare.yamltext import written
 from qatrix.errors import UsageError
 from qatrix.expressions import Value
+from qatrix.text import one_line
 
 # Where nothing else is said; a name of the suite, and of the file.
 TRY: Final = "try"
-_SHAPE: Final = re.compile(r"(?:(?P<name>[^=:]+)=)?(?P<sizes>\d+(?:x\d+)*|scalar)(?::(?P<dtype>\w+))?", re.ASCII)
+# No length has more digits than 64 bits hold.
+_SHAPE: Final = re.compile(
+    r"(?:(?P<name>[^=:]+)=)?(?P<sizes>\d{1,18}(?:x\d{1,18})*|scalar)(?::(?P<dtype>\w+))?", re.ASCII
+)
 _SHAPES: Final = "1x3x224x224, ids=2x16:int64 for a keyword argument of integers, or scalar"
 
 
@@ -57,6 +63,13 @@ class Trial:
     device: str | None = None
 
     def __post_init__(self) -> None:
+        if self.key is not None and self.calibration is None:
+            msg = f"--key: '{one_line(self.key)}' names a tensor in no file; give --calibrate, too"
+            raise UsageError(msg)
+        names = [item.name for item in self.inputs if item.name is not None]
+        if len(names) > len(set(names)):
+            msg = f"--input: '{max(names, key=names.count)}' is given twice; give each keyword argument once"
+            raise UsageError(msg)
         if self.inputs or self.calibration is not None:
             return
         msg = f"nothing says what the model is called with; give --input, such as {_SHAPES}, or --calibrate"
@@ -73,17 +86,31 @@ def model_path(text: str) -> str:
     return path
 
 
-def argument(text: str) -> tuple[str, Value]:
-    """The name and value of "width=0.5": a JSON value, or a text; raises UsageError."""
-    name, sign, value = text.partition("=")
-    if not sign or not name.isidentifier():
-        msg = f"--arg: '{text}' is no argument; expected NAME=VALUE, such as width=0.5"
-        raise UsageError(msg)
+def arguments(texts: Iterable[str]) -> Mapping[str, Value]:
+    """The values by name of "width=0.5" and the like: JSON values, or texts; raises UsageError."""
+    found: dict[str, Value] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.isidentifier():
+            msg = f"--arg: '{text}' is no argument; expected NAME=VALUE, such as width=0.5"
+            raise UsageError(msg)
+        if name in found:
+            msg = f"--arg: '{name}' is given twice; give each argument once"
+            raise UsageError(msg)
+        found[name] = _value(name, value)
+    return found
+
+
+def _value(name: str, text: str) -> Value:
     try:
-        read: Value = json.loads(value)
+        read: Value = json.loads(text)
+        written(read)
     except ValueError:
-        read = value
-    return name, read
+        return text
+    except RecursionError:
+        msg = f"--arg: the value of '{name}' is nested too deeply; give less, or make it in a function of your own"
+        raise UsageError(msg) from None
+    return read
 
 
 def declaration(trial: Trial, path: Path, command: str) -> str:
@@ -98,8 +125,8 @@ def what_it_names(trial: Trial, matrix: Matrix) -> str:
     for name in _quantizers(trial, matrix):
         lines += [f"  {line}" if line else "" for line in blocks[name].splitlines()]
     if trial.device is not None:
-        torchs = json.dumps(matrix.devices[trial.device].torch)
-        lines += ["devices:", f"  {_text(trial.device)}: {{torch: {torchs}}}"]
+        device = {trial.device: {"torch": matrix.devices[trial.device].torch}}
+        lines.append(f"devices: {written(device)}")
     return "\n".join([*lines, ""])
 
 
@@ -120,47 +147,45 @@ def suite_of(path: Path) -> str:
 def _lines(trial: Trial, path: Path, command: str) -> Iterator[str]:
     suite = suite_of(path)
     pattern = f"{suite}_{trial.model.rpartition('.')[2]}"
-    yield f"# Declared by: {command}"
+    yield f"# Declared by: {one_line(command)}"
     yield "patterns:"
-    yield f"  {pattern}:"
-    yield f"    model: {trial.model}"
+    yield f"  {written(pattern)}:"
+    yield f"    model: {written(trial.model)}"
     if trial.arguments:
-        yield f"    args: {json.dumps(dict(trial.arguments))}"
+        yield f"    args: {written(trial.arguments)}"
     if trial.weights is not None:
-        yield f"    weights: {_place(trial.weights, path)}"
+        yield f"    weights: {written(_place(trial.weights, path))}"
     yield "    inputs:"
     for name, keys in _inputs(trial, path):
-        yield f"      {name}: {{{', '.join(keys)}}}"
+        yield f"      {written(name)}: {written(keys)}"
     yield "suites:"
-    yield f"  {suite}:"
-    yield f"    about: {json.dumps(f'do both pipelines agree on {trial.model}?')}"
+    yield f"  {written(suite)}:"
+    yield f"    about: {written(f'do both pipelines agree on {trial.model}?')}"
     yield "    axes:"
-    yield f"      pattern: [{pattern}]"
-    yield f"      quantizer: [{', '.join(map(_text, trial.quantizers))}]"
+    yield f"      pattern: {written([pattern])}"
+    yield f"      quantizer: {written(trial.quantizers)}"
     if trial.device is not None:
-        yield f"      device: [{_text(trial.device)}]"
+        yield f"      device: {written([trial.device])}"
 
 
-def _inputs(trial: Trial, path: Path) -> Iterator[tuple[str, Sequence[str]]]:
-    inputs = trial.inputs or (TriedInput(None),)
-    for number, item in enumerate(inputs, 1):
-        keys = [] if item.sizes is None else [f"shape: {json.dumps(item.sizes)}"]
+def _inputs(trial: Trial, path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The inputs' names and keys, those by position first: their order on the command line says nothing else."""
+    inputs = sorted(trial.inputs or (TriedInput(None),), key=lambda item: item.name is not None)
+    given = {item.name for item in inputs}
+    free = (name for name in map("x{}".format, itertools.count(1)) if name not in given)
+    for item in inputs:
+        keys: dict[str, object] = {} if item.sizes is None else {"shape": list(item.sizes)}
         if item.dtype != "float32":
-            keys.append(f"dtype: {_text(item.dtype)}")
+            keys["dtype"] = item.dtype
         if item.name is not None:
-            keys.append("by: keyword")
+            keys["by"] = "keyword"
         if trial.calibration is not None:
-            keys.append(f"from: {_place(trial.calibration, path)}")
+            keys["from"] = _place(trial.calibration, path)
             key = trial.key or (item.name if len(inputs) > 1 else None)
-            keys += [] if key is None else [f"key: {_text(key)}"]
-        yield _text(item.name or (f"x{number}" if len(inputs) > 1 else "x")), keys
+            keys |= {} if key is None else {"key": key}
+        yield item.name or (next(free) if len(inputs) > 1 else "x"), keys
 
 
 def _place(data: Path, path: Path) -> str:
     """A file as seen from the folder of the declaration."""
-    return _text(os.path.relpath(data, path.parent))
-
-
-def _text(text: str) -> str:
-    """A text in YAML: bare where it is a name, else as JSON has it."""
-    return text if re.fullmatch(r"[A-Za-z_][\w.]*", text, re.ASCII) else json.dumps(text)
+    return os.path.relpath(data, path.parent)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from qatrix.declare.inputs import DataFile, Drawn, InputSpec, Outlier, tensors_of
 from qatrix.declare.spec import Case
+from qatrix.declare.vocabulary import DTYPES
 from qatrix.expressions import evaluate
+from qatrix.files import LARGEST
 from qatrix.pipelines.datafiles import DataFault, paths_of, read_tensors
 from qatrix.pipelines.inputs import Batches, Inputs
 
@@ -104,7 +106,8 @@ class _Source:
             for tensor in _chosen(read_tensors(file, path, of=spec.name), file):
                 fault = _fault(tensor, spec)
                 if isinstance(tensor, Tensor) and fault is None:
-                    batches = tuple(_cut(tensor, sizes, whole=spec.whole))
+                    # What was saved in training may want its gradient.
+                    batches = tuple(_cut(tensor.detach(), sizes, whole=spec.whole))
                     fault = None if batches else _unfit(tensor, sizes, whole=spec.whole)
                     found += batches
                 if fault is not None:
@@ -162,15 +165,25 @@ def _chosen(content: object, file: DataFile) -> Sequence[object]:
     if file.key is not None:
         known = content if isinstance(content, Mapping) else {}
         if file.key not in known:
-            return (_Fault(f"has no '{file.key}': it holds {_names(known)}", "key: one of its names"),)
+            return (_Fault(f"has no '{file.key}': it holds {_names(known)}", "one of its names as the key"),)
         content = known[file.key]
     elif isinstance(content, Mapping):
         if len(content) != 1:
-            return (_Fault(f"holds {_names(content)}", "key: the name of one of them"),)
+            return (_Fault(f"holds {_names(content)}", "the name of one of them as the key"),)
         content = next(iter(content.values()))
     if isinstance(content, (list, tuple)):
         return content or (_Fault("holds an empty list", "a tensor for each batch"),)
     return (content,)
+
+
+def _described(found: object) -> str:
+    """What is no tensor, by its names if it has some, by its length, or by its text."""
+    kind = type(found).__name__
+    if isinstance(found, Mapping):
+        return f"a {kind} of {_names(found)}"
+    if isinstance(found, (list, tuple)):
+        return f"a {kind} of {len(found)}"
+    return f"{kind} '{str(found)[:40]}'"
 
 
 def _names(known: Mapping[str, object]) -> str:
@@ -184,10 +197,18 @@ def _fault(tensor: object, spec: InputSpec) -> _Fault | None:
     if isinstance(tensor, _Fault):
         return tensor
     if not isinstance(tensor, Tensor):
-        return _Fault(f"holds {type(tensor).__name__} '{str(tensor)[:40]}'", "a tensor, or a list of tensors")
+        return _Fault(f"holds {_described(tensor)} where a tensor is due", "a tensor, or a list of tensors")
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype != spec.dtype:
-        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared; dtype: {dtype} takes it as it is")
+        declared = f"; save it as that, or declare dtype: {dtype}" if dtype in DTYPES else ""
+        return _Fault(f"holds {dtype}", f"{spec.dtype}, as declared{declared}")
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        kind = "a tensor of the device meta" if tensor.is_meta else f"a tensor of the layout {tensor.layout}"
+        return _Fault(f"holds {kind}", "a dense tensor with its values")
+    size = tensor.numel() * tensor.element_size()
+    if size > LARGEST:
+        # One value may be spread over any shape.
+        return _Fault(f"holds a tensor of {size:,} bytes, of the shape {list(tensor.shape)}", f"at most {LARGEST:,}")
     if not tensor.numel():
         return _Fault(f"holds no values: its shape is {list(tensor.shape)}", "one value or more")
     if tensor.is_floating_point() and bool(tensor.isnan().any()):

@@ -12,14 +12,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
-from torch import Tensor
 
 from qatrix.declare.inputs import DataFile
-from qatrix.files import NotPlain, open_plain
+from qatrix.files import LARGEST, NotPlain, open_plain
 from qatrix.pipelines.torchenv.importing import RELEASE
 from qatrix.text import told
 
-_LARGEST: Final = 16 * 2**30
 # Up to 2.5.1 torch.load runs code even with weights_only (CVE-2025-32434).
 _SAFE: Final = (2, 6)
 
@@ -45,9 +43,9 @@ def paths_of(file: DataFile) -> tuple[Path, ...]:
 
 
 def read_tensors(file: DataFile, path: Path, *, of: str | None = None) -> object:
-    """What a file holds: tensors by name; of a .pt file whatever it has. Raises DataFault where it cannot be read."""
+    """What a file holds: tensors by name, or whatever else it has. Raises DataFault where it cannot be read."""
     try:
-        with open_plain(path, largest=_LARGEST) as opened:
+        with open_plain(path, largest=LARGEST) as opened:
             content = opened.read()
         return _READERS[path.suffix](content)
     except NotPlain as error:
@@ -60,14 +58,22 @@ def read_tensors(file: DataFile, path: Path, *, of: str | None = None) -> object
         raise DataFault(file, path, f"cannot be read: {told(error)}", f"a whole {path.suffix} file", of=of) from error
 
 
-def _npz(content: bytes) -> Mapping[str, Tensor]:
+def _npz(content: bytes) -> Mapping[str, object]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = sum(item.file_size for item in archive.infolist())
-    if size > _LARGEST:
+    if size > LARGEST:
         msg = f"it swells to {size:,} bytes"
         raise _UnreadableError(msg)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+        return {name: _tensor(arrays[name]) for name in arrays.files}
+
+
+def _tensor(array: Any) -> object:
+    """The tensor of an array; texts and dates, which may stand beside the one that is wanted, stay what they are."""
+    try:
+        return torch.from_numpy(np.array(array))
+    except TypeError:
+        return array
 
 
 def _pt(content: bytes) -> object:
@@ -78,7 +84,10 @@ def _pt(content: bytes) -> object:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # What torch says then is how to read it without any safety.
-        msg = "it is no file that torch.save wrote, or holds more than tensors, numbers, texts, lists and dicts"
+        msg = (
+            "it is no file that torch.save wrote, or holds more than tensors, numbers, texts, lists and dicts;"
+            " of a whole model only the state_dict() can be read"
+        )
         raise _UnreadableError(msg) from error
 
 

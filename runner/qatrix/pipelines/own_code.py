@@ -50,5 +50,5 @@ def _modules(case: Case) -> Iterator[str]:
 def _remedy() -> str:
     """What makes a package known; the current folder is on the path of `python -m qatrix` alone."""
     if {"", str(Path.cwd())} & set(sys.path):
-        return "install it"
+        return "install it, or change to the folder that has it"
     return "install it, or run with PYTHONPATH=. because the current folder is not searched"

@@ -18,29 +18,50 @@ _TOLD: Final = 5
 def load_weights(model: nn.Module, file: DataFile) -> None:
     """Give a model the tensors of a file, in place; raises DataFault unless they are the model's, all and alone."""
     path = Path(file.path)
-    state = read_tensors(file, path)
-    if not isinstance(state, Mapping) or not all(isinstance(item, Tensor) for item in state.values()):
-        expected = "a mapping from names to tensors, as torch.save(model.state_dict(), …) writes it"
-        raise DataFault(file, path, "holds no state_dict", expected)
+    state = _state(file, path)
     own: dict[str, Any] = model.state_dict(keep_vars=True)
-    misshapen = [
-        f"{name} {_shape(state[name])} for {_shape(own[name])}"
-        for name in own
-        if name in state and isinstance(own[name], Tensor) and state[name].shape != own[name].shape
-    ]
-    fitting = {name: tensor for name, tensor in state.items() if name not in own or tensor.shape == own[name].shape}
-    found = model.load_state_dict(fitting, strict=False)
+    # What get_extra_state of a module gives may be anything.
+    misshapen = {
+        name: f"{name} {_shape(state[name])} for {_shape(tensor)}"
+        for name, tensor in own.items()
+        if name in state and isinstance(tensor, Tensor) and state[name].shape != tensor.shape
+    }
+    fitting = {name: tensor for name, tensor in state.items() if name not in misshapen}
+    loaded = model.load_state_dict(fitting, strict=False)
     # Tied parameters are one tensor, which a file need not have twice.
     given = {id(own[name]) for name in own if name in fitting}
-    missing = [name for name in found.missing_keys if name not in state and id(own.get(name)) not in given]
+    missing = [name for name in loaded.missing_keys if name not in state and id(own.get(name)) not in given]
     faults = [
         *_listed("lacks", missing),
-        *_listed("has, unlike the model,", found.unexpected_keys),
-        *_listed("has other shapes:", misshapen),
+        *_listed("has, unlike the model,", loaded.unexpected_keys),
+        *_listed("has other shapes:", misshapen.values()),
     ]
     if faults:
         expected = "the names and shapes of the model's state_dict()"
         raise DataFault(file, path, f"does not fit the model: it {'; it '.join(faults)}", expected)
+
+
+def _state(file: DataFile, path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file by their names; raises DataFault where it holds something else."""
+    content: Any = read_tensors(file, path)
+    found = _no_state(content)
+    if found is not None:
+        expected = "the model's state_dict alone, as torch.save(model.state_dict(), …) writes it"
+        raise DataFault(file, path, found, expected)
+    state: Mapping[str, Tensor] = content
+    return state
+
+
+def _no_state(content: object) -> str | None:
+    """Why what a file holds is no mapping from names to tensors, None where it is one."""
+    if not isinstance(content, Mapping):
+        return f"holds {type(content).__name__}"
+    if unnamed := [key for key in content if not isinstance(key, str)]:
+        return f"holds something under {unnamed[0]!r}, which is no name"
+    others = {name: type(item).__name__ for name, item in content.items() if not isinstance(item, Tensor)}
+    if not others:
+        return None
+    return _listed("holds more than tensors:", [f"{kind} '{name}'" for name, kind in others.items()])[0]
 
 
 def _listed(what: str, names: Collection[str]) -> list[str]:

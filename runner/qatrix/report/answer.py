@@ -20,10 +20,10 @@ _TO_DO: Final[Mapping[Verdict, str]] = {
     "diverged": "Look at the first layer that differs, in the report.",
     "unquantized": "Choose a quantizer that quantizes these layers, or plan with their speed in float.",
     "failed": "Take the script in the report to whoever keeps the pipeline: it shows the error with PyTorch alone.",
-    "invalid": "Mend the model, its weights or its inputs first: the float model is not to be run as declared.",
+    "invalid": "Mend the model, its weights or its inputs first: the float model cannot run as declared.",
     "unavailable": "Install what is missing, or choose another quantizer.",
     "timed_out": "Give it more time with --timeout, or a smaller input.",
-    "crashed": "Give it more memory or a smaller input; the report has what the process printed at last.",
+    "crashed": "See in the report what the process printed at last. If memory ran out, make the input smaller.",
     "skipped": "Choose a device that is here.",
 }
 

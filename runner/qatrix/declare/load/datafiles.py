@@ -10,7 +10,7 @@ from qatrix.declare.inputs import DataFile
 from qatrix.declare.language.text import listed
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor
-from qatrix.files import kind_of
+from qatrix.files import LARGEST, kind_of
 
 # What may hold a model's weights, and what its inputs.
 WEIGHTS: Final = (".safetensors", ".pt")
@@ -40,13 +40,15 @@ def _fault(path: Path, kinds: tuple[str, ...], *, folder: bool) -> tuple[str, st
     """What is wrong with a path and what would be right, None where nothing is."""
     expected = f"a file {listed(kinds)}" + (", or a folder of them" if folder else "")
     try:
-        mode = path.stat().st_mode
+        facts = path.stat()
         if folder and path.is_dir():
             inside = sorted(file.name for file in path.iterdir() if file.suffix in kinds)
             return None if inside else ("the folder has no file that holds values", expected)
     except (OSError, ValueError):
         return "there is no such file", f"{expected}, by its path as seen from this YAML file"
-    kind = kind_of(mode)
+    kind = kind_of(facts.st_mode)
     if kind is not None:
         return f"this is {kind}", expected
+    if facts.st_size > LARGEST:
+        return f"the file has {facts.st_size:,} bytes", f"{expected}, of at most {LARGEST:,} bytes"
     return None if path.suffix in kinds else (f"the name ends in '{path.suffix}'", expected)

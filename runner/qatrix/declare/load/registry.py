@@ -66,7 +66,7 @@ class Registry:
     def names(self, section: str) -> Collection[str]:
         """All names that a section declares, those of broken declarations and the built-in one included."""
         built_in = BUILT_IN.get(section)
-        return [*self._declared[section], *([built_in] if built_in else [])]
+        return {**self._declared[section], **({built_in: None} if built_in else {})}
 
     def declared(self, section: str) -> Iterator[Declared]:
         """The declarations of a section in the order of the files."""

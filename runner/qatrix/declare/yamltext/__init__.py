@@ -1,4 +1,4 @@
-"""YAML text becomes a tree of nodes that know their places; the only importer of yaml.
+"""YAML text becomes a tree of nodes that know their places, and a value YAML text; the only importer of yaml.
 
 Nothing is constructed: the parser's events become scalars, lists and mappings, so no text
 can name a type or run code. What YAML reads in a surprising way is a problem here, with the
@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 
 from qatrix.declare.yamltext.compose import compose
 from qatrix.declare.yamltext.nodes import ListNode, MappingNode, Node, ScalarNode, data
+from qatrix.declare.yamltext.writing import written
 from qatrix.errors import Problem, Source
 
-__all__ = ["Document", "ListNode", "MappingNode", "Node", "ScalarNode", "data", "parse", "read"]
+__all__ = ["Document", "ListNode", "MappingNode", "Node", "ScalarNode", "data", "parse", "read", "written"]
 
 # A declaration that a person can read is far smaller; the limit keeps checking fast.
 MAX_BYTES = 2_000_000
