@@ -135,15 +135,19 @@ def try_model(
     wanted = Wanted(matrix=matrix, selected=selected, options=options, out=out, fresh=fresh)
     performed = perform(context, console, wanted, functools.partial(_answer, matrix.expectations))
     if save is not None:
-        wanted_again: list[Path | str] = [save] if alone else [*(paths or ()), "--case", suite_of(save)]
-        if not alone and not _is_within(save, beside):
-            wanted_again = [*beside, save, "--case", suite_of(save)]
-        consents = [word for module in (*(allow_module or ()), trial.model) for word in ("--allow-module", module)]
-        again = shlex.join(["qatrix", "run", *map(str, wanted_again), *consents])
-        console.line(f"run it again with: {'PYTHONPATH=. ' * _lies_here(trial.model)}{one_line(again)}")
+        places = [save] if alone else [*(paths or ())] if _is_within(save, beside) else [*beside, save]
+        case = [] if alone else ["--case", suite_of(save)]
+        console.line(f"run it again with: {_again(trial.model, places, case, allow_module or ())}")
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
+
+
+def _again(model: str, places: Sequence[Path], case: Sequence[str], allowed: Sequence[str]) -> str:
+    """The command that runs what was saved, as a shell takes it."""
+    consents = [word for module in dict.fromkeys((*allowed, model)) for word in ("--allow-module", module)]
+    command = shlex.join(["qatrix", "run", *map(str, places), *case, *consents])
+    return f"{'PYTHONPATH=. ' if _lies_here(model) else ''}{one_line(command)}"
 
 
 def _lies_here(model: str) -> bool:
