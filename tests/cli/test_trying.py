@@ -55,6 +55,33 @@ def test_a_saved_declaration_runs_beside_its_matrix_with_consent(project: Projec
     assert project.execution.ran == 2 * ["mine/mine_build/quantizer=int8,device=cpu"]
 
 
+def test_a_declaration_saved_elsewhere_runs_beside_its_matrix(project: Project) -> None:
+    ended = project.run(*DECLARED, "--save", "mine.yaml", "--allow-module", "other")
+    (told,) = (line for line in ended.out.splitlines() if line.startswith("run it again with: "))
+    again = project.run(*shlex.split(told)[5:])
+
+    command = "qatrix run matrix mine.yaml --case mine --allow-module other --allow-module my_package.build"
+    assert told == f"run it again with: {command}"
+    assert again.code == 0, again
+    assert project.execution.ran == 2 * ["mine/mine_build/quantizer=int8,device=cpu"]
+
+
+def test_what_is_not_saved_leaves_no_folder_that_hides_the_packaged_matrix(project: Project) -> None:
+    shutil.rmtree(project.path / "matrix")
+    ended = project.run(*DECLARED, "--quantizer", "int9", "--save", "matrix/mine.yaml")
+
+    assert ended.code == 2
+    assert not (project.path / "matrix").exists()
+
+
+def test_after_a_trial_was_saved_the_next_has_the_packaged_quantizers_still(project: Project) -> None:
+    shutil.rmtree(project.path / "matrix")
+    first = ("try", "my_package:build", "--input", "1x3", "--save", "mine.yaml")
+    second = ("try", "other:build", "--input", "1x3", "--quantizer", "x86_int8_ptq")
+
+    assert [project.run(*argv).code for argv in (first, second)] == [0, 0]
+
+
 def test_a_model_of_the_current_folder_is_found_again_there(project: Project) -> None:
     project.write({"my_package.py": ""})
     ended = project.run(*DECLARED, "--save", "matrix/mine.yaml")

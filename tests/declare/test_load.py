@@ -404,6 +404,23 @@ def test_a_pipe_in_a_folder_is_refused_before_it_is_opened(tmp_path: Path) -> No
     assert problem.message.endswith("pipe.yaml is a named pipe")
 
 
+def test_a_file_of_tensors_that_is_too_large_to_be_read_is_refused_unopened(tmp_path: Path) -> None:
+    (tmp_path / "large.npz").touch()
+    os.truncate(tmp_path / "large.npz", 20 * 2**30)
+    text = "patterns: {p: {layers: {a: ReLU()}, forward: [return a(x)], inputs: {x: {from: large.npz}}}}\n"
+    (problem,) = loaded(tmp_path, text).problems
+
+    assert problem.message == "the file has 21,474,836,480 bytes: 'large.npz'"
+    assert problem.expected == "a file .npz, .pt, .safetensors, or a folder of them, of at most 17,179,869,184 bytes"
+
+
+def test_a_device_that_is_no_device_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    text = "devices: {cpu: {torch: cpu}, gpu: {torch: cuda}}\nsuites: {s: {axes: {pattern: p, quantizer: q, device: tpu}}}\n"
+    (problem,) = (item for item in loaded(tmp_path, text).problems if item.message == "unknown device 'tpu'")
+
+    assert problem.expected == "cpu, gpu"
+
+
 SUITE = "suites:\n  s:\n    axes: {{pattern: conv_relu, dim: 1, quantizer: int8, channels: [{values}]}}\n"
 
 

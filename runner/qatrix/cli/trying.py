@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shlex
@@ -77,9 +78,7 @@ def try_model(
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save", metavar="FILE", help="Keep the declaration in this YAML file, such as matrix/mine.yaml."
-        ),
+        typer.Option("--save", metavar="FILE", help="Keep the declaration in this YAML file, such as mine.yaml."),
     ] = None,
     out: OutFolder = REPORTS,
     fail_on: FailOn = "unexpected",
@@ -98,7 +97,7 @@ def try_model(
     \b
       qatrix try torchvision.models:mobilenet_v2 --input 1x3x224x224
       qatrix try my_package:build --weights w.safetensors --calibrate data/
-      qatrix try my_package:Net --arg width=0.5 --input ids=2x16:int64 --save matrix/mine.yaml
+      qatrix try my_package:Net --arg width=0.5 --input ids=2x16:int64 --save mine.yaml
     """
     from qatrix.console import Console
     from qatrix.declare.trial import TRY, Trial, TriedInput, arguments, model_path, suite_of, what_it_names
@@ -122,7 +121,7 @@ def try_model(
     written, beside = save or out / f"{TRY}.yaml", matrix_paths(paths)
     _write(trial, written, shlex.join(["qatrix", *tools.argv]), saved=save is not None)
     matrix = _loaded(written, beside, (*allowed_modules(allow_module), trial.model), saved=save is not None)
-    # The matrix that comes with qatrix is no longer read once there is a folder of one's own.
+    # Named alone, the file is read without the matrix that comes with qatrix.
     alone = save is not None and beside == [folder("matrix")]
     if alone:
         with written.open("a", encoding="utf-8") as file:
@@ -136,12 +135,19 @@ def try_model(
     wanted = Wanted(matrix=matrix, selected=selected, options=options, out=out, fresh=fresh)
     performed = perform(context, console, wanted, functools.partial(_answer, matrix.expectations))
     if save is not None:
-        wanted_again = [str(save)] if alone else [*map(str, paths or ()), "--case", suite_of(save)]
-        again = shlex.join(["qatrix", "run", *wanted_again, "--allow-module", trial.model])
-        console.line(f"run it again with: {'PYTHONPATH=. ' * _lies_here(trial.model)}{one_line(again)}")
+        places = [save] if alone else [*(paths or ())] if _is_within(save, beside) else [*beside, save]
+        case = [] if alone else ["--case", suite_of(save)]
+        console.line(f"run it again with: {_again(trial.model, places, case, allow_module or ())}")
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
+
+
+def _again(model: str, places: Sequence[Path], case: Sequence[str], allowed: Sequence[str]) -> str:
+    """The command that runs what was saved, as a shell takes it."""
+    consents = [word for module in dict.fromkeys((*allowed, model)) for word in ("--allow-module", module)]
+    command = shlex.join(["qatrix", "run", *map(str, places), *case, *consents])
+    return f"{'PYTHONPATH=. ' if _lies_here(model) else ''}{one_line(command)}"
 
 
 def _lies_here(model: str) -> bool:
@@ -164,7 +170,7 @@ def _write(trial: Trial, path: Path, command: str, *, saved: bool) -> None:
         msg = f"--save: {path} is there already, and nothing was written; name another file"
         raise UsageError(msg)
     if path.suffix not in _SUFFIXES:
-        msg = f"--save: '{path}' is no YAML file; expected a name such as matrix/mine.yaml"
+        msg = f"--save: '{path}' is no YAML file; expected a name such as mine.yaml"
         raise UsageError(msg)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,13 +184,19 @@ def _loaded(path: Path, beside: Sequence[Path], allowed: Sequence[str], *, saved
     """The declaration and what stands beside it; one that is to be kept is kept if nothing is wrong with it."""
     from qatrix.declare.load import load
 
-    inside = any(place.resolve() in path.resolve().parents for place in beside if place.is_dir())
-    loaded = load([*beside, *([] if inside else [path])], allowed_modules=allowed)
+    loaded = load([*beside, *([] if _is_within(path, beside) else [path])], allowed_modules=allowed)
     if loaded.matrix is None:
         if saved:
             path.unlink()
+            # An empty matrix/ would stand in for the matrix that comes with qatrix.
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
         raise DeclarationError(loaded.problems)
     return loaded.matrix
+
+
+def _is_within(path: Path, places: Sequence[Path]) -> bool:
+    return any(place.resolve() in path.resolve().parents for place in places if place.is_dir())
 
 
 def _answer(expectations: Sequence[Expectation], console: Console, data: ReportData, where: Path) -> None:
