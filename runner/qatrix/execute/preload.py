@@ -7,8 +7,10 @@ import gc
 
 from qatrix.execute import case
 from qatrix.pipelines import PIPELINES
+from qatrix.pipelines.torchenv import import_quantizers
 
 READY = {name: pipeline.missing() is None for name, pipeline in PIPELINES.items()}
+import_quantizers()
 
 # 600,000 objects of imported modules, which every full collection of a worker would search for garbage in vain.
 # Thawed at the end: extensions report as leaked what is never collected.

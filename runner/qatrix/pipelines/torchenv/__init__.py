@@ -17,7 +17,14 @@ from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, importe
 from qatrix.pipelines.torchenv.inventory import Package, packages
 from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment, seed_generators
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
-from qatrix.pipelines.torchenv.quantization import Pt2eApi, fx_api, histogram_observers, pt2e_api, second_pt2e_api
+from qatrix.pipelines.torchenv.quantization import (
+    Pt2eApi,
+    fx_api,
+    histogram_observers,
+    import_quantizers,
+    pt2e_api,
+    second_pt2e_api,
+)
 
 __all__ = [
     "PACKAGES",
@@ -37,6 +44,7 @@ __all__ = [
     "forget_programs",
     "fx_api",
     "histogram_observers",
+    "import_quantizers",
     "imported",
     "named_tensors",
     "packages",

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
-from qatrix.quantizers import BuiltIn, Home
+from qatrix.quantizers import BUILT_IN, BuiltIn, Home
 
 # Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
 TORCHAO_SINCE = (2, 8)
@@ -22,9 +22,9 @@ _STRICT_ALONE: Final = (
     "torch.ao's PT2E cannot quantize what is captured non-strict, because its convert reads source_fn_stack, "
     "which only a strict capture writes; torchao's PT2E can, on torch 2.8 and later"
 )
-# What the exports of torch 2.6 to 2.9 import as they first run, and later releases at once: importing it sets an
-# environment variable, TORCHINDUCTOR_CACHE_DIR.
-_IMPORTED_BY_EXPORT: Final = ("torch._inductor.compiler_bisector", "torch._dynamo.package")
+# What some release imports only as it first traces or exports. Importing it sets an environment variable,
+# TORCHINDUCTOR_CACHE_DIR, or asks for the folder of temporary files, of which Python then keeps the name.
+_IMPORTED_BY_EXPORT: Final = ("torch._inductor.compiler_bisector", "torch._dynamo.package", "torch.export._trace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,14 @@ def second_pt2e_api() -> Pt2eApi:
     except PackageMissing as error:
         msg = f"torch.ao's PT2E is gone from torch {torch.__version__}; the last releases that have it are 2.8 and 2.9"
         raise PackageMissing(msg) from error
+
+
+def import_quantizers() -> None:
+    """Import the quantizer classes that this release has, those that need no other package."""
+    for known in BUILT_IN.values():
+        if known.package is None:
+            with contextlib.suppress(PackageMissing):
+                pt2e_api().quantizer_module(known)
 
 
 @functools.cache
