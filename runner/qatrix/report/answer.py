@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from qatrix.claims import SQNR_OF_BITS, Expectation, Verdict
 from qatrix.outcomes import Record
 from qatrix.report.explanation import explanation_lines
-from qatrix.report.figures import decibels
+from qatrix.report.figures import counted, decibels
 from qatrix.report.vocabulary import VERDICTS
 
+# Causes that are told; a network of a hundred layers may have one for each.
+_CAUSES: Final = 5
 # What to do, by verdict; where the pipelines part, whoever is nearer to the float model is named instead.
 _TO_DO: Final[Mapping[Verdict, str]] = {
     "exact": "Either pipeline will do. Run this again when you change torch, torchao or the model.",
@@ -42,7 +45,10 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
         told = ", ".join(f"{name} {decibels(value)} dB" for name, value in figures.items())
         yield f"Quality against the float model (SQNR): {told}."
     if record.diagnosis is not None:
-        yield from explanation_lines(record.diagnosis)
+        causes = sorted(record.diagnosis.causes, key=lambda cause: not cause.explains_first)
+        yield from explanation_lines(replace(record.diagnosis, causes=tuple(causes[:_CAUSES])))
+        if len(causes) > _CAUSES:
+            yield f"{counted(len(causes) - _CAUSES, 'more cause')} in the report."
     if known is not None:
         link = "" if known.link is None else f" ({known.link})"
         yield f"Known finding: {known.title}{link}."
