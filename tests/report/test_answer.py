@@ -82,6 +82,18 @@ def test_where_the_pipelines_part_the_nearer_one_is_named() -> None:
     assert any(line.startswith("pt2e is nearer to the float model") for line in lines)
 
 
+@pytest.mark.parametrize(("count", "told"), [(6, "1 more cause"), (7, "2 more causes")])
+def test_of_many_causes_the_first_are_told_and_the_rest_counted(count: int, told: str) -> None:
+    (cause, *_) = make_diagnosis().causes
+    others = [replace(cause, sentence=f"it is number {number}", explains_first=False) for number in range(1, count)]
+    made = replace(make_diagnosis(), causes=(*others, replace(cause, sentence="it is first", explains_first=True)))
+    lines = answer_lines(tried("diverged", diagnosis=made), None)
+    causes = [line.rpartition(": ")[2] for line in lines if line.startswith("Cause, ")]
+
+    assert causes == ["it is first.", *(f"it is number {number}." for number in range(1, 5))]
+    assert f"{told} in the report." in lines
+
+
 def test_where_float_cannot_decide_either_will_do() -> None:
     made = replace(make_diagnosis(), nearer=None, nearer_because="both are as near")
 

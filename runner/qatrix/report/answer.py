@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from qatrix.claims import SQNR_OF_BITS, Expectation, Verdict
+<<<<<<< HEAD
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.report.explanation import explanation_lines, tells_more
 from qatrix.report.figures import decibels
+=======
+from qatrix.outcomes import Record
+from qatrix.report.explanation import explanation_lines
+from qatrix.report.figures import counted, decibels
+>>>>>>> w-rev
 from qatrix.report.vocabulary import VERDICTS
 
+# Causes that are told; a network of a hundred layers may have one for each.
+_CAUSES: Final = 5
 # What to do, by verdict; where the pipelines part, whoever is nearer to the float model is named instead.
 _TO_DO: Final[Mapping[Verdict, str]] = {
     "exact": "Either pipeline will do. Run this again when you change torch, torchao or the model.",
@@ -41,7 +50,10 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
     if figures:
         yield f"Quality against the float model (SQNR): {', '.join(figures)}."
     if record.diagnosis is not None:
-        yield from explanation_lines(record.diagnosis)
+        causes = sorted(record.diagnosis.causes, key=lambda cause: not cause.explains_first)
+        yield from explanation_lines(replace(record.diagnosis, causes=tuple(causes[:_CAUSES])))
+        if len(causes) > _CAUSES:
+            yield f"{counted(len(causes) - _CAUSES, 'more cause')} in the report."
     if known is not None:
         link = "" if known.link is None else f" ({known.link})"
         yield f"Known finding: {known.title}{link}."
