@@ -7,15 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from qatrix.claims import SQNR_OF_BITS, Expectation, Verdict
-<<<<<<< HEAD
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.report.explanation import explanation_lines, tells_more
-from qatrix.report.figures import decibels
-=======
-from qatrix.outcomes import Record
-from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import counted, decibels
->>>>>>> w-rev
 from qatrix.report.vocabulary import VERDICTS
 
 # Causes that are told; a network of a hundred layers may have one for each.
