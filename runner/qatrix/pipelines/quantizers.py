@@ -204,8 +204,8 @@ def _origin(preset: Pt2ePreset, api: Pt2eApi) -> QuantizerOrigin | None:
     if preset.registration is not None:
         whose, version = preset.registration.distribution, preset.registration.version
         return QuantizerOrigin(name=name, module=module, distribution=whose, version=version)
-    whose, version = _distribution(module.partition(".")[0])
-    return QuantizerOrigin(name=name, module=module, distribution=whose, version=version)
+    distribution, release = _distribution(module.partition(".")[0])
+    return QuantizerOrigin(name=name, module=module, distribution=distribution, version=release)
 
 
 # The metadata of all distributions takes 50 ms to read, and a tenth of a run if every case did so.

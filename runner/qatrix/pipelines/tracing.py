@@ -11,4 +11,7 @@ def float_trace(model: nn.Module) -> fx.GraphModule:
 
     The modules are shared with the model, and so is their state. Raises what symbolic tracing raises.
     """
-    return fx.GraphModule(model, QuantizationTracer([], []).trace(model))
+    tracer = QuantizationTracer([], [])
+    # A third of the time, and nobody asks for them.
+    tracer.record_stack_traces = False
+    return fx.GraphModule(model, tracer.trace(model))
