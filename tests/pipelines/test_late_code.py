@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 
 from qatrix.execute.case import run_case
-from qatrix.pipelines.late_code import late_code, through_passes
+from qatrix.pipelines.late_code import late_code, through_passes, unwritten
 from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases
 from support.results import without_times
@@ -192,17 +192,13 @@ def test_the_result_of_recompiling_and_the_signature_are_those_of_that_moment() 
     assert ["mul(x, 3)" in texts[0], "mul(x, 4)" in texts[1], texts[2]] == [True, True, "x"]
 
 
-def test_a_module_that_passes_left_unwritten_is_written_when_it_is_called_at_last() -> None:
-    kept: list[fx.GraphModule] = []
+@pytest.mark.usefixtures("late")
+def test_what_is_made_unwritten_is_written_when_it_is_called_at_last(counted: list[str]) -> None:
+    module = unwritten(fx.symbolic_trace, doubled)
 
-    def make() -> nn.Module:
-        kept.append(fx.symbolic_trace(doubled))
-        return nn.Identity()
-
-    with late_code():
-        through_passes(make)
-
-    assert kept[0](X).tolist() == [-2, 4]
+    assert counted == []
+    assert module(X).tolist() == [-2, 4]
+    assert len(counted) == 1
 
 
 @pytest.mark.usefixtures("late")

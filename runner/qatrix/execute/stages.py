@@ -22,7 +22,7 @@ from qatrix.execute.training import FloatNames, state_of, train
 from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.inputs import Batches, Inputs
-from qatrix.pipelines.late_code import through_passes
+from qatrix.pipelines.late_code import through_passes, unwritten
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.parts import with_paths
 from qatrix.pipelines.torchenv import PackageMissing
@@ -177,7 +177,7 @@ class _Way:
             # What a later phase captures is no longer the declared model alone.
             captures = self.captures if phase is phases[0] else Captures()
             with self.clock("capture"):
-                captured = {target.path: self._captured(phase, target, captures)() for target in targets}
+                captured = {target.path: unwritten(self._captured(phase, target, captures)) for target in targets}
                 names = FloatNames(captured.values())
             model = _replaced(model, self._prepared(phase, targets, captured))
             self._calibrate(phase, model, names, observed=phase is phases[-1])

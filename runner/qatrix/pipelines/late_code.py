@@ -13,10 +13,11 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, ParamSpec
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from torch import fx, nn
 
+Made = TypeVar("Made")
 _P = ParamSpec("_P")
 _Recompile = Callable[[fx.GraphModule], Any]
 
@@ -45,16 +46,21 @@ def late_code() -> Iterator[None]:
 
 def through_passes(make: Callable[_P, nn.Module], *args: _P.args, **kwargs: _P.kwargs) -> nn.Module:
     """The program that passes make of what they are given, with its code written."""
-    token = _IN_PASSES.set(True)
-    try:
-        program = make(*args, **kwargs)
-    finally:
-        _IN_PASSES.reset(token)
+    program = unwritten(make, *args, **kwargs)
     for module in program.modules():
         late = vars(type(module)).get("forward")
         if isinstance(late, _Place):
             late.late.write()
     return program
+
+
+def unwritten(make: Callable[_P, Made], *args: _P.args, **kwargs: _P.kwargs) -> Made:
+    """What is made of the arguments; its code is written if somebody asks for it."""
+    token = _IN_PASSES.set(True)
+    try:
+        return make(*args, **kwargs)
+    finally:
+        _IN_PASSES.reset(token)
 
 
 class _Noted(NamedTuple):

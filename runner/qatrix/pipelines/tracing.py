@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import fx, nn
 from torch.ao.quantization.fx.tracer import QuantizationTracer
 
+from qatrix.pipelines.late_code import unwritten
+
 
 def float_trace(model: nn.Module) -> fx.GraphModule:
     """The model's forward as FX quantization sees it: modules of torch.nn are calls, their names the model's own.
@@ -14,4 +16,4 @@ def float_trace(model: nn.Module) -> fx.GraphModule:
     tracer = QuantizationTracer([], [])
     # A third of the time, and nobody asks for them.
     tracer.record_stack_traces = False
-    return fx.GraphModule(model, tracer.trace(model))
+    return unwritten(fx.GraphModule, model, tracer.trace(model))
