@@ -286,6 +286,7 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     from qatrix.execute.case import run_case
     from qatrix.pipelines.generated_code import code_memory
     from qatrix.pipelines.guards import no_static_guards
+    from qatrix.pipelines.handlers import handler_memory
     from qatrix.pipelines.histograms import histogram_memory
     from qatrix.pipelines.late_code import late_code
     from qatrix.pipelines.pattern_cache import pattern_cache as memoised_patterns
@@ -300,5 +301,5 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
-    with memoised_patterns(), histogram_memory(), code_memory(), late_code(), no_static_guards():
+    with memoised_patterns(), histogram_memory(), handler_memory(), code_memory(), late_code(), no_static_guards():
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)

@@ -131,22 +131,26 @@ class Weights:
     def _judge(self, name: str, wanted: Tensor, used: Tensor, measured: Measured | None) -> None:
         grid = Grid.of(measured)
         converted = self.findings.at == "convert"
-        worst = float((used - wanted).abs().max()) if used.numel() else 0.0
         rounded = measured is not None and (converted or measured.faked)
         if rounded and grid is None:
             return
         if measured is None or grid is None or not rounded:
             if not torch.allclose(used, wanted, rtol=_RTOL, atol=_ATOL * float(wanted.abs().amax())):
-                self.findings.tell(name, "weight", f"its weight is up to {worst:.3g} away from the float model's")
+                told = f"its weight is up to {_furthest(used, wanted)} away from the float model's"
+                self.findings.tell(name, "weight", told)
             return
         if grid.fits(wanted) and (count := int(grid.misses(wanted, used).sum())):
             told = f"{count} of its weight's {used.numel()} values are not the integers nearest to the float model's"
-            self.findings.tell(name, "weight", f"{told}, and up to {worst:.3g} away")
+            self.findings.tell(name, "weight", f"{told}, and up to {_furthest(used, wanted)} away")
         seen = Range.of(wanted, measured.parameters.ch_axis) if converted else None
         if seen is not None:
             said = None if self.said is None else self.said.tensors.get(f"{name}.weight")
             for quantity, sentence in weight_faults(said, measured, seen):
                 self.findings.tell(f"{name}.weight", quantity, sentence)
+
+
+def _furthest(used: Tensor, wanted: Tensor) -> str:
+    return f"{float((used - wanted).abs().max()):.3g}"
 
 
 def _weight_of(part: Any) -> object:
