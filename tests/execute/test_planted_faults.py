@@ -373,7 +373,7 @@ def of_check(record: Record, name: str) -> dict[str, tuple[str, str | None]]:
 
 @pytest.mark.parametrize("mode", ["qat", "ptq"])
 def test_the_second_call_of_a_shared_convolution_is_in_float_in_pt2e(mode: str) -> None:
-    (case,) = shipped_cases(f"*/shared_conv/dim=2,*per_channel_{mode},*")
+    (case,) = shipped_cases(f"batch_norms*/shared_conv/dim=2,*per_channel_{mode},*")
     record = run_case(case, diagnose="never")
 
     assert of_check(record, "ops_quantized") == {
