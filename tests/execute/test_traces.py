@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -324,8 +325,19 @@ def test_a_collection_is_told_by_what_differs(before: object, now: object, told:
     assert members_changed("it", before, now) == told
 
 
+def test_what_torch_and_python_note_when_they_are_first_asked_is_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    watch = Watch()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.gettempdir()
+
+    assert watch.restore() == ()
+    assert os.environ.pop("TORCHINDUCTOR_CACHE_DIR") == tempfile.gettempdir()
+
+
 FIRST = """
 import sys
+import tempfile
 sys.path[:0] = {path!r}
 from qatrix.execute.case import run_case
 from support.cases import shipped_cases

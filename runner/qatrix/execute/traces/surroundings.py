@@ -34,8 +34,9 @@ _ATTRIBUTES: Final = (
     (threading, "excepthook"),
     (warnings, "showwarning"),
     (logging, "raiseExceptions"),
-    (tempfile, "tempdir"),
 )
+# Set by torch whenever it first asks for its folder of compiled code, whatever the case is.
+_OF_TORCH: Final = frozenset((os.fsencode("TORCHINDUCTOR_CACHE_DIR"), "TORCHINDUCTOR_CACHE_DIR"))
 _LISTS: Final = ((sys, "path"), (sys, "argv"), (sys, "meta_path"), (sys, "path_hooks"), (logging.root, "handlers"))
 # Those that a program handles; the rest ends a process or does nothing.
 _SIGNALS: Final = tuple(
@@ -60,9 +61,16 @@ _LIMITS: Final = ("AS", "CPU", "DATA", "FSIZE", "NOFILE", "STACK")
 def _surroundings() -> Iterator[Kind]:
     yield Kind(
         name="the environment",
-        read=_VARIABLES.copy,
+        read=_variables,
         restore=_set_environment,
         tell=_variables_changed,
+    )
+    # Python finds the folder when it is first asked for it.
+    yield Kind(
+        name="tempfile.tempdir",
+        read=tempfile.gettempdir,
+        restore=lambda was: setattr(tempfile, "tempdir", was),
+        tell=_object_changed,
     )
     yield Kind(name="the working folder", read=os.getcwd, restore=os.chdir)
     yield Kind(name="the mask of new files' modes", read=_umask, restore=os.umask)
@@ -92,8 +100,12 @@ def _surroundings() -> Iterator[Kind]:
         yield from map(_limit, _LIMITS)
 
 
+def _variables() -> dict[bytes, bytes]:
+    return {name: value for name, value in _VARIABLES.items() if name not in _OF_TORCH}
+
+
 def _set_environment(was: dict[bytes, bytes]) -> None:
-    for name in _VARIABLES.keys() - was.keys():
+    for name in _variables().keys() - was.keys():
         del os.environ[os.fsdecode(name)]
     for name, value in was.items():
         os.environ[os.fsdecode(name)] = os.fsdecode(value)
