@@ -9,7 +9,7 @@ import pytest
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case
-from qatrix.declare.trial import Trial, TriedInput, arguments, declaration, model_path, suite_of
+from qatrix.declare.trial import Trial, TriedInput, arguments, declaration, model_path, suite_of, what_it_names
 from qatrix.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +162,16 @@ def test_files_are_named_as_seen_from_the_declaration(tmp_path: Path) -> None:
     assert only.file is not None
     assert (only.file.path, only.file.key) == (str(data), "images")
     assert "weights: ../weights.pt" in (tmp_path / "matrix" / "1 of mine.yaml").read_text().replace('"', "")
+
+
+def test_what_a_quantizer_is_made_of_is_named_too(tmp_path: Path) -> None:
+    text = """quantizers:
+  embeddings: {mode: ptq, pt2e: {quantizer: EmbeddingQuantizer}}
+  convs: {mode: ptq, pt2e: {quantizer: XNNPACKQuantizer}}
+  both: {mode: ptq, pt2e: {compose: [embeddings, convs]}}
+"""
+    (tmp_path / "own.yaml").write_text(text)
+    loaded = load([tmp_path / "own.yaml"])
+    assert loaded.matrix is not None, loaded.problems
+
+    assert what_it_names(trial(quantizers=("both",)), loaded.matrix) == text

@@ -232,6 +232,30 @@ def test_cases_of_one_model_share_an_arbiter_unless_only_one_trains() -> None:
     assert arbiter_among(captures, model, trains=False) is not first
 
 
+class Counting(nn.Module):
+    """A layer, and a buffer that no state_dict has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.register_buffer("count", torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's value, and what has been counted."""
+        y: Tensor = self.linear(x) + self.count
+        return y
+
+
+def test_an_arbiter_begins_with_all_that_its_model_had() -> None:
+    made = Arbiter.of(specs.case(), Counting(), Inputs.of(torch.ones(1, 4)), trains=False)
+    assert isinstance(made, Arbiter)
+    count = made.model.get_buffer("count")
+    count += 1
+    made.begin()
+
+    assert count.item() == 0
+
+
 def test_a_large_model_is_not_kept_for_the_next_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.arbitration._MOST_KEPT", 100)
     captures, model = Captures(), ConvBnRelu()

@@ -131,10 +131,12 @@ def what_it_names(trial: Trial, matrix: Matrix) -> str:
 
 
 def _quantizers(trial: Trial, matrix: Matrix) -> dict[str, None]:
-    """The names of the trial's quantizers, and of those that work in their phases."""
+    """The names of the trial's quantizers, and before them of those that work in their phases or that they compose."""
     found: dict[str, None] = {}
     for name in trial.quantizers:
-        found |= {phase.quantizer.name: None for phase in matrix.quantizers[name].phases} | {name: None}
+        quantizer = matrix.quantizers[name]
+        within = (*quantizer.members, *quantizer.rounds)
+        found |= dict.fromkeys((*(item.name for item in within), name))
     return found
 
 

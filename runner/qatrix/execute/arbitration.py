@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -54,7 +55,8 @@ class Arbiter:
     _fresh: Mapping[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._fresh = {name: value.clone() for name, value in self.model.state_dict().items()}
+        # Not state_dict(), which leaves out buffers that are not persistent.
+        self._fresh = {name: value.detach().clone() for name, value in self._tensors()}
 
     @classmethod
     def of(
@@ -97,9 +99,14 @@ class Arbiter:
 
     def begin(self) -> None:
         """Forget what an earlier pipeline's forward and training made of the model."""
-        self.model.load_state_dict(self._fresh)
+        with torch.no_grad():
+            for name, value in self._tensors():
+                value.copy_(self._fresh[name])
         self.prepare.moved.clear()
         self.convert.stale = frozenset()
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        return itertools.chain(self.model.named_parameters(), self.model.named_buffers())
 
     def observe(self) -> None:
         """A pipeline's prepared program has run: the batch norms that did not show are not known any more."""
