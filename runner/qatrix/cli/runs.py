@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -42,7 +43,7 @@ from qatrix.cli.options import (
 from qatrix.cli.performing import Performed, Wanted, hindrance_of, perform
 from qatrix.cli.shards import wanted_shard
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable, UsageError
-from qatrix.execute.options import Execution, default_workers
+from qatrix.execute.options import limits
 from qatrix.outcomes import UNREMARKABLE, Record
 
 if TYPE_CHECKING:
@@ -105,10 +106,8 @@ def run(
     selected = selected_cases(matrix := load_matrix(paths, allow_module), selection, cut)
     if selected.covering is not None:
         console.note(selected.covering.sentence)
-    options = Execution(
-        workers=default_workers() if workers is None else workers,
-        timeout=timeout,
-        memory_limit=None if memory_limit is None else memory_limit * 2**20,
+    options = replace(
+        limits(workers, timeout, memory_limit),
         pattern_cache=pattern_cache,
         diagnose=diagnose,
         engine=engine,

@@ -22,7 +22,7 @@ from qatrix.cli.options import REPORTS, AllowModules, FailOn, Fresh, MemoryLimit
 from qatrix.cli.performing import Wanted, perform
 from qatrix.cli.runs import ended
 from qatrix.errors import DeclarationError, OutputError, UsageError
-from qatrix.execute.options import Execution, default_workers
+from qatrix.execute.options import limits
 from qatrix.resources import folder
 from qatrix.text import one_line
 
@@ -126,12 +126,8 @@ def try_model(
     if alone:
         with written.open("a", encoding="utf-8") as file:
             file.write(what_it_names(trial, matrix))
-    options = Execution(
-        workers=default_workers() if workers is None else workers,
-        timeout=timeout,
-        memory_limit=None if memory_limit is None else memory_limit * 2**20,
-    )
     selected = selected_cases(matrix, wanted_cases([suite_of(written)], None, None, pairwise=False, strength=None))
+    options = limits(workers, timeout, memory_limit)
     wanted = Wanted(matrix=matrix, selected=selected, options=options, out=out, fresh=fresh)
     performed = perform(context, console, wanted, functools.partial(_answer, matrix.expectations))
     if save is not None:

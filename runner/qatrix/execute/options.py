@@ -38,6 +38,15 @@ class Execution:
     reference: str | None = None
 
 
+def limits(workers: int | None, timeout: float, memory_limit: int | None) -> Execution:
+    """What a command line says: None workers are as many as fit, `memory_limit` is in MiB."""
+    return Execution(
+        workers=default_workers() if workers is None else workers,
+        timeout=timeout,
+        memory_limit=None if memory_limit is None else memory_limit * 2**20,
+    )
+
+
 def default_workers() -> int:
     """As many workers as there are cores, fewer where the memory that is free does not hold them.
 
