@@ -256,6 +256,34 @@ def test_an_arbiter_begins_with_all_that_its_model_had() -> None:
     assert count.item() == 0
 
 
+class AttentionBlock(nn.Module):
+    """Attention, of whose two outputs one is used, behind a dropout that evaluation makes anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A residual sum."""
+        y: Tensor = self.linear(x)
+        z, _ = self.attention(y, y, y, need_weights=False)
+        total: Tensor = self.dropout(z) + y
+        return total
+
+
+def test_a_dropout_that_is_made_anew_behind_one_of_two_outputs_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = made_by(tmp_path, monkeypatch, AttentionBlock, inputs="{x: {shape: [2, 5, 8]}}", quantizer=QAT)
+    record = run_case(case)
+
+    assert specified(record)["pt2e"] is None
+    assert record.diagnosis is not None
+    assert not [note for note in record.diagnosis.notes if "belongs to no layer" in note]
+
+
 def test_a_large_model_is_not_kept_for_the_next_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.arbitration._MOST_KEPT", 100)
     captures, model = Captures(), ConvBnRelu()

@@ -166,10 +166,20 @@ class _Placing:
             origins = [past_quantizing(source) for source in node.all_input_nodes]
             sources = {self.owner.get(operands.get(origin, origin)) for origin in origins} - {None}
             for site in self.layout.sites.values():
-                if site.key not in taken and set(site.inputs) == sources and kin(site.op) == kin(op_name(node)):
+                if site.key not in taken and kin(site.op) == kin(op_name(node)) and self._reads(site, taken) == sources:
                     self.owner[node] = site.key
                     taken.add(site.key)
                     break
+
+    def _reads(self, site: Site, taken: set[str]) -> set[str]:
+        """The layers that a site reads, and for a first output that no node picks the layer that gives it."""
+        found = set()
+        for key in site.inputs:
+            source = self.layout.sites[key]
+            while source.op == "getitem" and source.index == 0 and source.inputs and source.key not in taken:
+                source = self.layout.sites[source.inputs[0]]
+            found.add(source.key)
+        return found
 
     def _selects(self, node: fx.Node) -> bool:
         """Whether a node only picks an output of the layer that it belongs to; one of a nested graph is its value.
