@@ -189,13 +189,12 @@ def unspecified(measured: Mapping[str, Measured], allowed: Collection[Integers])
 class Specified:
     """What the observers of a prepared program say of each tensor, once the program has run and trained.
 
-    `depths` tells how often each tensor is observed in a row; `nameless` is what observers say of which it does not
-    show what they see; `computed` are the tensors that are computed from a layer's value and are none themselves.
+    `depths` tells how often each tensor is observed in a row; `computed` are the tensors that are computed from a
+    layer's value and are none themselves.
     """
 
     tensors: Mapping[str, Measured]
     depths: Mapping[str, int] = field(default_factory=dict)
-    nameless: tuple[Measured, ...] = ()
     computed: frozenset[str] = frozenset()
 
     def faults(self, converted: Specified) -> Iterator[tuple[str, str, str]]:
@@ -215,7 +214,7 @@ class Specified:
             renamed = next((name for name, other in known.items() if not list(_changes(tensor, other, made))), None)
             if renamed is not None:
                 del left[renamed]
-            elif not any(not list(_changes(tensor, other, made)) for other in self.nameless):
+            else:
                 yield tensor, "quantization", "it is quantized, and nothing has observed it"
         for tensor in left:
             yield tensor, "quantization", "it was observed, and is left in float"

@@ -17,11 +17,11 @@ from qatrix.judge.arbiter.outputs import misplaced_outputs
 from qatrix.judge.arbiter.rounding import Rounding
 from qatrix.judge.arbiter.specifications import Integers, Specified, unspecified
 from qatrix.judge.arbiter.weights import Layers, Weights
-from qatrix.judge.diagnosis.parameters import Measured, gauges, of_observer
+from qatrix.judge.diagnosis.parameters import gauges
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.diagnosis.quantizing import depth, past_quantizing
 from qatrix.judge.graphs.layers import weighted_op
-from qatrix.judge.graphs.ops import called_module, is_observing, op_name
+from qatrix.judge.graphs.ops import op_name
 from qatrix.judge.graphs.soundness import MOVING
 
 # What is off by no more than so many times the precision of its dtype, relative to the greatest value, is rounding.
@@ -90,9 +90,7 @@ class Witness:
     def _measured(self) -> Specified:
         made = {tensor: gauge() for tensor, gauge in self._gauges.items()}
         known = {tensor: measured for tensor, measured in made.items() if measured is not None}
-        return Specified(
-            tensors=known, depths=self._depths(), nameless=tuple(self._nameless()), computed=self._computed_inside()
-        )
+        return Specified(tensors=known, depths=self._depths(), computed=self._computed_inside())
 
     def deviations(self) -> list[Deviation]:
         """All that is not as specified, once the program has run: its tensors, its layers, its outputs."""
@@ -114,14 +112,6 @@ class Witness:
         """The layers whose values could not be held against anything."""
         judged = {self.model.layout.sites[key].name for key in self._by_site} - self.findings.unjudged.keys()
         return tuple(name for name in self.layers() if name not in judged)
-
-    def _nameless(self) -> Iterator[Measured]:
-        """What the observers say whose tensors have no names."""
-        placed = {item.node for item in self.placement.quantizing}
-        for node in self.program.graph.nodes:
-            module = called_module(node) if node.op == "call_module" else None
-            if module is not None and is_observing(module) and node.name not in placed:
-                yield of_observer(module)
 
     def _computed_inside(self) -> frozenset[str]:
         """The tensors that are no layer's value and are computed from one, not only moved."""
