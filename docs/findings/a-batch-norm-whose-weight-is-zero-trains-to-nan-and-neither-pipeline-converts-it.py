@@ -7,7 +7,7 @@
 # case      batch_norms/conv_bn_relu_gamma/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'batch_norms/conv_bn_relu_gamma/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.9.1, torchao 0.17.0, torchvision 0.24.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at convert: AssertionError: min nan should be less than max nan

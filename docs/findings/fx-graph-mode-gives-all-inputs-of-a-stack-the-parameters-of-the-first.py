@@ -1,19 +1,20 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: FX graph mode gives all inputs of a stack the parameters of the first
 #
-# What is wrong: pt2e and fx are 0.0113 apart after convert, 0.919 quantization steps; both are as
-# near to the float model (40.1 and 40.0 dB); first at bn2 after convert.
+# What is wrong: pt2e and fx are 0.00796 apart after convert, 0.92 quantization steps; both are as
+# near to the float model (42.4 and 42.2 dB); first at bn1 after convert: fx quantizes the output of
+# stack with the parameters of its inputs bn1 and bn2.
 #
-# case      branches_wide/branches_stack/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
-# command   qatrix repro 'branches_wide/branches_stack/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
+# case      branches_wide/branches_stack/dim=1,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
+# command   qatrix repro 'branches_wide/branches_stack/dim=1,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.0, 0 of 576 values out of tolerance
-#     after convert: max abs difference 0.011298179626464844, 285 of 576 values out of tolerance
-#     pt2e: SQNR 40.075971035573055 dB
-#     fx: SQNR 39.968477848198525 dB
+#     after prepare: max abs difference 0.0, 0 of 96 values out of tolerance
+#     after convert: max abs difference 0.007960677146911621, 95 of 96 values out of tolerance
+#     pt2e: SQNR 42.42383457687757 dB
+#     fx: SQNR 42.2360888876308 dB
 #     pt2e: 3 quantize and 6 dequantize ops
 #     fx: 4 quantize and 4 dequantize ops
 
@@ -39,10 +40,10 @@ class BranchesStack(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(4)
-        self.conv2 = nn.Conv2d(3, 4, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(4)
+        self.conv1 = nn.Conv1d(3, 4, 3, padding=1)
+        self.bn1 = nn.BatchNorm1d(4)
+        self.conv2 = nn.Conv1d(3, 4, 3, padding=1)
+        self.bn2 = nn.BatchNorm1d(4)
 
     def forward(self, x):
         y = self.bn1(self.conv1(x))
@@ -51,13 +52,13 @@ class BranchesStack(nn.Module):
 
 
 def float_model():
-    torch.manual_seed(780419046)
+    torch.manual_seed(1149589007)
     return BranchesStack()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(780419046)
-    return (torch.randn(2, 3, 6, 6),)
+    torch.manual_seed(1149589007)
+    return (torch.randn(2, 3, 6),)
 
 
 def forward(model, inputs, seed=100):
@@ -78,9 +79,11 @@ def run_pt2e(inputs):
     model = capture(model, inputs)
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=False))
     model = prepare_pt2e(model, quantizer)
-    seen["prepare"] = forward(model, inputs)
+    with torch.no_grad():
+        seen["prepare"] = forward(model, inputs)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

@@ -1,15 +1,19 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: FX graph mode leaves int32 weights in float
 #
-# What is wrong: pt2e and fx are 0.0217 apart after convert, 1 quantization steps; both are as near to
-# the float model (39.5 and 38.8 dB); check weights_quantized fails on fx: 1 weights were fake
-# quantized or observed after prepare, and 0 are quantized after convert; first at bn after convert:
-# fx leaves conv, Conv1d, in float where pt2e quantizes it.
+# What is wrong: pt2e and fx are 0.0217 apart after convert, 1 quantization step; both are as near to
+# the float model (39.5 and 38.8 dB); pt2e does not do what its quantizer says (check as_specified): x
+# after prepare: its range of integers is uint8 from 0 to 127, and its quantizer has none such; bn
+# after prepare: its range of integers is uint8 from 0 to 127, and its quantizer has none such; check
+# weights_quantized fails on fx: 1 weight had a fake quantize or an observer after prepare, and 0
+# weights are quantized after convert; fx does not do what its quantizer says (check as_specified):
+# conv.weight after convert: it was observed, and is left in float; first at bn after convert: fx does
+# not quantize the weight of conv, Conv1d, where pt2e does.
 #
 # case      per_channel_weight_custom_dtype/conv_bn/dim=1,quantizer=conv_bn_int32_weight_qat,device=cpu
 # command   qatrix repro 'per_channel_weight_custom_dtype/conv_bn/dim=1,quantizer=conv_bn_int32_weight_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 9 values out of tolerance
@@ -177,7 +181,8 @@ def run_pt2e(inputs):
     seen["prepare"] = forward(model, inputs)
     move_exported_model_to_eval(model)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

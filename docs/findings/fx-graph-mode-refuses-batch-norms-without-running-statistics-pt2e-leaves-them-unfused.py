@@ -7,11 +7,11 @@
 # case      batch_norms/conv_bn_untracked/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'batch_norms/conv_bn_untracked/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     fx: failed at prepare: AssertionError: Only support fusing BatchNorm2d with tracking_running_stats set to True
-#     pt2e: SQNR 41.31088453090287 dB
+#     pt2e: SQNR 41.310874862404894 dB
 
 import copy
 import math

@@ -9,7 +9,7 @@
 # case      conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=2,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
 # command   qatrix repro 'conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=2,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.010174572467803955, 114 of 245 values out of tolerance
@@ -79,7 +79,8 @@ def run_pt2e(inputs):
     seen["prepare"] = forward(model, inputs)
     move_exported_model_to_eval(model)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

@@ -7,7 +7,7 @@
 # case      paddings_by_name_wide/conv_bn_relu_padded/padding=same,dim=1,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
 # command   qatrix repro 'paddings_by_name_wide/conv_bn_relu_padded/padding=same,dim=1,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     fx: failed at forward: TypeError: conv1d() received an invalid combination of arguments - got (Tensor, Tensor, Tensor, tuple, tuple, tuple, int), but expected one of:
@@ -82,7 +82,8 @@ def run_pt2e(inputs):
     seen["prepare"] = forward(model, inputs)
     move_exported_model_to_eval(model)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

@@ -8,7 +8,7 @@
 # case      float64/conv/dim=2,dtype=float64,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
 # command   qatrix repro 'float64/conv/dim=2,dtype=float64,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at convert: AssertionError: Expecting input to have dtype torch.float32, but got dtype: torch.float64
@@ -83,11 +83,13 @@ def run_pt2e(inputs):
         quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
         model = prepare_pt2e(model, quantizer)
         stage = "forward"
-        seen["prepare"] = forward(model, inputs)
+        with torch.no_grad():
+            seen["prepare"] = forward(model, inputs)
         stage = "convert"
         converted = convert_pt2e(model)
         stage = "quantized_forward"
-        seen["convert"] = forward(converted, inputs)
+        with torch.no_grad():
+            seen["convert"] = forward(converted, inputs)
     except Exception as error:
         report("pt2e", stage, error)
     return seen, converted

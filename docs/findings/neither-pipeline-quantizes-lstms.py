@@ -7,13 +7,13 @@
 # case      sequences_per_tensor/lstm/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'sequences_per_tensor/lstm/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 60 values out of tolerance
 #     after convert: max abs difference 0.0, 0 of 60 values out of tolerance
-#     pt2e: SQNR 143.91518424227036 dB
-#     fx: SQNR 143.91518424227036 dB
+#     pt2e: SQNR undefined
+#     fx: SQNR undefined
 #     pt2e: 0 quantize and 0 dequantize ops
 #     fx: 0 quantize and 0 dequantize ops
 
@@ -74,9 +74,11 @@ def run_pt2e(inputs):
     model = capture(model, inputs)
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=False))
     model = prepare_pt2e(model, quantizer)
-    seen["prepare"] = forward(model, inputs)
+    with torch.no_grad():
+        seen["prepare"] = forward(model, inputs)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 
@@ -154,9 +156,15 @@ def norm(tensors):
 
 def print_sqnr(name, reference, output):
     """Signal to quantization noise against the float model, in decibels."""
-    both = [(one.double(), other.double()) for one, other in pairs(reference, output)]
+    try:
+        both = [(one.double(), other.double()) for one, other in pairs(reference, output)]
+    except ValueError:
+        both = []
     signal, noise = norm([one for one, _ in both]), norm([one - other for one, other in both])
-    print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
+    if math.isfinite(signal + noise) and signal > 0 and noise > 0:
+        print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
+    else:
+        print(f"{name}: SQNR undefined")
 
 
 def print_counts(name, program):

@@ -8,7 +8,7 @@
 # case      batch_norms_wide/conv_bn_not_affine/dim=2,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
 # command   qatrix repro 'batch_norms_wide/conv_bn_not_affine/dim=2,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at forward: RuntimeError: Expected a proper Tensor but got None (or an undefined Tensor in C++) for argument #0 'self'
@@ -88,7 +88,8 @@ def run_pt2e(inputs):
         move_exported_model_to_eval(model)
         converted = convert_pt2e(model)
         stage = "quantized_forward"
-        seen["convert"] = forward(converted, inputs)
+        with torch.no_grad():
+            seen["convert"] = forward(converted, inputs)
     except Exception as error:
         report("pt2e", stage, error)
     return seen, converted

@@ -7,7 +7,7 @@
 # case      float16/conv/dim=2,dtype=float16,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'float16/conv/dim=2,dtype=float16,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at forward: RuntimeError: expected scalar type Float but found Half
@@ -86,7 +86,8 @@ def run_pt2e(inputs):
         move_exported_model_to_eval(model)
         converted = convert_pt2e(model)
         stage = "quantized_forward"
-        seen["convert"] = forward(converted, inputs)
+        with torch.no_grad():
+            seen["convert"] = forward(converted, inputs)
     except Exception as error:
         report("pt2e", stage, error)
     return seen, converted

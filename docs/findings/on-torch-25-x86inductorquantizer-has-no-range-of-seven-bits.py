@@ -7,7 +7,7 @@
 # case      x86/conv/dim=2,quantizer=x86_int8_ptq,device=cpu
 # command   qatrix repro 'x86/conv/dim=2,quantizer=x86_int8_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.5.1, torchvision 0.20.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at prepare: TypeError: get_default_x86_inductor_quantization_config() got an unexpected keyword argument 'reduce_range'

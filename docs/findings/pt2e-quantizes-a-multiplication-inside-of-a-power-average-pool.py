@@ -1,19 +1,19 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: PT2E quantizes a multiplication inside of a power-average pool
 #
-# What is wrong: pt2e and fx are 0.0927 apart after convert; fx is 15.3 dB nearer to the float model;
+# What is wrong: pt2e and fx are 0.0618 apart after convert; fx is 18.7 dB nearer to the float model;
 # first at pool after convert: pt2e quantizes pool.self, fx keeps it as it is.
 #
-# case      pools/pooled_lp/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
-# command   qatrix repro 'pools/pooled_lp/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
+# case      pools/pooled_lp/dim=1,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
+# command   qatrix repro 'pools/pooled_lp/dim=1,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.0, 0 of 54 values out of tolerance
-#     after convert: max abs difference 0.092686228454113, 48 of 54 values out of tolerance
-#     pt2e: SQNR 31.40857375405608 dB
-#     fx: SQNR 46.69115913612207 dB
+#     after prepare: max abs difference 0.0, 0 of 18 values out of tolerance
+#     after convert: max abs difference 0.06184206157922745, 11 of 18 values out of tolerance
+#     pt2e: SQNR 30.94984648670019 dB
+#     fx: SQNR 49.68386808698645 dB
 #     pt2e: 6 quantize and 8 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 
@@ -39,8 +39,8 @@ class ConvBnRelu(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 3, 3)
-        self.bn = nn.BatchNorm2d(3)
+        self.conv = nn.Conv1d(3, 3, 3)
+        self.bn = nn.BatchNorm1d(3)
         self.relu = nn.ReLU()
 
     def forward(self, x):
@@ -53,20 +53,20 @@ class PooledLp(nn.Module):
     def __init__(self):
         super().__init__()
         self.block = ConvBnRelu()
-        self.pool = nn.LPPool2d(2, 2)
+        self.pool = nn.LPPool1d(2, 2)
 
     def forward(self, x):
         return self.pool(self.block(x))
 
 
 def float_model():
-    torch.manual_seed(546843231)
+    torch.manual_seed(726156317)
     return PooledLp()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(546843231)
-    return (torch.randn(2, 3, 8, 8),)
+    torch.manual_seed(726156317)
+    return (torch.randn(2, 3, 8),)
 
 
 def forward(model, inputs, seed=100):
@@ -87,9 +87,11 @@ def run_pt2e(inputs):
     model = capture(model, inputs)
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=False))
     model = prepare_pt2e(model, quantizer)
-    seen["prepare"] = forward(model, inputs)
+    with torch.no_grad():
+        seen["prepare"] = forward(model, inputs)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

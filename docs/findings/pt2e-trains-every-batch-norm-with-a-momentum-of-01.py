@@ -10,7 +10,7 @@
 # case      training_bn_momentum/conv_bn/dim=1,bn_momentum=0.5,quantizer=xnnpack_int8_per_channel_qat,train_steps=5,device=cpu
 # command   qatrix repro 'training_bn_momentum/conv_bn/dim=1,bn_momentum=0.5,quantizer=xnnpack_int8_per_channel_qat,train_steps=5,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 9 values out of tolerance
@@ -145,7 +145,8 @@ def run_pt2e(inputs):
     seen |= train(model, inputs, names)
     move_exported_model_to_eval(model)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

@@ -1,24 +1,27 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: PT2E trains every batch norm with an eps of 1e-5
 #
-# What is wrong: pt2e and fx are 0.0219 apart after convert, 2 quantization steps; fx is 13.5 dB
-# nearer to the float model; first at bn after prepare: pt2e computes bn with a constant eps instead
-# of the model's 1e-06.
+# What is wrong: pt2e and fx are 0.00025 apart after prepare, 0.0228 quantization steps; pt2e and fx
+# are 0.000124 apart after convert, 0.0113 quantization steps; both are as near to the float model
+# (30.7 and 30.7 dB); pt2e does not do what its quantizer says, and fx does (check as_specified): bn
+# after prepare: its value is up to 0.000359 away from what float64 gives for what it reads; first at
+# bn after prepare: pt2e computes bn with a constant eps instead of the model's 1e-06.
 #
-# case      batch_norm_eps_wide/conv_bn/dim=1,bn_eps=1e-06,bn_momentum=0.01,quantizer=xnnpack_int8_per_channel_qat,device=cpu
-# command   qatrix repro 'batch_norm_eps_wide/conv_bn/dim=1,bn_eps=1e-06,bn_momentum=0.01,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
+# case      batch_norm_eps_wide/conv_bn/dim=1,bn_eps=1e-06,bn_momentum=0.1,quantizer=xnnpack_int8_per_channel_qat,device=cpu
+# command   qatrix repro 'batch_norm_eps_wide/conv_bn/dim=1,bn_eps=1e-06,bn_momentum=0.1,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 1.0371208190917969e-05, 0 of 9 values out of tolerance
-#     after convert: max abs difference 0.02189117670059204, 5 of 9 values out of tolerance
-#     pt2e: SQNR 35.466717071785986 dB
-#     fx: SQNR 48.95678417901695 dB
+#     after prepare: max abs difference 0.0002504587173461914, 9 of 9 values out of tolerance
+#     after convert: max abs difference 0.00012427568435668945, 8 of 9 values out of tolerance
+#     pt2e: SQNR 30.733568519080695 dB
+#     fx: SQNR 30.73471008724571 dB
 #     pt2e: 2 quantize and 3 dequantize ops
 #     fx: 2 quantize and 2 dequantize ops
 
 import math
+import textwrap
 import warnings
 
 import torch
@@ -42,19 +45,19 @@ class ConvBn(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv1d(3, 3, 3)
-        self.bn = nn.BatchNorm1d(3, eps=1e-06, momentum=0.01)
+        self.bn = nn.BatchNorm1d(3, eps=1e-06)
 
     def forward(self, x):
         return self.bn(self.conv(x))
 
 
 def float_model():
-    torch.manual_seed(171428291)
+    torch.manual_seed(1054316228)
     return ConvBn()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(171428291)
+    torch.manual_seed(1054316228)
     return (torch.randn(1, 3, 5),)
 
 
@@ -78,7 +81,8 @@ def run_pt2e(inputs):
     seen["prepare"] = forward(model, inputs)
     move_exported_model_to_eval(model)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 
@@ -169,3 +173,5 @@ for name in converted:
     print_sqnr(name, reference, seen[name]["convert"])
 for name, program in converted.items():
     print_counts(name, program)
+for name, program in converted.items():
+    print(textwrap.indent(f"\n{name} after convert:\n{program}", "    "))

@@ -6,7 +6,7 @@
 # case      two_pt2e_shared_qspec/conv_bn_pairs_cat/dim=2,quantizer=conv_bn_cat_shared_qat,device=cpu
 # command   qatrix repro 'two_pt2e_shared_qspec/conv_bn_pairs_cat/dim=2,quantizer=conv_bn_cat_shared_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.9.1, torchao 0.17.0, torchvision 0.24.1, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e_torch_ao: failed at prepare: KeyError: (batch_norm_2, cat)

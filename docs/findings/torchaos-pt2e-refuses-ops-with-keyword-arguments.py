@@ -6,11 +6,11 @@
 # case      joins/add_alpha/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'joins/add_alpha/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.6.0, torchvision 0.21.0, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at prepare: AssertionError: expecting kwargs for aten op IR to be empty
-#     fx: SQNR 38.40294779291305 dB
+#     fx: SQNR 38.40294555348268 dB
 
 import math
 import textwrap

@@ -1,13 +1,13 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: Weight scales per channel of transposed convolutions lie along the input channels
 #
-# What is wrong: check weight_scales fails on pt2e: conv_transpose1d_2 has its weight's scales along
-# axis 0, its output channels are axis 1.
+# What is wrong: check weight_scales fails on pt2e: conv has its weight's scales along axis 0, its
+# output channels are axis 1.
 #
 # case      conv_transpose_bn/conv_bn/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_channel_qat,device=cpu
 # command   qatrix repro 'conv_transpose_bn/conv_bn/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: SQNR 34.85353569149603 dB
@@ -69,7 +69,8 @@ def run_pt2e(inputs):
     seen["prepare"] = forward(model, inputs)
     move_exported_model_to_eval(model)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 

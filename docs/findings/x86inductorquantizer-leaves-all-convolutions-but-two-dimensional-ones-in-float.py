@@ -7,7 +7,7 @@
 # case      x86_convs/conv_bn/conv=conv,dim=1,quantizer=x86_int8_ptq,device=cpu
 # command   qatrix repro 'x86_convs/conv_bn/conv=conv,dim=1,quantizer=x86_int8_ptq,device=cpu'    (qatrix 0.1.0)
 # versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v657-x86_64-with-glibc2.36, x86_64 AVX2, 2 cores
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 9 values out of tolerance
@@ -76,9 +76,11 @@ def run_pt2e(inputs):
     model = capture(model, inputs)
     quantizer = X86InductorQuantizer().set_global(get_default_x86_inductor_quantization_config(reduce_range=True))
     model = prepare_pt2e(model, quantizer)
-    seen["prepare"] = forward(model, inputs)
+    with torch.no_grad():
+        seen["prepare"] = forward(model, inputs)
     converted = convert_pt2e(model)
-    seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
     return seen, converted
 
 
