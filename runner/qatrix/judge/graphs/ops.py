@@ -41,8 +41,15 @@ def op_name(node: fx.Node) -> str:
 
 
 def names_of(node: fx.Node) -> frozenset[str]:
-    """All names under which a check may ask for a node: "conv" and "conv2d"."""
-    return frozenset({op_name(node), base_name(node)})
+    """All names under which a check may ask for a node: "conv" and "conv2d"; never what a model calls it."""
+    name = op_name(node)
+    own = base_name(node) if node.op in {"call_function", "call_method"} else name
+    return frozenset({name, own, _FAMILY_OF.get(name, name)})
+
+
+def is_guard(node: fx.Node) -> bool:
+    """Whether a node computes nothing: newer exporters check the inputs there."""
+    return type(called_module(node)).__name__ == "GuardsFn" if node.op == "call_module" else False
 
 
 _PLAIN_OPS: Final = {"placeholder": "input", "get_attr": "constant", "output": "output"}
