@@ -80,7 +80,7 @@ class Match:
             case Call():
                 return self._call(pattern, found, path)
             case Sequence(_, items):
-                held = _number(found)
+                held = number_of(found)
                 if not isinstance(held, (tuple, list)) or len(held) != len(items):
                     return Mismatch(path, f"expected {len(items)} items, found {describe(found)}")
                 return [(part, item, (*path, f"[{place}]")) for place, (part, item) in enumerate(zip(items, held))]
@@ -129,7 +129,7 @@ class Match:
             expected = evaluate(pattern, self._scope)
         except EvaluationError as error:
             return Mismatch(path, str(error))
-        if _equal(expected, _number(_named_value(found))):
+        if _equal(expected, number_of(named_value(found))):
             return None
         return Mismatch(path, f"expected {expected!r}, found {describe(found)}")
 
@@ -194,12 +194,12 @@ def _equal(expected: object, found: object) -> bool:
 def _given(node: fx.Node, name: str) -> tuple[object] | None:
     """What a node is given by a name, as an expected graph writes it; None where it has no such argument."""
     try:
-        return (_named_value(argument(node, name)),)
+        return (named_value(argument(node, name)),)
     except KeyError:
         return None
 
 
-def _named_value(value: object) -> object:
+def named_value(value: object) -> object:
     """torch's dtypes and schemes as text: int8 for torch.int8 and for torch.qint8."""
     if isinstance(value, (torch.dtype, torch.qscheme)):
         name = str(value).removeprefix("torch.")
@@ -207,7 +207,7 @@ def _named_value(value: object) -> object:
     return value
 
 
-def _number(value: object) -> object:
+def number_of(value: object) -> object:
     """A tensor, or the constant that holds one, as the number or the list that it is; anything else as it is."""
     held = constant_value(value) if isinstance(value, fx.Node) and value.op == "get_attr" else value
     if isinstance(held, torch.Tensor) and held.numel() <= MAX_ITEMS:
