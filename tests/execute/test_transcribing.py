@@ -70,11 +70,11 @@ def only(name: str) -> Case:
         PTQ,
         "conv_bn_relu_fusion/conv_bn_relu/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu",
         "x86/conv_bn_relu/dim=2,quantizer=x86_int8_ptq,device=cpu",
-        "conv_transpose_bn_relu/conv_bn_relu/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu",
+        "linear_dynamic/two_linear/quantizer=xnnpack_int8_per_channel_dynamic,device=cpu",
         "capture_functions/conv_bn_pairs_cat/dim=2,capture=strict,quantizer=xnnpack_int8_per_channel_ptq,device=cpu",
         "dynamic_batches_ptq/self_attention/dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu",
     ],
-    ids=["calibrated", "fused for training", "x86", "transposed", "shared observers", "free batch"],
+    ids=["calibrated", "fused for training", "x86", "quantized as they come", "shared observers", "free batch"],
 )
 def test_what_is_written_of_a_case_holds_of_it(name: str, pipeline: str, at: CheckPoint, tmp_path: Path) -> None:
     case = only(name)
