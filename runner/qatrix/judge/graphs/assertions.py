@@ -17,8 +17,7 @@ from qatrix.expressions import Call, Comprehension, Conditional, Expression, Lit
 from qatrix.facts import ANYTHING, NEIGHBORS
 from qatrix.judge.graphs.matching import Match, describe, in_float32, resolved
 from qatrix.judge.graphs.metadata import FACTS
-from qatrix.judge.graphs.ops import constant_value, is_guard, names_of, op_name
-from qatrix.judge.graphs.places import behind, node_words, place_of
+from qatrix.judge.graphs.ops import constant_value, is_guard, names_of
 from qatrix.judge.graphs.wording import names_in, text_of
 
 # Two scales computed in another order differ by a rounding of float32.
@@ -245,13 +244,7 @@ def _list(value: object) -> Sequence[Any]:
 
 
 def _shown(value: object) -> str:
-    """A value in words; an op that quantizes has no layer of its own, and goes by what it reads, or by who reads it."""
-    if not isinstance(value, fx.Node):
-        return repr(value)
-    if not op_name(value).startswith(("quantize", "dequantize", "choose_qparams")):
-        return describe(value)
-    reader = next((f" for {place_of(user)}" for user in value.users if user.op != "output"), "")
-    return f"{op_name(value)} ({node_words(value)}{behind(value) or reader})"
+    return describe(value) if isinstance(value, fx.Node) else repr(value)
 
 
 def _comparable(value: object) -> object:
