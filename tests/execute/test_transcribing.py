@@ -70,7 +70,7 @@ def only(name: str) -> Case:
         PTQ,
         "conv_bn_relu_fusion/conv_bn_relu/dim=2,quantizer=xnnpack_int8_per_channel_qat,device=cpu",
         "x86/conv_bn_relu/dim=2,quantizer=x86_int8_ptq,device=cpu",
-        "linear_dynamic/two_linear/quantizer=xnnpack_int8_per_channel_dynamic,device=cpu",
+        "linear_dynamic_declared/two_linear/quantizer=int8_dynamic,device=cpu",
         "capture_functions/conv_bn_pairs_cat/dim=2,capture=strict,quantizer=xnnpack_int8_per_channel_ptq,device=cpu",
         "dynamic_batches_ptq/self_attention/dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from types import SimpleNamespace
 
 import pytest
@@ -258,6 +259,18 @@ def test_what_a_model_calls_its_layers_and_inputs_is_no_op() -> None:
 
     assert message("assert sum(1 for y in conv) == 1 and sum(1 for y in relu) == 0", of=made) is None
     assert message("return conv2d(input())", of=made) is None
+
+
+def test_the_first_of_several_outputs_may_be_written_or_not() -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        both = graph.call_function(aten.max_pool2d_with_indices.default, (graph.placeholder("x"), [2, 2]))
+        return graph.call_function(operator.getitem, (both, 0))
+
+    made = graph_module(build)
+
+    assert message("return max_pool2d_with_indices(x)", of=made) is None
+    assert message("return getitem(max_pool2d_with_indices(x), 0)", of=made) is None
+    assert message("return getitem(max_pool2d_with_indices(x), 1)", of=made) is not None
 
 
 def test_all_outputs_can_be_expected() -> None:

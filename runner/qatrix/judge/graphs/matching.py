@@ -20,6 +20,7 @@ from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, constant_value, names_of, op_name
 from qatrix.judge.graphs.places import behind, node_words, place_of
 
+_SELECTION: Final = "getitem"
 # Of a path that a message tells: its end says where to look.
 _LONGEST_PATH: Final = 12
 
@@ -112,7 +113,7 @@ class Match:
         return None
 
     def _call(self, call: Call, found: object, path: tuple[str, ...]) -> Mismatch | list[_Part]:
-        node = _past_selection(found)
+        node = found if call.function == _SELECTION else _past_selection(found)
         if not isinstance(node, fx.Node) or call.function not in names_of(node):
             return Mismatch(path, f"expected {call.function}(…), found {describe(node)}")
         here = (*path, call.function)
@@ -193,7 +194,7 @@ def _same(name: str, known: object, found: object, path: tuple[str, ...]) -> Mis
 
 def _past_selection(found: object) -> object:
     """The node behind `getitem(node, 0)`: older releases give batch norm three outputs."""
-    while isinstance(found, fx.Node) and op_name(found) == "getitem" and found.args[1] == 0:
+    while isinstance(found, fx.Node) and op_name(found) == _SELECTION and found.args[1] == 0:
         found = found.args[0]
     return found
 
