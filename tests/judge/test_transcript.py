@@ -215,6 +215,35 @@ def test_a_line_that_would_be_too_long_leaves_its_end_open() -> None:
     assert lines(build) == ("x = input()", "reshape_default = reshape(x)", "return reshape_default")
 
 
+def test_of_a_long_line_the_longest_setting_is_left_open_first() -> None:
+    tensors = {**TENSORS, "scales": torch.rand(100), "points": torch.zeros(100, dtype=torch.int64)}
+    written = lines(quantized, values=True, **tensors)
+    (weight,) = (line for line in written if line.startswith("dequantize_per_channel"))
+
+    assert "scales=" not in weight
+    assert "zero_points=[0, 0," in weight
+    assert weight.endswith(f"axis=0, {SETTINGS_OF_WEIGHT})")
+
+
+def test_of_very_many_outputs_the_first_is_returned() -> None:
+    def build(graph: fx.Graph) -> tuple[Any, ...]:
+        return tuple(graph.placeholder(f"an_input_with_a_long_name_{number}") for number in range(50))
+
+    assert lines(build)[-1] == "return an_input_with_a_long_name_0"
+
+
+def test_a_constant_that_one_op_reads_twice_is_one() -> None:
+    def squared(graph: fx.Graph) -> fx.Node:
+        weight = graph.get_attr("weight")
+        return graph.call_function(aten.mul.Tensor, (weight, weight))
+
+    assert lines(squared, weight=torch.ones(2)) == (
+        "weight = constant()",
+        "mul_tensor = mul(weight, weight)",
+        "return mul_tensor",
+    )
+
+
 def test_an_op_without_a_name_is_whatever_stands_there() -> None:
     def build(graph: fx.Graph) -> fx.Node:
         y = graph.call_function(lambda x: x, (graph.placeholder("x"),))

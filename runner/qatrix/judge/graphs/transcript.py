@@ -31,6 +31,7 @@ _QUANTIZING: Final = ("quantize", "dequantize", "choose_qparams")
 _FROM_DATA: Final[tuple[str, ...]] = ("scale", "scales", "zero_point", "zero_points")
 _OBSERVING: Final = ("dtype", "quant_min", "quant_max", "qscheme", "is_dynamic", "observer")
 _OF_WEIGHT: Final = ("dtype", "quant_min", "quant_max", "qscheme", "axis", "ch_axis", "observer")
+_NAMED: Final = re.compile(r"[A-Za-z_]\w*=")
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _OP: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -67,13 +68,17 @@ class _Scribe:
             if not self._is_inline(node) and (line := self._line(node)) is not None:
                 yield line
         if self._outputs:
-            returned = ", ".join(map(self._text, self._outputs))
-            yield f"return {returned}"
+            texts = list(map(self._text, self._outputs))
+            line = f"return {', '.join(texts)}"
+            yield line if len(line) <= _LONGEST else f"return {texts[0]}"
         yield from self._shared()
 
     def _is_inline(self, node: fx.Node) -> bool:
-        """Whether a node is written where it is read: a constant that one node reads."""
-        return node.op == "get_attr" and len(node.users) == 1 and node not in self._outputs
+        """Whether a node is written where it is read: a constant that is read in one place."""
+        if node.op != "get_attr" or node in self._outputs:
+            return False
+        reads = (leaf is node for user in node.users for leaf in pytree.tree_leaves((user.args, user.kwargs)))
+        return sum(reads) == 1
 
     def _line(self, node: fx.Node) -> str | None:
         """The node as an assignment; None where its op is no word, so that its name captures whatever stands there."""
@@ -81,9 +86,10 @@ class _Scribe:
         if not _OP.fullmatch(op) or keyword.iskeyword(op) or op.startswith("__"):
             return None
         given = self._arguments(node)
-        # What does not fit on a line is left open from its end.
         while given and len(f"{self._names[node]} = {op}({', '.join(given)})") > _LONGEST:
-            given.pop()
+            # Of what has a name any may be left open, of the rest the last.
+            named = [item for item in given if _NAMED.match(item)]
+            given.pop(given.index(max(named, key=len)) if named else -1)
         return f"{self._names[node]} = {op}({', '.join(given)})"
 
     def _arguments(self, node: fx.Node) -> list[str]:
@@ -91,10 +97,10 @@ class _Scribe:
             return []
         if node.op == "call_module":
             return [*self._positional(node), *self._of_module(node)]
-        if op_name(node).startswith(_QUANTIZING):
+        if op_name(node).startswith(_QUANTIZING) and operands(node):
             return self._of_quantizing(node)
-        named = [f"{name}={text}" for name, value in node.kwargs.items() if (text := self._text(value)) != ANYTHING]
-        return [*_trimmed(map(self._text, node.args)), *named]
+        named = {name: self._text(value) for name, value in node.kwargs.items() if not keyword.iskeyword(name)}
+        return [*_trimmed(map(self._text, node.args)), *_written(named, unless={ANYTHING})]
 
     def _positional(self, node: fx.Node) -> list[str]:
         """What a module is given, in the order of its parameters: its other names are its attributes."""
@@ -104,12 +110,11 @@ class _Scribe:
     def _of_quantizing(self, node: fx.Node) -> list[str]:
         """The value that is quantized, and the settings by name; a scale where it is computed, or asked for."""
         (_, value), *settings = operands(node).items()
-        found = [self._text(value)]
+        texts = {}
         for name, setting in settings:
             is_held = not isinstance(setting, fx.Node) or setting.op == "get_attr"
-            text = self._from_data(setting) if name in _FROM_DATA and is_held else self._text(setting)
-            found += [] if text in {ANYTHING, "None"} else [f"{name}={text}"]
-        return found
+            texts[name] = self._from_data(setting) if name in _FROM_DATA and is_held else self._text(setting)
+        return [self._text(value), *_written(texts)]
 
     def _of_module(self, node: fx.Node) -> list[str]:
         """The settings of a module that is called, by name."""
@@ -124,7 +129,7 @@ class _Scribe:
             from_data = tuple(f"weight_{name}" for name in _FROM_DATA)
         settings = {name: self._text(number_of(_attribute(node, name))) for name in names}
         settings |= {name: self._from_data(_attribute(node, name)) for name in from_data}
-        return [f"{name}={text}" for name, text in settings.items() if text not in {ANYTHING, "None"}]
+        return _written(settings)
 
     def _from_data(self, value: object) -> str:
         return self._text(number_of(value)) if self.values and value is not None else ANYTHING
@@ -184,6 +189,11 @@ def _trimmed(texts: Iterator[str]) -> list[str]:
     while found and found[-1] == ANYTHING:
         found.pop()
     return found
+
+
+def _written(texts: Mapping[str, str], *, unless: Collection[str] = (ANYTHING, "None")) -> list[str]:
+    """Arguments by name, without those that say nothing."""
+    return [f"{name}={text}" for name, text in texts.items() if text not in unless]
 
 
 def _constants(module: nn.Module) -> tuple[str, ...]:
