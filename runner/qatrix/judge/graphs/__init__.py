@@ -21,6 +21,7 @@ from qatrix.judge.graphs.soundness import (
     state_of,
     unobserved,
 )
+from qatrix.judge.graphs.transcript import transcribe
 
 __all__ = [
     "Claim",
@@ -47,6 +48,7 @@ __all__ = [
     "restore_state",
     "run_check",
     "state_of",
+    "transcribe",
     "unfolded_batch_norms",
     "unfused_batch_norms",
     "unobserved",
