@@ -55,7 +55,8 @@ class InputSource:
 
     `nests` where any is not a tensor but a tuple or dict of them. `calibration_batches` is how many
     batches run before the program is converted, None for all; `files` are the paths that are read, and
-    `counted` is the expression that says how many batches they have.
+    `counted` is the expression that says how many batches they have. `dims` are the sizes that a capture of
+    the whole model leaves open, by their names, and `shapes` is what torch.export is told of them then.
     """
 
     args: tuple[str, ...] = ()
@@ -64,6 +65,8 @@ class InputSource:
     calibration_batches: int | None = None
     files: tuple[str, ...] = ()
     counted: str | None = None
+    dims: Mapping[str, str] = field(default_factory=dict)
+    shapes: str | None = None
 
     @property
     def count(self) -> str:

@@ -90,6 +90,31 @@ def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[...,
     assert_shown(case, run(case), tmp_path)
 
 
+FREE_AXES = """
+patterns:
+  written:
+    layers: {linear: "Linear(8, 4)"}
+    forward: ["return linear(batch['x']) * scale"]
+    inputs:
+      batch: {dict: {x: {shape: [2, 6, 8]}}}
+      scale: {shape: [2, 6, 1], by: keyword}
+    dynamic: {scale: {0: rows, 1: class}}
+suites: {written: {axes: {pattern: written, quantizer: [mixed, xnnpack_int8_per_tensor_ptq], dynamic_batch: [true, false]}}}
+quantizers:
+  mixed: {phases: [{quantizer: xnnpack_int8_per_tensor_ptq, submodules: [linear]}]}
+"""
+
+
+@pytest.mark.parametrize("axes", ["mixed,dynamic_batch=true", "*_ptq,dynamic_batch=true", "*_ptq,dynamic_batch=false"])
+def test_a_script_leaves_the_same_axes_free(axes: str, run: Callable[..., Record], tmp_path: Path) -> None:
+    (case,) = written_cases(tmp_path, FREE_AXES, f"written/written/quantizer={axes},*")
+    record = run(case)
+    text = script_text(source_of(case), environment=environment(), record=record)
+
+    assert 'class_size = torch.export.Dim("class")' in text
+    assert_shown(case, record, tmp_path)
+
+
 # Quantizers of one's own and of a package beside PyTorch's: each is imported from where it is.
 OWN_QUANTIZERS = """
 patterns:

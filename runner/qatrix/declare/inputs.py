@@ -51,7 +51,8 @@ class InputSpec:
     and channels, and `spatial` the length of each of the `dim` trailing axes. Where the values
     are in a `file`, they may say their lengths themselves: then `whole` is false, and `shape`
     has at most the first. An input that `holds` others, in the order of a tuple or by the keys
-    of a dict, has `parts` and no shape.
+    of a dict, has `parts` and no shape. `free` has the axes that PT2E captures without a length, each
+    with the name of its size.
     """
 
     name: str
@@ -66,6 +67,7 @@ class InputSpec:
     whole: bool = True
     holds: Literal["tensor", "tuple", "dict"] = "tensor"
     parts: tuple[InputSpec, ...] = ()
+    free: tuple[tuple[int, str], ...] = ()
 
 
 def tensors_of(inputs: Iterable[InputSpec]) -> Iterator[InputSpec]:

@@ -61,6 +61,13 @@ class _Source:
         self._check_counts()
 
     @property
+    def _free(self) -> tuple[tuple[tuple[int, str], ...], ...]:
+        """The free axes of each tensor, those by position first; nothing where there are none."""
+        inputs = sorted(self.case.pattern.inputs, key=lambda spec: spec.keyword)
+        free = tuple(spec.free for spec in tensors_of(inputs))
+        return free if any(free) else ()
+
+    @property
     def available(self) -> int:
         """How many batches the files have; one without files."""
         return max((len(batches) for batches in self._files.values()), default=1)
@@ -69,7 +76,8 @@ class _Source:
         """The inputs of a batch."""
         named = [(spec, self._value(spec, number)) for spec in self.case.pattern.inputs]
         args = tuple(value for spec, value in named if not spec.keyword)
-        return Inputs(args, {spec.name: value for spec, value in named if spec.keyword})
+        kwargs = {spec.name: value for spec, value in named if spec.keyword}
+        return Inputs(args, kwargs, self._free)
 
     def _value(self, spec: InputSpec, number: int) -> Any:
         if spec.holds == "tuple":

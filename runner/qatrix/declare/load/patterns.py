@@ -8,6 +8,7 @@ from qatrix.declare.inputs import DataFile, InputSpec, tensors_of
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
 from qatrix.declare.load.bounds import check_bounds
 from qatrix.declare.load.datafiles import WEIGHTS, read_file
+from qatrix.declare.load.dynamic import with_free_axes
 from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
@@ -74,6 +75,7 @@ class _Builder:
         cursor = declared.cursor
         self._check_names(declared, model)
         inputs = read_inputs(self._registry, cursor.down("inputs"), model, names=[*model.params, "dim"])
+        inputs = with_free_axes(self._registry, cursor, model, inputs)
         if model.model is not None or not (model.layers or model.forward):
             check_factory(self._registry, cursor, model, self._trust)
             body_takes_dim = takes_conv = False

@@ -129,6 +129,9 @@ class Pattern(Declaration):
         default={}, description="parameter or buffer, such as bn.weight → the number that fills it"
     )
     inputs: dict[Name, Input] = Field(description="the forward's arguments, in order")
+    dynamic: dict[Name, dict[Text, Name]] = Field(
+        default={}, description="input → axis, from 0 → the name of its size, which PT2E captures free"
+    )
 
 
 class ConvKind(Declaration):

@@ -37,7 +37,36 @@ def input_source(case: Case) -> InputSource:
         calibration_batches=case.calibration_batches,
         files=tuple(files),
         counted=next(counts, None),
+        **_freedom(case),
     )
+
+
+def _freedom(case: Case) -> dict[str, Any]:
+    """The sizes that are open, and how torch.export is told; nothing where no axis of an input is named."""
+    inputs = sorted(case.pattern.inputs, key=lambda spec: spec.keyword)
+    free = {id(spec): _axes(spec, case) for spec in tensors_of(inputs)}
+    if not any(spec.free for spec in tensors_of(inputs)):
+        return {}
+    names = dict.fromkeys(name for axes in free.values() for _, name in axes)
+    # A size may be called like anything else in the script.
+    dims = {name: f"{name}_size" for name in names}
+    return {"dims": dims, "shapes": _tuple([_shapes(spec, free, dims) for spec in inputs])}
+
+
+def _axes(spec: InputSpec, case: Case) -> tuple[tuple[int, str], ...]:
+    """The open axes of a tensor; a free batch is that of every tensor with an axis."""
+    has_axes = not spec.whole or bool(spec.shape)
+    first = {0: "batch"} if case.dynamic_batch and has_axes else {}
+    return tuple((first | dict(spec.free)).items())
+
+
+def _shapes(spec: InputSpec, free: Mapping[int, tuple[tuple[int, str], ...]], dims: Mapping[str, str]) -> str:
+    if spec.holds == "tuple":
+        return _tuple([_shapes(part, free, dims) for part in spec.parts])
+    if spec.holds == "dict":
+        return "{" + ", ".join(f"{literal(part.name)}: {_shapes(part, free, dims)}" for part in spec.parts) + "}"
+    axes = ", ".join(f"{axis}: {dims[name]}" for axis, name in free[id(spec)])
+    return f"{{{axes}}}" if axes else "None"
 
 
 def reading(path: str) -> str:
