@@ -81,11 +81,6 @@ class InputSource:
         return any(path.endswith(".npz") for path in self.files)
 
     @property
-    def outliers(self) -> bool:
-        """Whether a channel is made unlike the others."""
-        return any("with_outlier(" in text for text in (*self.args, *self.kwargs.values()))
-
-    @property
     def is_plain(self) -> bool:
         """Whether the inputs are tensors by position and nothing else."""
         return not self.kwargs and not self.nests
@@ -150,6 +145,12 @@ class CaseSource:
     def files(self) -> tuple[str, ...]:
         """The files of tensors that the script reads."""
         return (*(() if self.weights is None else (self.weights,)), *self.inputs.files)
+
+    @property
+    def outliers(self) -> bool:
+        """Whether a channel of an input, or of a tensor of the model's own, is made unlike the others."""
+        texts = (*self.classes, *self.inputs.args, *self.inputs.kwargs.values())
+        return any("with_outlier(" in text for text in texts)
 
     @property
     def is_whole(self) -> bool:

@@ -94,11 +94,12 @@ FREE_AXES = """
 patterns:
   written:
     layers: {linear: "Linear(8, 4)"}
-    forward: ["return linear(batch['x']) * scale"]
+    forward: ["return linear(x) * scale + more['bias']"]
     inputs:
-      batch: {dict: {x: {shape: [2, 6, 8]}}}
+      x: {shape: [2, 6, 8]}
+      more: {dict: {bias: {shape: [4]}}}
       scale: {shape: [2, 6, 1], by: keyword}
-    dynamic: {scale: {0: rows, 1: class}}
+    dynamic: {x: {0: rows, 1: class}, scale: {0: rows, 1: class}}
 suites: {written: {axes: {pattern: written, quantizer: [mixed, xnnpack_int8_per_tensor_ptq], dynamic_batch: [true, false]}}}
 quantizers:
   mixed: {phases: [{quantizer: xnnpack_int8_per_tensor_ptq, submodules: [linear]}]}
@@ -112,6 +113,40 @@ def test_a_script_leaves_the_same_axes_free(axes: str, run: Callable[..., Record
     text = script_text(source_of(case), environment=environment(), record=record)
 
     assert 'class_size = torch.export.Dim("class")' in text
+    assert_shown(case, record, tmp_path)
+
+
+OWN_TENSORS = """
+patterns:
+  inner:
+    params: {width: 6}
+    parameters: {weight: {shape: [width, width]}}
+    forward: ["return F.linear(x, weight)"]
+    inputs: {x: {shape: [2, 6]}}
+  written:
+    parameters:
+      kernel: {shape: [6, 3, 3, 3], values: {normal: [0, 0.2], outlier: {channel: 1, axis: 0, factor: 20}}}
+      bias: {shape: [6], values: {constant: 0.5}}
+    buffers: {count: {shape: [], values: {constant: 1}}, scale: {shape: [1], values: {uniform: [0.5, 2]}}}
+    layers: {part: inner(), pool: AdaptiveAvgPool2d(1)}
+    forward:
+      - count += 1
+      - self_ = pool(F.conv2d(weight=kernel, input=x, bias=bias, stride=2)).flatten(1)
+      - return part(self_) * scale + count
+    inputs: {x: {shape: [2, 3, 7, 7]}}
+suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+
+
+def test_a_script_has_the_parameters_and_buffers_of_the_model_itself(
+    run: Callable[..., Record], tmp_path: Path
+) -> None:
+    (case,) = written_cases(tmp_path, OWN_TENSORS)
+    record = run(case)
+    text = script_text(source_of(case), environment=environment(), record=record)
+
+    assert {name: item.status for name, item in record.pipelines.items()} == {"pt2e": "ok", "fx": "ok"}
+    assert "        self.count += 1\n" in text
     assert_shown(case, record, tmp_path)
 
 

@@ -47,6 +47,8 @@ class DataFile:
 class InputSpec:
     """One input of a pattern: a shape as expressions over the pattern's parameters and `dim`.
 
+    Parameters and buffers of a pattern's own are declared alike, with a shape and what their values are drawn from.
+
     `spatial` shapes are written (batch, channels, *[spatial] * dim): `shape` then holds batch
     and channels, and `spatial` the length of each of the `dim` trailing axes. Where the values
     are in a `file`, they may say their lengths themselves: then `whole` is false, and `shape`

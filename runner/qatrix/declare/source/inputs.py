@@ -78,6 +78,11 @@ def reading(path: str) -> str:
     return _READERS[suffix].format(literal(path))
 
 
+def drawn_text(spec: InputSpec, scope: Mapping[str, object]) -> str:
+    """The expression that draws a parameter or buffer of a pattern's own."""
+    return _text(spec, scope, "float32")
+
+
 def _text(spec: InputSpec, scope: Mapping[str, object], float_dtype: str) -> str:
     if spec.holds == "tuple":
         return _tuple([_text(part, scope, float_dtype) for part in spec.parts])

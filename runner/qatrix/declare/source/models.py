@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qatrix.declare.source.inputs import reading
+from qatrix.declare.source.inputs import drawn_text, reading
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.text import argument_texts, call_text, docstring_text, expression_text
 from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
@@ -113,6 +113,10 @@ class _ClassWriter:
             yield f"    {about}\n"
         yield "    def __init__(self):"
         yield "        super().__init__()"
+        for spec in pattern.parameters:
+            yield f"        self.{spec.name} = nn.Parameter({drawn_text(spec, scope)})"
+        for spec in pattern.buffers:
+            yield f'        self.register_buffer("{spec.name}", {drawn_text(spec, scope)})'
         for layer in pattern.layers:
             function, arguments = self._made(layer, scope)
             yield " " * 8 + call_text(function, arguments, indent=8, prefix=f"self.{layer.name} = ")
@@ -122,7 +126,8 @@ class _ClassWriter:
         inputs = [item.name for item in pattern.inputs]
         called = self.names.renamed([*inputs, *_assigned(pattern.forward)])
         yield f"    def forward({', '.join(['self', *(called[name] for name in inputs)])}):"
-        writer = _LineWriter(frozenset(layer.name for layer in pattern.layers), scope, called)
+        own = {spec.name: f"self.{spec.name}" for spec in (*pattern.parameters, *pattern.buffers)}
+        writer = _LineWriter(frozenset(layer.name for layer in pattern.layers), scope, called | own)
         for statement in pattern.forward:
             yield f"        {writer.line(statement)}"
 
