@@ -54,9 +54,10 @@ class InputSource:
     """One expression for each input: those by position, and by name those by keyword.
 
     `nests` where any is not a tensor but a tuple or dict of them. `calibration_batches` is how many
-    batches run before the program is converted, None for all; `files` are the paths that are read, and
-    `counted` is the expression that says how many batches they have. `dims` are the sizes that a capture of
-    the whole model leaves open, by their names, and `shapes` is what torch.export is told of them then.
+    batches run before the program is converted, None for all; `files` are the paths that are read,
+    `readers` has for each ending of files in a folder the expression that reads a `path`, and
+    `counted` is the expression that says how many batches they have. `dims` are the sizes that a capture
+    of the whole model leaves open, by their names, and `shapes` is what torch.export is told of them then.
     """
 
     args: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class InputSource:
     nests: bool = False
     calibration_batches: int | None = None
     files: tuple[str, ...] = ()
+    readers: Mapping[str, str] = field(default_factory=dict)
     counted: str | None = None
     dims: Mapping[str, str] = field(default_factory=dict)
     shapes: str | None = None
@@ -78,7 +80,7 @@ class InputSource:
     @property
     def reads_npz(self) -> bool:
         """Whether arrays of numpy are read."""
-        return any(path.endswith(".npz") for path in self.files)
+        return ".npz" in self.readers or any(path.endswith(".npz") for path in self.files)
 
     @property
     def is_plain(self) -> bool:

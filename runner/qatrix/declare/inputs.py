@@ -35,12 +35,14 @@ class Drawn:
 class DataFile:
     """A file of tensors, or a folder of such files, by its absolute path; what is in it counts, not where it lies.
 
-    `key` is the name of the tensor in it, None where there is but one or all are taken.
+    `key` is the name of the tensor in it, None where there is but one or all are taken. `kinds` are the endings of a
+    folder's files, in which case they are read in the order of their names.
     """
 
     path: str
     source: Source
     key: str | None = None
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

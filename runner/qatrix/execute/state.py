@@ -30,7 +30,8 @@ class Larger:
 class State:
     """The buffers that the float model changes in evaluation: before any call, and after each of a few.
 
-    Most models change none. `larger` is how it runs on larger inputs, None where no axis of the inputs is free. `reads` is what it reads of parameters and buffers, None where that is not known.
+    Most models change none. `larger` is how it runs on larger inputs, None where no axis of the inputs is free.
+    `reads` is what it reads of parameters and buffers, None where that is not known.
     """
 
     before: Mapping[str, Tensor] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from qatrix.pipelines.datafiles import DataFault, paths_of, read_tensors
 from qatrix.pipelines.drawing import draw, shape_of
 from qatrix.pipelines.inputs import Batches, Inputs
 
+
 def build_inputs(case: Case) -> Inputs:
     """The case's inputs that outputs are compared for: those of its first batch."""
     return build_batches(case).first

@@ -51,9 +51,7 @@ class Inputs:
 
     def sizes(self) -> Mapping[str, int]:
         """The lengths of the free axes, by the names of their sizes."""
-        return {
-            name: tensor.shape[axis] for tensor, axes in zip(self.tensors, self.free) for axis, name in axes
-        }
+        return {name: tensor.shape[axis] for tensor, axes in zip(self.tensors, self.free) for axis, name in axes}
 
     def copies(self) -> Inputs:
         """Copies, which an op in place may write to."""

@@ -35,7 +35,7 @@ from qatrix.expressions import (
     evaluate,
 )
 from qatrix.pipelines.drawing import draw, shape_of
-from qatrix.pipelines.own_code import own_module
+from qatrix.pipelines.own_code import own_object
 from qatrix.pipelines.torchenv import seed_generators
 from qatrix.pipelines.weights import load_weights
 
@@ -80,8 +80,7 @@ def build_model(case: Case) -> nn.Module:
 
 def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
     """The module that a factory such as "torchvision.models.resnet18" makes."""
-    module_name, _, attribute = path.rpartition(".")
-    makes = getattr(own_module(module_name), attribute)
+    makes = own_object(path)
     if isinstance(makes, nn.Module):
         msg = f"{path} is a {type(makes).__name__} itself, which all cases would change; name what makes one"
         raise TypeError(msg)

@@ -210,7 +210,9 @@ class _ForwardReader(Reader):
             taken[node.id] = "a layer"
         if node.id in taken or node.id.startswith("__"):
             message = f"'{node.id}' is {taken.get(node.id, 'reserved')} and cannot be assigned to"
-            expected = f"{node.id} += …, which writes it in place" if node.id in self._scope.buffers else "a name of its own"
+            expected = (
+                f"{node.id} += …, which writes it in place" if node.id in self._scope.buffers else "a name of its own"
+            )
             self.note(node, message, expected=expected)
 
 

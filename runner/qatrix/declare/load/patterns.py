@@ -12,8 +12,8 @@ from qatrix.declare.load.dynamic import with_free_axes
 from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
-from qatrix.declare.load.own_tensors import OwnTensors, read_own
 from qatrix.declare.load.names import names_in
+from qatrix.declare.load.own_tensors import OwnTensors, read_own
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor

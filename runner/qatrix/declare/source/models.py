@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from qatrix.declare.source.inputs import drawn_text, reading
+from qatrix.declare.source.modules import module_of
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.text import argument_texts, call_text, docstring_text, expression_text
 from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
@@ -62,7 +63,7 @@ def model_source(case: Case, names: Names) -> ModelSource:
 
 def _from_factory(pattern: PatternSpec, path: str, cast: str) -> ModelSource:
     """The call of a factory by its whole name."""
-    module = path.rpartition(".")[0]
+    module = module_of(path)
     package = module.partition(".")[0]
     made = f"{path}({', '.join(argument_texts(pattern.factory_args))})"
     if pattern.weights is not None:
