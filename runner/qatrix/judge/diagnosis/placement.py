@@ -172,11 +172,13 @@ class _Placing:
                     break
 
     def _reads(self, site: Site, taken: set[str]) -> set[str]:
-        """The layers that a site reads, and for a first output that no node picks the layer that gives it."""
+        """The layers that a site reads; for a first output that no node picks, and for what an export leaves out
+        because it does nothing, the layer that gives it.
+        """
         found = set()
         for key in site.inputs:
             source = self.layout.sites[key]
-            while source.op == "getitem" and source.index == 0 and source.inputs and source.key not in taken:
+            while source.key not in taken and source.inputs and _leaves_no_node(source):
                 source = self.layout.sites[source.inputs[0]]
             found.add(source.key)
         return found
@@ -336,3 +338,8 @@ def is_fusable(site: Site) -> bool:
     """Whether a layer is of the kind that is computed as one with the layer before it."""
     name = site.op.lower()
     return "batchnorm" in name or "batch_norm" in name or "relu" in name
+
+
+def _leaves_no_node(site: Site) -> bool:
+    """Whether a site may have no node of its own in an exported program."""
+    return site.op == "Identity" or (site.op == "getitem" and site.index == 0)
