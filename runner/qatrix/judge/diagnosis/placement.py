@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from torch import fx, nn
 
@@ -31,6 +31,9 @@ from qatrix.judge.diagnosis.quantizing import (
     rounds,
 )
 from qatrix.judge.graphs.ops import called_module, op_name
+
+# How aten spells an index of several parts.
+_INDEXING: Final = ("select", "slice", "index", "unsqueeze")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +166,7 @@ class _Placing:
         for node in nodes:
             if node in self.owner or node in inner:
                 continue
-            origins = [past_quantizing(source) for source in node.all_input_nodes]
+            origins = [self._past_indexing(past_quantizing(source)) for source in node.all_input_nodes]
             sources = {self.owner.get(operands.get(origin, origin)) for origin in origins} - {None}
             for site in self.layout.sites.values():
                 if site.key not in taken and kin(site.op) == kin(op_name(node)) and self._reads(site, taken) == sources:
@@ -171,10 +174,14 @@ class _Placing:
                     taken.add(site.key)
                     break
 
+    def _past_indexing(self, node: fx.Node) -> fx.Node:
+        """The node that an index picks from, where the ops that aten has for the index belong to no layer."""
+        while node not in self.owner and op_name(node) in _INDEXING:
+            node = past_quantizing(node.all_input_nodes[0])
+        return node
+
     def _reads(self, site: Site, taken: set[str]) -> set[str]:
-        """The layers that a site reads; for a first output that no node picks, and for what an export leaves out
-        because it does nothing, the layer that gives it.
-        """
+        """The layers that a site reads; for what has no node of its own the layer that gives it."""
         found = set()
         for key in site.inputs:
             source = self.layout.sites[key]
@@ -341,5 +348,8 @@ def is_fusable(site: Site) -> bool:
 
 
 def _leaves_no_node(site: Site) -> bool:
-    """Whether a site may have no node of its own in an exported program."""
-    return site.op == "Identity" or (site.op == "getitem" and site.index == 0)
+    """Whether a site may have no node of its own in an exported program.
+
+    So it is with what does nothing, with the first of several outputs, and with an index of several parts.
+    """
+    return site.op == "Identity" or (site.op == "getitem" and (site.index == 0 or not isinstance(site.index, int)))
