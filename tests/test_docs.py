@@ -66,6 +66,7 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.File: "The YAML",
     models.Pattern: "patterns",
     models.Input: "patterns",
+    models.OwnTensor: "Parameters and buffers",
     models.InputValues: "Values",
     models.Outlier: "Values",
     models.ConvKind: "conv_kinds",

@@ -1,4 +1,4 @@
-"""The distributions of examples/, installed as wheels: what docs/extending.md promises of them."""
+"""What is in examples/: distributions as docs/extending.md promises them, and models as docs/your-model.md does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "examples" / "quantizer-package"
+MODELS = ROOT / "examples" / "models"
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,30 @@ def test_its_cases_run_and_their_records_say_whose_class_it_was(site: Path, tmp_
             "version": "1.0",
         }
     ]
+
+
+def test_the_models_of_other_libraries_are_declared_right_and_every_difference_has_its_cause(tmp_path: Path) -> None:
+    for name in ("torch", "timm", "transformers", "tiny_transformers"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    consents = ("--allow-module", "timm", "--allow-module", "tiny_transformers")
+    checked = qatrix(tmp_path, "check", str(MODELS), *consents, site=tmp_path)
+    listed = qatrix(tmp_path, "list", str(MODELS), *consents, site=tmp_path)
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line} == {
+        "timm",
+        "torchvision",
+        "transformers",
+        "transformers_pt2e",
+    }
+
+
+def test_the_models_of_other_libraries_need_consent(tmp_path: Path) -> None:
+    refused = qatrix(tmp_path, "check", str(MODELS))
+
+    assert refused.returncode == 2
+    assert "--allow-module timm allows it" in refused.stderr
+    assert "--allow-module tiny_transformers allows it" in refused.stderr
 
 
 def test_the_page_shows_the_class_as_it_is() -> None:

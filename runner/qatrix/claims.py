@@ -33,6 +33,8 @@ DETERMINISTIC_EVAL: Final = "deterministic_eval"
 STEADY_EVAL: Final = "steady_eval"
 # Captured with a free batch axis, the converted model gives a batch twice as long the same outputs for both halves.
 OTHER_BATCH: Final = "other_batch"
+# Captured with free axes, the converted model is as near to the float model at twice their lengths.
+OTHER_SIZE: Final = "other_size"
 # Every fake quantize and observer has seen values in the forward pass after prepare.
 OBSERVED: Final = "observed"
 # Batch norms have moved in the forward pass of training, and not in that of evaluation.
@@ -69,6 +71,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         DETERMINISTIC_EVAL,
         STEADY_EVAL,
         OTHER_BATCH,
+        OTHER_SIZE,
         OBSERVED,
         BATCH_NORM_STATE,
         WEIGHT_SCALES,

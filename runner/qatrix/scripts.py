@@ -54,8 +54,10 @@ class InputSource:
     """One expression for each input: those by position, and by name those by keyword.
 
     `nests` where any is not a tensor but a tuple or dict of them. `calibration_batches` is how many
-    batches run before the program is converted, None for all; `files` are the paths that are read, and
-    `counted` is the expression that says how many batches they have.
+    batches run before the program is converted, None for all; `files` are the paths that are read,
+    `readers` has for each ending of files in a folder the expression that reads a `path`, and
+    `counted` is the expression that says how many batches they have. `dims` are the sizes that a capture
+    of the whole model leaves open, by their names, and `shapes` is what torch.export is told of them then.
     """
 
     args: tuple[str, ...] = ()
@@ -63,7 +65,10 @@ class InputSource:
     nests: bool = False
     calibration_batches: int | None = None
     files: tuple[str, ...] = ()
+    readers: Mapping[str, str] = field(default_factory=dict)
     counted: str | None = None
+    dims: Mapping[str, str] = field(default_factory=dict)
+    shapes: str | None = None
 
     @property
     def count(self) -> str:
@@ -75,12 +80,7 @@ class InputSource:
     @property
     def reads_npz(self) -> bool:
         """Whether arrays of numpy are read."""
-        return any(path.endswith(".npz") for path in self.files)
-
-    @property
-    def outliers(self) -> bool:
-        """Whether a channel is made unlike the others."""
-        return any("with_outlier(" in text for text in (*self.args, *self.kwargs.values()))
+        return ".npz" in self.readers or any(path.endswith(".npz") for path in self.files)
 
     @property
     def is_plain(self) -> bool:
@@ -147,6 +147,12 @@ class CaseSource:
     def files(self) -> tuple[str, ...]:
         """The files of tensors that the script reads."""
         return (*(() if self.weights is None else (self.weights,)), *self.inputs.files)
+
+    @property
+    def outliers(self) -> bool:
+        """Whether a channel of an input, or of a tensor of the model's own, is made unlike the others."""
+        texts = (*self.classes, *self.inputs.args, *self.inputs.kwargs.values())
+        return any("with_outlier(" in text for text in texts)
 
     @property
     def is_whole(self) -> bool:

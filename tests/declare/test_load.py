@@ -411,7 +411,9 @@ def test_a_file_of_tensors_that_is_too_large_to_be_read_is_refused_unopened(tmp_
     (problem,) = loaded(tmp_path, text).problems
 
     assert problem.message == "the file has 21,474,836,480 bytes: 'large.npz'"
-    assert problem.expected == "a file .npz, .pt, .safetensors, or a folder of them, of at most 17,179,869,184 bytes"
+    assert (
+        problem.expected == "a file .npz, .pt, .pth, .safetensors, or a folder of them, of at most 17,179,869,184 bytes"
+    )
 
 
 def test_a_device_that_is_no_device_is_told_with_those_that_there_are(tmp_path: Path) -> None:

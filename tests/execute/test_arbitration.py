@@ -284,6 +284,55 @@ def test_a_dropout_that_is_made_anew_behind_one_of_two_outputs_is_found(
     assert not [note for note in record.diagnosis.notes if "belongs to no layer" in note]
 
 
+class HeadOfToken(nn.Module):
+    """A dropout that evaluation makes anew in a model whose own forward calls one function alone, to pick a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.identity = nn.LayerNorm(8), nn.Identity()
+        self.dropout = nn.Dropout(0.0)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's outputs for the first token."""
+        out: Tensor = self.head(self.dropout(self.identity(self.norm(x)[:, 0])))
+        return out
+
+
+class HeadOfClassToken(HeadOfToken):
+    """The same in a forward of several functions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's outputs for the first token."""
+        return super().forward(torch.cat([x[:, 1:], x[:, :1]], 1) + x)
+
+
+class HeadBehindIdentity(nn.Module):
+    """A dropout that evaluation makes anew, behind layers that do nothing, as the heads of many networks are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 8), nn.Flatten(), nn.Identity(), nn.Identity())
+        self.dropout = nn.Dropout(0.0)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's outputs."""
+        out: Tensor = self.head(self.dropout(self.body(x)))
+        return out
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"), [(HeadBehindIdentity, "[4, 8]"), (HeadOfToken, "[4, 3, 8]"), (HeadOfClassToken, "[4, 3, 8]")]
+)
+def test_a_dropout_that_is_made_anew_behind_what_an_export_leaves_out_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[nn.Module], shape: str
+) -> None:
+    case = made_by(tmp_path, monkeypatch, model, inputs=f"{{x: {{shape: {shape}}}}}", quantizer=QAT)
+
+    assert judged(case)["pt2e"] is None
+
+
 def test_a_large_model_is_not_kept_for_the_next_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.execute.arbitration._MOST_KEPT", 100)
     captures, model = Captures(), ConvBnRelu()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
@@ -20,6 +21,7 @@ from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
 from qatrix.pipelines.torchenv import environment
 from qatrix.report.repro import expected_lines, figure_lines, needed_package, same_lines, script_text
+from qatrix.resources import folder
 from support.cases import shipped_cases, source_of, written_cases
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +90,118 @@ def test_a_script_prints_the_same_whatever_names_are_declared(run: Callable[...,
 def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[..., Record], tmp_path: Path) -> None:
     case = shipped_cases(glob)[0]
     assert_shown(case, run(case), tmp_path)
+
+
+METHOD = """
+patterns:
+  written:
+    model: support.own_models.Net.small
+    args: {width: 3}
+    inputs: {x: {shape: [8, 4]}}
+suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+
+
+def test_a_model_that_a_method_of_its_class_makes_runs_in_the_script_too(
+    run: Callable[..., Record], tmp_path: Path
+) -> None:
+    path = tmp_path / "method.yaml"
+    path.write_text(METHOD)
+    loaded = load([path, folder("matrix") / "quantizers.yaml"], allowed_modules=("support",))
+    assert loaded.matrix is not None
+    (case,) = select(loaded.matrix, Selection()).cases
+    record = run(case)
+    text = script_text(source_of(case), environment=environment(), record=record)
+
+    assert record.verdict == "exact", record.summary
+    assert "import support.own_models\n" in text
+    assert_shown(case, record, tmp_path, path=[str(ROOT / "tests"), *sys.path])
+
+
+FREE_AXES = """
+patterns:
+  written:
+    layers: {linear: "Linear(8, 4)"}
+    forward: ["return linear(x) * scale + more['bias']"]
+    inputs:
+      x: {shape: [2, 6, 8]}
+      more: {dict: {bias: {shape: [4]}}}
+      scale: {shape: [2, 6, 1], by: keyword}
+    dynamic: {x: {0: rows, 1: class}, scale: {0: rows, 1: class}}
+suites: {written: {axes: {pattern: written, quantizer: [mixed, xnnpack_int8_per_tensor_ptq], dynamic_batch: [true, false]}}}
+quantizers:
+  mixed: {phases: [{quantizer: xnnpack_int8_per_tensor_ptq, submodules: [linear]}]}
+"""
+
+
+@pytest.mark.parametrize("axes", ["mixed,dynamic_batch=true", "*_ptq,dynamic_batch=true", "*_ptq,dynamic_batch=false"])
+def test_a_script_leaves_the_same_axes_free(axes: str, run: Callable[..., Record], tmp_path: Path) -> None:
+    (case,) = written_cases(tmp_path, FREE_AXES, f"written/written/quantizer={axes},*")
+    record = run(case)
+    text = script_text(source_of(case), environment=environment(), record=record)
+
+    assert 'class_size = torch.export.Dim("class")' in text
+    assert_shown(case, record, tmp_path)
+
+
+FOLDER = """
+patterns:
+  written:
+    layers: {linear: "Linear(4, 4)"}
+    forward: ["return linear(x) + y"]
+    inputs: {x: {from: data, key: x, batch: 2}, y: {from: data, key: y, shape: [2, 4]}}
+suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+
+
+def test_a_script_reads_a_folder_of_data_in_the_order_of_its_names(run: Callable[..., Record], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number, kind in enumerate(("pth", "npz", "safetensors", "pt")):
+        tensors = {name: torch.randn(4, 4) * (number + 1) for name in ("x", "y")}
+        path = tmp_path / "data" / f"{9 - number}.{kind}"
+        if kind == "npz":
+            np.savez(path, x=tensors["x"].numpy(), y=tensors["y"].numpy())
+        elif kind == "safetensors":
+            save_file(tensors, path)
+        else:
+            torch.save(tensors, path)
+    (tmp_path / "data" / "README").write_text("no tensors")
+    (case,) = written_cases(tmp_path, FOLDER)
+
+    assert_shown(case, run(case), tmp_path)
+
+
+OWN_TENSORS = """
+patterns:
+  inner:
+    params: {width: 6}
+    parameters: {weight: {shape: [width, width]}}
+    forward: ["return F.linear(x, weight)"]
+    inputs: {x: {shape: [2, 6]}}
+  written:
+    parameters:
+      kernel: {shape: [6, 3, 3, 3], values: {normal: [0, 0.2], outlier: {channel: 1, axis: 0, factor: 20}}}
+      bias: {shape: [6], values: {constant: 0.5}}
+    buffers: {offset: {shape: [], values: {constant: 1}}, scale: {shape: [1], values: {uniform: [0.5, 2]}}}
+    layers: {part: inner(), pool: AdaptiveAvgPool2d(1)}
+    forward:
+      - self_ = pool(F.conv2d(weight=kernel, input=x, bias=bias, stride=2)).flatten(1)
+      - return part(self_) * scale + offset
+    inputs: {x: {shape: [2, 3, 7, 7]}}
+suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_ptq}}}
+"""
+
+
+def test_a_script_has_the_parameters_and_buffers_of_the_model_itself(
+    run: Callable[..., Record], tmp_path: Path
+) -> None:
+    (case,) = written_cases(tmp_path, OWN_TENSORS)
+    record = run(case)
+    text = script_text(source_of(case), environment=environment(), record=record)
+
+    assert {name: item.status for name, item in record.pipelines.items()} == {"pt2e": "ok", "fx": "ok"}
+    assert 'self.register_buffer("offset", torch.full((), 1).to(torch.float32))' in text
+    assert_shown(case, record, tmp_path)
 
 
 # Quantizers of one's own and of a package beside PyTorch's: each is imported from where it is.

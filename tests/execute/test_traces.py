@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -333,6 +334,22 @@ def test_what_torch_and_python_note_when_they_are_first_asked_is_no_trace(monkey
 
     assert watch.restore() == ()
     assert os.environ.pop("TORCHINDUCTOR_CACHE_DIR") == tempfile.gettempdir()
+
+
+def test_the_thread_of_tqdm_which_every_interpreter_of_graphs_starts_is_no_trace() -> None:
+    class Monitor(threading.Thread):
+        """As tqdm's own, which an environment need not have."""
+
+    Monitor.__module__ = "tqdm._monitor"
+    ended = threading.Event()
+    watch = Watch()
+    thread = Monitor(target=ended.wait)
+    thread.start()
+    try:
+        assert watch.restore() == ()
+    finally:
+        ended.set()
+        thread.join()
 
 
 FIRST = """

@@ -221,7 +221,7 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
 def test_a_pt_file_is_refused_where_reading_it_can_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written_files(tmp_path)
     monkeypatch.setattr("qatrix.pipelines.datafiles.RELEASE", (2, 5))
-    with pytest.raises(DataFault, match=r"before torch 2\.6 a \.pt file can run code"):
+    with pytest.raises(DataFault, match=r"before torch 2\.6 a \.pt or \.pth file can run code"):
         batches_of(tmp_path, "{x: {from: list.pt}}")
 
 

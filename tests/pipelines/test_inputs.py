@@ -71,3 +71,26 @@ def test_every_batch_runs_unless_none_calibrates() -> None:
     assert [batch.tensors[0] is due for batch, due in zip(batches.calibrating, (X, Y))] == [True, True]
     assert Batches(first=Inputs.of(X), calibrates=False).calibrating == ()
     assert batches.map(operator.neg).more[0].tensors[0].tolist() == (-Y).tolist()
+
+
+def test_larger_inputs_are_twice_as_long_along_their_free_axes() -> None:
+    given = Inputs((X, {"a": Y}), {"mask": Z}, free=(((0, "batch"), (1, "length")), (), ((1, "length"),)))
+    larger = given.larger()
+
+    assert [list(tensor.shape) for tensor in larger.tensors] == [[4, 6], [2, 3], [2, 6]]
+    assert given.sizes() == {"batch": 2, "length": 3}
+    assert larger.sizes() == {"batch": 4, "length": 6}
+
+
+def test_free_axes_are_captured_without_a_length_and_the_others_with_one() -> None:
+    class Summed(nn.Module):
+        def forward(self, pair: tuple[Tensor, Tensor], *, scale: Tensor) -> Tensor:
+            return (pair[0] * scale).sum(1) + pair[1].sum()
+
+    given = Inputs(((X, Y),), {"scale": Z}, free=(((1, "length"),), (), ((1, "length"),)))
+    program = torchenv.capture(Summed(), given, dynamic_batch=False)()
+    larger = given.larger()
+
+    assert torch.equal(larger.call(program), larger.call(Summed()))
+    with pytest.raises(Exception, match="size"):
+        Inputs(((X, torch.cat([Y, Y])),), {"scale": Z}).call(program)

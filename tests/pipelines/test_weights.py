@@ -33,10 +33,10 @@ def file(path: Path) -> DataFile:
     return DataFile(path=str(path), source=specs.source(7))
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt", "weights.pth"])
 def test_a_factory_has_the_weights_of_its_file(tmp_path: Path, name: str) -> None:
     state = nn.PReLU(3, init=0.75).state_dict()
-    if name.endswith(".pt"):
+    if not name.endswith(".safetensors"):
         torch.save(state, tmp_path / name)
     else:
         save_file(state, tmp_path / name)

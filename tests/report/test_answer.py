@@ -55,6 +55,18 @@ def test_a_known_error_is_told_with_its_cause_and_link() -> None:
     assert "  it is so" in lines
 
 
+def test_where_one_pipeline_fails_the_other_is_preferred_if_it_passes_its_checks() -> None:
+    record = failing()
+    both = replace(record, pipelines={"pt2e": make_outcome("pt2e"), **record.pipelines})
+    wrong = replace(both, checks=(CheckOutcome(name=SQNR_OF_BITS, pipeline="pt2e", status="failed"),))
+
+    assert answer_lines(both, None)[-1].startswith(
+        "What to do: Prefer pt2e, which runs this model and passes its checks. Take the script"
+    )
+    assert answer_lines(wrong, None)[-1].startswith("What to do: Take the script")
+    assert answer_lines(record, None)[-1].startswith("What to do: Take the script")
+
+
 def test_an_error_that_nothing_declares_is_told_as_new() -> None:
     assert "No known finding raises this error." in answer_lines(failing(), None)
 

@@ -58,12 +58,14 @@ def try_model(
         typer.Option("--arg", metavar="NAME=VALUE", help="An argument for MODEL, such as width=0.5. Repeatable."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="The model's weights: .safetensors or .pt.")
+        Path | None, typer.Option("--weights", metavar="FILE", help="The model's weights: .safetensors, .pt or .pth.")
     ] = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            "--calibrate", metavar="DATA", help="Batches to calibrate with: .npz, .safetensors or .pt, or a folder."
+            "--calibrate",
+            metavar="DATA",
+            help="Batches to calibrate with: .npz, .safetensors, .pt or .pth, or a folder.",
         ),
     ] = None,
     key: Annotated[

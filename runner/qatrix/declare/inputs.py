@@ -35,23 +35,28 @@ class Drawn:
 class DataFile:
     """A file of tensors, or a folder of such files, by its absolute path; what is in it counts, not where it lies.
 
-    `key` is the name of the tensor in it, None where there is but one or all are taken.
+    `key` is the name of the tensor in it, None where there is but one or all are taken. `kinds` are the endings of a
+    folder's files, in which case they are read in the order of their names.
     """
 
     path: str
     source: Source
     key: str | None = None
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
     """One input of a pattern: a shape as expressions over the pattern's parameters and `dim`.
 
+    Parameters and buffers of a pattern's own are declared alike, with a shape and what their values are drawn from.
+
     `spatial` shapes are written (batch, channels, *[spatial] * dim): `shape` then holds batch
     and channels, and `spatial` the length of each of the `dim` trailing axes. Where the values
     are in a `file`, they may say their lengths themselves: then `whole` is false, and `shape`
     has at most the first. An input that `holds` others, in the order of a tuple or by the keys
-    of a dict, has `parts` and no shape.
+    of a dict, has `parts` and no shape. `free` has the axes that PT2E captures without a length, each
+    with the name of its size.
     """
 
     name: str
@@ -66,6 +71,7 @@ class InputSpec:
     whole: bool = True
     holds: Literal["tensor", "tuple", "dict"] = "tensor"
     parts: tuple[InputSpec, ...] = ()
+    free: tuple[tuple[int, str], ...] = ()
 
 
 def tensors_of(inputs: Iterable[InputSpec]) -> Iterator[InputSpec]:

@@ -58,13 +58,13 @@ def _with_smaller_numbers(case: Case) -> Iterator[Smaller]:
     numbers: Counter[int] = Counter()
     for sizes in ((item.call.args, item.call.kwargs) for item in pattern.layers):
         numbers.update(_numbers(sizes))
-    for shape in ((item.shape, item.spatial) for item in tensors_of(pattern.inputs)):
+    tensors = (*tensors_of(pattern.inputs), *pattern.parameters, *pattern.buffers)
+    for shape in ((item.shape, item.spatial) for item in tensors):
         numbers.update(_numbers(shape))
     for number in sorted(numbers, reverse=True):
         for less in _less(number):
-            layers = tuple(_renumbered(layer, number, less) for layer in pattern.layers)
-            inputs = tuple(_renumbered(item, number, less) for item in pattern.inputs)
-            changed = replace(pattern, layers=layers, inputs=inputs)
+            parts = ("layers", "inputs", "parameters", "buffers")
+            changed = replace(pattern, **{part: _renumbered(getattr(pattern, part), number, less) for part in parts})
             yield _with_pattern(case, changed, f"{less} instead of {number}")
 
 
@@ -113,7 +113,10 @@ def _tidy(pattern: PatternSpec) -> PatternSpec:
     called = {item.function for line in forward for item in _calls(line)}
     layers = tuple(item for item in pattern.layers if item.name in called)
     init = tuple(item for item in pattern.init if item.path.partition(".")[0] in called)
-    return replace(pattern, forward=forward, layers=layers, init=init)
+    named = {item.id for item in _names(forward)}
+    parameters = tuple(item for item in pattern.parameters if item.name in named)
+    buffers = tuple(item for item in pattern.buffers if item.name in named)
+    return replace(pattern, forward=forward, layers=layers, init=init, parameters=parameters, buffers=buffers)
 
 
 def _is_idle(statement: object) -> bool:
@@ -130,6 +133,13 @@ def _calls(value: object) -> Iterator[Call]:
         yield value
     for part in _parts(value):
         yield from _calls(part)
+
+
+def _names(value: object) -> Iterator[Name]:
+    if isinstance(value, Name):
+        yield value
+    for part in _parts(value):
+        yield from _names(part)
 
 
 def _parts(value: object) -> Iterable[object]:

@@ -69,7 +69,8 @@ class PatternSpec:
 
     `params` are its parameters with their defaults; `takes_conv` and `takes_dim` say whether
     any layer, of this pattern or of one it is composed of, depends on the case's conv kind
-    or dim (an input of declared spatial size depends on dim too).
+    or dim (an input of declared spatial size depends on dim too). `parameters` and `buffers` are tensors
+    of the model's own, beside those of its layers.
     """
 
     name: str
@@ -85,6 +86,8 @@ class PatternSpec:
     source: Source
     init: tuple[InitSpec, ...] = ()
     weights: DataFile | None = None
+    parameters: tuple[InputSpec, ...] = ()
+    buffers: tuple[InputSpec, ...] = ()
 
     @property
     def runs_own_code(self) -> bool:

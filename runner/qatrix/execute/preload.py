@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import atexit
 import gc
+import threading
+
+import torch.hub
 
 from qatrix.execute import case
 from qatrix.pipelines import PIPELINES
@@ -11,6 +14,12 @@ from qatrix.pipelines.torchenv import import_quantizers
 
 READY = {name: pipeline.missing() is None for name, pipeline in PIPELINES.items()}
 import_quantizers()
+
+# FX's interpreters make progress bars that they hide. The lock of tqdm's own choice is one between processes, of which
+# Python says at the end that each worker has leaked it.
+_progress = vars(torch.hub)["tqdm"]
+if hasattr(_progress, "set_lock"):
+    _progress.set_lock(threading.RLock())
 
 # 600,000 objects of imported modules, which every full collection of a worker would search for garbage in vain.
 # Thawed at the end: extensions report as leaked what is never collected.

@@ -63,6 +63,14 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     return [outcome_of(SQNR_OF_BITS, outcome.pipeline, faults)]
 
 
+def explained_by_bits(case: Case, pipeline: str, roundings: int) -> float | None:
+    """The SQNR in decibels that bits explain after so many roundings; None where they are not known, or none is."""
+    if not roundings or (pipeline != "fx" and case.quantizer.runs_own_code):
+        # To how many bits it rounds is its own affair.
+        return None
+    return -_decibels(noise_of_bits(case.quantizer) * roundings)
+
+
 def _is_of_another_kind(case: Case) -> bool:
     """Whether the float model's outputs are not what these should be: ranges clip on purpose, or both have learned."""
     return case.training is not None or _has_fixed_scales(case)

@@ -14,6 +14,7 @@ from qatrix.execute import quality, soundness
 from qatrix.execute.arbitration import Arbitration
 from qatrix.execute.passes import forward, kept, set_training
 from qatrix.execute.quality import Measure, trains
+from qatrix.execute.sizes import of_other_size, with_larger
 from qatrix.execute.state import State, state_of_float
 from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
@@ -82,6 +83,7 @@ class Onlooker:
                 outputs=outputs,
                 prepared_weights=sight.quantized_weights,
             )
+            sight.checks += of_other_size(self.case, self.pipeline, program, self.state, outputs)
             specified = self.arbitration.check()
             sight.checks += [] if specified is None else [specified]
 
@@ -118,4 +120,5 @@ def float_reference(case: Case, model: nn.Module, batches: Batches) -> tuple[obj
         if case.training is not None:
             train_float(case, case.training, model=model, inputs=batches.first)
         set_training(model, False)
-        return state_of_float(model, batches.first)
+        outputs, state = state_of_float(model, batches.first)
+        return outputs, with_larger(state, model, batches.first, outputs)

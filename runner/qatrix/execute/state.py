@@ -17,16 +17,27 @@ from qatrix.pipelines.inputs import Inputs
 _CALLS: Final = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Larger:
+    """Inputs that are twice as long along the free axes, and the float model's outputs for them and as declared."""
+
+    inputs: Inputs
+    outputs: object
+    declared: object
+
+
 @dataclass(frozen=True)
 class State:
     """The buffers that the float model changes in evaluation: before any call, and after each of a few.
 
-    Most models change none. `reads` is what it reads of parameters and buffers, None where that is not known.
+    Most models change none. `larger` is how it runs on larger inputs, None where no axis of the inputs is free.
+    `reads` is what it reads of parameters and buffers, None where that is not known.
     """
 
     before: Mapping[str, Tensor] = field(default_factory=dict)
     after: tuple[Mapping[str, Tensor], ...] = ()
     reads: Reads | None = None
+    larger: Larger | None = None
 
     def run(self, program: nn.Module, inputs: Inputs, *, seed: int = FORWARD_SEED) -> object:
         """The outputs of a program whose state is what it was before any call."""

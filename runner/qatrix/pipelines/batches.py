@@ -5,21 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from qatrix.declare.inputs import DataFile, Drawn, InputSpec, Outlier, tensors_of
+from qatrix.declare.inputs import DataFile, InputSpec, tensors_of
 from qatrix.declare.spec import Case
 from qatrix.declare.vocabulary import DTYPES
-from qatrix.expressions import evaluate
 from qatrix.files import LARGEST
 from qatrix.pipelines.datafiles import DataFault, paths_of, read_tensors
+from qatrix.pipelines.drawing import draw, shape_of
 from qatrix.pipelines.inputs import Batches, Inputs
-
-# Integer inputs are indices (embeddings, gathers): small, so that any sensible table holds them.
-_INTEGER_HIGH: Final = 8
 
 
 def build_inputs(case: Case) -> Inputs:
@@ -61,6 +58,13 @@ class _Source:
         self._check_counts()
 
     @property
+    def _free(self) -> tuple[tuple[tuple[int, str], ...], ...]:
+        """The free axes of each tensor, those by position first; nothing where there are none."""
+        inputs = sorted(self.case.pattern.inputs, key=lambda spec: spec.keyword)
+        free = tuple(spec.free for spec in tensors_of(inputs))
+        return free if any(free) else ()
+
+    @property
     def available(self) -> int:
         """How many batches the files have; one without files."""
         return max((len(batches) for batches in self._files.values()), default=1)
@@ -69,7 +73,8 @@ class _Source:
         """The inputs of a batch."""
         named = [(spec, self._value(spec, number)) for spec in self.case.pattern.inputs]
         args = tuple(value for spec, value in named if not spec.keyword)
-        return Inputs(args, {spec.name: value for spec, value in named if spec.keyword})
+        kwargs = {spec.name: value for spec, value in named if spec.keyword}
+        return Inputs(args, kwargs, self._free)
 
     def _value(self, spec: InputSpec, number: int) -> Any:
         if spec.holds == "tuple":
@@ -79,7 +84,7 @@ class _Source:
         if spec.file is not None:
             value = self._files[str(spec.source)][number]
         else:
-            value = _draw(spec, _shape(spec, self._scope), self._generator)
+            value = draw(spec, shape_of(spec, self._scope), self._generator)
         value = value.to(getattr(torch, self.case.dtype if spec.dtype == "float32" else spec.dtype))
         if spec.memory_format == "contiguous":
             return value
@@ -100,7 +105,7 @@ class _Source:
 
     def _read(self, spec: InputSpec, file: DataFile) -> tuple[Tensor, ...]:
         """The batches that an input's files have, as they are declared."""
-        sizes = _shape(spec, self._scope)
+        sizes = shape_of(spec, self._scope)
         found: list[Tensor] = []
         for path in paths_of(file):
             for tensor in _chosen(read_tensors(file, path, of=spec.name), file):
@@ -113,43 +118,6 @@ class _Source:
                 if fault is not None:
                     raise DataFault(file, path, fault.found, fault.expected, of=spec.name)
         return tuple(found)
-
-
-def _shape(spec: InputSpec, scope: Mapping[str, object]) -> list[Any]:
-    shape: list[Any] = [evaluate(size, scope) for size in spec.shape]
-    if spec.spatial is not None:
-        dim = scope["dim"]
-        shape += [evaluate(spec.spatial, scope)] * (dim if isinstance(dim, int) else 0)
-    return shape
-
-
-def _draw(spec: InputSpec, shape: list[Any], generator: torch.Generator) -> Tensor:
-    """Random values; those with a fraction in float32, whatever the input's dtype is."""
-    if spec.values is not None:
-        return _drawn(spec.values, shape, generator)
-    dtype: torch.dtype = getattr(torch, spec.dtype)
-    if dtype.is_floating_point:
-        return torch.randn(shape, generator=generator)
-    return torch.randint(0, 2 if dtype is torch.bool else _INTEGER_HIGH, shape, generator=generator)
-
-
-def _drawn(values: Drawn, shape: list[Any], generator: torch.Generator) -> Tensor:
-    first, second = values.numbers[0], values.numbers[-1]
-    if values.kind == "normal":
-        drawn = torch.randn(shape, generator=generator) * second + first
-    elif values.kind == "uniform":
-        drawn = torch.rand(shape, generator=generator) * (second - first) + first
-    elif values.kind == "integers":
-        drawn = torch.randint(int(first), int(second), shape, generator=generator)
-    else:
-        drawn = torch.full(shape, first)
-    return drawn if values.outlier is None else _with_outlier(drawn, values.outlier)
-
-
-def _with_outlier(drawn: Tensor, outlier: Outlier) -> Tensor:
-    drawn = drawn.to(torch.float32)
-    drawn.select(outlier.axis, outlier.channel).mul_(outlier.factor).add_(outlier.offset)
-    return drawn
 
 
 @dataclass(frozen=True)

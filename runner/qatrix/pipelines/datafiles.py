@@ -78,7 +78,7 @@ def _tensor(array: Any) -> object:
 
 def _pt(content: bytes) -> object:
     if RELEASE < _SAFE:
-        msg = "before torch 2.6 a .pt file can run code as it is read; save the tensors as .safetensors instead"
+        msg = "before torch 2.6 a .pt or .pth file can run code as it is read; save the tensors as .safetensors instead"
         raise _UnreadableError(msg)
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -95,4 +95,5 @@ _READERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
     ".npz": _npz,
     ".safetensors": load_safetensors,
     ".pt": _pt,
+    ".pth": _pt,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 from torch.fx.graph import _PyTreeCodeGen
 from torch.utils import _pytree as pytree
@@ -13,10 +14,15 @@ from torch.utils import _pytree as pytree
 
 @dataclass(frozen=True)
 class Inputs:
-    """The arguments of one call: tensors, or nested tuples, lists and dicts of them."""
+    """The arguments of one call: tensors, or nested tuples, lists and dicts of them.
+
+    `free` has the axes of each tensor whose lengths a capture leaves open, with the names of their
+    sizes; it is empty where all are fixed.
+    """
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    free: tuple[tuple[tuple[int, str], ...], ...] = ()
 
     @classmethod
     def of(cls, *tensors: Tensor) -> Inputs:
@@ -36,7 +42,16 @@ class Inputs:
     def map(self, change: Callable[[Tensor], Any]) -> Inputs:
         """The same arguments with other tensors in them."""
         args, kwargs = pytree.tree_map_only(Tensor, change, (self.args, dict(self.kwargs)))
-        return Inputs(args, kwargs)
+        return Inputs(args, kwargs, self.free)
+
+    def larger(self) -> Inputs:
+        """The same arguments twice as long along each free axis, their values one time after the other."""
+        free = iter(self.free)
+        return self.map(lambda tensor: _doubled(tensor, next(free)))
+
+    def sizes(self) -> Mapping[str, int]:
+        """The lengths of the free axes, by the names of their sizes."""
+        return {name: tensor.shape[axis] for tensor, axes in zip(self.tensors, self.free) for axis, name in axes}
 
     def copies(self) -> Inputs:
         """Copies, which an op in place may write to."""
@@ -64,6 +79,12 @@ class Inputs:
         if placeholder.target in self.kwargs or not placeholder.args:
             return self.kwargs[str(placeholder.target)]
         return placeholder.args[0]
+
+
+def _doubled(tensor: Tensor, axes: Iterable[tuple[int, str]]) -> Tensor:
+    for axis, _ in axes:
+        tensor = torch.cat([tensor, tensor], axis)
+    return tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.nn.parameter import is_lazy
 
 from qatrix.arithmetic import apply, bounded
+from qatrix.declare.inputs import InputSpec
 from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
 from qatrix.expressions import (
     Assign,
@@ -33,7 +34,8 @@ from qatrix.expressions import (
     Statement,
     evaluate,
 )
-from qatrix.pipelines.own_code import own_module
+from qatrix.pipelines.drawing import draw, shape_of
+from qatrix.pipelines.own_code import own_object
 from qatrix.pipelines.torchenv import seed_generators
 from qatrix.pipelines.weights import load_weights
 
@@ -78,8 +80,7 @@ def build_model(case: Case) -> nn.Module:
 
 def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
     """The module that a factory such as "torchvision.models.resnet18" makes."""
-    module_name, _, attribute = path.rpartition(".")
-    makes = getattr(own_module(module_name), attribute)
+    makes = own_object(path)
     if isinstance(makes, nn.Module):
         msg = f"{path} is a {type(makes).__name__} itself, which all cases would change; name what makes one"
         raise TypeError(msg)
@@ -97,13 +98,24 @@ def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
 def _build(pattern: PatternSpec, params: Mapping[str, Any], dim: int | None, conv_kind: ConvKind | None) -> nn.Module:
     root = nn.Module()
     scope = {**params, "dim": dim}
+    for spec in pattern.parameters:
+        root.register_parameter(spec.name, nn.Parameter(_own(spec, scope)))
+    for spec in pattern.buffers:
+        root.register_buffer(spec.name, _own(spec, scope))
     for layer in pattern.layers:
         root.add_module(layer.name, _layer(layer, scope, dim, conv_kind))
     for item in pattern.init:
         _fill(root, item.path, evaluate(item.value, scope))
     names = frozenset(layer.name for layer in pattern.layers)
-    graph = _ForwardGraph(names, scope).build(tuple(item.name for item in pattern.inputs), pattern.forward)
+    own = tuple(spec.name for spec in (*pattern.parameters, *pattern.buffers))
+    inputs = tuple(item.name for item in pattern.inputs)
+    graph = _ForwardGraph(names, scope).build(inputs, own, pattern.forward)
     return fx.GraphModule(root, graph, class_name=pattern.name)
+
+
+def _own(spec: InputSpec, scope: Mapping[str, Any]) -> torch.Tensor:
+    """A tensor of the model itself, drawn as layers draw theirs."""
+    return draw(spec, shape_of(spec, scope), torch.default_generator).to(getattr(torch, spec.dtype))
 
 
 def _fill(root: nn.Module, path: str, value: Any) -> None:
@@ -151,9 +163,12 @@ class _ForwardGraph:
         self._graph = fx.Graph()
         self._values: dict[str, Any] = dict(scope)
 
-    def build(self, inputs: tuple[str, ...], statements: tuple[Statement, ...]) -> fx.Graph:
+    def build(self, inputs: tuple[str, ...], own: tuple[str, ...], statements: tuple[Statement, ...]) -> fx.Graph:
+        """The graph of these inputs and lines; `own` are tensors of the model itself."""
         for name in inputs:
             self._values[name] = self._graph.placeholder(name)
+        for name in own:
+            self._values[name] = self._graph.get_attr(name)
         for statement in statements:
             if isinstance(statement, Assign):
                 self._assign(statement)

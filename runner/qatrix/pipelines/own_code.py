@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from qatrix.declare.spec import Case
 
@@ -26,6 +27,21 @@ def own_module(name: str) -> ModuleType:
             raise
         msg = f"{error.msg}; {_remedy()}"
         raise ModuleNotFoundError(msg, name=error.name) from error
+
+
+def own_object(path: str) -> Any:
+    """What a dotted path names: an attribute of a module, or of a class in one.
+
+    Raises what importing raises, and AttributeError where there is no such attribute.
+    """
+    above, _, attribute = path.rpartition(".")
+    try:
+        holder = own_module(above)
+    except ModuleNotFoundError as error:
+        if error.name != above or "." not in above:
+            raise
+        holder = own_object(above)
+    return getattr(holder, attribute)
 
 
 def _try(name: str) -> None:

@@ -67,6 +67,11 @@ def _quality(outcome: PipelineOutcome) -> str:
 
 def _to_do(record: Record) -> str:
     diagnosis = record.diagnosis
+    if record.verdict == "failed":
+        wrong = {check.pipeline for check in record.checks if check.status == "failed"}
+        ran = [name for name, outcome in record.pipelines.items() if outcome.status == "ok" and name not in wrong]
+        prefer = f"Prefer {' or '.join(ran)}, which runs this model and passes its checks. " if ran else ""
+        return f"{prefer}{_TO_DO['failed']}"
     if record.verdict != "diverged" or diagnosis is None:
         return _TO_DO[record.verdict]
     lossy = {check.pipeline for check in record.checks if check.name == SQNR_OF_BITS and check.status == "failed"}

@@ -26,11 +26,21 @@ _STATEMENTS: Final = "y = …, a, b = …, y += …, and at the end: return …"
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardScope:
-    """What a forward pass may name: its layers, its inputs with the texts that declare them, parameters."""
+    """What a forward pass may name: its layers, its inputs, and its parameters with their values in `params`.
+
+    `parameters` and `buffers` are tensors of the model itself.
+    """
 
     layers: Collection[str]
     inputs: Collection[str]
     params: Collection[str]
+    parameters: Collection[str] = ()
+    buffers: Collection[str] = ()
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What has a value before the first line."""
+        return (*self.inputs, *self.params, *self.parameters, *self.buffers)
 
 
 class _ForwardReader(Reader):
@@ -61,9 +71,9 @@ class _ForwardReader(Reader):
 
     def name(self, node: ast.Name) -> Expression:
         self._used.add(node.id)
-        if any(node.id in names for names in (self._assigned, self._scope.inputs, self._scope.params)):
+        known = {*self._assigned, *self._scope.values}
+        if node.id in known:
             return Name(node.id)
-        known = {*self._assigned, *self._scope.inputs, *self._scope.params}
         hint = f"call it: {node.id}(…)" if node.id in self._scope.layers else nearest(node.id, known)
         message = f"unknown name '{node.id}'"
         if node.id in self._scope.layers:
@@ -179,7 +189,8 @@ class _ForwardReader(Reader):
         if symbol is None:
             self.note(node, "this augmented assignment is not allowed", expected="+=, -=, *=, /= or @=")
         self._name(target)
-        self._check_target(target)
+        if target.id not in self._scope.buffers:
+            self._check_target(target)
         return Assign(targets=(target.id,), value=self.read(value), operator=symbol, source=self.text.place(node))
 
     def _check_target(self, node: ast.Name) -> None:
@@ -191,11 +202,18 @@ class _ForwardReader(Reader):
         }
         if node.id in self._scope.params:
             taken[node.id] = "a parameter"
+        elif node.id in self._scope.parameters:
+            taken[node.id] = "a parameter of the model"
+        elif node.id in self._scope.buffers:
+            taken[node.id] = "a buffer"
         elif node.id in self._scope.layers:
             taken[node.id] = "a layer"
         if node.id in taken or node.id.startswith("__"):
             message = f"'{node.id}' is {taken.get(node.id, 'reserved')} and cannot be assigned to"
-            self.note(node, message, expected="a name of its own")
+            expected = (
+                f"{node.id} += …, which writes it in place" if node.id in self._scope.buffers else "a name of its own"
+            )
+            self.note(node, message, expected=expected)
 
 
 def parse_forward(
@@ -204,7 +222,7 @@ def parse_forward(
     """The lines of a forward pass as statements, None where one is wrong.
 
     `layers` has the name of each layer as a text, for the problem that it is never called;
-    `whole` is the place of the list. An input that is never used is a warning.
+    `whole` is the place of the list. A tensor that is never used is a warning.
     """
     assigned: set[str] = set()
     used: set[str] = set()
@@ -235,7 +253,7 @@ def parse_forward(
             if layer.text not in used
         ]
     failed = bool(problems)
-    return (None if failed else tuple(statements)), (*problems, *_unused_inputs(scope, used, whole, failed=failed))
+    return (None if failed else tuple(statements)), (*problems, *_unused(scope, used, whole, failed=failed))
 
 
 def _targets(text: str) -> list[str]:
@@ -249,11 +267,13 @@ def _incomplete(statements: Sequence[Statement], whole: Text) -> list[Problem]:
     return [whole.problem(whole.source, "forward returns nothing", expected="return … as the last line")]
 
 
-def _unused_inputs(scope: ForwardScope, used: set[str], whole: Text, *, failed: bool) -> tuple[Problem, ...]:
+def _unused(scope: ForwardScope, used: set[str], whole: Text, *, failed: bool) -> tuple[Problem, ...]:
     if failed:
         return ()
+    kinds = {"input": scope.inputs, "parameter of the model": scope.parameters, "buffer": scope.buffers}
     return tuple(
-        replace(whole.problem(whole.source, f"the input '{name}' is never used"), severity="warning")
-        for name in scope.inputs
+        replace(whole.problem(whole.source, f"the {kind} '{name}' is never used"), severity="warning")
+        for kind, names in kinds.items()
+        for name in names
         if name not in used
     )

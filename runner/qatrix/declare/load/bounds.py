@@ -24,7 +24,7 @@ def check_bounds(registry: Registry, cursor: Cursor, spec: PatternSpec) -> None:
 
     What other arithmetic cannot do, with None for instance, says nothing yet: an axis may give another value.
     """
-    takes_dim = "dim" in names_in((spec.layers, spec.forward, spec.inputs, spec.init))
+    takes_dim = "dim" in names_in((spec.layers, spec.forward, spec.inputs, spec.init, spec.parameters, spec.buffers))
     noted: set[tuple[int, int]] = set()
     for dim in _DIMS if takes_dim else (None,):
         for at, fault in _faults(cursor, spec, {**spec.params, "dim": dim}):
@@ -39,6 +39,9 @@ def _faults(cursor: Cursor, spec: PatternSpec, scope: Mapping[str, object]) -> I
         for part in tensors_of((item,)):
             sizes = part.shape if part.spatial is None else (*part.shape, part.spatial)
             yield from _of(cursor.down("inputs", item.name), sizes, scope)
+    for section, tensors in (("parameters", spec.parameters), ("buffers", spec.buffers)):
+        for item in tensors:
+            yield from _of(cursor.down(section, item.name), item.shape, scope)
     for layer in spec.layers:
         arguments = (*layer.call.args, *(value for _, value in layer.call.kwargs))
         yield from _of(cursor.down("layers", layer.name), arguments, scope)

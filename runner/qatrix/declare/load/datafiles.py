@@ -13,8 +13,8 @@ from qatrix.declare.schema import Cursor
 from qatrix.files import LARGEST, kind_of
 
 # What may hold a model's weights, and what its inputs.
-WEIGHTS: Final = (".safetensors", ".pt")
-BATCHES: Final = (".npz", ".safetensors", ".pt")
+WEIGHTS: Final = (".safetensors", ".pt", ".pth")
+BATCHES: Final = (".npz", ".safetensors", ".pt", ".pth")
 
 
 def read_file(
@@ -33,7 +33,15 @@ def read_file(
         found, expected = fault
         registry.note(at.problem(f"{found}: '{text}'", expected=expected))
         return None
-    return DataFile(path=whole, key=key, source=at.source)
+    return DataFile(path=whole, key=key, source=at.source, kinds=_kinds_in(Path(whole), kinds))
+
+
+def _kinds_in(path: Path, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """Of these endings those that a folder's files have; none for a file."""
+    if not path.is_dir():
+        return ()
+    found = {file.suffix for file in path.iterdir()}
+    return tuple(kind for kind in kinds if kind in found)
 
 
 def _fault(path: Path, kinds: tuple[str, ...], *, folder: bool) -> tuple[str, str] | None:

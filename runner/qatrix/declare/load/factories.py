@@ -13,10 +13,10 @@ def check_factory(registry: Registry, cursor: Cursor, model: models.Pattern, tru
         expected = "layers and forward, or model: the dotted path of a factory"
         registry.note(cursor.problem("the pattern declares no model", expected=expected))
         return
-    for key in ("layers", "forward", "params", "init"):
+    for key in ("layers", "parameters", "buffers", "forward", "params", "init"):
         if cursor.has(key):
             message = f"'{key}' stands beside 'model'"
-            expected = "args alone: a factory takes no layers, forward, params or init"
+            expected = "args alone: a factory takes no layers, parameters, buffers, forward, params or init"
             registry.note(cursor.key(key).problem(message, expected=expected))
     at = cursor.down("model")
     refused = trust.refusal(model.model, MODEL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -45,6 +45,18 @@ def read_inputs(
             message = f"'{name}' stands behind '{keyword}', which is given by keyword"
             registry.note(top.key(name).problem(message, expected="inputs by position before those by keyword"))
     found = [reader.read(top.down(name), item, name) for name, item in model.inputs.items()]
+    return tuple(item for item in found if item is not None)
+
+
+def read_own_tensors(
+    registry: Registry, top: Cursor, tensors: Mapping[str, models.OwnTensor], *, names: Sequence[str]
+) -> tuple[InputSpec, ...]:
+    """Parameters or buffers of a pattern's own in order; those with a problem are left out."""
+    reader = _Reader(registry, list(names))
+    found = (
+        reader.read(top.down(name), models.Input(shape=item.shape, dtype=item.dtype, values=item.values), name)
+        for name, item in tensors.items()
+    )
     return tuple(item for item in found if item is not None)
 
 

@@ -8,10 +8,12 @@ from qatrix.declare.inputs import DataFile, InputSpec, tensors_of
 from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
 from qatrix.declare.load.bounds import check_bounds
 from qatrix.declare.load.datafiles import WEIGHTS, read_file
+from qatrix.declare.load.dynamic import with_free_axes
 from qatrix.declare.load.factories import check_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
 from qatrix.declare.load.names import names_in
+from qatrix.declare.load.own_tensors import OwnTensors, read_own
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
 from qatrix.declare.schema.cursor import Cursor
@@ -20,6 +22,15 @@ from qatrix.declare.trust import Trust
 from qatrix.declare.vocabulary import LAYERS, MODULE_ATTRIBUTES
 from qatrix.expressions import Call, Statement
 
+# What may have a name in a pattern, by its key.
+_NAMED: Final = {
+    "params": "a parameter",
+    "inputs": "an input",
+    "layers": "a layer",
+    "parameters": "a parameter of the model",
+    "buffers": "a buffer",
+}
+_OF_THE_MODULE: Final = ("a layer", "a parameter of the model", "a buffer")
 # Far above what a model needs, far below where Python's stack ends.
 _MAX_NESTING: Final = 30
 # Each level of patterns can double them.
@@ -74,19 +85,22 @@ class _Builder:
         cursor = declared.cursor
         self._check_names(declared, model)
         inputs = read_inputs(self._registry, cursor.down("inputs"), model, names=[*model.params, "dim"])
+        inputs = with_free_axes(self._registry, cursor, model, inputs)
         if model.model is not None or not (model.layers or model.forward):
             check_factory(self._registry, cursor, model, self._trust)
             body_takes_dim = takes_conv = False
             layers: tuple[LayerSpec, ...] = ()
             forward: tuple[Statement, ...] = ()
             init: tuple[InitSpec, ...] = ()
+            own = OwnTensors()
         else:
             self._check_body(cursor, model)
+            own = read_own(self._registry, cursor, model)
             layers = self._layers(cursor, model, stack)
             forward = self._forward(cursor, model)
             init = read_init(self._registry, cursor, model)
-            body_takes_dim, takes_conv = self._takes(layers, forward, init)
-            self._warn_unused(cursor, model, (layers, forward, inputs, init))
+            body_takes_dim, takes_conv = self._takes(layers, forward, init, own)
+            self._warn_unused(cursor, model, (layers, forward, inputs, init, *own))
         spec = PatternSpec(
             name=declared.name,
             about=model.about,
@@ -101,6 +115,8 @@ class _Builder:
             source=cursor.source,
             init=init,
             weights=self._weights(cursor, model),
+            parameters=own.parameters,
+            buffers=own.buffers,
         )
         check_bounds(self._registry, cursor, spec)
         return _Built(spec, body_takes_dim, self._size(cursor, layers))
@@ -131,9 +147,8 @@ class _Builder:
             message = f"pattern '{declared.name}' has the name of a class of torch.nn"
             self._registry.note(cursor.problem(message, expected="a name of its own"))
         taken: dict[str, str] = {}
-        for kind, names in (("a parameter", model.params), ("an input", model.inputs), ("a layer", model.layers)):
-            section = {"a parameter": "params", "an input": "inputs", "a layer": "layers"}[kind]
-            for name in names:
+        for section, kind in _NAMED.items():
+            for name in getattr(model, section):
                 reason = _reserved(name, kind)
                 if name in taken:
                     reason = f"is also {taken[name]}"
@@ -143,7 +158,9 @@ class _Builder:
                     self._registry.note(key.problem(f"'{name}' {reason}", expected=f"another name for {kind}"))
 
     def _check_body(self, cursor: Cursor, model: models.Pattern) -> None:
-        for key, there in (("layers", model.layers or cursor.has("layers")), ("forward", model.forward)):
+        # A model may be functions on parameters of its own.
+        has_layers = model.layers or cursor.has("layers") or model.parameters
+        for key, there in (("layers", has_layers), ("forward", model.forward)):
             if not there:
                 message = f"the key '{key}' is missing"
                 self._registry.note(cursor.problem(message, expected="layers and forward, or model"))
@@ -189,7 +206,13 @@ class _Builder:
             return ()
         layers = cursor.down("layers") if model.layers else None
         names = [layers.key(name) for name in model.layers] if layers else []
-        scope = ForwardScope(layers=model.layers, inputs=model.inputs, params=frozenset([*model.params, "dim"]))
+        scope = ForwardScope(
+            layers=model.layers,
+            inputs=model.inputs,
+            params=frozenset([*model.params, "dim"]),
+            parameters=model.parameters,
+            buffers=model.buffers,
+        )
         statements, problems = parse_forward(
             [text_at(line) for line in cursor.items_of("forward")],
             scope=scope,
@@ -200,7 +223,7 @@ class _Builder:
         return statements or ()
 
     def _takes(
-        self, layers: tuple[LayerSpec, ...], forward: tuple[Statement, ...], init: tuple[InitSpec, ...]
+        self, layers: tuple[LayerSpec, ...], forward: tuple[Statement, ...], init: tuple[InitSpec, ...], own: OwnTensors
     ) -> tuple[bool, bool]:
         """Whether a body takes the case's dim, and its conv kind."""
         parts = [self.built.get(layer.call.function) for layer in layers if layer.pattern is not None]
@@ -208,7 +231,7 @@ class _Builder:
         takes_conv = any(call.function == "conv" for call in calls)
         takes_conv |= any(part is not None and part.spec.takes_conv for part in parts)
         takes_dim = takes_conv or any(call.function.endswith("Nd") for call in calls)
-        takes_dim |= "dim" in names_in((layers, forward, init))
+        takes_dim |= "dim" in names_in((layers, forward, init, *own))
         takes_dim |= any(part is not None and part.body_takes_dim for part in parts)
         return takes_dim, takes_conv
 
@@ -233,7 +256,7 @@ def _reserved(name: str, kind: str) -> str | None:
         return "stands for the model itself"
     if kind != "a layer" and name in ("torch", "F"):
         return "stands for torch's functions"
-    if kind == "a layer" and name in MODULE_ATTRIBUTES:
+    if kind in _OF_THE_MODULE and name in MODULE_ATTRIBUTES:
         return "is an attribute of every torch.nn.Module"
     return None
 

@@ -109,6 +109,14 @@ class Input(Declaration):
     dict_: dict[Text, Input] = Field(default={}, alias="dict", description="the inputs that one dict holds, by key")
 
 
+class OwnTensor(Declaration):
+    """A parameter or a buffer of the model itself, beside those of its layers."""
+
+    shape: list[Size] = Field(description="all lengths; [] for a single number")
+    dtype: Dtype = Field(default="float32", description="the dtype")
+    values: InputValues | None = Field(default=None, description="what the values are drawn from")
+
+
 class Pattern(Declaration):
     """A model to quantize: layers and forward, or a factory in model."""
 
@@ -117,6 +125,8 @@ class Pattern(Declaration):
         default={}, description="parameters with their defaults; axes may set them"
     )
     layers: dict[Name, Text] = Field(default={}, description="name → a call: torch.nn class, conv, or a pattern")
+    parameters: dict[Name, OwnTensor] = Field(default={}, description="parameters of the model itself")
+    buffers: dict[Name, OwnTensor] = Field(default={}, description="buffers of the model itself")
     forward: list[Text] = Field(default=[], description="the lines of the forward pass, the last one return …")
     model: Text | None = Field(
         default=None, description="dotted path of a factory, such as torchvision.models.resnet18"
@@ -129,6 +139,9 @@ class Pattern(Declaration):
         default={}, description="parameter or buffer, such as bn.weight → the number that fills it"
     )
     inputs: dict[Name, Input] = Field(description="the forward's arguments, in order")
+    dynamic: dict[Name, dict[Text, Name]] = Field(
+        default={}, description="input → axis, from 0 → the name of its size, which PT2E captures free"
+    )
 
 
 class ConvKind(Declaration):

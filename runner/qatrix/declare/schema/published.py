@@ -13,7 +13,10 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a matrix file with any of the top-level keys."""
     schema = File.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
-    definitions["Pattern"]["oneOf"] = [{"required": ["layers", "forward"]}, {"required": ["model"]}]
+    definitions["Pattern"]["oneOf"] = [
+        {"required": ["forward"], "anyOf": [{"required": ["layers"]}, {"required": ["parameters"]}]},
+        {"required": ["model"]},
+    ]
     definitions["Input"]["oneOf"] = [{"required": ["batch", "channels"]}, {"required": ["shape"]}]
     definitions["Quantizer"]["oneOf"] = [
         {"anyOf": [{"required": ["pt2e"]}, {"required": ["fx"]}]},

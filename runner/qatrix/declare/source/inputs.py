@@ -17,6 +17,7 @@ _READERS: Final[Mapping[str, str]] = {
     ".npz": "read_npz({})",
     ".safetensors": "load_file({})",
     ".pt": "torch.load({}, weights_only=True)",
+    ".pth": "torch.load({}, weights_only=True)",
 }
 
 
@@ -24,7 +25,8 @@ def input_source(case: Case) -> InputSource:
     """The case's inputs, to be evaluated in order right after torch.manual_seed."""
     scope = {**case.params, "dim": case.dim}
     texts = [(spec, _text(spec, scope, case.dtype)) for spec in case.pattern.inputs]
-    files = {spec.file.path: None for spec in tensors_of(case.pattern.inputs) if spec.file is not None}
+    files = [spec.file for spec in tensors_of(case.pattern.inputs) if spec.file is not None]
+    kinds = dict.fromkeys(kind for file in files for kind in file.kinds)
     counts = (
         f"len({_read(spec.file, _sizes(spec, scope), whole=spec.whole)})"
         for spec in tensors_of(case.pattern.inputs)
@@ -35,18 +37,53 @@ def input_source(case: Case) -> InputSource:
         kwargs={spec.name: text for spec, text in texts if spec.keyword},
         nests=any(spec.holds != "tensor" for spec in case.pattern.inputs),
         calibration_batches=case.calibration_batches,
-        files=tuple(files),
+        files=tuple(dict.fromkeys(file.path for file in files)),
+        readers={kind: _READERS[kind].format("path") for kind in kinds},
         counted=next(counts, None),
+        **_freedom(case),
     )
 
 
+def _freedom(case: Case) -> dict[str, Any]:
+    """The sizes that are open, and how torch.export is told; nothing where no axis of an input is named."""
+    inputs = sorted(case.pattern.inputs, key=lambda spec: spec.keyword)
+    free = {id(spec): _axes(spec, case) for spec in tensors_of(inputs)}
+    if not any(spec.free for spec in tensors_of(inputs)):
+        return {}
+    names = dict.fromkeys(name for axes in free.values() for _, name in axes)
+    # A size may be called like anything else in the script.
+    dims = {name: f"{name}_size" for name in names}
+    return {"dims": dims, "shapes": _tuple([_shapes(spec, free, dims) for spec in inputs])}
+
+
+def _axes(spec: InputSpec, case: Case) -> tuple[tuple[int, str], ...]:
+    """The open axes of a tensor; a free batch is that of every tensor with an axis."""
+    has_axes = not spec.whole or bool(spec.shape)
+    first = {0: "batch"} if case.dynamic_batch and has_axes else {}
+    return tuple((first | dict(spec.free)).items())
+
+
+def _shapes(spec: InputSpec, free: Mapping[int, tuple[tuple[int, str], ...]], dims: Mapping[str, str]) -> str:
+    if spec.holds == "tuple":
+        return _tuple([_shapes(part, free, dims) for part in spec.parts])
+    if spec.holds == "dict":
+        return "{" + ", ".join(f"{literal(part.name)}: {_shapes(part, free, dims)}" for part in spec.parts) + "}"
+    axes = ", ".join(f"{axis}: {dims[name]}" for axis, name in free[id(spec)])
+    return f"{{{axes}}}" if axes else "None"
+
+
 def reading(path: str) -> str:
-    """The expression that reads a file of tensors; raises ValueError for a kind that is read by nothing."""
-    suffix = next((suffix for suffix in _READERS if path.endswith(suffix)), None)
-    if suffix is None:
-        msg = f"the script would have to read the folder {path}"
-        raise ValueError(msg)
-    return _READERS[suffix].format(literal(path))
+    """The expression that reads a file of tensors."""
+    return _READERS[_ending(path)].format(literal(path))
+
+
+def _ending(path: str) -> str:
+    return path[path.rindex(".") :]
+
+
+def drawn_text(spec: InputSpec, scope: Mapping[str, object]) -> str:
+    """The expression that draws a parameter or buffer of a pattern's own."""
+    return _text(spec, scope, "float32")
 
 
 def _text(spec: InputSpec, scope: Mapping[str, object], float_dtype: str) -> str:
@@ -83,7 +120,10 @@ def _tuple(texts: list[str]) -> str:
 
 def _read(file: DataFile, sizes: list[Any], *, whole: bool) -> str:
     key = "" if file.key is None else f", {literal(file.key)}"
-    return f"batches_in({reading(file.path)}, {literal(sizes)}, {whole}{key})"
+    how = f"{literal(sizes)}, {whole}{key}"
+    if file.kinds:
+        return f"batches_in_folder({literal(file.path)}, {how})"
+    return f"batches_in({reading(file.path)}, {how})"
 
 
 def _drawn(spec: InputSpec, sizes: list[Any]) -> tuple[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qatrix.declare.source.inputs import reading
+from qatrix.declare.source.inputs import drawn_text, reading
+from qatrix.declare.source.modules import module_of
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.text import argument_texts, call_text, docstring_text, expression_text
 from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
@@ -62,7 +63,7 @@ def model_source(case: Case, names: Names) -> ModelSource:
 
 def _from_factory(pattern: PatternSpec, path: str, cast: str) -> ModelSource:
     """The call of a factory by its whole name."""
-    module = path.rpartition(".")[0]
+    module = module_of(path)
     package = module.partition(".")[0]
     made = f"{path}({', '.join(argument_texts(pattern.factory_args))})"
     if pattern.weights is not None:
@@ -113,6 +114,10 @@ class _ClassWriter:
             yield f"    {about}\n"
         yield "    def __init__(self):"
         yield "        super().__init__()"
+        for spec in pattern.parameters:
+            yield f"        self.{spec.name} = nn.Parameter({drawn_text(spec, scope)})"
+        for spec in pattern.buffers:
+            yield f'        self.register_buffer("{spec.name}", {drawn_text(spec, scope)})'
         for layer in pattern.layers:
             function, arguments = self._made(layer, scope)
             yield " " * 8 + call_text(function, arguments, indent=8, prefix=f"self.{layer.name} = ")
@@ -122,7 +127,8 @@ class _ClassWriter:
         inputs = [item.name for item in pattern.inputs]
         called = self.names.renamed([*inputs, *_assigned(pattern.forward)])
         yield f"    def forward({', '.join(['self', *(called[name] for name in inputs)])}):"
-        writer = _LineWriter(frozenset(layer.name for layer in pattern.layers), scope, called)
+        own = {spec.name: f"self.{spec.name}" for spec in (*pattern.parameters, *pattern.buffers)}
+        writer = _LineWriter(frozenset(layer.name for layer in pattern.layers), scope, called | own)
         for statement in pattern.forward:
             yield f"        {writer.line(statement)}"
 

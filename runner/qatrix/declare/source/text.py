@@ -102,7 +102,7 @@ class _Builder:
     def _name(self, name: str) -> ast.expr:
         if name in self._scope:
             return _value(self._scope[name])
-        return _path(name) if "." in name else ast.Name(self._called[name], ast.Load())
+        return _path(name if "." in name else self._called[name])
 
     def _operation(self, operation: tree.Operation) -> ast.expr:
         try:

@@ -23,6 +23,10 @@ _MOST_READ_TWICE: Final = 100_000
 # What the parsers count as the end of a line.
 _LINE_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
+# Below members of this key numbers are keys; everywhere else they are a trap.
+_NUMBERED: Final = "dynamic"
+_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,3})", re.ASCII)
+
 _SYNTAX_HINTS: Final = (
     ("'\\t'", "indent with spaces, not with tabs"),
     ("mapping values are not allowed", "put the text in quotes where it holds ': ', and check the indentation"),
@@ -112,6 +116,8 @@ class _Composer:
         self._nodes = 0
         self._depth = 0
         self._peak = 0
+        # The keys that lead to the node that is read.
+        self._way: list[str] = []
 
     def document(self) -> Node | None:
         """The tree of the only document; a file without any is a warning."""
@@ -215,7 +221,9 @@ class _Composer:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._node(event)
             value_event = next(self._events)
+            self._way.append(key.text if isinstance(key, ScalarNode) else "")
             value = self._node(value_event)
+            self._way.pop()
             if isinstance(key, ScalarNode) and key.plain and key.text == "<<":
                 merged += self._merged(value_event, value)
                 continue
@@ -233,7 +241,7 @@ class _Composer:
         if not isinstance(key, ScalarNode):
             self._problem(event, "a key is a list or a mapping", "a name as key")
             return None
-        if not isinstance(key.value, str):
+        if not isinstance(key.value, str) and not self._counts(key):
             read = "nothing (null)" if key.value is None else str(key.value).lower()
             hint = f"write '{key.text}' in quotes, or another name"
             message = f"the key {key.text or 'is empty: it'} is read by YAML as {read}"
@@ -245,6 +253,10 @@ class _Composer:
             self._problem(event, message, "each key once; YAML would drop the first without a word")
             return None
         return key
+
+    def _counts(self, key: ScalarNode) -> bool:
+        """Whether a key is a number where numbers are keys."""
+        return _NUMBER.fullmatch(key.text) is not None and self._way[-2:-1] == [_NUMBERED]
 
     def _merged(self, event: Any, value: Node) -> list[MappingNode]:
         bases = value.items if isinstance(value, ListNode) else (value,)

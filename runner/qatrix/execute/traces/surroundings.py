@@ -37,6 +37,8 @@ _ATTRIBUTES: Final = (
 )
 # Set by torch whenever it first asks for its folder of compiled code, whatever the case is.
 _OF_TORCH: Final = frozenset((os.fsencode("TORCHINDUCTOR_CACHE_DIR"), "TORCHINDUCTOR_CACHE_DIR"))
+# Whose thread is started by every interpreter of FX graphs where tqdm is installed, whatever the case is.
+_OF_TQDM: Final = "tqdm._monitor"
 _LISTS: Final = ((sys, "path"), (sys, "argv"), (sys, "meta_path"), (sys, "path_hooks"), (logging.root, "handlers"))
 # Those that a program handles; the rest ends a process or does nothing.
 _SIGNALS: Final = tuple(
@@ -193,7 +195,7 @@ def _set_locale(was: str) -> None:
 
 
 def _threads() -> frozenset[threading.Thread]:
-    return frozenset(threading.enumerate())
+    return frozenset(thread for thread in threading.enumerate() if type(thread).__module__ != _OF_TQDM)
 
 
 def _threads_changed(name: str, before: Any, now: Any) -> str:

@@ -16,6 +16,7 @@ from qatrix.judge.graphs.origins import (
     call_number,
     canonical,
     is_made_anew,
+    is_of_rewriting,
     module_paths,
     parameter_owner,
     source_call,
@@ -225,7 +226,9 @@ def _lone_function_claims(
     for scope, nodes in left.items():
         sites = [site.key for site in layout.sites.values() if site.kind == "function" and site.scope == scope]
         if len(sites) == 1 and sites[0] not in taken:
-            claimed.update(dict.fromkeys(nodes, sites[0]))
+            # What a rewriting made, a dropout of evaluation for one, is only seemingly of the outermost forward.
+            own = [node for node in nodes if not is_of_rewriting(node)]
+            claimed.update(dict.fromkeys(own, sites[0]))
     return claimed
 
 

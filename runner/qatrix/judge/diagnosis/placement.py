@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from torch import fx, nn
 
@@ -31,6 +31,9 @@ from qatrix.judge.diagnosis.quantizing import (
     rounds,
 )
 from qatrix.judge.graphs.ops import called_module, op_name
+
+# How aten spells an index of several parts.
+_INDEXING: Final = ("select", "slice", "index", "unsqueeze")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +166,7 @@ class _Placing:
         for node in nodes:
             if node in self.owner or node in inner:
                 continue
-            origins = [past_quantizing(source) for source in node.all_input_nodes]
+            origins = [self._past_indexing(past_quantizing(source)) for source in node.all_input_nodes]
             sources = {self.owner.get(operands.get(origin, origin)) for origin in origins} - {None}
             for site in self.layout.sites.values():
                 if site.key not in taken and kin(site.op) == kin(op_name(node)) and self._reads(site, taken) == sources:
@@ -171,12 +174,18 @@ class _Placing:
                     taken.add(site.key)
                     break
 
+    def _past_indexing(self, node: fx.Node) -> fx.Node:
+        """The node that an index picks from, where the ops that aten has for the index belong to no layer."""
+        while node not in self.owner and op_name(node) in _INDEXING:
+            node = past_quantizing(node.all_input_nodes[0])
+        return node
+
     def _reads(self, site: Site, taken: set[str]) -> set[str]:
-        """The layers that a site reads, and for a first output that no node picks the layer that gives it."""
+        """The layers that a site reads; for what has no node of its own the layer that gives it."""
         found = set()
         for key in site.inputs:
             source = self.layout.sites[key]
-            while source.op == "getitem" and source.index == 0 and source.inputs and source.key not in taken:
+            while source.key not in taken and source.inputs and _leaves_no_node(source):
                 source = self.layout.sites[source.inputs[0]]
             found.add(source.key)
         return found
@@ -336,3 +345,11 @@ def is_fusable(site: Site) -> bool:
     """Whether a layer is of the kind that is computed as one with the layer before it."""
     name = site.op.lower()
     return "batchnorm" in name or "batch_norm" in name or "relu" in name
+
+
+def _leaves_no_node(site: Site) -> bool:
+    """Whether a site may have no node of its own in an exported program.
+
+    So it is with what does nothing, with the first of several outputs, and with an index of several parts.
+    """
+    return site.op == "Identity" or (site.op == "getitem" and (site.index == 0 or not isinstance(site.index, int)))

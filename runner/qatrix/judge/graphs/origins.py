@@ -92,7 +92,12 @@ def module_type(node: fx.Node) -> str:
 
 def is_made_anew(node: fx.Node) -> bool:
     """Whether an exported node says nothing of the model: a rewriting made it, or its metadata is lost."""
-    return not module_paths(node) or _REWRITING in module_type(node)
+    return not module_paths(node) or is_of_rewriting(node)
+
+
+def is_of_rewriting(node: fx.Node) -> bool:
+    """Whether the metadata of an exported node are those of the rewriting that made it."""
+    return _REWRITING in module_type(node)
 
 
 def parameter_owner(node: fx.Node) -> str:

@@ -29,6 +29,8 @@ Programs = Callable[[], nn.Module]
 _EXPORTED_PROGRAMS: Final = (2, 6)
 # Since this one `torch.export.export` itself gives the IR that is quantized.
 _EXPORT: Final = (2, 8)
+# The size of a first axis that has no other name.
+_BATCH: Final = "batch"
 _FLOAT_NAMES: Final = "float_names"
 _TRACER: Final = "torch._dynamo.functional_export"
 _TRACED: Final = (_TRACER, "torch._dynamo.eval_frame")
@@ -41,15 +43,32 @@ _REMEMBERING: Final = (
 def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Programs:
     """Programs of the model in the mode that it is in; the first axis of every input is free if `dynamic_batch`.
 
+    The free axes of the inputs are free in any case.
+
     `strict` is always passed on, because what it is by default changed with 2.8. Before 2.6 there is one capture alone.
     """
-    dynamic = {0: torch.export.Dim("batch")}
-    shapes = pytree.tree_map(lambda _: dynamic, inputs.values) if dynamic_batch else None
+    shapes = _dynamic_shapes(inputs, dynamic_batch=dynamic_batch)
     if RELEASE < _EXPORTED_PROGRAMS:
         return _pre_autograd(model, inputs, shapes)
     export = imported("torch.export").export_for_training if RELEASE < _EXPORT else torch.export.export
     program = export(model, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, strict=strict)
     return functools.partial(_own_module, program)
+
+
+def _dynamic_shapes(inputs: Inputs, *, dynamic_batch: bool) -> Any:
+    """What torch.export is told of the inputs' axes; None where all are fixed."""
+    if not dynamic_batch and not inputs.free:
+        return None
+    sizes: dict[str, Any] = {}
+    free = iter(inputs.free)
+
+    def axes_of(value: object) -> Any:
+        if not isinstance(value, Tensor):
+            return None
+        names = ({0: _BATCH} if dynamic_batch and value.ndim else {}) | dict(next(free, ()))
+        return {axis: sizes.setdefault(name, torch.export.Dim(name)) for axis, name in names.items()} or None
+
+    return pytree.tree_map(axes_of, inputs.values)
 
 
 def capture_name() -> str:

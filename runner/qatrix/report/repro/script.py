@@ -196,8 +196,9 @@ class _Script:
 
     @property
     def has_dynamic_batch(self) -> bool:
-        """Whether a model is exported for any size of its batch."""
-        return any(phase.dynamic_batch for phase in self.source.phases)
+        """Whether a model is exported for any size of its batch, beyond the sizes that its inputs leave open."""
+        told = self.source.is_whole and self.source.inputs.shapes is not None
+        return not told and any(phase.dynamic_batch for phase in self.source.phases)
 
     @property
     def definitions(self) -> tuple[str, ...]:

@@ -1,0 +1,28 @@
+"""What a dotted path of the user's own names."""
+
+from __future__ import annotations
+
+import pytest
+
+from qatrix.pipelines.own_code import own_object
+from support import own_models
+
+pytestmark = pytest.mark.torch
+
+
+def test_a_path_names_an_attribute_of_a_module_or_of_a_class_in_it() -> None:
+    assert own_object("support.own_models.Net") is own_models.Net
+    assert own_object("support.own_models.Net.small")().linear.out_features == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "told"),
+    [
+        ("support.own_models.Net.large", AttributeError, "'Net' has no attribute 'large'"),
+        ("support.own_models.Other.small", AttributeError, "has no attribute 'Other'"),
+        ("not_there.Net.small", ModuleNotFoundError, "No module named 'not_there'; install it"),
+    ],
+)
+def test_a_path_that_names_nothing_says_where_it_ends(path: str, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        own_object(path)
