@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from qatrix.claims import BUILT_IN_CHECKS, GraphCheck
 from qatrix.declare.language import parse_graph
+from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
 
 
-def read_checks(registry: Registry) -> dict[str, GraphCheck]:
+def read_checks(registry: Registry, pipelines: Pipelines) -> dict[str, GraphCheck]:
     """Checks by name, with their parameters' defaults as scope."""
     found = {}
     for declared, model in registry.read("checks", models.Check):
-        check = _check(registry, declared, model)
+        check = _check(registry, pipelines, declared, model)
         if check is not None:
             found[declared.name] = check
     return found
 
 
-def _check(registry: Registry, declared: Declared, model: models.Check) -> GraphCheck | None:
+def _check(registry: Registry, pipelines: Pipelines, declared: Declared, model: models.Check) -> GraphCheck | None:
     cursor = declared.cursor
     if not (model.graph or model.counts or model.order or model.absent or model.annotations):
         expected = "at least one of graph, counts, order, absent, annotations"
@@ -32,13 +33,14 @@ def _check(registry: Registry, declared: Declared, model: models.Check) -> Graph
     lines = cursor.items_of("graph")
     graph, problems = parse_graph([text_at(line) for line in lines])
     registry.note(*problems)
-    if graph is None:
+    names = pipelines.all_named(model.pipelines)
+    if graph is None or not names:
         return None
     return GraphCheck(
         name=declared.name,
         about=model.about,
         at=model.at,
-        pipelines=tuple(model.pipelines),
+        pipelines=names,
         graph=graph,
         counts=model.counts,
         order=tuple(model.order),
