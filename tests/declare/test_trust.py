@@ -72,7 +72,10 @@ def test_what_is_no_registered_model_needs_consent(tmp_path: Path, path: str) ->
     assert problem.source is not None
     assert (problem.source.line, problem.source.column) == (3, 12)
     assert problem.message == f"the model '{path}' may not be used without your consent"
-    assert problem.expected == "a model that torchvision registers, such as torchvision.models.resnet18, or that a distribution does"
+    assert (
+        problem.expected
+        == "a model that torchvision registers, such as torchvision.models.resnet18, or that a distribution does"
+    )
     module = path.rpartition(".")[0]
     assert problem.hint is not None
     assert problem.hint.startswith((f"--allow-module {module} allows it", "did you mean 'torchvision.models."))

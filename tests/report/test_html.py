@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 from lxml import etree, html
 
-from qatrix.outcomes import UNREMARKABLE, QuantizerOrigin, Record
+from qatrix.outcomes import UNREMARKABLE, Origin, Record
 from qatrix.report import plots
 from qatrix.report.figures import anchor, href
 from qatrix.report.frames import ReportData, report_data
@@ -182,8 +182,8 @@ def test_three_pipelines_stand_side_by_side() -> None:
 
 
 def test_a_case_says_whose_quantizer_class_it_was() -> None:
-    known = QuantizerOrigin(name="Mine", module="mine.deep", distribution="my-dist", version="2.0")
-    own = QuantizerOrigin(name="<b>Own", module="own")
+    known = Origin(name="Mine", module="mine.deep", distribution="my-dist", version="2.0")
+    own = Origin(name="<b>Own", module="own")
     pipelines = {"pt2e": make_outcome("pt2e", quantizers=(known, own)), "fx": make_outcome("fx")}
     page = _page(report_data(make_run(declared=1), [make_record(pipelines=pipelines, unexpected=True)]))
     (row,) = page.xpath("//table[contains(@class, 'facts')]/tr[th='quantizer class']")

@@ -382,9 +382,10 @@ class SuiteSpec:
     """A product of axes, what it adds and leaves out, and the checks to make.
 
     `axes` keeps the order of the file. `pipelines` lists who runs; where it is not all of
-    them `pipelines_because` says why; `own_pipelines` are those of them that are not built in. `convert_in` is the mode the prepared model is in when
-    it is converted. `quantizes` says whether anything is to be quantized. `skip` is a reason
-    not to run the suite's cases, None to run them. `tags` say in which selections the suite is.
+    them `pipelines_because` says why; `own_pipelines` are those of them that are not built in. `convert_in`
+    is the mode the prepared model is in when it is converted. `quantizes` says whether anything is to be
+    quantized. `skip` is a reason not to run the suite's cases, None to run them. `tags` say in which
+    selections the suite is.
     """
 
     name: str

@@ -50,7 +50,9 @@ class Kind(NamedTuple):
 
 
 MODEL: Final = Kind(
-    "model", MODELS, "a model that torchvision registers, such as torchvision.models.resnet18, or that a distribution does"
+    "model",
+    MODELS,
+    "a model that torchvision registers, such as torchvision.models.resnet18, or that a distribution does",
 )
 CONFIGURATION: Final = Kind("configuration function", (), "the dotted path of a function below a module that you allow")
 

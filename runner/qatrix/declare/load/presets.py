@@ -21,6 +21,7 @@ from qatrix.declare.trust import CONFIGURATION, Trust, quantizer_kind
 from qatrix.declare.vocabulary import QCONFIGS
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
+
 def read_pt2e(
     registry: Registry, cursor: Cursor, model: models.Pt2ePreset, mode: Mode | None, trust: Trust
 ) -> Pt2ePreset:

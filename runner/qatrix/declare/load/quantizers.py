@@ -139,9 +139,7 @@ def _derived(bias: models.DerivedSpec | str, cursor: Cursor) -> DerivedSpec | No
     return DerivedSpec(**values, source=cursor.source)
 
 
-def _check_shape(
-    registry: Registry, cursor: Cursor, model: models.Quantizer, settings: Mapping[str, Settings]
-) -> None:
+def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer, settings: Mapping[str, Settings]) -> None:
     """A quantizer is either a preset or declared, or says something to pipelines that are not built in."""
     preset = model.pt2e is not None or model.fx is not None
     declared = [key for key in _DECLARED_KEYS if cursor.has(key)]
