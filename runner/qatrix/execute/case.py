@@ -15,6 +15,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
+from qatrix.execute.devices import on_its_device
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.stages import report_error, run_stages
@@ -63,6 +64,7 @@ def run_case(
     What importing a module of the user's own does is no trace of the case, and stays.
     """
     started, process = time.perf_counter(), os.getpid()
+    case = on_its_device(case)
     known = pipelines_of(case) if pipelines is None else pipelines
     for name, pipeline in known.items():
         # It imports its packages for that, which is no trace of the case that happens to be the first.

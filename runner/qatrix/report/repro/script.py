@@ -6,7 +6,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -59,6 +59,7 @@ def script_text(
         if outcome.error is not None and outcome.error.type.endswith(_REFUSED):
             msg = f"no script shows what qatrix says of a pipeline's own code: {outcome.error.message}"
             raise ValueError(msg)
+    source = replace(source, device=_device(source.device, environment))
     release = Release.of(environment.packages.get("torch"))
     script = _Script(source=source, record=record, release=release)
     several = not source.inputs.is_plain or bool(source.inputs.files) or source.inputs.has_more
@@ -78,6 +79,13 @@ def script_text(
     imports = import_lines(body, homes=release.homes, more=more)
     text = _template("script").render(head=head, imports=imports, body=body.strip("\n"))
     return printed_source(_MANY_BLANKS.sub("\n\n\n", _BEFORE_DEFINITION.sub("\n\n\n", text)))
+
+
+def _device(name: str, environment: Environment) -> str:
+    """A device of torch's; the accelerator of an environment is the first that is not its CPU."""
+    if name != "accelerator":
+        return name
+    return next((kind for kind in environment.devices if kind != "cpu"), name)
 
 
 def needed_package(script: str) -> str | None:
