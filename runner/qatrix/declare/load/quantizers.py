@@ -64,8 +64,7 @@ class _Reader:
     def plain(self, declared: Declared, model: models.Quantizer, single: Mapping[str, QuantizerSpec]) -> QuantizerSpec:
         """A quantizer without phases, which composes `single` ones or none."""
         registry, cursor = self.registry, declared.cursor
-        settings = self.told[declared.name]
-        _check_shape(registry, cursor, model, settings)
+        _check_shape(registry, cursor, model)
         if model.mode is None:
             registry.note(cursor.problem("the key 'mode' is missing", expected="mode: qat, ptq or dynamic"))
         mode: Mode = model.mode or "ptq"
@@ -80,15 +79,14 @@ class _Reader:
                 _check_range(registry, cursor.down(key), spec)
         if model.annotate and model.pt2e is None and model.fx is None:
             _check_declared(registry, cursor, model, mode)
-        return _spec(declared, model, mode, pt2e=pt2e, fx=fx, settings=settings)
+        return _spec(declared, model, mode, pt2e=pt2e, fx=fx, settings=self.told[declared.name])
 
     def phased(
         self, declared: Declared, model: models.Quantizer, plain: Mapping[str, QuantizerSpec]
     ) -> QuantizerSpec | None:
         """A quantizer with phases, each of one of the `plain` ones."""
         cursor = declared.cursor
-        own = (key for key, _ in cursor.members() if key not in models.Quantizer.model_fields)
-        for key in ("mode", "pt2e", "fx", *_DECLARED_KEYS, *own):
+        for key in ("mode", "pt2e", "fx", *_DECLARED_KEYS, *_own_keys(cursor)):
             if cursor.has(key):
                 expected = "the phases' quantizers say it"
                 self.registry.note(cursor.key(key).problem(f"'{key}' stands beside 'phases'", expected=expected))
@@ -139,11 +137,11 @@ def _derived(bias: models.DerivedSpec | str, cursor: Cursor) -> DerivedSpec | No
     return DerivedSpec(**values, source=cursor.source)
 
 
-def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer, settings: Mapping[str, Settings]) -> None:
+def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer) -> None:
     """A quantizer is either a preset or declared, or says something to pipelines that are not built in."""
     preset = model.pt2e is not None or model.fx is not None
     declared = [key for key in _DECLARED_KEYS if cursor.has(key)]
-    if not preset and not declared and not settings:
+    if not preset and not declared and not _own_keys(cursor):
         registry.note(cursor.problem("the quantizer says nothing about how it quantizes", expected=_SHAPES))
     elif preset and declared:
         at = cursor.key(declared[0])
@@ -151,6 +149,11 @@ def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer, se
     elif declared and not model.annotate:
         expected = "annotate: the op chains to quantize, such as [conv_bn, linear]"
         registry.note(cursor.problem("the key 'annotate' is missing", expected=expected))
+
+
+def _own_keys(cursor: Cursor) -> list[str]:
+    """The keys of pipelines that are not built in, and those that are a mistake, which is noted already."""
+    return [key for key, _ in cursor.members() if key not in models.Quantizer.model_fields]
 
 
 def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
