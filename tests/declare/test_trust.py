@@ -310,7 +310,10 @@ def test_a_device_is_one_of_torch_s(tmp_path: Path, device: str) -> None:
     (tmp_path / "m.yaml").write_text(f"devices: {{d: {{torch: '{device}'}}}}\n", encoding="utf-8")
     (problem,) = load([tmp_path]).problems
     assert problem.message == f"torch is text '{device}'"
-    assert problem.expected == "cpu, cuda, hpu, mps, mtia, npu, xpu; with an index where there are several: cuda:1"
+    assert (
+        problem.expected
+        == "accelerator, cpu, cuda, hpu, mps, mtia, npu, xpu; with an index where there are several: cuda:1"
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", "mps", "xpu:12"])

@@ -28,7 +28,7 @@ patterns:
     forward: ["return b(a(x))"]
     inputs: {{x: {{shape: [8, 4]}}}}
 quantizers:
-  q: {{mode: {mode}, pt2e: {{quantizer: XNNPACKQuantizer, config: {{is_qat: {is_qat}}}}}, "{name}": {told}}}
+  q: {{mode: {mode}, pt2e: {{quantizer: XNNPACKQuantizer, config: {{is_qat: {is_qat}, is_dynamic: {is_dynamic}}}}}, "{name}": {told}}}
   phased: {{phases: [{{quantizer: q, skip_modules: [Linear]}}]}}
 suites:
   s:
@@ -41,7 +41,7 @@ suites:
 def case_of(tmp_path: Path, name: str, **more: str) -> Case:
     path = tmp_path / "m.yaml"
     given = {"mode": "ptq", "told": "{}", "quantizer": "q", "axes": "", "only": name, "more": "compare: []"} | more
-    given["is_qat"] = str(given["mode"] == "qat").lower()
+    given |= {f"is_{mode}": str(given["mode"] == mode).lower() for mode in ("qat", "dynamic")}
     path.write_text(MATRIX.format(name=name, **given))
     loaded = load([path], allowed_modules=("support",))
     assert loaded.matrix is not None, loaded.problems

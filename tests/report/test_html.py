@@ -195,6 +195,16 @@ def test_a_case_says_whose_quantizer_class_it_was() -> None:
     assert row.xpath("td/text()") == ["–"]
 
 
+def test_a_case_says_whose_pipeline_it_was() -> None:
+    whose = Origin(name="Eager", module="eager_pipeline", distribution="eager-pipeline", version="1.0")
+    pipelines = {"pt2e": make_outcome("pt2e"), "eager": make_outcome("eager", origin=whose)}
+    page = _page(report_data(make_run(declared=1), [make_record(pipelines=pipelines, unexpected=True)]))
+    (row,) = page.xpath("//table[contains(@class, 'facts')]/tr[th='pipeline class']")
+
+    assert [" ".join(cell.itertext()) for cell in row.xpath("td//p")] == ["eager_pipeline.Eager  of eager-pipeline 1.0"]
+    assert row.xpath("td/text()") == ["–"]
+
+
 def test_a_case_id_is_its_own_anchor() -> None:
     case_id = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true"
     assert anchor(case_id) == case_id
