@@ -26,13 +26,14 @@ def read_factory(registry: Registry, cursor: Cursor, model: models.Pattern, trus
             expected = "args alone: a factory takes no layers, forward, params or init"
             registry.note(cursor.key(key).problem(message, expected=expected))
     at = cursor.down("model")
-    # What torchvision registers keeps its name.
-    registration = None
+    # What torchvision registers keeps its name, and needs no search of what is installed.
     if model.model not in TORCHVISION:
         registration = read_registered(registry, at, model.model, MODELS, MODEL.word)
-    # To install what registers it is consent to call it with anything.
-    if registration is not None or not allow(registry, at, model.model, model_kind(registrations(MODELS)), trust):
-        return registration
+        # To install what registers it is consent to call it with anything.
+        if registration is not None:
+            return registration
+        if not allow(registry, at, model.model, model_kind(registrations(MODELS)), trust):
+            return None
     for name, refusal in trust.argument_refusals(model.model, model.args):
         place = at if name is None else cursor.down("args").key(name)
         registry.note(place.problem(refusal.message, expected=refusal.expected, hint=refusal.hint))
