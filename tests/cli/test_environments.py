@@ -62,6 +62,23 @@ def test_doctor_lists_registered_quantizers_by_a_name_that_works_and_imports_non
     assert "quantizer two.XNNPACKQuantizer: registered by two 1.0 as two_code:Q, whose" in ended.out
 
 
+def test_doctor_lists_registered_pipelines_and_models_and_imports_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, group, point in (
+        ("ways", "qatrix.pipelines", "fx = ways_code:Fx"),
+        ("nets", "qatrix.models", "net = nets_code:net"),
+    ):
+        install(project.path / name, name, point, code="raise SystemExit(9)", group=group)
+        monkeypatch.syspath_prepend(project.path / name)
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    # The short name is that of a built-in.
+    assert "pipeline ways.fx: registered by ways 1.0 as ways_code:Fx\n" in ended.out
+    assert "model net: registered by nets 1.0 as nets_code:net\n" in ended.out
+
+
 def test_doctor_says_how_to_come_by_a_quantizer_that_is_not_here(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
