@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
@@ -15,13 +17,24 @@ from hatchling.builders.wheel import WheelBuilder
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "examples" / "quantizer-package"
 MODELS = ROOT / "examples" / "models"
+PIPELINE = ROOT / "examples" / "pipeline-package"
+PIPELINE_MATRIX = str(PIPELINE / "matrix.yaml")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the wheel installs, its metadata included."""
-    folder = tmp_path_factory.mktemp("wheel")
-    (wheel,) = WheelBuilder(str(PACKAGE)).build(directory=str(folder), versions=["standard"])
+    """A folder with what the wheel of the quantizer installs, its metadata included."""
+    return unpacked(PACKAGE, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def pipeline_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the pipeline."""
+    return unpacked(PIPELINE, tmp_path_factory.mktemp("wheel"))
+
+
+def unpacked(package: Path, folder: Path) -> Path:
+    (wheel,) = WheelBuilder(str(package)).build(directory=str(folder), versions=["standard"])
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
@@ -108,3 +121,146 @@ def test_the_page_shows_the_class_as_it_is() -> None:
     assert f"```python\n{(PACKAGE / 'linear_quantizer.py').read_text()}```" in page
     assert '[project.entry-points."qatrix.quantizers"]\nLinearQuantizer = "linear_quantizer:LinearQuantizer"' in page
     assert '[project.entry-points."qatrix.quantizers"]\n' in (PACKAGE / "pyproject.toml").read_text()
+
+
+def test_the_wheel_of_the_pipeline_package_holds_its_module_and_its_metadata(pipeline_site: Path) -> None:
+    files = {path.relative_to(pipeline_site).as_posix() for path in pipeline_site.rglob("*") if path.is_file()}
+
+    assert "eager_pipeline.py" in files
+    assert "eager_pipeline-1.0.dist-info/entry_points.txt" in files
+
+
+def test_the_pipelines_matrix_is_right_where_it_is_installed_and_nowhere_else(
+    pipeline_site: Path, tmp_path: Path
+) -> None:
+    here = qatrix(tmp_path, "check", PIPELINE_MATRIX, site=pipeline_site)
+    elsewhere = qatrix(tmp_path, "check", PIPELINE_MATRIX)
+
+    assert (here.returncode, here.stderr) == (0, "")
+    assert elsewhere.returncode == 2
+    assert "unknown pipeline 'eager'" in elsewhere.stderr
+    assert "unknown key 'eager'" in elsewhere.stderr
+
+
+def test_checking_and_listing_import_neither_torch_nor_the_pipeline(pipeline_site: Path, tmp_path: Path) -> None:
+    for name in ("torch", "eager_pipeline"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    listing = Path(f"{tmp_path}{os.pathsep}{pipeline_site}")
+    listed = qatrix(tmp_path, "list", PIPELINE_MATRIX, site=listing)
+
+    assert qatrix(tmp_path, "check", PIPELINE_MATRIX, site=listing).returncode == 0
+    assert listed.stdout.splitlines() == [
+        "eager/perceptron/quantizer=linear_int8,device=cpu",
+        "eager/perceptron/quantizer=linear_int4,device=cpu",
+        "eager/scaled/quantizer=linear_int8,device=cpu",
+        "eager/scaled/quantizer=linear_int4,device=cpu",
+    ]
+
+
+@pytest.fixture(scope="module")
+def pipeline_run(pipeline_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of the pipeline's matrix."""
+    folder = tmp_path_factory.mktemp("run")
+    ended = qatrix(folder, "run", PIPELINE_MATRIX, "--fresh", "--workers", "1", site=pipeline_site)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder
+
+
+def results_of(folder: Path) -> list[Any]:
+    found: list[Any] = json.loads((folder / "reports/latest/results.json").read_text())["cases"]
+    return found
+
+
+OFF = "eager/scaled/quantizer=linear_int4,device=cpu"
+
+
+@pytest.mark.torch
+def test_the_pipeline_gives_what_pt2e_gives_and_its_record_says_whose_it_was(pipeline_run: Path) -> None:
+    cases = results_of(pipeline_run)
+
+    assert [case["verdict"] for case in cases] == ["exact", "diverged", "exact", "diverged"]
+    assert not any(case["unexpected"] for case in cases)
+    assert cases[0]["pipelines"]["eager"]["origin"] == {
+        "name": "Eager",
+        "module": "eager_pipeline",
+        "distribution": "eager-pipeline",
+        "version": "1.0",
+    }
+
+
+@pytest.mark.torch
+def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path) -> None:
+    shown = qatrix(pipeline_run, "show", OFF, PIPELINE_MATRIX, site=pipeline_site)
+
+    assert shown.returncode == 0, shown.stderr
+    assert "eager: ok, SQNR 20." in shown.stdout
+    assert "dB, of eager-pipeline 1.0" in shown.stdout
+    assert "At convert the pipelines first part at first, Linear" in shown.stdout
+
+
+@pytest.mark.torch
+def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_run: Path, pipeline_site: Path) -> None:
+    made = qatrix(pipeline_run, "repro", OFF, PIPELINE_MATRIX, "--out", "-", site=pipeline_site)
+
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "# needs     eager_pipeline: it comes with eager-pipeline 1.0\n" in made.stdout
+    assert "from eager_pipeline import Eager as pipeline_class\n" in made.stdout
+    assert 'pipeline = pipeline_class("dynamic", {"bits": 4})\n' in made.stdout
+    assert "# checked   it was run, and printed the lines below\n" in made.stdout
+
+
+@pytest.mark.torch
+def test_the_pipeline_has_its_place_in_reports(pipeline_run: Path, pipeline_site: Path) -> None:
+    report = qatrix(pipeline_run, "report", "reports/latest", site=pipeline_site)
+
+    assert report.returncode == 0, report.stderr
+    assert "eager" in (pipeline_run / "reports/latest/index.html").read_text()
+    assert "eager" in (pipeline_run / "reports/latest/results.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.torch
+def test_shards_of_the_pipelines_matrix_are_merged_and_compared_to_the_same_verdicts(
+    pipeline_run: Path, pipeline_site: Path, tmp_path: Path
+) -> None:
+    for shard in ("1/2", "2/2"):
+        out = f"shard-{shard[0]}"
+        argv = ("run", PIPELINE_MATRIX, "--fresh", "--workers", "1", "--shard", shard, "--out", out)
+        ended = qatrix(tmp_path, *argv, site=pipeline_site)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    merged = qatrix(tmp_path, "merge", "shard-1/latest", "shard-2/latest", "--out", "reports", site=pipeline_site)
+
+    compared = qatrix(tmp_path, "compare", str(pipeline_run / "reports/latest"), "reports/latest", site=pipeline_site)
+
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    assert [case["verdict"] for case in results_of(tmp_path)] == [case["verdict"] for case in results_of(pipeline_run)]
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_the_pipeline_runs_on_a_ray_cluster(pipeline_run: Path, pipeline_site: Path, tmp_path: Path) -> None:
+    argv = ("run", PIPELINE_MATRIX, "--fresh", "--engine", "ray", "--workers", "1", "--case", "eager/perceptron")
+    ended = qatrix(tmp_path, *argv, site=pipeline_site)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [case["verdict"] for case in results_of(tmp_path)] == ["exact", "diverged"]
+
+
+@pytest.mark.torch
+def test_its_model_is_tried_by_its_name_without_consent(pipeline_site: Path, tmp_path: Path) -> None:
+    argv = ("try", "perceptron", "--input", "16x8", "--workers", "1", "--save", "mine.yaml")
+    tried = qatrix(tmp_path, *argv, site=pipeline_site)
+
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+    assert "run it again with: qatrix run mine.yaml\n" in tried.stdout
+    assert "    model: perceptron\n" in (tmp_path / "mine.yaml").read_text()
+
+
+def test_the_page_shows_the_pipeline_as_it_is() -> None:
+    page = (ROOT / "docs" / "extending.md").read_text()
+    metadata = (PIPELINE / "pyproject.toml").read_text()
+
+    assert f"```python\n{(PIPELINE / 'eager_pipeline.py').read_text()}```" in page
+    for table in re.findall(r'^\[project.entry-points."qatrix\.\w+"\]\n.*\n', metadata, flags=re.MULTILINE):
+        assert table in page

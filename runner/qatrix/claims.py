@@ -90,9 +90,8 @@ BUILT_IN_CHECKS: Final = frozenset(
         LEAVES_NO_TRACE,
     }
 )
-PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]
 # What a suite compares unless it names its pipelines.
-DEFAULT_PIPELINES: Final[tuple[PipelineName, ...]] = ("pt2e", "fx")
+DEFAULT_PIPELINES: Final[tuple[str, ...]] = ("pt2e", "fx")
 ComparisonPoint = Literal["prepare", "convert"]
 # What a suite's quantizers are to do with its patterns.
 Quantizes = Literal["something", "nothing"]

@@ -83,8 +83,8 @@ class StageTime:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QuantizerOrigin:
-    """Whose quantizer it was: its class, or the function that made it, the module of that, and what that comes from.
+class Origin:
+    """Whose quantizer or pipeline it was: its class, or what made it, the module of that, and where that comes from.
 
     `distribution` and `version` are None where no installed distribution has the module.
     """
@@ -107,7 +107,9 @@ class PipelineOutcome:
     sample, so that a constant counts for nothing. `fake_quantizes` counts fake-quantize modules (observers in post
     training quantization) after prepare; the other counts are of the converted graph. `quantizers` says
     whose quantizer classes these were, in the order of the phases; it is empty where the
-    pipeline takes none, or none that could be imported.
+    pipeline takes none, or none that could be imported. `origin` says whose the pipeline is, None where it is
+    qatrix's own or could not be imported. `keeps_float` says of a converted model of unknown code, in which no
+    quantize or dequantize ops are seen, whether it gives the float model's output but for float32's rounding.
     """
 
     pipeline: str
@@ -123,7 +125,14 @@ class PipelineOutcome:
     batch_norms_left: int | None = None
     stages: tuple[StageTime, ...] = ()
     notes: tuple[str, ...] = ()
-    quantizers: tuple[QuantizerOrigin, ...] = ()
+    quantizers: tuple[Origin, ...] = ()
+    origin: Origin | None = None
+    keeps_float: bool | None = None
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether its converted model has run."""
+        return self.quantize_ops is not None or self.keeps_float is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

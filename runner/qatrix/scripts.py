@@ -18,8 +18,9 @@ class QuantizerSource:
     """What one pipeline is told, as source.
 
     `definitions` are statements of the script's top level (functions, classes, specs), empty
-    where there is nothing to define; `lines` make `quantizer` (PT2E), or `qconfigs` and
-    `backend_config` (FX). `needs` says which package beside PyTorch's the lines import, and how to come by it.
+    where there is nothing to define; `lines` make `quantizer` (PT2E), `qconfigs` and
+    `backend_config` (FX), or `pipeline` (of a pipeline that is not built in).
+    `needs` says which package beside PyTorch's the lines import, and how to come by it.
     """
 
     definitions: str = ""
@@ -31,7 +32,8 @@ class QuantizerSource:
 class PhaseSource:
     """One round of capture, prepare, forward and convert; `submodules` is empty for the whole model.
 
-    `quantizers` has a source for each pipeline that can express the quantizer.
+    `quantizers` has a source for each preset that a built-in pipeline takes, and for each other pipeline by its
+    name, as far as they can express the quantizer.
     """
 
     trains: bool
@@ -104,7 +106,8 @@ class CaseSource:
 
     `classes` are the definitions of its modules, innermost first, `model` the expression that
     makes the model, `weights` the path of its parameters' file. Where a factory makes the model,
-    `module` is where it stands, and `needs` the package of that unless it is one of PyTorch's.
+    `module` is where it stands, and `needs` the package of that, and how to come by it, unless it is one of
+    PyTorch's.
     `one_tensor` says that the model's
     output is a single tensor for certain. `inexpressible` has the declared pipelines that
     cannot express the quantizer, with the reason; `pipelines` those that can. `strict` says how
@@ -140,8 +143,8 @@ class CaseSource:
     def packages(self) -> tuple[str, ...]:
         """The packages beside PyTorch's that it imports, each with how to come by it."""
         quantizers = (source for phase in self.phases for source in phase.quantizers.values())
-        model = None if self.needs is None else f"{self.needs}: {OWN_PACKAGE}"
-        return tuple(dict.fromkeys(text for text in (model, *(item.needs for item in quantizers)) if text is not None))
+        needs = (self.needs, *(item.needs for item in quantizers))
+        return tuple(dict.fromkeys(text for text in needs if text is not None))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -161,7 +164,9 @@ class CaseSource:
 
 
 def literal(value: object) -> str:
-    """A value as source: scalars, and tuples and lists of them."""
+    """A value as source: scalars, and tuples, lists and mappings of them."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (tuple, list)):
         inside = ", ".join(map(literal, value))
         if isinstance(value, list):

@@ -29,8 +29,7 @@ def test_doctor_tells_versions_engines_and_pipelines(project: Project) -> None:
     assert ended.code == 0
     assert f"torch {torch.__version__.partition('+')[0]}" in lines
     quantizers = [f"quantizer {name}" for name in BUILT_IN]
-    assert [line.partition(": ")[0] for line in lines[-8 - len(quantizers) :]] == [
-        "device cuda" if not torch.cuda.is_available() else "device cpu",
+    assert [line.partition(": ")[0] for line in lines[-7 - len(quantizers) :]] == [
         "quantized engines",
         f"models are captured with {torchenv.capture_name()}",
         "pipeline pt2e",
@@ -39,6 +38,10 @@ def test_doctor_tells_versions_engines_and_pipelines(project: Project) -> None:
         *quantizers,
         "pattern cache",
         "nothing is missing",
+    ]
+    absent = [kind for kind in ("cuda", "xpu", "mps") if torchenv.device_missing(kind) is not None]
+    assert [line.partition(": ")[0] for line in lines if " device here: " in line] == [
+        f"device {kind}" for kind in absent
     ]
     assert "pipeline pt2e: ready\npipeline fx: ready\n" in ended.out
     assert f"quantizer X86InductorQuantizer: of torchao {importing_version('torchao')}\n" in ended.out
@@ -57,6 +60,23 @@ def test_doctor_lists_registered_quantizers_by_a_name_that_works_and_imports_non
     assert "quantizer one.Shared: registered by one 1.0 as one_code:Q\n" in ended.out
     assert "quantizer two.Shared: registered by two 1.0 as two_code:Q, whose package is not found\n" in ended.out
     assert "quantizer two.XNNPACKQuantizer: registered by two 1.0 as two_code:Q, whose" in ended.out
+
+
+def test_doctor_lists_registered_pipelines_and_models_and_imports_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, group, point in (
+        ("ways", "qatrix.pipelines", "fx = ways_code:Fx"),
+        ("nets", "qatrix.models", "net = nets_code:net"),
+    ):
+        install(project.path / name, name, point, code="raise SystemExit(9)", group=group)
+        monkeypatch.syspath_prepend(project.path / name)
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    # The short name is that of a built-in.
+    assert "pipeline ways.fx: registered by ways 1.0 as ways_code:Fx\n" in ended.out
+    assert "model net: registered by nets 1.0 as nets_code:net\n" in ended.out
 
 
 def test_doctor_says_how_to_come_by_a_quantizer_that_is_not_here(

@@ -131,6 +131,33 @@ def test_a_registered_quantizer_is_run_again(project: Project, monkeypatch: pyte
     assert ran_again(project) == sorted(FIRST + SECOND)
 
 
+def test_cases_of_a_registered_pipeline_are_run_again_and_no_others(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = install(project.path / "site", "mine", "eager = mine_code:Eager", group="qatrix.pipelines")
+    monkeypatch.syspath_prepend(site)
+    project.remembers = True
+    only = "  second: {pipelines: {only: [fx, eager], because: a test}, axes"
+    project.write({"matrix/small.yaml": MATRIX.replace("  second: {axes", only)})
+    project.run("run")
+
+    assert ran_again(project) == sorted(SECOND)
+
+
+def test_cases_of_a_registered_model_are_run_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(install(project.path / "site", "mine", "net = mine_code:Net", group="qatrix.models"))
+    project.remembers = True
+    factory = "{model: net, inputs: {x: {shape: [1, 3]}}}"
+    text = MATRIX.replace("patterns:", f"patterns:\n  net: {factory}")
+    project.write({"matrix/small.yaml": text.replace("{pattern: linear, quantizer", "{pattern: net, quantizer")})
+    project.run("run")
+
+    assert ran_again(project) == [
+        "second/net/quantizer=int8,device=cpu",
+        "second/net/quantizer=int8,device=cuda",
+    ]
+
+
 def test_a_built_in_quantizer_is_not_run_again(project: Project) -> None:
     preset = "{quantizer: executorch.XNNPACKQuantizer, config: {is_qat: true}}"
     project.remembers = True

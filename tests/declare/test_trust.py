@@ -72,7 +72,10 @@ def test_what_is_no_registered_model_needs_consent(tmp_path: Path, path: str) ->
     assert problem.source is not None
     assert (problem.source.line, problem.source.column) == (3, 12)
     assert problem.message == f"the model '{path}' may not be used without your consent"
-    assert problem.expected == "a model that torchvision registers, such as torchvision.models.resnet18"
+    assert (
+        problem.expected
+        == "a model that torchvision registers, such as torchvision.models.resnet18, or that a distribution does"
+    )
     module = path.rpartition(".")[0]
     assert problem.hint is not None
     assert problem.hint.startswith((f"--allow-module {module} allows it", "did you mean 'torchvision.models."))
@@ -307,7 +310,10 @@ def test_a_device_is_one_of_torch_s(tmp_path: Path, device: str) -> None:
     (tmp_path / "m.yaml").write_text(f"devices: {{d: {{torch: '{device}'}}}}\n", encoding="utf-8")
     (problem,) = load([tmp_path]).problems
     assert problem.message == f"torch is text '{device}'"
-    assert problem.expected == "cpu, cuda, hpu, mps, mtia, npu, xpu; with an index where there are several: cuda:1"
+    assert (
+        problem.expected
+        == "accelerator, cpu, cuda, hpu, mps, mtia, npu, xpu; with an index where there are several: cuda:1"
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", "mps", "xpu:12"])

@@ -15,7 +15,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import execute
-from qatrix.outcomes import PipelineOutcome, QuantizerOrigin, Record
+from qatrix.outcomes import Origin, PipelineOutcome, Record
 from support.distributions import install
 
 pytestmark = [pytest.mark.torch, pytest.mark.xdist_group("workers")]
@@ -86,7 +86,7 @@ def test_a_case_with_an_own_quantizer_runs_and_says_whose_it_was(tmp_path: Path)
 
     assert record.verdict == "checked"
     assert pt2e(record).quantize_ops == 2
-    assert pt2e(record).quantizers == (QuantizerOrigin(name="Linear", module=OWN),)
+    assert pt2e(record).quantizers == (Origin(name="Linear", module=OWN),)
     # Nobody said how many bits it has, nor what it claims to quantize.
     assert "sqnr_of_bits" not in {check.name for check in record.checks}
 
@@ -97,7 +97,7 @@ def test_the_record_says_whose_a_built_in_is(tmp_path: Path) -> None:
     record = record_of(tmp_path, "quantizer: X86InductorQuantizer")
 
     assert pt2e(record).quantizers == (
-        QuantizerOrigin(
+        Origin(
             name="X86InductorQuantizer",
             module="torchao.quantization.pt2e.quantizer.x86_inductor_quantizer",
             distribution="torchao",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.claims import Expectation
+from qatrix.declare.load import load
 from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.errors import Source
 from qatrix.execute.case import run_case
@@ -22,6 +24,8 @@ from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.pipelines.batches import build_inputs
 from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.pattern_cache import pattern_cache
+from qatrix.pipelines.torchenv import device_missing
+from qatrix.resources import folder
 from support.altered import Altered, with_altered
 from support.cases import shipped_cases, written_cases
 
@@ -620,6 +624,19 @@ def test_a_case_on_a_device_that_is_not_here_is_skipped_with_the_reason() -> Non
     record = run_case(case)
 
     assert (record.verdict, record.reason) == ("skipped", "no CUDA device here: torch.cuda.is_available() is False")
+
+
+@pytest.mark.parametrize("name", ["xpu", "mps", "accelerator"])
+def test_the_devices_that_are_shipped_skip_their_cases_where_they_are_not(name: str) -> None:
+    matrix = load([folder("matrix") / "devices.yaml"]).matrix
+    assert matrix is not None
+    device = matrix.devices[name]
+    absent = device_missing(device.torch)
+    if absent is None:
+        pytest.skip("it is here")
+    record = run_case(replace(conv_case(), device=device))
+
+    assert (record.verdict, record.reason) == ("skipped", absent)
 
 
 def test_a_wrong_expectation_is_unexpected() -> None:

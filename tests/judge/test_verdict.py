@@ -39,6 +39,8 @@ def concluded(
     )
 
 
+# Of a program of unknown code.
+UNSEEN: dict[str, Any] = {"fake_quantizes": None, "quantize_ops": None, "dequantize_ops": None}
 MISSED = CheckOutcome(name="fused", pipeline="pt2e", status="failed", message="expected conv")
 APART = compared("diverged", max_abs=0.016, max_steps=3.2)
 
@@ -131,6 +133,18 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
             "unquantized",
             "fx quantized nothing, silently: no quantize or dequantize op after convert",
             id="nothing converted outranks diverged",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), ran("own", **UNSEEN, keeps_float=True), comparisons=(APART,)),
+            "unquantized",
+            "own quantized nothing, silently: its output is the float model's",
+            id="unknown code that changes nothing",
+        ),
+        pytest.param(
+            concluded(ran("pt2e"), ran("own", **UNSEEN, keeps_float=False), comparisons=(compared(),)),
+            "exact",
+            "equal to the bit, every check holds",
+            id="unknown code in which no ops are seen",
         ),
         pytest.param(
             concluded(failed("pt2e", "capture"), failed("fx")),

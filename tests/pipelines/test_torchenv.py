@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -200,6 +201,78 @@ def test_other_programs_keep_their_names() -> None:
 )
 def test_a_device_that_is_not_here_has_a_reason(device: str, reason: str | None) -> None:
     assert torchenv.device_missing(device) == reason
+
+
+class Backend:
+    """A module of torch's for a kind of device, of which there are some."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def is_available(self) -> bool:
+        return self.count > 0
+
+    def device_count(self) -> int:
+        return self.count
+
+    def get_device_name(self) -> str:
+        return "Intel Arc"
+
+
+def accelerator(kind: str | None) -> types.SimpleNamespace:
+    return types.SimpleNamespace(
+        is_available=lambda: kind is not None,
+        current_accelerator=lambda: types.SimpleNamespace(type=kind),
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ("xpu", None),
+        ("xpu:1", None),
+        ("xpu:2", "no device xpu:2 here: torch.xpu.device_count() is 2"),
+    ],
+)
+def test_a_device_is_told_by_its_index_too(monkeypatch: pytest.MonkeyPatch, device: str, reason: str | None) -> None:
+    monkeypatch.setattr(torch, "xpu", Backend(2), raising=False)
+
+    assert torchenv.device_missing(device) == reason
+
+
+def test_a_kind_that_only_backends_knows_is_asked_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "mps", types.SimpleNamespace())
+    monkeypatch.setattr(torch.backends, "mps", Backend(0))
+
+    assert torchenv.device_missing("mps") == "no MPS device here: torch.backends.mps.is_available() is False"
+
+
+def test_the_accelerator_is_the_one_that_torch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "accelerator", accelerator("xpu"), raising=False)
+
+    assert torchenv.device_missing("accelerator") is None
+    assert torchenv.device_called("accelerator") == "xpu"
+    assert torchenv.device_called("accelerator:1") == "xpu:1"
+    assert torchenv.device_called("cpu") == "cpu"
+
+
+def test_without_an_accelerator_the_reason_says_who_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "accelerator", accelerator(None), raising=False)
+
+    reason = "no accelerator here: torch.accelerator.is_available() is False"
+    assert torchenv.device_missing("accelerator") == reason
+    assert torchenv.device_called("accelerator") == "accelerator"
+
+
+def test_a_torch_that_cannot_tell_its_accelerator_is_asked_for_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch, "accelerator", raising=False)
+    for kind in machine._KINDS:
+        monkeypatch.setattr(torch, kind, Backend(0), raising=False)
+
+    assert str(torchenv.device_missing("accelerator")).startswith("no accelerator here: none of cuda, xpu, mps, ")
+    monkeypatch.setattr(torch, "xpu", Backend(1))
+    assert torchenv.device_called("accelerator") == "xpu"
+    assert torchenv.environment().devices["xpu"] == "Intel Arc"
 
 
 def test_the_quantized_engines_are_listed() -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 from lxml import etree, html
 
-from qatrix.outcomes import UNREMARKABLE, QuantizerOrigin, Record
+from qatrix.outcomes import UNREMARKABLE, Origin, Record
 from qatrix.report import plots
 from qatrix.report.figures import anchor, href
 from qatrix.report.frames import ReportData, report_data
@@ -182,8 +182,8 @@ def test_three_pipelines_stand_side_by_side() -> None:
 
 
 def test_a_case_says_whose_quantizer_class_it_was() -> None:
-    known = QuantizerOrigin(name="Mine", module="mine.deep", distribution="my-dist", version="2.0")
-    own = QuantizerOrigin(name="<b>Own", module="own")
+    known = Origin(name="Mine", module="mine.deep", distribution="my-dist", version="2.0")
+    own = Origin(name="<b>Own", module="own")
     pipelines = {"pt2e": make_outcome("pt2e", quantizers=(known, own)), "fx": make_outcome("fx")}
     page = _page(report_data(make_run(declared=1), [make_record(pipelines=pipelines, unexpected=True)]))
     (row,) = page.xpath("//table[contains(@class, 'facts')]/tr[th='quantizer class']")
@@ -192,6 +192,16 @@ def test_a_case_says_whose_quantizer_class_it_was() -> None:
         "mine.deep.Mine  of my-dist 2.0",
         "own.<b>Own",
     ]
+    assert row.xpath("td/text()") == ["–"]
+
+
+def test_a_case_says_whose_pipeline_it_was() -> None:
+    whose = Origin(name="Eager", module="eager_pipeline", distribution="eager-pipeline", version="1.0")
+    pipelines = {"pt2e": make_outcome("pt2e"), "eager": make_outcome("eager", origin=whose)}
+    page = _page(report_data(make_run(declared=1), [make_record(pipelines=pipelines, unexpected=True)]))
+    (row,) = page.xpath("//table[contains(@class, 'facts')]/tr[th='pipeline class']")
+
+    assert [" ".join(cell.itertext()) for cell in row.xpath("td//p")] == ["eager_pipeline.Eager  of eager-pipeline 1.0"]
     assert row.xpath("td/text()") == ["–"]
 
 

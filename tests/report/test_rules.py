@@ -184,6 +184,14 @@ def test_hostile_records_have_rules_too() -> None:
         ),
         pytest.param(
             {
+                "verdict": "unquantized",
+                "pipelines": {"pt2e": make_outcome(), "own": make_outcome("own", keeps_float=True)},
+            },
+            "own quantized nothing",
+            id="unquantized by unknown code",
+        ),
+        pytest.param(
+            {
                 "verdict": "check_failed",
                 "checks": (CheckOutcome(name="fused", pipeline="pt2e", status="failed"),),
             },

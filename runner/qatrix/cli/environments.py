@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from qatrix.pipelines.torchenv import Package
     from qatrix.quantizers import BuiltIn
 
+# Of the others only what is there is told: few have them.
+_DEVICES: Final = ("cuda", "xpu", "mps")
+
 
 @app.command()
 def doctor(context: typer.Context) -> int:
-    """Print what this environment has: versions, devices, engines, pipelines, and what is missing.
+    """Print what this environment has: versions, devices, engines, pipelines, what is registered, what is missing.
 
     Exit code 3 when it can run no pipeline at all.
     """
@@ -76,34 +79,43 @@ def _pipelines(console: Console) -> bool:
     from qatrix.pipelines import PIPELINES
     from qatrix.pipelines.torchenv import capture_name, device_missing, engines, pattern_functions
 
-    if (absent := device_missing("cuda")) is not None:
-        console.line(f"device cuda: {absent}")
+    for kind in _DEVICES:
+        if (absent := device_missing(kind)) is not None:
+            console.line(f"device {kind}: {absent}")
     console.line(f"quantized engines: {', '.join(engines())}")
     console.line(f"models are captured with {capture_name()}")
     reasons = {name: pipeline.missing() for name, pipeline in PIPELINES.items()}
     for name, reason in reasons.items():
         console.line(f"pipeline {name}: {reason or 'ready'}", style="yellow" if reason else "green")
-    for line, usable in _quantizers():
+    for line, usable in _named_in_yaml():
         console.line(line, style="green" if usable else "yellow")
     console.line(pattern_functions()[0] or "pattern cache: applies")
     return not all(reasons.values())
 
 
-def _quantizers() -> Iterator[tuple[str, bool]]:
-    """A line for each quantizer class that YAML may name, and whether it can be used as far as that can be told.
+def _named_in_yaml() -> Iterator[tuple[str, bool]]:
+    """A line for each quantizer, and each registered pipeline and model, and whether it can be used.
 
     Of registered ones only the metadata is read: their code runs with cases alone.
     """
-    from qatrix.declare.registrations import QUANTIZERS, named, sorted_registrations
+    from qatrix import ways
+    from qatrix.declare.registrations import MODELS, PIPELINES, QUANTIZERS
     from qatrix.quantizers import BUILT_IN
 
+    yield from _registered("pipeline", PIPELINES, ways.BUILT_IN)
     yield from (_built_in(name, known) for name, known in BUILT_IN.items())
-    for item in sorted_registrations(QUANTIZERS):
-        shared = item.name in BUILT_IN or len(named(item.name, QUANTIZERS)) > 1
-        name = f"{item.distribution}.{item.name}" if shared else item.name
+    yield from _registered("quantizer", QUANTIZERS, BUILT_IN)
+    yield from _registered("model", MODELS, ())
+
+
+def _registered(word: str, group: str, built_in: Collection[str]) -> Iterator[tuple[str, bool]]:
+    from qatrix.declare.registrations import sorted_registrations, unique_name
+
+    for item in sorted_registrations(group):
         whose = f"registered by {item.distribution} {item.version} as {item.module}:{item.attribute}"
         found = _is_there(item.module.partition(".")[0])
-        yield f"quantizer {name}: {whose}{'' if found else ', whose package is not found'}", found
+        name = unique_name(item, group, built_in)
+        yield f"{word} {name}: {whose}{'' if found else ', whose package is not found'}", found
 
 
 def _built_in(name: str, known: BuiltIn) -> tuple[str, bool]:

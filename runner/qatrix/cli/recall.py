@@ -76,10 +76,10 @@ class Recall:
 
 
 def _is_watched(case: Case) -> bool:
-    """Whether a change of the model's and the quantizer's code would be seen; the user's own can import anything."""
-    factory = case.pattern.factory
-    known = factory is None or factory.partition(".")[0] in WATCHED
-    return known and not case.quantizer.runs_own_code
+    """Whether a change of all code that it runs would be seen; the user's own can import anything."""
+    pattern = case.pattern
+    known = pattern.registration is None and (pattern.factory is None or pattern.place[0].partition(".")[0] in WATCHED)
+    return known and not case.quantizes_by_own_code
 
 
 @contextmanager

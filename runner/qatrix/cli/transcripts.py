@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from qatrix.claims import BUILT_IN_CHECKS, PipelineName
+from qatrix.claims import BUILT_IN_CHECKS
 from qatrix.cli import app
 from qatrix.cli.again import one_case
 from qatrix.cli.matrices import load_matrix
@@ -27,7 +27,7 @@ def freeze_graph(
     context: typer.Context,
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
     paths: Paths = None,
-    pipeline: Annotated[PipelineName, typer.Option("--pipeline", help="Whose graph.")] = "pt2e",
+    pipeline: Annotated[str, typer.Option("--pipeline", help="Whose graph.")] = "pt2e",
     stage: Annotated[
         Literal["prepare", "convert"], typer.Option("--stage", help="The graph after prepare, or after convert.")
     ] = "convert",

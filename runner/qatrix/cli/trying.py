@@ -41,7 +41,7 @@ _QUANTIZER: Final = "xnnpack_int8_per_channel_ptq"
 def try_model(
     context: typer.Context,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="MODULE:NAME of a class or function that makes the model.")
+        str, typer.Argument(metavar="MODEL", help="MODULE:NAME of a class or function, or a registered name.")
     ],
     paths: Paths = None,
     inputs: Annotated[
@@ -92,9 +92,10 @@ def try_model(
 ) -> int:
     """Try one model through both pipelines, and say whether they agree, why not, and what to do.
 
-    MODEL is imported from the current folder or from what is installed: to name it here is to
-    consent to run its code. Its weights are read as data. The report is in DIR/latest, and the
-    declaration in DIR/try.yaml, or where --save says.
+    MODEL is imported from the current folder or from what is installed, or it is the name under
+    which an installed distribution registers a model: to name it here is to consent to run its
+    code. Its weights are read as data. The report is in DIR/latest, and the declaration in
+    DIR/try.yaml, or where --save says.
 
     \b
       qatrix try torchvision.models:mobilenet_v2 --input 1x3x224x224
@@ -122,7 +123,7 @@ def try_model(
     sys.path.insert(0, str(Path.cwd()))
     written, beside = save or out / f"{TRY}.yaml", matrix_paths(paths)
     _write(trial, written, shlex.join(["qatrix", *tools.argv]), saved=save is not None)
-    matrix = _loaded(written, beside, (*allowed_modules(allow_module), trial.model), saved=save is not None)
+    matrix = _loaded(written, beside, (*allowed_modules(allow_module), *trial.consents), saved=save is not None)
     # Named alone, the file is read without the matrix that comes with qatrix.
     alone = save is not None and beside == [folder("matrix")]
     if alone:
@@ -135,17 +136,17 @@ def try_model(
     if save is not None:
         places = [save] if alone else [*(paths or ())] if _is_within(save, beside) else [*beside, save]
         case = [] if alone else ["--case", suite_of(save)]
-        console.line(f"run it again with: {_again(trial.model, places, case, allow_module or ())}")
+        console.line(f"run it again with: {_again(trial, places, case, allow_module or ())}")
     elif not performed.interrupted:
         console.line(f"declared in {one_line(str(written))}; --save FILE keeps it")
     return ended(tools, console, performed, fail_on)
 
 
-def _again(model: str, places: Sequence[Path], case: Sequence[str], allowed: Sequence[str]) -> str:
+def _again(trial: Trial, places: Sequence[Path], case: Sequence[str], allowed: Sequence[str]) -> str:
     """The command that runs what was saved, as a shell takes it."""
-    consents = [word for module in dict.fromkeys((*allowed, model)) for word in ("--allow-module", module)]
+    consents = [word for module in dict.fromkeys((*allowed, *trial.consents)) for word in ("--allow-module", module)]
     command = shlex.join(["qatrix", "run", *map(str, places), *case, *consents])
-    return f"{'PYTHONPATH=. ' if _lies_here(model) else ''}{one_line(command)}"
+    return f"{'PYTHONPATH=. ' if any(map(_lies_here, trial.consents)) else ''}{one_line(command)}"
 
 
 def _lies_here(model: str) -> bool:

@@ -6,13 +6,15 @@ import importlib.metadata
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Final
 
 from qatrix.declare.spec import Registration
 
 QUANTIZERS: Final = "qatrix.quantizers"
+PIPELINES: Final = "qatrix.pipelines"
+MODELS: Final = "qatrix.models"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 
 
@@ -34,6 +36,12 @@ def named(name: str, group: str) -> tuple[Registration, ...]:
     known = registrations(group)
     distribution, dot, last = name.rpartition(".")
     return known.get(name) or known.get(f"{_normal(distribution)}{dot}{last}", ())
+
+
+def unique_name(item: Registration, group: str, built_in: Collection[str]) -> str:
+    """The shortest name that stands for a registration and nothing else: its own, or with its distribution's."""
+    is_shared = item.name in built_in or len(named(item.name, group)) > 1
+    return f"{item.distribution}.{item.name}" if is_shared else item.name
 
 
 def sorted_registrations(group: str) -> tuple[Registration, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, Tolerance
@@ -16,6 +16,8 @@ from qatrix.quantizers import BUILT_IN, BuiltIn
 Mode = Literal["qat", "ptq", "dynamic"]
 # What configures a part of a model: arguments of a configuration function, or the name of a qconfig.
 Setting = TypeVar("Setting")
+# What a pipeline that is not built in is told: values, tuples and mappings of them.
+Settings = Mapping[str, object]
 # A suite without tags has the first; the second takes every suite.
 DEFAULT_TAG = "default"
 FULL_TAG = "full"
@@ -67,6 +69,7 @@ class InitSpec:
 class PatternSpec:
     """A model to quantize: layers and the statements that call them, or a factory, whose `weights` may be in a file.
 
+    `factory` is a dotted path, or a name that a distribution registers, which is then in `registration`.
     `params` are its parameters with their defaults; `takes_conv` and `takes_dim` say whether
     any layer, of this pattern or of one it is composed of, depends on the case's conv kind
     or dim (an input of declared spatial size depends on dim too). `parameters` and `buffers` are tensors
@@ -88,11 +91,20 @@ class PatternSpec:
     weights: DataFile | None = None
     parameters: tuple[InputSpec, ...] = ()
     buffers: tuple[InputSpec, ...] = ()
+    registration: Registration | None = None
 
     @property
     def runs_own_code(self) -> bool:
         """Whether the model is made by code that qatrix does not know, which can do anything to its process."""
-        return self.factory is not None and self.factory not in MODELS
+        return self.factory is not None and (self.registration is not None or self.factory not in MODELS)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The module and the attribute of its factory; empty where it has none."""
+        if self.registration is not None:
+            return self.registration.module, self.registration.attribute
+        module, _, attribute = (self.factory or "").rpartition(".")
+        return module, attribute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +174,15 @@ class Registration:
     attribute: str
     distribution: str
     version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPipeline:
+    """A pipeline that is not built in: an attribute of a module, which a distribution registers or the user allows."""
+
+    module: str
+    attribute: str
+    registration: Registration | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +297,8 @@ class QuantizerSpec:
 
     Declared specs annotate the op chains named in `annotate` ("conv_bn": a convolution
     followed by a batch norm); ops in `shared` share one set of quantization parameters
-    between their inputs and their output.
+    between their inputs and their output. `settings` has what pipelines that are not built in are told, by
+    their names.
     """
 
     name: str
@@ -291,6 +313,7 @@ class QuantizerSpec:
     shared: tuple[str, ...]
     phases: tuple[PhaseSpec, ...]
     source: Source
+    settings: Mapping[str, Settings] = field(default_factory=dict)
 
     @property
     def per_channel(self) -> bool:
@@ -362,9 +385,10 @@ class SuiteSpec:
     """A product of axes, what it adds and leaves out, and the checks to make.
 
     `axes` keeps the order of the file. `pipelines` lists who runs; where it is not all of
-    them `pipelines_because` says why. `convert_in` is the mode the prepared model is in when
-    it is converted. `nothing` says for which cases nothing is to be quantized. `skip` is a reason
-    not to run the suite's cases, None to run them. `tags` say in which selections the suite is.
+    them `pipelines_because` says why; `own_pipelines` are those of them that are not built in. `convert_in`
+    is the mode the prepared model is in when it is converted. `nothing` says for which cases nothing is to be
+    quantized. `skip` is a reason not to run the suite's cases, None to run them. `tags` say in which
+    selections the suite is.
     """
 
     name: str
@@ -382,6 +406,7 @@ class SuiteSpec:
     source: Source
     tags: tuple[str, ...] = (DEFAULT_TAG,)
     nothing: tuple[Rule, ...] = ()
+    own_pipelines: Mapping[str, OwnPipeline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,6 +449,7 @@ class Case:
     captured free, and the converted model runs on another batch, too. Where it `quantizes` nothing, a pipeline
     that quantizes is at fault instead of one that does not. `calibration_batches` is how many batches run
     before the program is converted, None for all that there are. `capture` is how PT2E exports the model.
+    `own_pipelines` are those of its pipelines that are not built in, by name.
     """
 
     case_id: str
@@ -450,8 +476,14 @@ class Case:
     quantizes: Quantizes = "something"
     calibration_batches: int | None = None
     capture: CaptureMode = "strict"
+    own_pipelines: Mapping[str, OwnPipeline] = field(default_factory=dict)
 
     @property
     def runs_own_code(self) -> bool:
-        """Whether its model or its quantizer is made by code that qatrix does not know."""
-        return self.pattern.runs_own_code or self.quantizer.runs_own_code
+        """Whether its model or quantizer is made, or it is quantized, by code that qatrix does not know."""
+        return self.pattern.runs_own_code or self.quantizes_by_own_code
+
+    @property
+    def quantizes_by_own_code(self) -> bool:
+        """Whether a quantizer or a pipeline is code that qatrix does not know."""
+        return self.quantizer.runs_own_code or bool(self.own_pipelines)

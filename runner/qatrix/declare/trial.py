@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from qatrix.declare.excerpts import excerpts
+from qatrix.declare.registrations import MODELS, named
 from qatrix.declare.spec import Matrix
 from qatrix.declare.trust import is_path
 from qatrix.declare.yamltext import written
@@ -62,6 +63,11 @@ class Trial:
     key: str | None = None
     device: str | None = None
 
+    @property
+    def consents(self) -> tuple[str, ...]:
+        """The module that naming the model is consent to run; none for what a distribution registers."""
+        return () if named(self.model, MODELS) else (self.model,)
+
     def __post_init__(self) -> None:
         if self.key is not None and self.calibration is None:
             msg = f"--key: '{one_line(self.key)}' names a tensor in no file; give --calibrate, too"
@@ -77,10 +83,15 @@ class Trial:
 
 
 def model_path(text: str) -> str:
-    """The dotted path of "my_package.models:build"; raises UsageError."""
+    """The dotted path of "my_package.models:build", or a name that a distribution registers; raises UsageError."""
     path = text.replace(":", ".", 1)
+    if named(path, MODELS):
+        return path
     if "." not in path or not is_path(path):
-        expected = "expected MODULE:NAME of a class or function that makes it, such as my_package.models:build"
+        expected = (
+            "expected MODULE:NAME of a class or function that makes it, such as my_package.models:build, "
+            "or a name that an installed distribution registers"
+        )
         msg = f"'{text}' names no model; {expected}"
         raise UsageError(msg)
     return path
@@ -148,7 +159,8 @@ def suite_of(path: Path) -> str:
 
 def _lines(trial: Trial, path: Path, command: str) -> Iterator[str]:
     suite = suite_of(path)
-    pattern = f"{suite}_{trial.model.rpartition('.')[2]}"
+    last = re.sub(r"\W", "_", trial.model.rpartition(".")[2], flags=re.ASCII)
+    pattern = f"{suite}_{last}"
     yield f"# Declared by: {one_line(command)}"
     yield "patterns:"
     yield f"  {written(pattern)}:"

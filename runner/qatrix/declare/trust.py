@@ -18,6 +18,7 @@ from qatrix.declare.language import nearest
 from qatrix.declare.registered import LOADING_BACKBONES, MODELS
 from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN
+from qatrix.ways import BUILT_IN as PIPELINES
 
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # What torchvision calls the arguments that load weights, in all its releases.
@@ -48,8 +49,23 @@ class Kind(NamedTuple):
         return any("." not in name for name in self.known)
 
 
-MODEL: Final = Kind("model", MODELS, "a model that torchvision registers, such as torchvision.models.resnet18")
+MODEL: Final = Kind(
+    "model",
+    MODELS,
+    "a model that torchvision registers, such as torchvision.models.resnet18, or that a distribution does",
+)
 CONFIGURATION: Final = Kind("configuration function", (), "the dotted path of a function below a module that you allow")
+
+
+def model_kind(registered: Collection[str]) -> Kind:
+    """Models: those that torchvision registers, and the names that installed distributions register."""
+    return MODEL._replace(known=(*MODELS, *registered)) if registered else MODEL
+
+
+def pipeline_kind(registered: Collection[str]) -> Kind:
+    """Pipelines: those that are built in, and the names that installed distributions register."""
+    in_words = f"one of {', '.join(PIPELINES)}; or a name that an installed distribution registers"
+    return Kind("pipeline", (*PIPELINES, *registered), in_words)
 
 
 def quantizer_kind(registered: Collection[str]) -> Kind:

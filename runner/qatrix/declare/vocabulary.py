@@ -94,8 +94,9 @@ DTYPES: Final = frozenset("bfloat16 bool float16 float32 float64 int16 int32 int
 # Written torch.NAME in a forward pass.
 MEMORY_FORMATS: Final = frozenset("channels_last channels_last_3d contiguous_format preserve_format".split())
 
-# What a device of torch's may be; qatrix asks `torch.NAME` whether there is one.
-DEVICES: Final = frozenset("cpu cuda hpu mps mtia npu xpu".split())
+# What a device of torch's may be; qatrix asks `torch.NAME` whether there is one, and `torch.accelerator` for the one
+# that torch finds by itself.
+DEVICES: Final = frozenset("accelerator cpu cuda hpu mps mtia npu xpu".split())
 
 # The arguments of `conv(…)`, in the order of the positional ones; a conv kind's args may use them.
 CONV_POSITIONAL: Final = ("in_channels", "out_channels", "kernel_size")

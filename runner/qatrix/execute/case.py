@@ -15,6 +15,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
+from qatrix.execute.devices import on_its_device
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.stages import report_error, run_stages
@@ -23,14 +24,14 @@ from qatrix.execute.traces import Watch
 from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
-from qatrix.pipelines import PIPELINES, Pipeline
+from qatrix.pipelines import Pipeline, pipelines_of
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Batches
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.own_code import import_own_code
 from qatrix.pipelines.parts import with_paths
 from qatrix.pipelines.pattern_cache import nothing_remembered
-from qatrix.pipelines.torchenv import device_missing, forget_programs
+from qatrix.pipelines.torchenv import PackageMissing, device_missing, forget_programs
 from qatrix.text import told
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ _OTHER_FLOAT: Final = (
     "it cannot be compared with the reference: the float model itself gives other bits here than it gave there, "
     "and what the pipelines differ by may come from that"
 )
+
+# Why a pipeline that is not built in has no arbiter.
+_OTHER_CODE: Final = "what its layers are to do is not known"
 
 
 def run_case(
@@ -60,10 +64,14 @@ def run_case(
     What importing a module of the user's own does is no trace of the case, and stays.
     """
     started, process = time.perf_counter(), os.getpid()
-    known = PIPELINES if pipelines is None else pipelines
+    case = on_its_device(case)
+    known = pipelines_of(case) if pipelines is None else pipelines
     for name, pipeline in known.items():
         # It imports its packages for that, which is no trace of the case that happens to be the first.
-        if (frozen is None or name != frozen.pipeline) and pipeline.missing() is None:
+        # Code of the user's own is imported below, and only where the case runs.
+        if name in case.own_pipelines or (frozen is not None and name == frozen.pipeline):
+            continue
+        if pipeline.missing() is None:
             pipeline.lacks(case.quantizer)
     watch = Watch()
     # What code of the user's own may have had a hand in is not kept for other cases.
@@ -77,7 +85,8 @@ def run_case(
             if diagnose == "graphs":
                 record = replace(record, diagnosis=diagnosing.draw(case, pipelines=known, captures=captures))
             elif frozen is None and _is_worth_a_diagnosis(record, diagnose):
-                record = with_diagnosis(record, diagnosing.diagnose(case, pipelines=known, captures=captures))
+                found = diagnosing.diagnose(case, pipelines=known, names=_apart_most(record), captures=captures)
+                record = with_diagnosis(record, found)
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         isolation.let_ctrl_c_through(error)
         record = _record(case, facts=_Facts(), error=report_error(error))
@@ -129,6 +138,13 @@ def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:
     return len(ran) > 1 and (wanted == "all" or (wanted == "differences" and wrong))
 
 
+def _apart_most(record: Record) -> tuple[str, str] | None:
+    """The first two pipelines that differ, beyond tolerance if any do; None where none differ."""
+    differing = [item for item in record.comparisons if item.status != "exact"]
+    ranked = sorted(differing, key=lambda item: item.status == "close")
+    return next(((item.left, item.right) for item in ranked), None)
+
+
 @dataclass
 class _Facts:
     pipelines: dict[str, PipelineOutcome] = field(default_factory=dict)
@@ -146,6 +162,11 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
         case = replace(case, quantizer=with_paths(case.quantizer, model))
         arbiter = Arbiter.of(case, model, batches.first, trains=quality.trains(case), captures=captures)
         reference, state = float_reference(case, model, batches)
+    except PackageMissing as error:
+        # A model that a distribution registers: no pipeline can do anything about it.
+        names = [name for name in known if name in case.pipelines]
+        none = {name: PipelineOutcome(pipeline=name, status="unavailable", reason=str(error)) for name in names}
+        return _record(case, facts=_Facts(pipelines=none))
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         isolation.let_ctrl_c_through(error)
         return _record(case, facts=_Facts(), invalid=report_error(error))
@@ -174,12 +195,16 @@ def _facts(
             outcome, sight = frozen.side(case, batches, reference)
         else:
             sight = Sight()
-            arbitration = Arbitration(name, arbiter, state, integers_of(pipeline, case.quantizer), case.training)
+            judging = _OTHER_CODE if name in case.own_pipelines else arbiter
+            arbitration = Arbitration(name, judging, state, integers_of(pipeline, case.quantizer), case.training)
             onlooker = Onlooker(case, name, batches.first, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, batches, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)
         facts.pipelines[name], sights[name] = outcome, sight
-        sight.checks += quality.of_outcome(case, outcome, sight.losses)
+        sight.checks += [
+            *quality.of_outcome(case, outcome, sight.losses),
+            *quality.of_unknown_code(case, outcome),
+        ]
         if "convert" in sight.outputs:
             sight.checks += quality.of_outputs(name, reference, sight.outputs["convert"])
     facts.comparisons = _comparisons(case, sights)

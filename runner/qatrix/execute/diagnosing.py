@@ -31,7 +31,7 @@ from qatrix.judge.diagnosis import (
     place,
 )
 from qatrix.outcomes import PipelineOutcome
-from qatrix.pipelines import PIPELINES, Pipeline
+from qatrix.pipelines import Pipeline, pipelines_of
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.models import build_model
@@ -54,7 +54,7 @@ def diagnose(
     `captures` holds those of the case. What could not be found out is in the notes.
     """
     started = time.perf_counter()
-    known = PIPELINES if pipelines is None else pipelines
+    known = pipelines_of(case) if pipelines is None else pipelines
     left, right = names or _first_two(case, known)
     store = Store()
     try:
@@ -72,7 +72,7 @@ def draw(case: Case, *, pipelines: Mapping[str, Pipeline] | None = None, capture
 
     Runs the case once more. Raises nothing but Ctrl-C; what could not be drawn is in the notes.
     """
-    known = PIPELINES if pipelines is None else pipelines
+    known = pipelines_of(case) if pipelines is None else pipelines
     left, right = _first_two(case, known)
     store = Store()
     try:
@@ -166,7 +166,7 @@ def _diagnose(
     notes: list[str] = []
     seen: dict[str, dict[str, Sight]] = {}
     for name in names:
-        witness = _Witness(name, reference.layout, store)
+        witness = _Witness(name, reference.layout, store, opaque=name in case.own_pipelines)
         outcome = run_stages(case, name, known[name], batches, witness.observe, captures=captures, run=witness.run)
         seen[name] = witness.sights
         notes += witness.notes
@@ -249,6 +249,7 @@ class _Witness:
     pipeline: str
     layout: Layout
     store: Store
+    opaque: bool
     sights: dict[str, Sight] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _last: tuple[nn.Module, Recorded] | None = None
@@ -270,7 +271,8 @@ class _Witness:
             self.notes.append(_without_graph(self.pipeline, point))
             return
         placement = place(self.layout, program)
-        self.sights[point] = examine(self.pipeline, program, self.layout, placement, self._last[1], outputs)
+        sight = examine(self.pipeline, program, self.layout, placement, self._last[1], outputs)
+        self.sights[point] = replace(sight, opaque=self.opaque)
         if placement.unclaimed:
             shown = ", ".join(itertools.islice(placement.unclaimed, 8))
             count = len(placement.unclaimed)

@@ -16,6 +16,8 @@ import qatrix
 # What computes; that a file of these changed is seen by its size and time, as `make` does.
 WATCHED: Final = ("torch", "torchao", "torchvision", "numpy", "executorch")
 _CODE: Final = (".py", ".so", ".pyd", ".dll", ".dylib")
+# The files of accelerators: of NVIDIA, of those behind a graphics driver, which are AMD's and Intel's, and others.
+_DEVICE_FILES: Final = ("nvidia*", "kfd", "dri/render*", "accel/*")
 # Headers and shared data: thousands of files that nothing here runs.
 _NO_CODE: Final = frozenset({"__pycache__", "include", "share"})
 # Variables that choose kernels, devices or numbers of threads.
@@ -40,7 +42,8 @@ def _machine() -> Iterator[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield f"{cores} cores"
     yield from _processor()
-    yield from sorted(map(str, Path("/dev").glob("nvidia*")))
+    for pattern in _DEVICE_FILES:
+        yield from sorted(map(str, Path("/dev").glob(pattern)))
     yield _text(Path("/proc/driver/nvidia/version"))
 
 

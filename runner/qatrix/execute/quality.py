@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.claims import FINITE_OUTPUTS, INFORMATIVE_OUTPUTS, SQNR_OF_BITS
+from qatrix.claims import FINITE_OUTPUTS, INFORMATIVE_OUTPUTS, NOTHING_QUANTIZED, SQNR_OF_BITS
 from qatrix.declare.spec import Case, QuantizerSpec
 from qatrix.execute.recording import Store, record
 from qatrix.execute.soundness import outcome_of
@@ -18,6 +18,7 @@ from qatrix.judge.diagnosis.placement import Probe
 from qatrix.judge.graphs.ops import argument, op_name
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
 from qatrix.pipelines.inputs import Inputs
+from qatrix.ways import preset_of
 
 # The greatest ratio of a tensor's peak to its root mean square that is taken for granted.
 # Of 2,100 sound post-training results of the shipped matrix none needs more than 6.2.
@@ -45,7 +46,8 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     """
     if outcome.sqnr_db is None or not outcome.quantize_ops or outcome.dequantize_ops is None:
         return []
-    if outcome.pipeline != "fx" and case.quantizer.runs_own_code:
+    own = preset_of(outcome.pipeline) != "fx" and case.quantizer.runs_own_code
+    if own or outcome.pipeline in case.own_pipelines:
         # To how many bits it rounds is its own affair.
         return []
     by_bits = noise_of_bits(case.quantizer) * (outcome.quantize_ops + outcome.dequantize_ops)
@@ -61,6 +63,15 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     if varies is not None and varies <= 0 and not _is_of_another_kind(case):
         faults.append(f"the noise is {-varies:.1f} dB louder than what varies in the float model's outputs")
     return [outcome_of(SQNR_OF_BITS, outcome.pipeline, faults)]
+
+
+def of_unknown_code(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
+    """The check that nothing is quantized by a pipeline of unknown code, where a suite says so, by what it gives."""
+    if case.quantizes == "something" or outcome.pipeline not in case.own_pipelines or not outcome.is_converted:
+        return []
+    ops = "quantize and dequantize ops are there" if outcome.quantize_ops or outcome.dequantize_ops else None
+    other = "its output is not the float model's" if outcome.keeps_float is False else None
+    return [outcome_of(NOTHING_QUANTIZED, outcome.pipeline, [told for told in (ops, other) if told])]
 
 
 def explained_by_bits(case: Case, pipeline: str, roundings: int) -> float | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import torch
 from torch import nn
 
-from qatrix.claims import GraphCheck
+from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.spec import Case
 from qatrix.execute import quality, soundness
 from qatrix.execute.arbitration import Arbitration
@@ -20,6 +21,9 @@ from qatrix.execute.training import Trained, train_float
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import CheckOutcome, PipelineOutcome
 from qatrix.pipelines.inputs import Batches, Inputs
+
+# Noise that is quieter is that of float32 itself: one rounding has 144 dB, and quantizing to 16 bits about 98.
+_ROUNDING_DB: Final = 110.0
 
 
 @dataclass
@@ -67,12 +71,14 @@ class Onlooker:
         sight.checks += [graphs.run_check(check, program, self.pipeline) for check in self._due(point)]
         if point == "prepare":
             sight.steps[point] = graphs.output_steps(program)
-            sight.fake_quantizes = graphs.count_fake_quantizes(program)
+            # Unknown code may have observers of its own, or none and quantize all the same.
+            sight.fake_quantizes = graphs.count_fake_quantizes(program) or self._none
             sight.quantized_weights = graphs.quantized_weights(program)
             sight.checks += soundness.of_prepared(self.case, self.pipeline, program)
         elif point == "convert":
             sight.steps[point] = graphs.output_steps(program)
-            sight.ops = graphs.count_ops(program)
+            counts = graphs.count_ops(program)
+            sight.ops = counts if self._none == 0 or counts.quantize + counts.dequantize else None
             sight.losses = functools.partial(quality.losses, program, self.inputs)
             sight.checks += soundness.of_converted(
                 self.case,
@@ -87,6 +93,11 @@ class Onlooker:
             specified = self.arbitration.check()
             sight.checks += [] if specified is None else [specified]
 
+    @property
+    def _none(self) -> int | None:
+        """What it means that nothing is counted: that nothing is there, or that it is not known."""
+        return None if self.pipeline in self.case.own_pipelines else 0
+
     def _due(self, point: str) -> list[GraphCheck]:
         return [check for check in self.case.checks if check.at == point and self.pipeline in check.pipelines]
 
@@ -94,18 +105,29 @@ class Onlooker:
 def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> PipelineOutcome:
     """The outcome with what was counted, and its SQNR against the float model's outputs and what varies in them."""
     outcome = replace(outcome, fake_quantizes=sight.fake_quantizes)
-    if sight.ops is None:
+    if "convert" not in sight.outputs:
         return outcome
-    sqnr, note = numerics.sqnr_db(reference, sight.outputs["convert"])
+    outputs = sight.outputs["convert"]
+    sqnr, note = numerics.sqnr_db(reference, outputs)
+    outcome = replace(
+        outcome,
+        sqnr_db=sqnr,
+        variation_db=numerics.variation_db(reference, outputs),
+        notes=outcome.notes if note is None else (*outcome.notes, note),
+    )
+    if sight.ops is None:
+        return replace(outcome, keeps_float=_is_same(reference, outputs) or (sqnr is not None and sqnr > _ROUNDING_DB))
     return replace(
         outcome,
         quantize_ops=sight.ops.quantize,
         dequantize_ops=sight.ops.dequantize,
         batch_norms_left=sight.ops.batch_norms,
-        sqnr_db=sqnr,
-        variation_db=numerics.variation_db(reference, sight.outputs["convert"]),
-        notes=outcome.notes if note is None else (*outcome.notes, note),
     )
+
+
+def _is_same(reference: object, outputs: object) -> bool:
+    found = numerics.compare(reference, outputs, at="convert", names=("float", "converted"), tolerance=Tolerance())
+    return found.status == "exact"
 
 
 def float_reference(case: Case, model: nn.Module, batches: Batches) -> tuple[object, State]:

@@ -43,18 +43,19 @@ from qatrix.outcomes import CheckOutcome
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.parts import settings
 from qatrix.text import told
+from qatrix.ways import preset_of
 
 _STATISTICS: Final = frozenset({"running_mean", "running_var"})
 _LINEAR: Final = frozenset({"linear"})
 _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
-# The pipelines that PT2E's quantizers work in.
-_EXPORTING: Final = frozenset({"pt2e", "pt2e_torch_ao"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
 
 def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
-    """The checks of a prepared program, after its forward pass."""
+    """The checks of a prepared program, after its forward pass; none where unknown code has made it."""
+    if pipeline in case.own_pipelines:
+        return []
     # Where nothing calibrates, nothing is to be seen.
     runs = case.calibration_batches != 0
     made = [outcome_of(OBSERVED, pipeline, graphs.unobserved(program))] if runs else []
@@ -104,12 +105,11 @@ def of_converted(
         *(f"{name}{graphs.reader_of(program, name)} has changed" for name in changed),
         *state.faults(program, inputs),
     ]
+    # In a program that unknown code has made, layers and weights may have any form.
+    own = pipeline in case.own_pipelines
+    parts = [] if own else _of_parts(case, pipeline, program, inputs, prepared_weights, state)
     return [
-        *_of_unquantized(case, pipeline, program),
-        *_of_quantized(case, pipeline, program, inputs),
-        outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
-        outcome_of(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
-        *_of_reads(pipeline, program, state),
+        *parts,
         outcome_of(STEADY_EVAL, pipeline, unsteady),
         outcome_of(
             DETERMINISTIC_EVAL,
@@ -117,6 +117,19 @@ def of_converted(
             [*_randomness(program, inputs, outputs, again), *graphs.live_random_ops(program)],
         ),
         *([_of_other_batch(case, pipeline, program, state, inputs, outputs)] if case.dynamic_batch else []),
+    ]
+
+
+def _of_parts(
+    case: Case, pipeline: str, program: nn.Module, inputs: Inputs, prepared_weights: int, state: State
+) -> list[CheckOutcome]:
+    """The checks of a program's layers, weights and constants, one by one."""
+    return [
+        *_of_unquantized(case, pipeline, program),
+        *_of_quantized(case, pipeline, program, inputs),
+        outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
+        outcome_of(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
+        *_of_reads(pipeline, program, state),
     ]
 
 
@@ -207,12 +220,12 @@ def claims_of(quantizer: QuantizerSpec, pipeline: str) -> list[graphs.Claim]:
     """
     if quantizer.phases:
         return []
-    members = quantizer.members if pipeline in _EXPORTING else (quantizer,)
+    members = quantizer.members if preset_of(pipeline) == "pt2e" else (quantizer,)
     return [_claim(member, pipeline) for member in members]
 
 
 def _claim(member: QuantizerSpec, pipeline: str) -> graphs.Claim:
-    preset = member.pt2e if pipeline in _EXPORTING else member.fx
+    preset = member.pt2e if preset_of(pipeline) == "pt2e" else member.fx
     claimed = frozenset(member.annotate or _claims(member, pipeline))
     ops = (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
     if preset is None or isinstance(preset, Composition):
@@ -226,7 +239,7 @@ def _left(parts: tuple[Part[Any], ...]) -> dict[str, bool]:
 
 def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
     """The families of ops with weights that a preset claims."""
-    if pipeline in _EXPORTING and isinstance(quantizer.pt2e, Pt2ePreset):
+    if preset_of(pipeline) == "pt2e" and isinstance(quantizer.pt2e, Pt2ePreset):
         return quantizer.pt2e.claims(quantizer.mode)
     return ("linear",) if quantizer.mode == "dynamic" else ("linear", "conv")
 

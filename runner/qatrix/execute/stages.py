@@ -124,7 +124,9 @@ def run_stages(
         way.go()
     except StageFailed as failure:
         outcome = _failed(outcome, failure)
-    return replace(outcome, stages=way.clock.times(), quantizers=pipeline.quantizers(case.quantizer))
+    return replace(
+        outcome, stages=way.clock.times(), quantizers=pipeline.quantizers(case.quantizer), origin=pipeline.origin()
+    )
 
 
 def _failed(outcome: PipelineOutcome, failure: StageFailed) -> PipelineOutcome:

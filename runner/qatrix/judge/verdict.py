@@ -185,6 +185,8 @@ def _left_in_float(outcome: PipelineOutcome) -> str | None:
         return f"{outcome.pipeline} quantized nothing, silently: no fake quantize or observer after prepare"
     if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0:
         return f"{outcome.pipeline} quantized nothing, silently: no quantize or dequantize op after convert"
+    if outcome.keeps_float:
+        return f"{outcome.pipeline} quantized nothing, silently: its output is the float model's"
     return None
 
 

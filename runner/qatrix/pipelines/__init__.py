@@ -1,13 +1,15 @@
 """Pipelines: declarations become torch objects, and models become quantized models.
 
-A pipeline is a module behind the `Pipeline` protocol, or the `PIPELINE` of one, named in one
-hand-written dict; the stages are the same for all, so that times and failures line up. In come `declare.spec`
+A pipeline is a module behind the `Pipeline` protocol, or the `PIPELINE` of one, named in the table
+`ways.BUILT_IN`; or a class of a distribution's or of the user's own, which `Plugged` puts behind that
+protocol. The stages are the same for all, so that times and failures line up. In come `declare.spec`
 values, out go `torch.nn` modules. `execute` alone times the stages and catches what they
 raise; `torchenv` alone knows which name lives where in which torch release.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
@@ -15,10 +17,12 @@ from typing import Final, Protocol
 import torch
 from torch import nn
 
-from qatrix.declare.spec import QuantizerSpec
-from qatrix.outcomes import QuantizerOrigin
-from qatrix.pipelines import fx, pt2e, pt2e_torch_ao, torchenv
+from qatrix.declare.spec import Case, QuantizerSpec
+from qatrix.outcomes import Origin
+from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
+from qatrix.pipelines.plugged import Plugged
+from qatrix.ways import BUILT_IN, BuiltIn
 
 # Dtypes with the least and the greatest integer that is used, None where that is left open.
 Integers = frozenset[tuple[torch.dtype | None, int | None, int | None]]
@@ -41,8 +45,11 @@ class Pipeline(Protocol):
     def integers(self, quantizer: QuantizerSpec) -> Integers:
         """The integers that a quantizer has for tensors; empty where it does not say."""
 
-    def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
+    def quantizers(self, quantizer: QuantizerSpec) -> tuple[Origin, ...]:
         """Whose quantizer classes it takes, as far as they can be imported; none where it takes none."""
+
+    def origin(self) -> Origin | None:
+        """Whose the pipeline is, None where it is qatrix's own or cannot be imported."""
 
     def capture(self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Capture:
         """The float model as the pipeline's programs; the first axis of every input is free if `dynamic_batch`.
@@ -79,5 +86,16 @@ class Pipeline(Protocol):
         """The quantized program captured once more, as a deployment would."""
 
 
-# In the order in which they run and are shown; the names are those of claims.PipelineName.
-PIPELINES: Final[Mapping[str, Pipeline]] = {"pt2e": pt2e.PIPELINE, "fx": fx, "pt2e_torch_ao": pt2e_torch_ao.PIPELINE}
+def _built_in(known: BuiltIn) -> Pipeline:
+    module = importlib.import_module(known.module)
+    found: Pipeline = module if known.attribute is None else getattr(module, known.attribute)
+    return found
+
+
+# In the order in which they run and are shown.
+PIPELINES: Final[Mapping[str, Pipeline]] = {name: _built_in(known) for name, known in BUILT_IN.items()}
+
+
+def pipelines_of(case: Case) -> Mapping[str, Pipeline]:
+    """The pipelines that a case may name: those that are built in, and its own, none of which is imported yet."""
+    return {**PIPELINES, **{name: Plugged(name, own) for name, own in case.own_pipelines.items()}}

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from qatrix.declare.spec import QuantizerSpec
-from qatrix.outcomes import QuantizerOrigin
+from qatrix.outcomes import Origin
 from qatrix.pipelines import backend, torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.switches import require_all_off, require_disabled_observers
@@ -51,10 +51,15 @@ def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
     return backend.integers(quantizer)
 
 
-def quantizers(quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
+def quantizers(quantizer: QuantizerSpec) -> tuple[Origin, ...]:
     """None: it takes QConfigs."""
     del quantizer
     return ()
+
+
+def origin() -> Origin | None:
+    """None: it is qatrix's own."""
+    return None
 
 
 def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True) -> Callable[[], nn.Module]:

@@ -35,7 +35,7 @@ from qatrix.expressions import (
     evaluate,
 )
 from qatrix.pipelines.drawing import draw, shape_of
-from qatrix.pipelines.own_code import own_object
+from qatrix.pipelines.own_code import own_attribute
 from qatrix.pipelines.torchenv import seed_generators
 from qatrix.pipelines.weights import load_weights
 
@@ -66,11 +66,12 @@ def build_model(case: Case) -> nn.Module:
     """The case's float model, on the CPU, in training mode, with weights made from its seed, or those of its file.
 
     The same case gives the same weights to the bit in every process, whatever ran before.
-    Raises what the layers' constructors or the factory raise, and DataFault where the weights do not fit.
+    Raises what the layers' constructors or the factory raise, PackageMissing where a registered one cannot be
+    imported, and DataFault where the weights do not fit.
     """
     seed_generators(case.seed)
     if case.pattern.factory is not None:
-        model = _from_factory(case.pattern.factory, case.pattern.factory_args)
+        model = _from_factory(case.pattern, case.pattern.factory)
         if case.pattern.weights is not None:
             load_weights(model, case.pattern.weights)
     else:
@@ -78,13 +79,13 @@ def build_model(case: Case) -> nn.Module:
     return model if case.dtype == "float32" else model.to(getattr(torch, case.dtype))
 
 
-def _from_factory(path: str, args: Mapping[str, object]) -> nn.Module:
+def _from_factory(pattern: PatternSpec, path: str) -> nn.Module:
     """The module that a factory such as "torchvision.models.resnet18" makes."""
-    makes = own_object(path)
+    makes = own_attribute(pattern.place, pattern.registration, "model")
     if isinstance(makes, nn.Module):
         msg = f"{path} is a {type(makes).__name__} itself, which all cases would change; name what makes one"
         raise TypeError(msg)
-    model = makes(**args)
+    model = makes(**pattern.factory_args)
     if not isinstance(model, nn.Module):
         msg = f"{path} made a {type(model).__name__}, not a torch.nn.Module"
         raise TypeError(msg)

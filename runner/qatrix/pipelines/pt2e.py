@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 from qatrix.declare.spec import Composition, Pt2ePreset, QuantizerSpec
-from qatrix.outcomes import QuantizerOrigin
+from qatrix.outcomes import Origin
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
 from qatrix.pipelines.inputs import Inputs
@@ -69,9 +69,13 @@ class Exporting:
         # Where one of several does not say, nobody knows them all.
         return frozenset().union(*integers) if all(integers) else frozenset()
 
-    def quantizers(self, quantizer: QuantizerSpec) -> tuple[QuantizerOrigin, ...]:
+    def quantizers(self, quantizer: QuantizerSpec) -> tuple[Origin, ...]:
         """Whose quantizer classes it takes; none for declared specs."""
         return origins(quantizer, self.find_api())
+
+    def origin(self) -> Origin | None:
+        """None: it is qatrix's own."""
+        return None
 
     def capture(
         self, model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool = True

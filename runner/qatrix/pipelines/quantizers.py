@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import importlib.metadata
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,15 +10,16 @@ from torch import fx, nn
 
 from qatrix.declare.spec import Pt2ePreset, QuantizerSpec
 from qatrix.expressions import Value
-from qatrix.outcomes import QuantizerOrigin
-from qatrix.pipelines.own_code import own_module
+from qatrix.outcomes import Origin
+from qatrix.pipelines.own_code import origin_of, own_attribute, own_module
 from qatrix.pipelines.parts import settings
-from qatrix.pipelines.torchenv import PackageMissing, Pt2eApi
-from qatrix.text import told
+from qatrix.pipelines.torchenv import Pt2eApi
 
 # How a quantizer is told what to do with a class of modules and with one module, where nothing else is known of it.
 _BY_TYPE: Final = "set_module_type"
 _BY_NAME: Final = "set_module_name"
+# What these are called in messages.
+_WORD: Final = "quantizer"
 # What is set where there is nothing to set.
 _NOTHING: Final = object()
 
@@ -58,7 +55,7 @@ def require_built_in(quantizer: QuantizerSpec, api: Pt2eApi) -> None:
             api.quantizer_module(preset.built_in)
 
 
-def origins(quantizer: QuantizerSpec, api: Pt2eApi) -> tuple[QuantizerOrigin, ...]:
+def origins(quantizer: QuantizerSpec, api: Pt2eApi) -> tuple[Origin, ...]:
     """Whose classes the presets name, as far as they can be imported."""
     found = (_origin(preset, api) for preset in quantizer.presets)
     return tuple(origin for origin in found if origin is not None)
@@ -97,7 +94,7 @@ def _built_in(preset: Pt2ePreset, api: Pt2eApi) -> Any:
 
 
 def _own(preset: Pt2ePreset, api: Pt2eApi) -> Any:
-    make, base = _attribute(preset), api.find("Quantizer")
+    make, base = own_attribute(preset.place, preset.registration, _WORD), api.find("Quantizer")
     direct = preset.config_from is None
     made = _called(make, preset.quantizer, dict(preset.config) if direct else {})
     if not isinstance(made, base):
@@ -105,21 +102,6 @@ def _own(preset: Pt2ePreset, api: Pt2eApi) -> Any:
         msg = f"{preset.quantizer} made {_kind(made)}; expected a quantizer that derives from {kind}"
         raise QuantizerFault(msg)
     return made
-
-
-def _attribute(preset: Pt2ePreset) -> Any:
-    """The class or function that a preset names. Raises PackageMissing where a registered one cannot be imported."""
-    module, attribute = preset.place
-    if preset.registration is None:
-        return operator.attrgetter(attribute)(own_module(module))
-    try:
-        return operator.attrgetter(attribute)(own_module(module))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        whose = f"{preset.registration.distribution} {preset.registration.version}"
-        msg = f"{module}:{attribute}, which {whose} registers as a quantizer, cannot be imported ({told(error)})"
-        raise PackageMissing(msg) from error
 
 
 def _configuration(preset: Pt2ePreset, api: Pt2eApi, config: Mapping[str, Value]) -> Any:
@@ -192,27 +174,15 @@ def _computed(model: fx.GraphModule) -> list[tuple[Any, ...]]:
     return [(node, node.op, node.target, node.args, node.kwargs) for node in model.graph.nodes]
 
 
-def _origin(preset: Pt2ePreset, api: Pt2eApi) -> QuantizerOrigin | None:
+def _origin(preset: Pt2ePreset, api: Pt2eApi) -> Origin | None:
     known = preset.built_in
     try:
-        found = _attribute(preset) if known is None else getattr(api.quantizer_module(known), known.class_name)
-        module, name = str(found.__module__), str(found.__qualname__)
+        if known is None:
+            found = own_attribute(preset.place, preset.registration, _WORD)
+        else:
+            found = getattr(api.quantizer_module(known), known.class_name)
+        return origin_of(found, preset.registration)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - a module can raise anything; the case's own outcome says what
         return None
-    if preset.registration is not None:
-        whose, version = preset.registration.distribution, preset.registration.version
-        return QuantizerOrigin(name=name, module=module, distribution=whose, version=version)
-    distribution, release = _distribution(module.partition(".")[0])
-    return QuantizerOrigin(name=name, module=module, distribution=distribution, version=release)
-
-
-# The metadata of all distributions takes 50 ms to read, and a tenth of a run if every case did so.
-@functools.cache
-def _distribution(package: str) -> tuple[str | None, str | None]:
-    """The distribution that a package comes from, and its version."""
-    for name in (package, *importlib.metadata.packages_distributions().get(package, ())):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return name, importlib.metadata.version(name)
-    return None, None

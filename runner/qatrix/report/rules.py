@@ -87,7 +87,8 @@ def _failed(outcome: PipelineOutcome) -> str:
 
 
 def _idle(outcomes: Iterable[PipelineOutcome]) -> list[str]:
-    return [item.pipeline for item in outcomes if item.status == "ok" and 0 in (item.fake_quantizes, item.quantize_ops)]
+    ran = (item for item in outcomes if item.status == "ok")
+    return [item.pipeline for item in ran if item.keeps_float or 0 in (item.fake_quantizes, item.quantize_ops)]
 
 
 def _cause(record: Record) -> str:

@@ -39,7 +39,7 @@ def check_line(check: CheckOutcome) -> str:
 
 
 def pipeline_line(outcome: PipelineOutcome) -> str:
-    """For instance "fx: failed at prepare, NotImplementedError: …"; a pipeline that ran says its SQNR."""
+    """For instance "fx: failed at prepare, NotImplementedError: …"; one that ran says its SQNR and whose it is."""
     words = [status_words(outcome.status)[1] + (f" at {outcome.failed_stage}" if outcome.failed_stage else "")]
     if outcome.error is not None:
         words.append(f"{outcome.error.type.rpartition('.')[2]}: {clipped(outcome.error.message, _LIMIT)}")
@@ -47,6 +47,8 @@ def pipeline_line(outcome: PipelineOutcome) -> str:
         words.append(clipped(outcome.reason, _LIMIT))
     if outcome.sqnr_db is not None:
         words.append(f"SQNR {decibels(outcome.sqnr_db)} dB")
+    if outcome.origin is not None and outcome.origin.distribution is not None:
+        words.append(f"of {outcome.origin.distribution} {outcome.origin.version}")
     return f"{outcome.pipeline}: {', '.join(words)}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from qatrix.declare.spec import OwnPipeline, Registration
 from qatrix.outcomes import CheckOutcome, Environment, PipelineOutcome, Record
 from qatrix.report.repro import expected_lines, script_text
 from qatrix.scripts import literal
@@ -159,6 +160,61 @@ def test_three_pipelines_are_told_apart() -> None:
     assert '"pt2e and pt2e_torch_ao " + "after convert"' in script
     assert "    from torch.ao.quantization.quantize_pt2e import convert_pt2e, prepare_qat_pt2e" in script
     assert expected_lines(record)[1].startswith("pt2e and pt2e_torch_ao after convert: ")
+
+
+EAGER = OwnPipeline(
+    module="eager_pipeline",
+    attribute="kinds.Eager",
+    registration=Registration(
+        name="eager", module="eager_pipeline", attribute="kinds.Eager", distribution="eager-pipeline", version="1.0"
+    ),
+)
+
+
+def script_with_own(name: str, *, settings: dict[str, object] | None = None) -> str:
+    """The script of a shipped case that a pipeline of a distribution runs beside PT2E."""
+    case = shipped_cases(CASES[name])[0]
+    told = {"eager-pipeline.eager": settings or {}}
+    case = replace(
+        case,
+        pipelines=("pt2e", "eager-pipeline.eager"),
+        own_pipelines={"eager-pipeline.eager": EAGER},
+        quantizer=replace(case.quantizer, settings=told),
+    )
+    script = script_text(source_of(case), environment=ENVIRONMENT)
+    ast.parse(script)
+    return script
+
+
+def test_a_pipeline_that_is_not_built_in_is_imported_and_called_as_qatrix_does() -> None:
+    script = script_with_own("after training", settings={"bits": 4, "deep": {"sizes": (1, 2)}})
+
+    assert "# needs     eager_pipeline: it comes with eager-pipeline 1.0\n" in script
+    assert "def run_eager_pipeline_eager(inputs):" in script
+    assert "from eager_pipeline import kinds as pipeline_class\n" in script
+    assert 'pipeline = pipeline_class.Eager("ptq", {"bits": 4, "deep": {"sizes": (1, 2)}})\n' in script
+    assert "model = pipeline.prepare(model, inputs, {})\n" in script
+    assert "converted = pipeline.convert(model)\n" in script
+    assert 'if name in ("eager-pipeline.eager",) and not quantize + dequantize:\n' in script
+
+
+def test_a_pipeline_that_is_not_built_in_is_switched_by_its_own_methods() -> None:
+    script = script_with_own("frozen")
+
+    assert "pipeline.freeze_batch_norms(model)\n" in script
+    assert 'getattr(pipeline, "to_eval", nn.Module.eval)(model)\n' in script
+
+
+def test_a_pipeline_that_is_not_built_in_quantizes_parts_too() -> None:
+    assert "part = pipeline.prepare(part, part_inputs, {})\n" in script_with_own("phases")
+
+
+def test_the_accelerator_has_its_own_name_in_a_script() -> None:
+    case = shipped_cases(CASES["preset"])[0]
+    case = replace(case, device=replace(case.device, torch="accelerator"))
+    environment = replace(ENVIRONMENT, devices={"cpu": "one", "xpu": "another"})
+
+    assert '.to("xpu")' in script_text(source_of(case), environment=environment)
 
 
 def test_a_program_that_is_not_switched_off_says_so_in_the_same_words() -> None:

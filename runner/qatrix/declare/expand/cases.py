@@ -107,6 +107,7 @@ class CaseMaker:
             device=matrix.devices[str(device)],
             pipelines=suite.pipelines,
             pipelines_because=suite.pipelines_because,
+            own_pipelines=suite.own_pipelines,
             compare=self._compare,
             tolerance=suite.tolerance,
             checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),

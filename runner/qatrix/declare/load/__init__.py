@@ -10,6 +10,7 @@ from qatrix.declare.load.checks import read_checks
 from qatrix.declare.load.expectations import read_expectations
 from qatrix.declare.load.files import read_files
 from qatrix.declare.load.patterns import read_patterns
+from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.points import check_expectations
 from qatrix.declare.load.quantizers import read_quantizers
 from qatrix.declare.load.registry import MOST_NOTED, Registry
@@ -40,11 +41,19 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
     devices = read_devices(registry)
     conv_kinds = read_conv_kinds(registry)
     trust = Trust(tuple(allowed_modules))
-    quantizers = read_quantizers(registry, trust=trust)
-    checks = read_checks(registry)
+    pipelines = Pipelines(registry, trust)
+    quantizers = read_quantizers(registry, trust=trust, pipelines=pipelines)
+    checks = read_checks(registry, pipelines)
     patterns = read_patterns(registry, trust=trust)
-    suites = read_suites(registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
-    expectations = read_expectations(registry)
+    suites = read_suites(
+        registry,
+        patterns=patterns,
+        quantizers=quantizers,
+        checks=checks,
+        tolerances=tolerances,
+        pipelines=pipelines,
+    )
+    expectations = read_expectations(registry, pipelines)
     check_expectations(registry, suites, expectations)
     problems = _in_order([*faults, *registry.problems], [file.shown for file in files])
     if len(problems) >= MOST_NOTED:

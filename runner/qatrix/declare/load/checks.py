@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from qatrix.claims import BUILT_IN_CHECKS, GraphCheck
 from qatrix.declare.language import parse_graph
+from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.registry import Declared, Registry, text_at, unusable_name
 from qatrix.declare.schema import models
 from qatrix.facts import QUESTIONS
@@ -14,12 +15,12 @@ from qatrix.facts import QUESTIONS
 _OF_EVERY_CASE = ("dim", "per_channel", "device")
 
 
-def read_checks(registry: Registry) -> dict[str, GraphCheck]:
+def read_checks(registry: Registry, pipelines: Pipelines) -> dict[str, GraphCheck]:
     """Checks by name, with their parameters' defaults as scope."""
     found = {}
     of_patterns = frozenset(_parameters(registry)) if registry.has_all("patterns") else None
     for declared, model in registry.read("checks", models.Check):
-        check = _check(registry, declared, model, of_patterns)
+        check = _check(registry, pipelines, declared, model, of_patterns)
         if check is not None:
             found[declared.name] = check
     return found
@@ -44,7 +45,11 @@ def _unanswered(model: models.Check) -> Mapping[str, tuple[str, str]]:
 
 
 def _check(
-    registry: Registry, declared: Declared, model: models.Check, of_patterns: Collection[str] | None
+    registry: Registry,
+    pipelines: Pipelines,
+    declared: Declared,
+    model: models.Check,
+    of_patterns: Collection[str] | None,
 ) -> GraphCheck | None:
     cursor = declared.cursor
     if not (model.graph or model.counts or model.order or model.absent or model.annotations):
@@ -63,13 +68,14 @@ def _check(
         refused=_unanswered(model),
     )
     registry.note(*problems)
-    if graph is None:
+    names = pipelines.all_named(model.pipelines)
+    if graph is None or not names:
         return None
     return GraphCheck(
         name=declared.name,
         about=model.about,
         at=model.at,
-        pipelines=tuple(model.pipelines),
+        pipelines=names,
         graph=graph,
         counts=model.counts,
         order=tuple(model.order),

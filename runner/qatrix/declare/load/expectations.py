@@ -6,12 +6,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from qatrix.claims import BUILT_IN_CHECKS, Expectation
 from qatrix.declare.globs import alternatives
+from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor, models, read
 from qatrix.errors import UsageError
 
 
-def read_expectations(registry: Registry) -> tuple[Expectation, ...]:
+def read_expectations(registry: Registry, pipelines: Pipelines) -> tuple[Expectation, ...]:
     """Expectations in the order of the files."""
     found = []
     for cursor in registry.expectations:
@@ -19,7 +20,8 @@ def read_expectations(registry: Registry) -> tuple[Expectation, ...]:
         registry.note(*problems)
         if model is not None:
             _check(registry, cursor, model)
-            values = model.model_dump() | {"checks": tuple(model.checks)}
+            pipeline = None if model.pipeline is None else pipelines.named(model.pipeline)
+            values = model.model_dump() | {"checks": tuple(model.checks), "pipeline": pipeline}
             found.append(Expectation(**values, source=cursor.source))
     return tuple(found)
 

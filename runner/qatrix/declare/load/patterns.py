@@ -9,7 +9,7 @@ from qatrix.declare.language import ForwardScope, parse_forward, parse_layer
 from qatrix.declare.load.bounds import check_bounds
 from qatrix.declare.load.datafiles import WEIGHTS, read_file
 from qatrix.declare.load.dynamic import with_free_axes
-from qatrix.declare.load.factories import check_factory
+from qatrix.declare.load.factories import read_factory
 from qatrix.declare.load.init import read_init
 from qatrix.declare.load.inputs import read_inputs
 from qatrix.declare.load.names import names_in
@@ -87,7 +87,7 @@ class _Builder:
         inputs = read_inputs(self._registry, cursor.down("inputs"), model, names=[*model.params, "dim"])
         inputs = with_free_axes(self._registry, cursor, model, inputs)
         if model.model is not None or not (model.layers or model.forward):
-            check_factory(self._registry, cursor, model, self._trust)
+            registration = read_factory(self._registry, cursor, model, self._trust)
             body_takes_dim = takes_conv = False
             layers: tuple[LayerSpec, ...] = ()
             forward: tuple[Statement, ...] = ()
@@ -96,6 +96,7 @@ class _Builder:
         else:
             self._check_body(cursor, model)
             own = read_own(self._registry, cursor, model)
+            registration = None
             layers = self._layers(cursor, model, stack)
             forward = self._forward(cursor, model)
             init = read_init(self._registry, cursor, model)
@@ -117,6 +118,7 @@ class _Builder:
             weights=self._weights(cursor, model),
             parameters=own.parameters,
             buffers=own.buffers,
+            registration=registration,
         )
         check_bounds(self._registry, cursor, spec)
         return _Built(spec, body_takes_dim, self._size(cursor, layers))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
 from qatrix.declare.load.parts import (
@@ -14,15 +12,14 @@ from qatrix.declare.load.parts import (
     read_modules,
     read_types,
 )
+from qatrix.declare.load.registered import allow, read_registered
 from qatrix.declare.load.registry import Registry
-from qatrix.declare.registrations import QUANTIZERS, named, registrations
+from qatrix.declare.registrations import QUANTIZERS, registrations
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import FxPreset, Mode, Pt2ePreset, Registration
-from qatrix.declare.trust import CONFIGURATION, Kind, Trust, is_path, quantizer_kind
+from qatrix.declare.trust import CONFIGURATION, Trust, quantizer_kind
 from qatrix.declare.vocabulary import QCONFIGS
 from qatrix.quantizers import BUILT_IN, BuiltIn
-
-_ONCE: Final = "each name once in a distribution's entry points"
 
 
 def read_pt2e(
@@ -38,7 +35,7 @@ def read_pt2e(
     elif known is None:
         registration = _registration(registry, cursor.down("quantizer"), name, trust)
     if model.config_from is not None:
-        _allow(registry, cursor.down("config_from"), model.config_from, CONFIGURATION, trust)
+        allow(registry, cursor.down("config_from"), model.config_from, CONFIGURATION, trust)
     elif known is not None:
         _check_built_in(registry, cursor, model, known, mode)
     return Pt2ePreset(
@@ -53,27 +50,10 @@ def read_pt2e(
 
 def _registration(registry: Registry, at: Cursor, name: str, trust: Trust) -> Registration | None:
     """What a distribution registers under a name, None where it is the path of something of the user's own."""
-    found = named(name, QUANTIZERS)
-    if not found:
-        _allow(registry, at, name, quantizer_kind(registrations(QUANTIZERS)), trust)
-        return None
-    if len(found) > 1:
-        whose = list(dict.fromkeys(f"{item.distribution} {item.version}" for item in found))
-        ways = dict.fromkeys(f"{item.distribution}.{item.name}" for item in found)
-        twice = len(whose) == 1
-        message = f"the quantizer '{name}' is registered {'twice ' if twice else ''}by {' and '.join(whose)}"
-        registry.note(at.problem(message, expected=_ONCE if twice else " or ".join(ways)))
-    elif not (is_path(found[0].module) and is_path(found[0].attribute)):
-        of = f"{found[0].distribution} {found[0].version}"
-        message = f"{of} registers '{name}' as '{found[0].module}:{found[0].attribute}', which names no class"
-        registry.note(at.problem(message, expected="module:Class in its entry point"))
-    return found[0]
-
-
-def _allow(registry: Registry, at: Cursor, path: str, kind: Kind, trust: Trust) -> None:
-    refused = trust.refusal(path, kind)
-    if refused is not None:
-        registry.note(at.problem(refused.message, expected=refused.expected, hint=refused.hint))
+    found = read_registered(registry, at, name, QUANTIZERS, "quantizer")
+    if found is None:
+        allow(registry, at, name, quantizer_kind(registrations(QUANTIZERS)), trust)
+    return found
 
 
 def _check_built_in(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from qatrix.declare.language.text import listed
 from qatrix.declare.load.composition import read_composition
 from qatrix.declare.load.parts import check_type
+from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.presets import read_fx, read_pt2e
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.schema import Cursor, models
@@ -19,6 +21,7 @@ from qatrix.declare.spec import (
     PhaseSpec,
     Pt2ePreset,
     QuantizerSpec,
+    Settings,
     TensorSpec,
 )
 from qatrix.declare.trust import Trust
@@ -28,18 +31,19 @@ _SHAPES: Final = "presets (pt2e, fx), or declared specs (annotate, activation, w
 _DECLARED_KEYS: Final = ("annotate", "activation", "weight", "bias", "shared")
 
 
-def read_quantizers(registry: Registry, *, trust: Trust) -> dict[str, QuantizerSpec]:
+def read_quantizers(registry: Registry, *, trust: Trust, pipelines: Pipelines) -> dict[str, QuantizerSpec]:
     """Quantizers by name; those with a problem may be left out."""
+    # First, since a quantizer that has other faults may have an unknown key as well.
+    told = {item.name: pipelines.read_settings(item.cursor) for item in registry.declared("quantizers")}
     found = list(registry.read("quantizers", models.Quantizer))
+    reader = _Reader(registry, trust, told)
     whole = [(declared, model) for declared, model in found if not model.phases]
-    single = {item.name: _plain(registry, item, model, trust, {}) for item, model in whole if not _composes(model)}
-    plain = single | {
-        item.name: _plain(registry, item, model, trust, single) for item, model in whole if _composes(model)
-    }
+    single = {item.name: reader.plain(item, model, {}) for item, model in whole if not _composes(model)}
+    plain = single | {item.name: reader.plain(item, model, single) for item, model in whole if _composes(model)}
     phased = {
         declared.name: spec
         for declared, model in found
-        if model.phases and (spec := _phased(registry, declared, model, plain)) is not None
+        if model.phases and (spec := reader.phased(declared, model, plain)) is not None
     }
     both = plain | phased
     return {declared.name: both[declared.name] for declared, _ in found if declared.name in both}
@@ -49,30 +53,49 @@ def _composes(model: models.Quantizer) -> bool:
     return model.pt2e is not None and bool(model.pt2e.compose)
 
 
-def _plain(
-    registry: Registry,
-    declared: Declared,
-    model: models.Quantizer,
-    trust: Trust,
-    single: Mapping[str, QuantizerSpec],
-) -> QuantizerSpec:
-    cursor = declared.cursor
-    _check_shape(registry, cursor, model)
-    if model.mode is None:
-        registry.note(cursor.problem("the key 'mode' is missing", expected="mode: qat, ptq or dynamic"))
-    mode: Mode = model.mode or "ptq"
-    pt2e: Pt2ePreset | Composition | None = None
-    if model.pt2e is not None and model.pt2e.compose:
-        pt2e = read_composition(registry, cursor.down("pt2e"), model.pt2e, model.mode, single)
-    elif model.pt2e is not None:
-        pt2e = read_pt2e(registry, cursor.down("pt2e"), model.pt2e, model.mode, trust)
-    fx = None if model.fx is None else read_fx(registry, cursor.down("fx"), model.fx)
-    for key, spec in (("activation", model.activation), ("weight", model.weight), ("bias", model.bias)):
-        if isinstance(spec, (models.TensorSpec, models.DerivedSpec)):
-            _check_range(registry, cursor.down(key), spec)
-    if model.annotate and model.pt2e is None and model.fx is None:
-        _check_declared(registry, cursor, model, mode)
-    return _spec(declared, model, mode, pt2e=pt2e, fx=fx)
+@dataclass(frozen=True)
+class _Reader:
+    """Reads quantizers; `told` has by the name of each what it tells pipelines that are not built in."""
+
+    registry: Registry
+    trust: Trust
+    told: Mapping[str, Mapping[str, Settings]]
+
+    def plain(self, declared: Declared, model: models.Quantizer, single: Mapping[str, QuantizerSpec]) -> QuantizerSpec:
+        """A quantizer without phases, which composes `single` ones or none."""
+        registry, cursor = self.registry, declared.cursor
+        _check_shape(registry, cursor, model)
+        if model.mode is None:
+            registry.note(cursor.problem("the key 'mode' is missing", expected="mode: qat, ptq or dynamic"))
+        mode: Mode = model.mode or "ptq"
+        pt2e: Pt2ePreset | Composition | None = None
+        if model.pt2e is not None and model.pt2e.compose:
+            pt2e = read_composition(registry, cursor.down("pt2e"), model.pt2e, model.mode, single)
+        elif model.pt2e is not None:
+            pt2e = read_pt2e(registry, cursor.down("pt2e"), model.pt2e, model.mode, self.trust)
+        fx = None if model.fx is None else read_fx(registry, cursor.down("fx"), model.fx)
+        for key, spec in (("activation", model.activation), ("weight", model.weight), ("bias", model.bias)):
+            if isinstance(spec, (models.TensorSpec, models.DerivedSpec)):
+                _check_range(registry, cursor.down(key), spec)
+        if model.annotate and model.pt2e is None and model.fx is None:
+            _check_declared(registry, cursor, model, mode)
+        return _spec(declared, model, mode, pt2e=pt2e, fx=fx, settings=self.told[declared.name])
+
+    def phased(
+        self, declared: Declared, model: models.Quantizer, plain: Mapping[str, QuantizerSpec]
+    ) -> QuantizerSpec | None:
+        """A quantizer with phases, each of one of the `plain` ones."""
+        cursor = declared.cursor
+        for key in ("mode", "pt2e", "fx", *_DECLARED_KEYS, *_own_keys(cursor)):
+            if cursor.has(key):
+                expected = "the phases' quantizers say it"
+                self.registry.note(cursor.key(key).problem(f"'{key}' stands beside 'phases'", expected=expected))
+        items = zip(cursor.items_of("phases"), model.phases)
+        phases = [_phase(self.registry, at, phase, plain) for at, phase in items]
+        found = tuple(phase for phase in phases if phase is not None)
+        if len(found) < len(phases):
+            return None
+        return _spec(declared, model, found[-1].quantizer.mode, phases=found)
 
 
 def _spec(
@@ -83,6 +106,7 @@ def _spec(
     pt2e: Pt2ePreset | Composition | None = None,
     fx: FxPreset | None = None,
     phases: tuple[PhaseSpec, ...] = (),
+    settings: Mapping[str, Settings] | None = None,
 ) -> QuantizerSpec:
     cursor = declared.cursor
     return QuantizerSpec(
@@ -98,6 +122,7 @@ def _spec(
         shared=tuple(model.shared),
         phases=phases,
         source=cursor.source,
+        settings=settings or {},
     )
 
 
@@ -113,17 +138,22 @@ def _derived(bias: models.DerivedSpec | str, cursor: Cursor) -> DerivedSpec | No
 
 
 def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer) -> None:
-    """A quantizer is either a preset or declared."""
+    """A quantizer is either a preset or declared, or says something to pipelines that are not built in."""
     preset = model.pt2e is not None or model.fx is not None
     declared = [key for key in _DECLARED_KEYS if cursor.has(key)]
-    if not preset and not declared:
+    if not preset and not declared and not _own_keys(cursor):
         registry.note(cursor.problem("the quantizer says nothing about how it quantizes", expected=_SHAPES))
     elif preset and declared:
         at = cursor.key(declared[0])
         registry.note(at.problem(f"'{declared[0]}' stands beside a preset", expected=_SHAPES))
-    elif not preset and not model.annotate:
+    elif declared and not model.annotate:
         expected = "annotate: the op chains to quantize, such as [conv_bn, linear]"
         registry.note(cursor.problem("the key 'annotate' is missing", expected=expected))
+
+
+def _own_keys(cursor: Cursor) -> list[str]:
+    """The keys of pipelines that are not built in, and those that are a mistake, which is noted already."""
+    return [key for key, _ in cursor.members() if key not in models.Quantizer.model_fields]
 
 
 def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
@@ -187,22 +217,6 @@ def _check_range(registry: Registry, cursor: Cursor, spec: models.TensorSpec | m
     elif not per_channel and spec.ch_axis is not None:
         message = f"ch_axis stands beside qscheme {spec.qscheme}"
         registry.note(cursor.key("ch_axis").problem(message, expected="ch_axis with per_channel schemes only"))
-
-
-def _phased(
-    registry: Registry, declared: Declared, model: models.Quantizer, plain: Mapping[str, QuantizerSpec]
-) -> QuantizerSpec | None:
-    cursor = declared.cursor
-    for key in ("mode", "pt2e", "fx", *_DECLARED_KEYS):
-        if cursor.has(key):
-            expected = "the phases' quantizers say it"
-            registry.note(cursor.key(key).problem(f"'{key}' stands beside 'phases'", expected=expected))
-    items = zip(cursor.items_of("phases"), model.phases)
-    phases = [_phase(registry, at, phase, plain) for at, phase in items]
-    found = tuple(phase for phase in phases if phase is not None)
-    if len(found) < len(phases):
-        return None
-    return _spec(declared, model, found[-1].quantizer.mode, phases=found)
 
 
 def _phase(

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from qatrix.claims import DEFAULT_PIPELINES, ComparisonPoint, GraphCheck, PipelineName, Tolerance
+from qatrix.claims import DEFAULT_PIPELINES, ComparisonPoint, GraphCheck, Tolerance
 from qatrix.declare.load.axes import AxisReader
+from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.points import check_points
 from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.load.uses import read_uses
@@ -26,9 +27,17 @@ def read_suites(
     quantizers: Mapping[str, QuantizerSpec],
     checks: Mapping[str, GraphCheck],
     tolerances: Mapping[str, Tolerance],
+    pipelines: Pipelines,
 ) -> dict[str, SuiteSpec]:
     """Suites by name; those with a problem may be left out."""
-    parts = _Parts(registry=registry, patterns=patterns, quantizers=quantizers, checks=checks, tolerances=tolerances)
+    parts = _Parts(
+        registry=registry,
+        patterns=patterns,
+        quantizers=quantizers,
+        checks=checks,
+        tolerances=tolerances,
+        pipelines=pipelines,
+    )
     found = {declared.name: _suite(parts, declared, model) for declared, model in registry.read("suites", models.Suite)}
     suites = {name: suite for name, suite in found.items() if suite is not None}
     check_points(registry, suites)
@@ -44,6 +53,7 @@ class _Parts:
     quantizers: Mapping[str, QuantizerSpec]
     checks: Mapping[str, GraphCheck]
     tolerances: Mapping[str, Tolerance]
+    pipelines: Pipelines
 
 
 def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec | None:
@@ -61,7 +71,11 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
     exclude = _rules(registry, reader, cursor, "exclude")
     for rule, at in zip(exclude, cursor.items_of("exclude")):
         reader.check_known(rule.values, at, known)
-    pipelines = tuple(dict.fromkeys(model.pipelines.only)) if model.pipelines else DEFAULT_PIPELINES
+    pipelines = DEFAULT_PIPELINES
+    if model.pipelines is not None:
+        pipelines = parts.pipelines.all_named(model.pipelines.only)
+        if not pipelines:
+            return None
     uses = read_uses(registry, reader, cursor, model, checks=parts.checks, axes=tuple(known), pipelines=pipelines)
     known_tolerance = not cursor.has("tolerance") or registry.knows(
         "tolerances", model.tolerance, cursor.down("tolerance")
@@ -75,6 +89,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         include=include,
         exclude=exclude,
         pipelines=pipelines,
+        own_pipelines=parts.pipelines.own(pipelines),
         pipelines_because=model.pipelines.because if model.pipelines else None,
         compare=_compare(registry, cursor, model, pipelines),
         checks=uses,
@@ -89,7 +104,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
 
 
 def _compare(
-    registry: Registry, cursor: Cursor, model: models.Suite, pipelines: tuple[PipelineName, ...]
+    registry: Registry, cursor: Cursor, model: models.Suite, pipelines: tuple[str, ...]
 ) -> tuple[ComparisonPoint, ...]:
     if model.compare is None:
         return COMPARISON_POINTS if len(pipelines) > 1 else ()

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictFloat, StrictInt, Tag
 
-from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Quantizes, Verdict
+from qatrix.claims import CheckPoint, ComparisonPoint, Quantizes, Verdict
 from qatrix.declare.schema.values import (
     Argument,
     DeclaredValue,
@@ -15,6 +15,7 @@ from qatrix.declare.schema.values import (
     IntegerPair,
     Name,
     Pair,
+    PipelineName,
     QuantizerName,
     Size,
     Text,
@@ -259,7 +260,13 @@ def _bias_tag(found: object) -> str:
 
 
 class Quantizer(Declaration):
-    """How a model is quantized: presets (pt2e, fx), or declared specs (annotate), or phases."""
+    """How a model is quantized: presets (pt2e, fx), or declared specs (annotate), or phases.
+
+    What a pipeline that is not built in is told stands under that pipeline's name.
+    """
+
+    # Which names these are, and what is no name at all, is for who has the installed distributions to say.
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
     about: Text = Field(default="", description="what it is, in a few words")
     mode: Mode | None = Field(default=None, description="qat, ptq or dynamic; not with phases, whose last one says it")

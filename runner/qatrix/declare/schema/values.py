@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN
+from qatrix.ways import BUILT_IN as PIPELINES
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
@@ -90,6 +91,9 @@ Text: TypeAlias = Annotated[StrictStr, StringConstraints(min_length=1)]
 # A name of the table, which editors complete, or any other text.
 QuantizerName: TypeAlias = Annotated[
     Text, WithJsonSchema({"anyOf": [{"enum": [*BUILT_IN]}, {"type": "string", "minLength": 1}]})
+]
+PipelineName: TypeAlias = Annotated[
+    Text, WithJsonSchema({"anyOf": [{"enum": [*PIPELINES]}, {"type": "string", "minLength": 1}]})
 ]
 DeclaredValue: TypeAlias = Annotated[Any, PlainValidator(value_of), WithJsonSchema(_VALUE_SCHEMA)]
 # What a factory is called with: lists may nest.

@@ -22,9 +22,7 @@ def case_source(case: Case, *, taken: frozenset[str]) -> CaseSource:
     are changed.
     """
     names = Names(taken)
-    phases = phase_sources(
-        case.quantizer, names=names, on_cpu=case.device.torch == "cpu", dynamic_batch=case.dynamic_batch
-    )
+    phases = phase_sources(case, names=names)
     model = model_source(case, names.beside(_capitalized(phases)))
     reasons = {name: why_inexpressible(case.quantizer, name) for name in case.pipelines}
     return CaseSource(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from qatrix.declare.source.inputs import drawn_text, reading
 from qatrix.declare.source.modules import module_of
 from qatrix.declare.source.names import Names
+from qatrix.declare.source.packages import package_needed
 from qatrix.declare.source.text import argument_texts, call_text, docstring_text, expression_text
 from qatrix.declare.spec import Case, ConvKind, LayerSpec, PatternSpec
 from qatrix.declare.vocabulary import CONV_POSITIONAL
@@ -39,8 +40,8 @@ _COMPANIONS: Final = frozenset(("torch", "torchao", "torchvision"))
 class ModelSource:
     """The definitions of classes, innermost first, and the expression that makes the model.
 
-    `module` is the one that the factory stands in where there is one, and `needs` its package,
-    unless that is one of PyTorch's. `weights` is the path of the file that has its parameters
+    `module` is the one that the factory stands in where there is one, and `needs` its package and how to come
+    by it, unless that is one of PyTorch's. `weights` is the path of the file that has its parameters
     and buffers.
     """
 
@@ -55,24 +56,29 @@ def model_source(case: Case, names: Names) -> ModelSource:
     """The case's float model; layers are made in the declared order, so that one seed gives the same weights."""
     cast = "" if case.dtype == "float32" else f".to(torch.{case.dtype})"
     if case.pattern.factory is not None:
-        return _from_factory(case.pattern, case.pattern.factory, cast)
+        return _from_factory(case.pattern, cast)
     writer = _ClassWriter(dim=case.dim, conv_kind=case.conv_kind, names=names.beside(["self"]))
     name = writer.write(case.pattern, case.params)
     return ModelSource(classes=tuple(writer.written), model=f"{name}(){cast}")
 
 
-def _from_factory(pattern: PatternSpec, path: str, cast: str) -> ModelSource:
+def _from_factory(pattern: PatternSpec, cast: str) -> ModelSource:
     """The call of a factory by its whole name."""
-    module = module_of(path)
+    module, attribute = pattern.place
+    if pattern.registration is None:
+        # A class may stand between the module and what makes the model.
+        path = f"{module}.{attribute}"
+        module = module_of(path)
+        attribute = path.removeprefix(f"{module}.")
     package = module.partition(".")[0]
-    made = f"{path}({', '.join(argument_texts(pattern.factory_args))})"
+    made = f"{module}.{attribute}({', '.join(argument_texts(pattern.factory_args))})"
     if pattern.weights is not None:
         made = f"with_weights({made}, {reading(pattern.weights.path)})"
     return ModelSource(
         model=f"{made}{cast}",
         weights=None if pattern.weights is None else pattern.weights.path,
         module=module,
-        needs=None if package in _COMPANIONS else package,
+        needs=None if package in _COMPANIONS else package_needed(module, pattern.registration),
     )
 
 

@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from qatrix.declare.source.packages import package_needed
 from qatrix.declare.source.parts import fx_parts, pt2e_parts
 from qatrix.declare.source.text import argument_texts, call_text
 from qatrix.declare.spec import FxPreset, Pt2ePreset
 from qatrix.quantizers import BuiltIn
-from qatrix.scripts import OWN_PACKAGE, QuantizerSource, literal
+from qatrix.scripts import QuantizerSource, literal
 
 # What the lines call that which makes the quantizer, and its configuration.
 _CLASS: Final = "quantizer_class"
@@ -67,10 +68,10 @@ def _class(preset: Pt2ePreset) -> tuple[str, list[str]]:
     """What makes the quantizer, and what imports it: PyTorch's classes are called by their names."""
     known = preset.built_in
     if known is None:
-        return _imported(*preset.place, name=_CLASS)
+        return imported_as(*preset.place, name=_CLASS)
     if known.package is None:
         return known.class_name, []
-    return _imported(_module(known), known.class_name, name=_CLASS)
+    return imported_as(_module(known), known.class_name, name=_CLASS)
 
 
 def _configuration(preset: Pt2ePreset) -> tuple[str | None, list[str]]:
@@ -78,15 +79,15 @@ def _configuration(preset: Pt2ePreset) -> tuple[str | None, list[str]]:
     known = preset.built_in
     if preset.config_from is not None:
         module, _, attribute = preset.config_from.rpartition(".")
-        return _imported(module, attribute, name=_CONFIGURATION)
+        return imported_as(module, attribute, name=_CONFIGURATION)
     if known is None or known.configuration is None:
         return None, []
     if known.package is None:
         return known.configuration, []
-    return _imported(_module(known), known.configuration, name=_CONFIGURATION)
+    return imported_as(_module(known), known.configuration, name=_CONFIGURATION)
 
 
-def _imported(module: str, attribute: str, *, name: str) -> tuple[str, list[str]]:
+def imported_as(module: str, attribute: str, *, name: str) -> tuple[str, list[str]]:
     """An attribute of a module under a name of the script's: what packages are called may mean something there."""
     first, dot, rest = attribute.partition(".")
     return f"{name}{dot}{rest}", [f"from {module} import {first} as {name}"]
@@ -102,11 +103,10 @@ def _needs(preset: Pt2ePreset) -> str | None:
     if preset.built_in is not None and preset.built_in.package is not None:
         package = preset.built_in.package
         return f"{package}: {_EXTRA.format(package=package)}"
-    if preset.registration is not None:
-        package = preset.registration.module.partition(".")[0]
-        return f"{package}: it comes with {preset.registration.distribution} {preset.registration.version}"
     own = preset.config_from or (preset.quantizer if preset.built_in is None else None)
-    return None if own is None else f"{own.partition('.')[0]}: {OWN_PACKAGE}"
+    if own is None:
+        return None
+    return package_needed(own if preset.registration is None else preset.registration.module, preset.registration)
 
 
 def fx_preset(preset: FxPreset, skip_modules: tuple[str, ...], *, trains: bool) -> QuantizerSource:

@@ -5,30 +5,34 @@ from __future__ import annotations
 from qatrix.declare.source.annotation import declared_pt2e
 from qatrix.declare.source.backend import declared_fx, inexpressible
 from qatrix.declare.source.names import Names
+from qatrix.declare.source.pipelines import own_pipeline
 from qatrix.declare.source.presets import composed, fx_preset, pt2e_preset
-from qatrix.declare.spec import Composition, PhaseSpec, QuantizerSpec
+from qatrix.declare.spec import Case, Composition, PhaseSpec, QuantizerSpec
 from qatrix.scripts import PhaseSource, QuantizerSource
+from qatrix.ways import preset_of
 
 
-def phase_sources(
-    quantizer: QuantizerSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool
-) -> tuple[PhaseSource, ...]:
-    """The quantizer's phases; one that has none is one phase over the whole model."""
-    phases = quantizer.phases or (_whole(quantizer),)
-    return tuple(_phase(phase, names=names, on_cpu=on_cpu, dynamic_batch=dynamic_batch) for phase in phases)
+def phase_sources(case: Case, *, names: Names) -> tuple[PhaseSource, ...]:
+    """The phases of a case's quantizer; one that has none is one phase over the whole model."""
+    phases = case.quantizer.phases or (_whole(case.quantizer),)
+    return tuple(_phase(case, phase, names=names) for phase in phases)
 
 
 def why_inexpressible(quantizer: QuantizerSpec, pipeline: str) -> str | None:
     """Why a pipeline cannot express a quantizer, None where it can."""
     parts = [phase.quantizer for phase in quantizer.phases] or [quantizer]
-    why = _fx_reason if pipeline == "fx" else _pt2e_reason
+    preset = preset_of(pipeline)
+    if preset is None:
+        # That it would say itself, where it runs.
+        return None
+    why = _fx_reason if preset == "fx" else _pt2e_reason
     reasons = map(why, parts)
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool) -> PhaseSource:
-    spec = phase.quantizer
-    sources: dict[str, QuantizerSource] = {}
+def _phase(case: Case, phase: PhaseSpec, *, names: Names) -> PhaseSource:
+    spec, on_cpu = phase.quantizer, case.device.torch == "cpu"
+    sources = {name: own_pipeline(name, own, spec) for name, own in case.own_pipelines.items()}
     if _pt2e_reason(spec) is None:
         sources["pt2e"] = _pt2e(spec, phase.skip_modules, names=names, on_cpu=on_cpu)
     if _fx_reason(spec) is None:
@@ -40,7 +44,7 @@ def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool)
     return PhaseSource(
         trains=spec.mode == "qat",
         submodules=phase.submodules,
-        dynamic_batch=phase.dynamic_batch or dynamic_batch,
+        dynamic_batch=phase.dynamic_batch or case.dynamic_batch,
         quantizers=sources,
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from qatrix.declare.digest import case_digests
 from qatrix.declare.spec import Case
 from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
+from qatrix.execute.devices import on_its_device
 from qatrix.execute.quality import trains
 from qatrix.execute.reference.file import digest_of_float_model, digest_of_inputs, digest_of_weights
 from qatrix.execute.reference.frozen import FrozenCase, FrozenParameters
@@ -39,6 +40,7 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     The pipeline runs once more; what it gives must be what the record says, to the bit.
     """
     _demand_a_side(record, pipeline)
+    case = on_its_device(case)
     batches = build_batches(case)
     model = build_model(case).to(case.device.torch)
     arbiter = Arbiter.of(case, model, batches.first, trains=trains(case))

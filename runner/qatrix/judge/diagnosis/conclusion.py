@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from qatrix.claims import Tolerance
-from qatrix.diagnoses import Diagnosis, Divergence, GraphText, PointDiagnosis
+from qatrix.diagnoses import Diagnosis, Divergence, GraphText, ParameterRow, PointDiagnosis
 from qatrix.judge.diagnosis.causes import Facts, find_causes
 from qatrix.judge.diagnosis.codes import code_rows
 from qatrix.judge.diagnosis.layout import Layout
@@ -41,7 +41,7 @@ def diagnose_point(
         at=at,
         layers=rows,
         first=first,
-        parameters=parameter_rows(left.tensors, right.tensors),
+        parameters=_parameters(left, right),
         codes=code_rows(layout, left, right, tolerance=tolerance),
         sqnr_db={name: item.sqnr_db for name, item in near.items()},
         variation_db={name: item.variation_db for name, item in near.items()},
@@ -49,6 +49,14 @@ def diagnose_point(
         nearer_because=because,
         graphs=tuple(_text(layout, sight, first) for sight in (left, right)),
     )
+
+
+def _parameters(left: Sight, right: Sight) -> tuple[ParameterRow, ...]:
+    """How both quantize each tensor; of an opaque program what it says nothing of is not known to be in float."""
+    rows = parameter_rows(left.tensors, right.tensors)
+    unknown = {"left_only"} if right.opaque else set()
+    unknown |= {"right_only"} if left.opaque else set()
+    return tuple(row for row in rows if row.status not in unknown)
 
 
 def conclude_diagnosis(

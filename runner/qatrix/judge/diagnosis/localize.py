@@ -53,11 +53,11 @@ def first_divergence(
 
 
 def idle(left: Sight, right: Sight) -> str | None:
-    """The pipeline that quantizes nothing where the other does, None where both do or neither does.
+    """The pipeline that quantizes nothing where the other does, None where both do or neither does, or none can say.
 
     It is near to the float model because it is the float model.
     """
-    if left.idle == right.idle:
+    if left.idle == right.idle or left.opaque or right.opaque:
         return None
     return left.pipeline if left.idle else right.pipeline
 
@@ -89,6 +89,9 @@ class _Comparing:
         key = site.key
         by_left, by_right = self.left.quantizes(key), self.right.quantizes(key)
         if not by_left and not by_right:
+            return None
+        # That an opaque program has no op for it does not say that it passes on what it computed.
+        if (self.left.opaque and not by_left) or (self.right.opaque and not by_right):
             return None
         one = self.left.quantized(key) if by_left else self.left.computed(key)
         other = self.right.quantized(key) if by_right else self.right.computed(key)

@@ -49,7 +49,8 @@ class Sight:
     convolution whose padding mode its module never reads to that module, `random` a layer that
     draws random numbers to the op that does, `labels` a node's name to its op and name.
     `raw_reads` are the pairs of sites of which the second reads the first as it is, though the
-    program quantizes it for others.
+    program quantizes it for others. `opaque` says that unknown code has made the program, so that what it
+    quantizes, and how, may be in none of its nodes.
     """
 
     pipeline: str
@@ -64,6 +65,7 @@ class Sight:
     raw_reads: frozenset[tuple[str, str]]
     labels: Mapping[str, str]
     lines: tuple[GraphLine, ...]
+    opaque: bool = False
 
     @property
     def idle(self) -> bool:

@@ -15,7 +15,15 @@ from qatrix.pipelines.torchenv.capturing import (
 )
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
-from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment, seed_generators
+from qatrix.pipelines.torchenv.machine import (
+    PACKAGES,
+    THREADS,
+    device_called,
+    device_missing,
+    engines,
+    environment,
+    seed_generators,
+)
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
 from qatrix.pipelines.torchenv.quantization import (
     Pt2eApi,
@@ -37,6 +45,7 @@ __all__ = [
     "Pt2eApi",
     "capture",
     "capture_name",
+    "device_called",
     "device_missing",
     "engines",
     "environment",

@@ -8,7 +8,7 @@ import os
 import platform
 import random
 import sys
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -22,16 +22,74 @@ PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy")
 THREADS: Final = 1
 
 
+# What stands for the accelerator that torch finds, whichever that is.
+ACCELERATOR: Final = "accelerator"
+
+
 def device_missing(name: str) -> str | None:
     """Why a device of torch's is not here, None where it is."""
-    if name == "cpu":
+    kind, _, index = name.partition(":")
+    if kind == "cpu":
         return None
-    backend = getattr(torch, name.partition(":")[0], None)
-    if backend is None or not hasattr(backend, "is_available"):
-        return f"this torch knows no device '{name}'"
+    if kind == ACCELERATOR:
+        return None if _accelerator() is not None else f"no accelerator here: {_how_asked()}"
+    backend, way = _backend(kind)
+    if backend is None:
+        return f"this torch knows no device '{kind}'"
     if not backend.is_available():
-        return f"no {name.upper()} device here: torch.{name}.is_available() is False"
+        return f"no {kind.upper()} device here: {way}.is_available() is False"
+    count = backend.device_count() if hasattr(backend, "device_count") else 1
+    if index and int(index) >= count:
+        return f"no device {name} here: {way}.device_count() is {count}"
     return None
+
+
+def device_called(name: str) -> str:
+    """What torch calls a device that is here: "cuda" for the accelerator, where that is one."""
+    kind, colon, index = name.partition(":")
+    found = _accelerator() if kind == ACCELERATOR else None
+    return name if found is None else f"{found}{colon}{index}"
+
+
+def accelerators() -> dict[str, str]:
+    """The accelerators of this machine by torch's names for them, and what is known of each."""
+    found = (kind for kind in _KINDS if device_missing(kind) is None)
+    return {kind: _described(kind) for kind in found}
+
+
+# The kinds that have an `is_available` in one release or another, those that most people have first.
+_KINDS: Final = ("cuda", "xpu", "mps", "hpu", "mtia", "npu")
+
+
+def _backend(kind: str) -> tuple[Any, str]:
+    """The module that tells whether there is such a device, None where there is none; and its name."""
+    for owner, way in ((torch, f"torch.{kind}"), (torch.backends, f"torch.backends.{kind}")):
+        # torch.mps has had no is_available for long, torch.backends.mps always.
+        found = getattr(owner, kind, None)
+        if hasattr(found, "is_available"):
+            return found, way
+    return None, ""
+
+
+def _accelerator() -> str | None:
+    """The accelerator that torch finds by itself, None where there is none; torch before 2.6 has no way to ask."""
+    accelerator = getattr(torch, ACCELERATOR, None)
+    if accelerator is None:
+        return next((kind for kind in _KINDS if device_missing(kind) is None), None)
+    if not accelerator.is_available():
+        return None
+    return str(accelerator.current_accelerator().type)
+
+
+def _how_asked() -> str:
+    if hasattr(torch, ACCELERATOR):
+        return "torch.accelerator.is_available() is False"
+    return f"none of {', '.join(_KINDS)} is available"
+
+
+def _described(kind: str) -> str:
+    name = getattr(getattr(torch, kind, None), "get_device_name", None)
+    return kind if name is None else str(name())
 
 
 # It takes seeds of 32 bits.
@@ -63,9 +121,7 @@ def _accelerated() -> bool:
 
 def environment() -> Environment:
     """Where this process runs: versions, platform, devices, threads."""
-    devices = {"cpu": _processor()}
-    if torch.cuda.is_available():
-        devices["cuda"] = torch.cuda.get_device_name()
+    devices = {"cpu": _processor()} | accelerators()
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),

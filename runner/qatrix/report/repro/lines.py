@@ -32,7 +32,7 @@ def shows_counts(record: Record | None) -> bool:
     """Whether the numbers of quantize and dequantize ops say something: they differ, or a pipeline has none."""
     if record is None or record.verdict == "unquantized":
         return True
-    counts = {(item.quantize_ops, item.dequantize_ops) for item in record.pipelines.values() if _is_converted(item)}
+    counts = {(item.quantize_ops, item.dequantize_ops) for item in record.pipelines.values() if _is_counted(item)}
     return len(counts) > 1
 
 
@@ -46,9 +46,9 @@ def _lines(record: Record) -> Iterator[str]:
         yield from (f"{check.pipeline}: two seeds give two outputs" for check in _random(record, outcome.pipeline))
     several = len(record.comparisons) > len({item.at for item in record.comparisons})
     yield from (_comparison_line(item, named=several) for item in record.comparisons)
-    yield from (_sqnr_line(outcome) for outcome in record.pipelines.values() if _is_converted(outcome))
+    yield from (_sqnr_line(outcome) for outcome in record.pipelines.values() if outcome.is_converted)
     if shows_counts(record):
-        yield from (_counts_line(outcome) for outcome in record.pipelines.values() if _is_converted(outcome))
+        yield from (_counts_line(outcome) for outcome in record.pipelines.values() if _is_counted(outcome))
 
 
 def error_line(error: ErrorReport) -> str:
@@ -73,7 +73,7 @@ def _comparison_line(item: Comparison, *, named: bool) -> str:
     return f"{where}: max abs difference {item.max_abs!r}, {item.mismatched} of {item.total} values out of tolerance"
 
 
-def _is_converted(outcome: PipelineOutcome) -> bool:
+def _is_counted(outcome: PipelineOutcome) -> bool:
     return outcome.quantize_ops is not None
 
 

@@ -6,7 +6,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -21,12 +21,15 @@ from qatrix.report.repro.releases import Release
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource, literal
 from qatrix.text import printed_source, visible
+from qatrix.ways import preset_of
 
 _WIDTH: Final = 100
 _NEEDS: Final = "needs     "
 _NOT_SWITCHED: Final = "NotSwitched"
 SECOND_PT2E: Final = "pt2e_torch_ao"
 _STRICT_ALONE: Final = "torch.ao's PT2E cannot quantize what is captured non-strict"
+_NO_NAME: Final = re.compile(r"\W", re.ASCII)
+_REFUSED: Final = "PipelineFault"
 # Two blank lines around what is defined at the top, as formatters have it.
 _BEFORE_DEFINITION: Final = re.compile(r"\n+(?=(?:def|class) )")
 _MANY_BLANKS: Final = re.compile(r"\n{4,}")
@@ -52,6 +55,11 @@ def script_text(
     if record is not None and record.error is not None and record.error.is_of_parts:
         msg = f"no script is needed to see which modules a model has: {record.error.message}"
         raise ValueError(msg)
+    for outcome in () if record is None else record.pipelines.values():
+        if outcome.error is not None and outcome.error.type.endswith(_REFUSED):
+            msg = f"no script shows what qatrix says of a pipeline's own code: {outcome.error.message}"
+            raise ValueError(msg)
+    source = replace(source, device=_device(source.device, environment))
     release = Release.of(environment.packages.get("torch"))
     script = _Script(source=source, record=record, release=release)
     several = not source.inputs.is_plain or bool(source.inputs.files) or source.inputs.has_more
@@ -71,6 +79,13 @@ def script_text(
     imports = import_lines(body, homes=release.homes, more=more)
     text = _template("script").render(head=head, imports=imports, body=body.strip("\n"))
     return printed_source(_MANY_BLANKS.sub("\n\n\n", _BEFORE_DEFINITION.sub("\n\n\n", text)))
+
+
+def _device(name: str, environment: Environment) -> str:
+    """A device of torch's; the accelerator of an environment is the first that is not its CPU."""
+    if name != "accelerator":
+        return name
+    return next((kind for kind in environment.devices if kind != "cpu"), name)
 
 
 def needed_package(script: str) -> str | None:
@@ -106,7 +121,7 @@ class _Script:
     @property
     def pt2e(self) -> tuple[str, ...]:
         """The declared pipelines that export the model."""
-        return tuple(name for name in self.source.pipelines if not self.is_fx(name))
+        return tuple(name for name in self.source.pipelines if self.exports(name))
 
     @property
     def is_invalid(self) -> bool:
@@ -155,7 +170,7 @@ class _Script:
     def may_lack_sqnr(self) -> bool:
         """Whether there may be no noise, no signal, or values that are not finite."""
         ran = () if self.record is None else self.record.pipelines.values()
-        return self.record is None or any(item.sqnr_db is None and item.quantize_ops is not None for item in ran)
+        return self.record is None or any(item.sqnr_db is None and item.is_converted for item in ran)
 
     @property
     def is_nested(self) -> bool:
@@ -192,7 +207,7 @@ class _Script:
     @property
     def captures(self) -> bool:
         """Whether a model is exported."""
-        return self.source.reexports or any(not self.is_fx(name) for name in self.pipelines)
+        return self.source.reexports or any(map(self.exports, self.pipelines))
 
     @property
     def has_dynamic_batch(self) -> bool:
@@ -212,12 +227,29 @@ class _Script:
         return tuple(dict.fromkeys(item.definitions for item in sources if item.definitions))
 
     def is_fx(self, name: str) -> bool:
-        """Whether a pipeline is FX graph mode; all others are ways of PT2E."""
-        return name == "fx"
+        """Whether a pipeline is FX graph mode."""
+        return preset_of(name) == "fx"
+
+    def exports(self, name: str) -> bool:
+        """Whether a pipeline is a way of PT2E."""
+        return preset_of(name) == "pt2e"
+
+    def is_own(self, name: str) -> bool:
+        """Whether a pipeline is not built in."""
+        return preset_of(name) is None
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The pipelines of the script that are not built in."""
+        return tuple(filter(self.is_own, self.pipelines))
 
     def kind(self, name: str) -> str:
-        """Whose quantizer a pipeline takes."""
-        return "fx" if self.is_fx(name) else "pt2e"
+        """Whose quantizer a pipeline takes: a preset, or its own."""
+        return preset_of(name) or name
+
+    def function(self, name: str) -> str:
+        """The function that runs a pipeline; names of distributions have signs that functions may not have."""
+        return f"run_{_NO_NAME.sub('_', name)}"
 
     def defines_on_top(self, name: str) -> bool:
         """Whether a pipeline's quantizer is defined at the top: where no other of the script has the same names."""

@@ -39,7 +39,10 @@ def find_causes(facts: Facts) -> tuple[Cause, ...]:
     Where the programs do not differ: what both leave undone. There, and where neither keeps what
     varies in the output: the layer at which both leave the float model, if there is one. A cause is never guessed:
     one that does not change the value that is the first to differ does not explain it, however likely it looks.
+    Recognisers know what built-in pipelines do, so that of others none is asked.
     """
+    if any(sight.opaque for pair in facts.sights.values() for sight in pair):
+        return () if facts.first is None else (_unexplained(facts.first),)
     lost = [losses.shared_loss(facts)] if facts.first is None or losses.nothing_is_left(facts) else []
     shared = [cause for cause in lost if cause is not None]
     if facts.first is None:
