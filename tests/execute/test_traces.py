@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -333,6 +334,23 @@ def test_what_torch_and_python_note_when_they_are_first_asked_is_no_trace(monkey
 
     assert watch.restore() == ()
     assert os.environ.pop("TORCHINDUCTOR_CACHE_DIR") == tempfile.gettempdir()
+
+
+def test_the_thread_that_watches_progress_bars_is_no_trace_and_another_one_is() -> None:
+    done = threading.Event()
+    monitor = type("TMonitor", (threading.Thread,), {"__module__": "tqdm._monitor"})(target=done.wait)
+    other = threading.Thread(target=done.wait, name="left-behind")
+    watch = Watch()
+
+    monitor.start()
+    assert watch.restore() == ()
+    other.start()
+    (told,) = watch.restore()
+    done.set()
+    for thread in (monitor, other):
+        thread.join()
+
+    assert "added 'left-behind'" in told
 
 
 FIRST = """

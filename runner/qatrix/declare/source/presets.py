@@ -68,7 +68,7 @@ def _class(preset: Pt2ePreset) -> tuple[str, list[str]]:
     known = preset.built_in
     if known is None:
         return _imported(*preset.place, name=_CLASS)
-    if known.package is None:
+    if preset.quantizer == known.class_name:
         return known.class_name, []
     return _imported(_module(known), known.class_name, name=_CLASS)
 
@@ -81,7 +81,7 @@ def _configuration(preset: Pt2ePreset) -> tuple[str | None, list[str]]:
         return _imported(module, attribute, name=_CONFIGURATION)
     if known is None or known.configuration is None:
         return None, []
-    if known.package is None:
+    if preset.quantizer == known.class_name:
         return known.configuration, []
     return _imported(_module(known), known.configuration, name=_CONFIGURATION)
 
@@ -93,7 +93,7 @@ def _imported(module: str, attribute: str, *, name: str) -> tuple[str, list[str]
 
 
 def _module(known: BuiltIn) -> str:
-    # Packages beside PyTorch's have their classes in one place.
+    # Whoever says whose class it is means the only place of it.
     return next(iter(known.modules.values()))
 
 

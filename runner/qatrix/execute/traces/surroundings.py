@@ -193,7 +193,10 @@ def _set_locale(was: str) -> None:
 
 
 def _threads() -> frozenset[threading.Thread]:
-    return frozenset(threading.enumerate())
+    """What runs, the monitor of tqdm apart: torch's interpreter of graphs makes a progress bar of tqdm's whenever it
+    runs, if tqdm is installed, and the first one starts that thread for good (torch/fx/interpreter.py).
+    """
+    return frozenset(thread for thread in threading.enumerate() if not type(thread).__module__.startswith("tqdm."))
 
 
 def _threads_changed(name: str, before: Any, now: Any) -> str:

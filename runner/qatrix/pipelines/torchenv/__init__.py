@@ -13,9 +13,9 @@ from qatrix.pipelines.torchenv.capturing import (
     named_tensors,
     reset_compiler,
 )
-from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
-from qatrix.pipelines.torchenv.machine import PACKAGES, THREADS, device_missing, engines, environment, seed_generators
+from qatrix.pipelines.torchenv.machine import THREADS, device_missing, engines, environment, seed_generators
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
 from qatrix.pipelines.torchenv.quantization import (
     Pt2eApi,

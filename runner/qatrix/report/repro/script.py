@@ -52,7 +52,7 @@ def script_text(
     if record is not None and record.error is not None and record.error.is_of_parts:
         msg = f"no script is needed to see which modules a model has: {record.error.message}"
         raise ValueError(msg)
-    release = Release.of(environment.packages.get("torch"))
+    release = Release.of(environment.packages)
     script = _Script(source=source, record=record, release=release)
     several = not source.inputs.is_plain or bool(source.inputs.files) or source.inputs.has_more
     taken = "batches_of_the_case()" if several else "inputs_of_the_case()"
