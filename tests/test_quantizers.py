@@ -7,13 +7,20 @@ import pytest
 from qatrix.quantizers import BUILT_IN, Home, homes
 
 
-def test_xnnpack_is_a_copy_of_torchao_s_and_a_class_of_executorch_s() -> None:
-    copy, deployed = BUILT_IN["XNNPACKQuantizer"], BUILT_IN["executorch.XNNPACKQuantizer"]
+def test_xnnpack_is_executorch_s_where_that_is_installed_and_else_torchao_s_copy() -> None:
+    short = BUILT_IN["XNNPACKQuantizer"]
+    copy, deployed = BUILT_IN["torchao.XNNPACKQuantizer"], BUILT_IN["executorch.XNNPACKQuantizer"]
 
+    assert short.module("torchao", {"executorch"}) == deployed.module("torchao", {"executorch"})
+    assert short.module("torchao", {"torchao"}) == copy.module("torchao", {"executorch"})
     assert copy.modules["torchao"] == "torchao.testing.pt2e._xnnpack_quantizer"
     assert deployed.modules["torchao"] == "executorch.backends.xnnpack.quantizer.xnnpack_quantizer"
-    assert (copy.package, deployed.package) == (None, "executorch")
+    assert (short.package, copy.package, deployed.package) == (None, None, "executorch")
     assert (copy.configuration, copy.arguments) == (deployed.configuration, deployed.arguments)
+
+
+def test_torch_ao_s_xnnpack_has_moved_nowhere() -> None:
+    assert BUILT_IN["XNNPACKQuantizer"].module("torch.ao", {"executorch"}).startswith("torch.ao.")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -149,11 +149,12 @@ class Transcript:
 class Expectation:
     """A known difference: the verdict that YAML declares for the cases a glob names, and why.
 
-    It holds only where every condition does: `torch` and `torchao` are version specifiers
-    (">=2.5,<2.9"), `device` a device name. `pipeline`, `stage`, `error` (the exception's
-    type) and `message` (a part of its message) narrow a failure; `checks` names the checks
-    that fail too. Strict both ways: a case that ends in another way is unexpected, also
-    when it got better. `title` is the cause in a few words; expectations of one cause share `because`.
+    It holds only where every condition does: `torch`, `torchao` and `executorch` are version specifiers
+    (">=2.5,<2.9"), or "none" where the package is not installed, and `device` is a device name.
+    `pipeline`, `stage`, `error` (the exception's type) and `message` (a part of its message) narrow a
+    failure; `checks` names the checks that fail too. Strict both ways: a case that ends in another way
+    is unexpected, also when it got better. `title` is the cause in a few words; expectations of one cause
+    share `because`.
     """
 
     cases: str
@@ -166,6 +167,7 @@ class Expectation:
     checks: tuple[str, ...] = ()
     torch: str | None = None
     torchao: str | None = None
+    executorch: str | None = None
     device: str | None = None
     link: str | None = None
     title: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -22,7 +22,8 @@ _TYPES: Final = ("AdaptiveAvgPool2d", "AvgPool2d", "Conv2d", "Linear", "MaxPool2
 class BuiltIn:
     """A quantizer class of PT2E's that needs nobody's consent.
 
-    `modules` has its module for each home that has the class. `configuration` is the function beside
+    `modules` has its module for each home that has the class, and `deployed` that of the package to which the class
+    has moved for torchao's users: it is taken where that package is installed. `configuration` is the function beside
     it whose result goes to `set_global`, None where there is nothing to set, and `arguments` what
     that function takes, in the order in which they are written: booleans all. `by_type` and `by_name` are
     the methods that configure a class of modules and a module by its path, None where it has none; `types` are
@@ -35,6 +36,7 @@ class BuiltIn:
 
     class_name: str
     modules: Mapping[Home, str]
+    deployed: str | None = None
     configuration: str | None
     arguments: tuple[str, ...] = ()
     by_type: str | None = None
@@ -50,6 +52,13 @@ class BuiltIn:
         package = next(iter(self.modules.values())).partition(".")[0]
         return None if package in {"torch", "torchao"} else package
 
+    def module(self, home: Home, installed: Container[str]) -> str:
+        """Where the class is in an environment; raises KeyError where that home has none."""
+        found = self.modules[home]
+        if self.deployed is None or home != "torchao" or self.deployed.partition(".")[0] not in installed:
+            return found
+        return self.deployed
+
 
 def _torchs(module: str) -> Mapping[Home, str]:
     """A module that torchao has under the name that torch.ao had it under."""
@@ -59,10 +68,11 @@ def _torchs(module: str) -> Mapping[Home, str]:
     }
 
 
-def _xnnpack(modules: Mapping[Home, str]) -> BuiltIn:
+def _xnnpack(modules: Mapping[Home, str], *, deployed: str | None = None) -> BuiltIn:
     return BuiltIn(
         class_name="XNNPACKQuantizer",
         modules=modules,
+        deployed=deployed,
         configuration="get_symmetric_quantization_config",
         arguments=("is_per_channel", *_FLAGS),
         by_type="set_module_type",
@@ -75,16 +85,16 @@ def _xnnpack(modules: Mapping[Home, str]) -> BuiltIn:
 
 
 _EXECUTORCH: Final = "executorch.backends.xnnpack.quantizer.xnnpack_quantizer"
+_TORCHAO_COPY: Final = "torchao.testing.pt2e._xnnpack_quantizer"
 
 BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     # The class moved to ExecuTorch with torch 2.8; torchao keeps a copy for its own tests.
     "XNNPACKQuantizer": _xnnpack(
-        {
-            "torchao": "torchao.testing.pt2e._xnnpack_quantizer",
-            "torch.ao": "torch.ao.quantization.quantizer.xnnpack_quantizer",
-        }
+        {"torchao": _TORCHAO_COPY, "torch.ao": "torch.ao.quantization.quantizer.xnnpack_quantizer"},
+        deployed=_EXECUTORCH,
     ),
     "executorch.XNNPACKQuantizer": _xnnpack({"torchao": _EXECUTORCH}),
+    "torchao.XNNPACKQuantizer": _xnnpack({"torchao": _TORCHAO_COPY}),
     "X86InductorQuantizer": BuiltIn(
         class_name="X86InductorQuantizer",
         modules=_torchs("x86_inductor_quantizer"),
@@ -128,12 +138,15 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
 }
 
 
-def homes(home: Home) -> dict[str, str]:
-    """The module of each class and configuration function that PyTorch's packages have, by its own name."""
+def homes(home: Home, *, installed: Container[str] = ()) -> dict[str, str]:
+    """The module of each class and configuration function that goes by its own name alone.
+
+    These are PyTorch's, and those that another package of the installed ones has them from.
+    """
     return {
-        name: known.modules[home]
-        for known in BUILT_IN.values()
-        if known.package is None and home in known.modules
+        name: known.module(home, installed)
+        for key, known in BUILT_IN.items()
+        if key == known.class_name and home in known.modules
         for name in (known.class_name, known.configuration)
         if name is not None
     }

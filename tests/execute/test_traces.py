@@ -336,20 +336,21 @@ def test_what_torch_and_python_note_when_they_are_first_asked_is_no_trace(monkey
     assert os.environ.pop("TORCHINDUCTOR_CACHE_DIR") == tempfile.gettempdir()
 
 
-def test_the_thread_of_tqdm_which_every_interpreter_of_graphs_starts_is_no_trace() -> None:
-    class Monitor(threading.Thread):
-        """As tqdm's own, which an environment need not have."""
-
-    Monitor.__module__ = "tqdm._monitor"
-    ended = threading.Event()
+def test_the_thread_that_watches_progress_bars_is_no_trace_and_another_one_is() -> None:
+    done = threading.Event()
+    monitor = type("TMonitor", (threading.Thread,), {"__module__": "tqdm._monitor"})(target=done.wait)
+    other = threading.Thread(target=done.wait, name="left-behind")
     watch = Watch()
-    thread = Monitor(target=ended.wait)
-    thread.start()
-    try:
-        assert watch.restore() == ()
-    finally:
-        ended.set()
+
+    monitor.start()
+    assert watch.restore() == ()
+    other.start()
+    (told,) = watch.restore()
+    done.set()
+    for thread in (monitor, other):
         thread.join()
+
+    assert "added 'left-behind'" in told
 
 
 FIRST = """

@@ -13,6 +13,9 @@ from qatrix.claims import Expectation
 from qatrix.declare.globs import GlobIndex
 from qatrix.errors import Problem
 
+# The packages whose versions an expectation may name, and what it says of one that must not be there.
+PACKAGES: Final = ("torch", "torchao", "executorch")
+ABSENT: Final = "none"
 _DEVICE: Final = re.compile(r"[/,]device=([^,]*)")
 
 
@@ -80,19 +83,19 @@ class ExpectationTable:
 
 
 def _holds(item: Expectation, versions: Mapping[str, str | None]) -> bool:
-    conditions = (("torch", item.torch), ("torchao", item.torchao))
+    conditions = ((package, getattr(item, package)) for package in PACKAGES)
     return all(_within(versions.get(package), text) for package, text in conditions if text is not None)
 
 
 def _within(version: str | None, specifier: str) -> bool:
-    """Whether a version fits; one that is missing, or no version by PEP 440, fits nothing.
+    """Whether a version fits; one that is missing fits `none` alone, and what is no version by PEP 440 nothing.
 
     Local parts do not count (2.13.0+cpu), and a nightly counts as the release it leads to,
     unless the specifier names a pre-release itself: by PEP 440 alone a nightly of 2.16 is
     neither ">=2.16" nor "<2.16", so that an expectation of either would not hold on it.
     """
-    if version is None:
-        return False
+    if version is None or specifier == ABSENT:
+        return version is None and specifier == ABSENT
     try:
         found = Version(version)
     except InvalidVersion:
@@ -111,4 +114,4 @@ def _on_device(item: Expectation, case_id: str) -> bool:
 
 def _covers(earlier: Expectation, later: Expectation) -> bool:
     """Whether the earlier one holds on every release on which the later one does, so far as can be read off."""
-    return earlier.torch in (None, later.torch) and earlier.torchao in (None, later.torchao)
+    return all(getattr(earlier, package) in (None, getattr(later, package)) for package in PACKAGES)

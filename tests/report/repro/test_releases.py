@@ -11,9 +11,9 @@ from qatrix.report.repro.releases import Release
 
 @pytest.mark.torch
 def test_every_name_is_where_a_script_imports_it_from() -> None:
-    import torch
+    from qatrix.pipelines.torchenv import environment
 
-    release = Release.of(torch.__version__)
+    release = Release.of(environment().packages)
     missing = {
         name
         for name, home in release.homes.items()
@@ -29,7 +29,7 @@ def test_a_model_is_captured_as_the_runner_captures_it() -> None:
 
     from qatrix.pipelines.torchenv.capturing import capture_name
 
-    release = Release.of(torch.__version__)
+    release = Release.of({"torch": str(torch.__version__)})
     expected = (
         "capture_pre_autograd_graph" if release.captures_modules else f"torch.export.{release.export}(strict=True)"
     )
@@ -38,8 +38,17 @@ def test_a_model_is_captured_as_the_runner_captures_it() -> None:
 
 @pytest.mark.parametrize("version", [None, "", "main"])
 def test_an_unknown_release_is_taken_for_a_new_one(version: str | None) -> None:
-    assert Release.of(version) == Release.of("2.15.0")
+    assert Release.of({"torch": version}) == Release.of({"torch": "2.15.0"})
 
 
 def test_a_local_version_is_its_release() -> None:
-    assert Release.of("2.5.1+cpu") == Release.of("2.5.0")
+    assert Release.of({"torch": "2.5.1+cpu"}) == Release.of({"torch": "2.5.0"})
+
+
+def test_a_quantizer_that_moved_comes_from_where_it_is_in_the_environment() -> None:
+    torchao = {"torch": "2.15.0", "torchao": "0.18.0"}
+    name = "XNNPACKQuantizer"
+
+    assert Release.of(torchao | {"executorch": None}).homes[name] == "torchao.testing.pt2e._xnnpack_quantizer"
+    assert Release.of(torchao | {"executorch": "1.5.1"}).homes[name].startswith("executorch.")
+    assert Release.of({"torch": "2.6.0", "executorch": "1.5.1"}).homes[name].startswith("torch.ao.")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from qatrix.claims import BUILT_IN_CHECKS, Expectation
+from qatrix.declare.expected import ABSENT, PACKAGES
 from qatrix.declare.globs import alternatives
 from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor, models, read
 from qatrix.errors import UsageError
+
+_VERSIONS: Final = "comparisons joined by commas, such as >=2.5,<2.9, or none where the package is not installed"
 
 
 def read_expectations(registry: Registry, pipelines: Pipelines) -> tuple[Expectation, ...]:
@@ -37,11 +42,12 @@ def _check(registry: Registry, cursor: Cursor, model: models.Expectation) -> Non
             registry.knows("checks", name, item)
     if model.device is not None:
         registry.knows("devices", model.device, cursor.down("device"))
-    for key, specifier in (("torch", model.torch), ("torchao", model.torchao)):
-        if specifier is None:
+    for key in PACKAGES:
+        specifier = getattr(model, key)
+        if specifier in (None, ABSENT):
             continue
         try:
             SpecifierSet(specifier)
         except InvalidSpecifier:
             message = f"'{specifier}' is no range of versions"
-            registry.note(cursor.down(key).problem(message, expected="comparisons joined by commas: >=2.5,<2.9"))
+            registry.note(cursor.down(key).problem(message, expected=_VERSIONS))

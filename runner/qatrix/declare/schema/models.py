@@ -379,6 +379,9 @@ class Expectation(Declaration):
     checks: list[Name] = Field(default=[], description="the checks that fail")
     torch: Text | None = Field(default=None, description="torch versions that it holds for, such as >=2.5,<2.9")
     torchao: Text | None = Field(default=None, description="torchao versions that it holds for")
+    executorch: Text | None = Field(
+        default=None, description="ExecuTorch versions that it holds for; none where it is not installed"
+    )
     device: Name | None = Field(default=None, description="the device that it holds for")
     link: Text | None = Field(default=None, description="where to read on")
 

@@ -69,7 +69,7 @@ def _class(preset: Pt2ePreset) -> tuple[str, list[str]]:
     known = preset.built_in
     if known is None:
         return imported_as(*preset.place, name=_CLASS)
-    if known.package is None:
+    if preset.quantizer == known.class_name:
         return known.class_name, []
     return imported_as(_module(known), known.class_name, name=_CLASS)
 
@@ -82,7 +82,7 @@ def _configuration(preset: Pt2ePreset) -> tuple[str | None, list[str]]:
         return imported_as(module, attribute, name=_CONFIGURATION)
     if known is None or known.configuration is None:
         return None, []
-    if known.package is None:
+    if preset.quantizer == known.class_name:
         return known.configuration, []
     return imported_as(_module(known), known.configuration, name=_CONFIGURATION)
 
@@ -94,7 +94,7 @@ def imported_as(module: str, attribute: str, *, name: str) -> tuple[str, list[st
 
 
 def _module(known: BuiltIn) -> str:
-    # Packages beside PyTorch's have their classes in one place.
+    # Whoever says whose class it is means the only place of it.
     return next(iter(known.modules.values()))
 
 

@@ -13,10 +13,9 @@ from qatrix.pipelines.torchenv.capturing import (
     named_tensors,
     reset_compiler,
 )
-from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
 from qatrix.pipelines.torchenv.machine import (
-    PACKAGES,
     THREADS,
     device_called,
     device_missing,

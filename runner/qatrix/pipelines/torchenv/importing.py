@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.metadata
 import logging
 import types
 import warnings
@@ -17,6 +19,8 @@ RELEASE: Final = Version(torch.__version__).release[:2]
 _TORCHAO: Final[dict[tuple[int, ...], str]] = {(2, 8): "torchao==0.17.0", (2, 9): "torchao==0.17.0"}
 
 
+# What computes, or decides what is computed.
+PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch")
 # Packages that come as extras of qatrix, in the versions that go with it.
 _EXTRAS: Final = {"executorch": '"qatrix[executorch]"'}
 
@@ -39,6 +43,20 @@ def imported(name: str) -> types.ModuleType:
         else:
             msg = f"{name} cannot be imported ({why}); try: pip install {requirement(package)}"
         raise PackageMissing(msg) from error
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package that may not import; None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def installed() -> frozenset[str]:
+    """The packages that are here, whether they import or not, so that a broken one is not passed over in silence."""
+    return frozenset(name for name in PACKAGES if package_version(name) is not None)
 
 
 def requirement(package: str) -> str:

@@ -7,12 +7,23 @@ from typing import Final
 
 import torch
 
-from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported, requirement
-from qatrix.pipelines.torchenv.machine import PACKAGES, package_version
+from qatrix.pipelines.torchenv.importing import (
+    PACKAGES,
+    RELEASE,
+    PackageMissing,
+    imported,
+    package_version,
+    requirement,
+)
 from qatrix.pipelines.torchenv.quantization import TORCHAO_SINCE
 
 # What is imported to see whether a package works: a version says that it is installed, no more.
-_TRIED: Final = {"torchvision": "torchvision", "torchao": "torchao.quantization.pt2e", "numpy": "numpy"}
+_TRIED: Final = {
+    "torchao": "torchao.quantization.pt2e",
+    "executorch": "executorch.backends.xnnpack.quantizer.xnnpack_quantizer",
+}
+# Earlier ones pin a torchao that is older than the one that qatrix needs.
+_EXECUTORCH_SINCE: Final = (2, 11)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +48,11 @@ def _package(name: str) -> Package:
     version = package_version(name)
     if name == "torchao" and RELEASE < TORCHAO_SINCE:
         return Package(name=name, version=version, note=f"not used: torch {torch.__version__} has PT2E in torch.ao")
+    if name == "executorch" and RELEASE < _EXECUTORCH_SINCE:
+        return Package(name=name, version=version, note="not used: it goes with torch 2.11 and later")
+    if name == "executorch" and version is None:
+        without = "so that XNNPACKQuantizer is the copy that torchao keeps for its tests"
+        return Package(name=name, version=None, note=without, command=f"pip install {requirement(name)}")
     try:
         imported(_TRIED.get(name, name))
     except PackageMissing as error:

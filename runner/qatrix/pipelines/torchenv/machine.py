@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 import platform
 import random
@@ -14,10 +13,10 @@ import torch
 
 from qatrix import __version__
 from qatrix.outcomes import Environment
+from qatrix.pipelines.torchenv.importing import PACKAGES, package_version
 from qatrix.pipelines.torchenv.patterns import pattern_functions
 
 # What the report names; None where a package is not installed.
-PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy")
 # Cases run on one thread, so that sums are added up in one order whatever the machine.
 THREADS: Final = 1
 
@@ -136,14 +135,6 @@ def environment() -> Environment:
 def engines() -> tuple[str, ...]:
     """The quantized engines of this build of torch, for `doctor`."""
     return tuple(torch.backends.quantized.supported_engines)
-
-
-def package_version(name: str) -> str | None:
-    """The installed version of a package that may not import; None where it is not installed."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from collections.abc import Iterator
 from typing import Final
 
-from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported, installed
 from qatrix.pipelines.torchenv.quantization import Pt2eApi, pt2e_api, second_pt2e_api
 
 PATTERN_FUNCTION: Final = "get_aten_graph_module" if RELEASE < (2, 4) else "_get_aten_graph_module_for_pattern"
@@ -25,6 +26,7 @@ _MODULES: Final = {
         "torch.ao.quantization.quantizer.xnnpack_quantizer_utils",
     ),
 }
+_EXECUTORCH: Final = "executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils"
 
 
 def pattern_functions() -> tuple[str | None, tuple[types.ModuleType, ...]]:
@@ -40,8 +42,13 @@ def pattern_functions() -> tuple[str | None, tuple[types.ModuleType, ...]]:
 
 
 def pattern_modules() -> tuple[types.ModuleType, ...]:
-    """The modules of every PT2E in this release; raises PackageMissing where `pt2e_api` does."""
-    return tuple(imported(name) for api in _apis() for name in _MODULES[api.home])
+    """The modules of every PT2E in this release, and ExecuTorch's; raises PackageMissing where `pt2e_api` does."""
+    found = [imported(name) for api in _apis() for name in _MODULES[api.home]]
+    if pt2e_api().home == "torchao" and "executorch" in installed():
+        # One that does not import is told of where its class is asked for.
+        with contextlib.suppress(PackageMissing):
+            found.append(imported(_EXECUTORCH))
+    return tuple(found)
 
 
 def _apis() -> Iterator[Pt2eApi]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported, installed
 from qatrix.quantizers import BUILT_IN, BuiltIn, Home
 
 # Until then torch.ao's PT2E is the only one: torchao's does not import, or has no QAT.
@@ -61,7 +61,7 @@ class Pt2eApi:
         if self.home not in known.modules:
             msg = f"{self.home}'s PT2E has no {known.class_name}"
             raise PackageMissing(msg)
-        module = imported(known.modules[self.home])
+        module = imported(known.module(self.home, installed()))
         if not issubclass(getattr(module, known.class_name, object), self.find("Quantizer")):
             msg = f"{module.__name__} has no {known.class_name} for {self.home}'s PT2E"
             raise PackageMissing(msg)

@@ -64,12 +64,14 @@ class Release:
     export: str | None
 
     @classmethod
-    def of(cls, torch: str | None) -> Release:
-        """The release of a version of torch, the newest that is known where it is not told."""
+    def of(cls, packages: Mapping[str, str | None]) -> Release:
+        """The release that has these versions of packages, the newest torch that is known where it is not told."""
+        torch = packages.get("torch")
+        installed = {name for name, version in packages.items() if version is not None}
         numbers = re.match(r"(\d+)\.(\d+)", torch or "")
         version = (int(numbers[1]), int(numbers[2])) if numbers else _TORCHAO_SINCE
         second = _by_name(_TORCH_AO) | homes("torch.ao")
-        first = _by_name(_TORCHAO) | homes("torchao") if version >= _TORCHAO_SINCE else second
+        first = _by_name(_TORCHAO) | homes("torchao", installed=installed) if version >= _TORCHAO_SINCE else second
         return cls(
             homes=_by_name(_FX) | first,
             second_homes=_by_name(_FX) | second,

@@ -60,7 +60,7 @@ def script_text(
             msg = f"no script shows what qatrix says of a pipeline's own code: {outcome.error.message}"
             raise ValueError(msg)
     source = replace(source, device=_device(source.device, environment))
-    release = Release.of(environment.packages.get("torch"))
+    release = Release.of(environment.packages)
     script = _Script(source=source, record=record, release=release)
     several = not source.inputs.is_plain or bool(source.inputs.files) or source.inputs.has_more
     taken = "batches_of_the_case()" if several else "inputs_of_the_case()"
