@@ -14,7 +14,16 @@ import jinja2
 
 from qatrix import __version__
 from qatrix.claims import DETERMINISTIC_EVAL
-from qatrix.outcomes import COMPARED, LIFECYCLE_STAGES, OTHERWISE, REPEATED, STAGES, TRAINING_POINTS, Environment, Record
+from qatrix.outcomes import (
+    COMPARED,
+    LIFECYCLE_STAGES,
+    OTHERWISE,
+    REPEATED,
+    STAGES,
+    TRAINING_POINTS,
+    Environment,
+    Record,
+)
 from qatrix.report.repro.imports import import_lines
 from qatrix.report.repro.lines import changed_by_lifecycle, expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
