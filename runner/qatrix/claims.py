@@ -66,6 +66,8 @@ SQNR_OF_BITS: Final = "sqnr_of_bits"
 CONV_BN_FUSED: Final = "conv_bn_fused"
 # The case has left the process as it found it; a record has this check where it fails.
 LEAVES_NO_TRACE: Final = "leaves_no_trace"
+# What a lifecycle makes of a program gives the same bits as what the program gives without it.
+SURVIVES_LIFECYCLE: Final = "survives_lifecycle"
 BUILT_IN_CHECKS: Final = frozenset(
     {
         DETERMINISTIC_EVAL,
@@ -88,6 +90,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         SQNR_OF_BITS,
         CONV_BN_FUSED,
         LEAVES_NO_TRACE,
+        SURVIVES_LIFECYCLE,
     }
 )
 # What a suite compares unless it names its pipelines.

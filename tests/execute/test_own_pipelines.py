@@ -197,7 +197,7 @@ def test_a_pipeline_without_a_switch_that_training_needs_is_told(tmp_path: Path)
     assert own(record).failed_stage == "train"
     assert own(record).error is not None
     assert own(record).error.message == (  # type: ignore[union-attr]  # it is there
-        f"{OWN}.Rounding has no method disable_observers; expected one, because the case trains with them off"
+        f"{OWN}.Rounding has no method disable_observers; expected one, because the case switches them off or on"
     )
 
 

@@ -45,6 +45,14 @@ SPREAD = (
     "dynamic_batches_ptq/two_linear/*",
     "capture/shared_conv/*capture=non_strict,*x86*",
     "capture/two_conv_one_relu/*capture=non_strict,*x86*",
+    "lifecycle/conv_bn_relu/*lifecycle=save_load,*",
+    "lifecycle/conv_bn_relu/*lifecycle=state_dict,*",
+    "lifecycle/conv_bn_relu/*lifecycle=repeat,*",
+    "lifecycle_training/linear_dropout/*lifecycle=checkpoint,*",
+    "lifecycle_training/linear_dropout/*lifecycle=deepcopy,*",
+    "lifecycle_training/linear_dropout/*lifecycle=average,*",
+    "lifecycle_training/linear_dropout/*lifecycle=eval_and_train,*",
+    "lifecycle_dynamic/linear_relu/*lifecycle=deepcopy,*",
 )
 
 

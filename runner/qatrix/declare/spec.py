@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, Tolerance
 from qatrix.declare.inputs import DataFile, InputSpec
@@ -31,6 +31,7 @@ RESERVED_AXES = (
     "dtype",
     "dynamic_batch",
     "capture",
+    "lifecycle",
     "quantizer",
     "device",
     "calibration_batches",
@@ -40,6 +41,10 @@ RESERVED_AXES = (
 FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
 # How PT2E exports a model: traced by dynamo, or by running it.
 CaptureMode = Literal["strict", "non_strict"]
+# What users do with programs on their way, beside quantizing them.
+Lifecycle = Literal["none", "save_load", "checkpoint", "state_dict", "deepcopy", "average", "eval_and_train", "repeat"]
+# Those of a program that takes optimizer steps.
+TRAINING_LIFECYCLES: Final = ("average", "eval_and_train")
 ObserverState = Literal["enabled", "disabled"]
 BatchNormState = Literal["training", "frozen"]
 
@@ -448,8 +453,9 @@ class Case:
     which are made in float32 and cast. With `dynamic_batch` the first axis of every input is
     captured free, and the converted model runs on another batch, too. Where it `quantizes` nothing, a pipeline
     that quantizes is at fault instead of one that does not. `calibration_batches` is how many batches run
-    before the program is converted, None for all that there are. `capture` is how PT2E exports the model.
-    `own_pipelines` are those of its pipelines that are not built in, by name.
+    before the program is converted, None for all that there are. `capture` is how PT2E exports the model,
+    `lifecycle` what else is done with its programs, which must change nothing. `own_pipelines` are those of
+    its pipelines that are not built in, by name.
     """
 
     case_id: str
@@ -477,6 +483,7 @@ class Case:
     calibration_batches: int | None = None
     capture: CaptureMode = "strict"
     own_pipelines: Mapping[str, OwnPipeline] = field(default_factory=dict)
+    lifecycle: Lifecycle = "none"
 
     @property
     def runs_own_code(self) -> bool:

@@ -15,7 +15,7 @@ from qatrix.execute.stages import run_stages
 from qatrix.expressions import Value
 from qatrix.judge import graphs
 from qatrix.outcomes import PipelineOutcome
-from qatrix.pipelines import PIPELINES
+from qatrix.pipelines import pipelines_of
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.torchenv import device_missing
 
@@ -33,7 +33,7 @@ def transcribe_case(case: Case, pipeline: str, at: CheckPoint, *, values: bool) 
     if absent is not None:
         raise Untranscribed(absent)
     watcher = _Watcher(case=case, pipeline=pipeline, at=at, values=values)
-    outcome = run_stages(case, pipeline, PIPELINES[pipeline], build_batches(case), watcher)
+    outcome = run_stages(case, pipeline, pipelines_of(case)[pipeline], build_batches(case), watcher)
     if watcher.found is None:
         raise Untranscribed(_cut_short(outcome, at))
     return watcher.found

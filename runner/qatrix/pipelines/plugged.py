@@ -32,8 +32,8 @@ class PipelineFault(Exception):
 class Plugin(Protocol):
     """What a class is that is a pipeline: made once for each quantizer, of its mode and what it says to the pipeline.
 
-    It may have `inexpressible()`, `to_eval(model)`, `disable_observers(model)` and
-    `freeze_batch_norms(model)` as well.
+    It may have `inexpressible()`, `to_eval(model)`, `to_train(model)`, `disable_observers(model)`,
+    `enable_observers(model)` and `freeze_batch_norms(model)` as well.
     """
 
     def __init__(self, mode: str, config: Mapping[str, Any]) -> None:
@@ -127,9 +127,17 @@ class Plugged:
         """What its method of that name does; raises PipelineFault where it has none."""
         self._switch("freeze_batch_norms", prepared)
 
+    def enable_observers(self, prepared: nn.Module) -> None:
+        """What its method of that name does; raises PipelineFault where it has none."""
+        self._switch("enable_observers", prepared)
+
     def to_eval(self, prepared: nn.Module) -> None:
         """Switch a prepared model to evaluation, by its own method where it has one."""
         getattr(self._any_plugin(), "to_eval", nn.Module.eval)(prepared)
+
+    def to_train(self, prepared: nn.Module) -> None:
+        """Switch a prepared model back to training, by its own method where it has one."""
+        getattr(self._any_plugin(), "to_train", nn.Module.train)(prepared)
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """What it makes of the prepared model."""
@@ -143,6 +151,10 @@ class Plugged:
         """The quantized model, exported as a deployment would."""
         torchenv.reset_compiler()
         return torchenv.capture(converted, inputs, dynamic_batch=False)()
+
+    def saved_and_loaded(self, converted: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+        """The quantized model, exported, saved and loaded."""
+        return torchenv.saved_and_loaded(converted, inputs, dynamic_batch=dynamic_batch)
 
     def _class(self) -> Any:
         return own_attribute((self.own.module, self.own.attribute), self.own.registration, _WORD)
@@ -176,7 +188,7 @@ class Plugged:
     def _switch(self, name: str, prepared: nn.Module) -> None:
         switch = getattr(self._any_plugin(), name, None)
         if switch is None:
-            msg = f"{self._place} has no method {name}; expected one, because the case trains with them off"
+            msg = f"{self._place} has no method {name}; expected one, because the case switches them off or on"
             raise PipelineFault(msg)
         switch(prepared)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import io
 import itertools
 import sys
 import types
@@ -53,6 +54,17 @@ def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bo
     export = imported("torch.export").export_for_training if RELEASE < _EXPORT else torch.export.export
     program = export(model, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, strict=strict)
     return functools.partial(_own_module, program)
+
+
+def saved_and_loaded(program: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+    """A program as `torch.export` saves and loads it, exported as the release does by default."""
+    reset_compiler()
+    shapes = _dynamic_shapes(inputs, dynamic_batch=dynamic_batch)
+    exported = torch.export.export(program, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes)
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    file.seek(0)
+    return torch.export.load(file).module()
 
 
 def _dynamic_shapes(inputs: Inputs, *, dynamic_batch: bool) -> Any:

@@ -11,7 +11,7 @@ from typing import Final
 _MODULES: Final = {
     name: f"import {name}"
     for name in """
-    copy fnmatch functools math numpy operator pathlib textwrap torch torchvision traceback warnings
+    copy fnmatch functools io math numpy operator pathlib textwrap torch torchvision traceback warnings
     """.split()
 }
 _ALIASES: Final = {
@@ -23,7 +23,18 @@ _ALIASES: Final = {
 # What scripts call modules.
 MODULES: Final = frozenset((*_MODULES, *_ALIASES))
 _QCONFIGS: Final = "torch.ao.quantization.qconfig"
-_STANDARD: Final = ("copy", "fnmatch", "functools", "math", "operator", "pathlib", "textwrap", "traceback", "warnings")
+_STANDARD: Final = (
+    "copy",
+    "fnmatch",
+    "functools",
+    "io",
+    "math",
+    "operator",
+    "pathlib",
+    "textwrap",
+    "traceback",
+    "warnings",
+)
 _LINE_LENGTH: Final = 120
 
 
