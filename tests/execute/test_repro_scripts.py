@@ -50,6 +50,7 @@ SPREAD = (
     "dynamic_qat/linear_relu/*xnnpack*,train_steps=2,*",
     "dynamic_qat/one_linear/*=int8_dynamic_qat,train_steps=0,*",
     "single_ops/branches_add/*",
+    "groups/linear_relu/*",
     "single_ops/conv_bn_sigmoid/*",
 )
 
