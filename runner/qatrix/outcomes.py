@@ -82,6 +82,11 @@ class ErrorReport:
         """Whether the quantizer is at fault, which names modules that the model does not have."""
         return self.type.rpartition(".")[2] == "PartFault"
 
+    @property
+    def is_of_ops(self) -> bool:
+        """Whether the quantizer is at fault, which names ops or their inputs that this torch does not have."""
+        return self.type.rpartition(".")[2] == "OpFault"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTime:
@@ -114,7 +119,9 @@ class PipelineOutcome:
     `sqnr_db` compares the quantized output with the float model in eval mode after the same
     training forwards, `variation_db` does so with what varies in the float model's outputs from sample to
     sample, so that a constant counts for nothing. `fake_quantizes` counts fake-quantize modules (observers in post
-    training quantization) after prepare; the other counts are of the converted graph. `quantizers` says
+    training quantization) after prepare; the other counts are of the converted graph. `integer_ops` counts
+    what arithmetic makes or computes of integers where that stands in the place of quantize and dequantize ops,
+    None where it does not. `quantizers` says
     whose quantizer classes these were, in the order of the phases; it is empty where the
     pipeline takes none, or none that could be imported. `origin` says whose the pipeline is, None where it is
     qatrix's own or could not be imported. `keeps_float` says of a converted model of unknown code, in which no
@@ -132,6 +139,7 @@ class PipelineOutcome:
     quantize_ops: int | None = None
     dequantize_ops: int | None = None
     batch_norms_left: int | None = None
+    integer_ops: int | None = None
     stages: tuple[StageTime, ...] = ()
     notes: tuple[str, ...] = ()
     quantizers: tuple[Origin, ...] = ()

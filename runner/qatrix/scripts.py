@@ -33,13 +33,15 @@ class PhaseSource:
     """One round of capture, prepare, forward and convert; `submodules` is empty for the whole model.
 
     `quantizers` has a source for each preset that a built-in pipeline takes, and for each other pipeline by its
-    name, as far as they can express the quantizer.
+    name, as far as they can express the quantizer. `converts_with` are the arguments that PT2E's convert is
+    told beside the program, as source.
     """
 
     trains: bool
     submodules: tuple[str, ...] = ()
     dynamic_batch: bool = False
     quantizers: Mapping[str, QuantizerSource]
+    converts_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from qatrix.execute.captures import Captures
 from qatrix.execute.devices import on_its_device
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
+from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import report_error, run_stages
 from qatrix.execute.state import State
 from qatrix.execute.survival import checks_of_lifecycle
@@ -35,6 +36,7 @@ from qatrix.outcomes import (
     Record,
 )
 from qatrix.pipelines import Pipeline, pipelines_of
+from qatrix.pipelines.aten_ops import require_ops
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Batches
 from qatrix.pipelines.models import build_model
@@ -169,6 +171,7 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     try:
         batches = build_batches(case)
         model = build_model(case).to(case.device.torch)
+        require_ops(case.quantizer)
         case = replace(case, quantizer=with_paths(case.quantizer, model))
         arbiter = Arbiter.of(case, model, batches.first, trains=quality.trains(case), captures=captures)
         reference, state = float_reference(case, model, batches)
@@ -206,7 +209,14 @@ def _facts(
         else:
             sight = Sight()
             judging = _OTHER_CODE if name in case.own_pipelines else arbiter
-            arbitration = Arbitration(name, judging, state, integers_of(pipeline, case.quantizer), case.training)
+            arbitration = Arbitration(
+                name,
+                judging,
+                state,
+                integers_of(pipeline, case.quantizer),
+                case.training,
+                in_integers=computes_in_integers(case, name),
+            )
             onlooker = Onlooker(case, name, batches.first, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, batches, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)

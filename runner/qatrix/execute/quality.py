@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.claims import FINITE_OUTPUTS, INFORMATIVE_OUTPUTS, NOTHING_QUANTIZED, SQNR_OF_BITS
-from qatrix.declare.spec import Case, QuantizerSpec
+from qatrix.declare.spec import Case, QuantizerSpec, TensorSpec
 from qatrix.execute.recording import Store, record
 from qatrix.execute.soundness import outcome_of
 from qatrix.judge import graphs, numerics
@@ -28,6 +28,8 @@ _PRESET_BITS: Final = 8.0
 # By how much noise may grow against the signal on its way, in amplitude: a layer norm subtracts means, and keeps
 # the noise. Of the sound results of 500 trained cases of the shipped matrix none needs more than 1.7.
 _GAIN: Final = 2.0
+# What is cut off is spread from 0 to 1 step, what is rounded from -1/2 to 1/2: mean squares of 1/3 and 1/12.
+_POWER_OF_CUTTING_OFF: Final = 4
 # Measures what each quantize op of a converted program loses: the power of the error by that of the signal.
 Measure = Callable[[], Sequence[float]]
 
@@ -44,13 +46,14 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     Where ranges need not fit what comes, `measure` tells what they lose; with fixed scales there is
     no check without it.
     """
-    if outcome.sqnr_db is None or not outcome.quantize_ops or outcome.dequantize_ops is None:
+    roundings = _roundings(outcome)
+    if outcome.sqnr_db is None or not roundings:
         return []
     own = preset_of(outcome.pipeline) != "fx" and case.quantizer.runs_own_code
     if own or outcome.pipeline in case.own_pipelines:
         # To how many bits it rounds is its own affair.
         return []
-    by_bits = noise_of_bits(case.quantizer) * (outcome.quantize_ops + outcome.dequantize_ops)
+    by_bits = noise_of_bits(case.quantizer) * roundings
     least, explained = -_decibels(by_bits), "the bits of weights and activations explain"
     if outcome.sqnr_db < least and _may_not_fit(case):
         if measure is None and not trains(case):
@@ -76,10 +79,21 @@ def of_unknown_code(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
 
 def explained_by_bits(case: Case, pipeline: str, roundings: int) -> float | None:
     """The SQNR in decibels that bits explain after so many roundings; None where they are not known, or none is."""
-    if not roundings or (pipeline != "fx" and case.quantizer.runs_own_code):
+    own = pipeline in case.own_pipelines or (preset_of(pipeline) != "fx" and case.quantizer.runs_own_code)
+    if not roundings or own:
         # To how many bits it rounds is its own affair.
         return None
     return -_decibels(noise_of_bits(case.quantizer) * roundings)
+
+
+def _roundings(outcome: PipelineOutcome) -> int:
+    """How many quantize and dequantize ops have the noise of a converted program; none where nothing is quantized.
+
+    Integer arithmetic that stands for such ops cuts off, where they round to the nearest, which is four times the
+    power of noise; and each of its integers stands for a quantize and a dequantize op.
+    """
+    ops = (outcome.quantize_ops or 0) + (outcome.dequantize_ops or 0) if outcome.quantize_ops else 0
+    return ops + 2 * _POWER_OF_CUTTING_OFF * (outcome.integer_ops or 0)
 
 
 def _is_of_another_kind(case: Case) -> bool:
@@ -93,8 +107,7 @@ def _may_not_fit(case: Case) -> bool:
 
 
 def _has_fixed_scales(case: Case) -> bool:
-    members = case.quantizer.members
-    return any(item.activation is not None and item.activation.scale is not None for item in members)
+    return any(spec.scale is not None for item in case.quantizer.members for spec in item.tensors)
 
 
 def _least_of_ranges(case: Case, by_bits: float, measure: Measure | None) -> float:
@@ -132,8 +145,11 @@ def _bits(quantizer: QuantizerSpec) -> float:
 
 
 def _bits_of_one(quantizer: QuantizerSpec) -> float:
-    ranges = (spec for spec in (quantizer.activation, quantizer.weight) if spec is not None)
-    return min((math.log2(spec.quant_max - spec.quant_min + 1) for spec in ranges), default=_PRESET_BITS)
+    return min((_bits_of_tensor(spec) for spec in quantizer.tensors), default=_PRESET_BITS)
+
+
+def _bits_of_tensor(spec: TensorSpec) -> float:
+    return math.log2(spec.quant_max - spec.quant_min + 1) - spec.reduce_range
 
 
 def of_outputs(pipeline: str, reference: object, outputs: object) -> list[CheckOutcome]:
@@ -173,8 +189,8 @@ def losses(program: nn.Module, inputs: Inputs) -> list[float]:
 
 
 def _has_fixed_scale(node: fx.Node) -> bool:
-    """Whether it quantizes a computed value with one scale that is a number."""
-    if op_name(node) != "quantize_per_tensor" or not isinstance(node.args[0], fx.Node):
+    """Whether it quantizes a computed value, and no weight, with one scale that is a number."""
+    if op_name(node) != "quantize_per_tensor" or not isinstance(node.args[0], fx.Node) or node.args[0].op == "get_attr":
         return False
     return isinstance(argument(node, "scale"), float)
 

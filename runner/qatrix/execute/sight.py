@@ -43,6 +43,7 @@ class Sight:
     fake_quantizes: int | None = None
     quantized_weights: int = 0
     ops: graphs.OpCounts | None = None
+    integer_ops: int | None = None
     float_differs: bool = False
     lifecycle_faults: tuple[str, ...] = ()
     losses: Measure | None = None
@@ -85,7 +86,10 @@ class Onlooker:
             sight.steps[point] = graphs.output_steps(program)
             counts = graphs.count_ops(program)
             sight.ops = counts if self._none == 0 or counts.quantize + counts.dequantize else None
-            sight.losses = functools.partial(quality.losses, program, self.inputs)
+            if soundness.computes_in_integers(self.case, self.pipeline):
+                sight.integer_ops = graphs.integer_ops(program)
+            else:
+                sight.losses = functools.partial(quality.losses, program, self.inputs)
             sight.checks += soundness.of_converted(
                 self.case,
                 self.pipeline,
@@ -128,12 +132,19 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
         quantize_ops=sight.ops.quantize,
         dequantize_ops=sight.ops.dequantize,
         batch_norms_left=sight.ops.batch_norms,
+        integer_ops=sight.integer_ops,
+        notes=(*outcome.notes, *_not_judged(sight)),
     )
 
 
 def _is_same(reference: object, outputs: object) -> bool:
     found = numerics.compare(reference, outputs, at="convert", names=("float", "converted"), tolerance=Tolerance())
     return found.status == "exact"
+
+
+def _not_judged(sight: Sight) -> tuple[str, ...]:
+    """What nobody can say of a program that computes in integers."""
+    return () if sight.integer_ops is None else (soundness.NOT_JUDGED,)
 
 
 def float_reference(case: Case, model: nn.Module, batches: Batches) -> tuple[object, State]:

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from qatrix.claims import (
+    AS_SPECIFIED,
     BATCH_NORM_FOLDED,
     BATCH_NORM_STATE,
     BIASES_QUANTIZED,
@@ -32,7 +33,16 @@ from qatrix.claims import (
     WEIGHTS_QUANTIZED,
     Tolerance,
 )
-from qatrix.declare.spec import Case, Composition, Part, PatternSpec, Pt2ePreset, QuantizerSpec
+from qatrix.declare.spec import (
+    Case,
+    Composition,
+    FxPreset,
+    Part,
+    PatternSpec,
+    Pt2ePreset,
+    QConfigSpec,
+    QuantizerSpec,
+)
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, kept
 from qatrix.execute.recording import Store, record
@@ -50,6 +60,11 @@ _LINEAR: Final = frozenset({"linear"})
 _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
+NOT_JUDGED: Final = (
+    "integer arithmetic stands in the place of quantize and dequantize ops, so that nobody looks into the converted "
+    f"program for {BATCH_NORM_FOLDED}, {WEIGHT_SCALES} and {BIASES_QUANTIZED}, {AS_SPECIFIED} is of the prepared "
+    "program alone, and a diagnosis, too"
+)
 
 
 def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
@@ -127,7 +142,7 @@ def _of_parts(
     return [
         *_of_unquantized(case, pipeline, program),
         *_of_quantized(case, pipeline, program, inputs),
-        outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
+        *_of_scales(case, pipeline, program),
         outcome_of(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
         *_of_reads(pipeline, program, state),
     ]
@@ -138,7 +153,9 @@ def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[Check
     if case.quantizes == "something":
         return []
     ops = graphs.count_ops(program)
+    arithmetic = graphs.integer_ops(program) if computes_in_integers(case, pipeline) else 0
     counts = {
+        "integers made by arithmetic": arithmetic,
         "quantize ops": ops.quantize,
         "dequantize ops": ops.dequantize,
         "quantized weights": graphs.quantized_weights(program),
@@ -149,15 +166,32 @@ def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[Check
 
 def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: Inputs) -> list[CheckOutcome]:
     """The checks op by op; none where nothing is quantized, which is a verdict of its own."""
-    ops = graphs.count_ops(program)
-    if not ops.quantize + ops.dequantize:
+    ops, in_integers = graphs.count_ops(program), computes_in_integers(case, pipeline)
+    if not ops.quantize + ops.dequantize + (graphs.integer_ops(program) if in_integers else 0):
         return []
-    return [
+    made = [
         outcome_of(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claims_of(case.quantizer, pipeline))),
         *_of_float_parts(case, pipeline, program),
+    ]
+    if in_integers:
+        return made
+    return [
+        *made,
         outcome_of(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program, _rank_in(program, inputs))),
         *_of_biases(case, pipeline, program),
     ]
+
+
+def computes_in_integers(case: Case, pipeline: str) -> bool:
+    """Whether a pipeline writes integer arithmetic in the place of quantize and dequantize ops."""
+    return preset_of(pipeline) == "pt2e" and case.quantizer.computes_in_integers
+
+
+def _of_scales(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The check of the scales of weights; none where these are dequantized by arithmetic, in any layout."""
+    if computes_in_integers(case, pipeline):
+        return []
+    return [outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program))]
 
 
 def _of_reads(pipeline: str, program: nn.Module, state: State) -> list[CheckOutcome]:
@@ -226,11 +260,19 @@ def claims_of(quantizer: QuantizerSpec, pipeline: str) -> list[graphs.Claim]:
 
 def _claim(member: QuantizerSpec, pipeline: str) -> graphs.Claim:
     preset = member.pt2e if preset_of(pipeline) == "pt2e" else member.fx
-    claimed = frozenset(member.annotate or _claims(member, pipeline))
+    claimed = frozenset(member.annotate if preset is None and member.is_declared else _claims(member, pipeline))
     ops = (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
     if preset is None or isinstance(preset, Composition):
-        return graphs.Claim(ops=ops)
-    return graphs.Claim(ops=ops, modules=_left(preset.modules), types=_left(preset.types))
+        return graphs.Claim(ops=ops, operands=_operands(member))
+    qconfig = preset.qconfig if isinstance(preset, FxPreset) else None
+    operands = _operands(qconfig) if isinstance(qconfig, QConfigSpec) else graphs.OPERANDS
+    return graphs.Claim(ops=ops, operands=operands, modules=_left(preset.modules), types=_left(preset.types))
+
+
+def _operands(spec: QuantizerSpec | QConfigSpec) -> tuple[str, ...]:
+    """What of a layer is quantized by declared specs."""
+    declared = {"weight": spec.weight, "input": spec.activation}
+    return tuple(name for name in graphs.OPERANDS if declared[name] is not None)
 
 
 def _left(parts: tuple[Part[Any], ...]) -> dict[str, bool]:
@@ -241,7 +283,8 @@ def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
     """The families of ops with weights that a preset claims."""
     if preset_of(pipeline) == "pt2e" and isinstance(quantizer.pt2e, Pt2ePreset):
         return quantizer.pt2e.claims(quantizer.mode)
-    return ("linear",) if quantizer.mode == "dynamic" else ("linear", "conv")
+    as_it_comes = quantizer.mode == "dynamic" or (quantizer.fx is not None and quantizer.fx.is_dynamic)
+    return ("linear",) if as_it_comes else ("linear", "conv")
 
 
 def _of_other_batch(

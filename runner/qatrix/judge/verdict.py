@@ -82,6 +82,8 @@ def conclude(
 def _invalid(error: ErrorReport) -> str:
     if error.is_of_parts:
         return "its quantizer is for another model"
+    if error.is_of_ops:
+        return "its quantizer names what this torch does not have"
     return "its data cannot be used" if error.is_of_data else "the float model itself does not run"
 
 
@@ -183,7 +185,7 @@ def _unquantized(facts: _Facts) -> Iterator[Conclusion]:
 def _left_in_float(outcome: PipelineOutcome) -> str | None:
     if outcome.fake_quantizes == 0:
         return f"{outcome.pipeline} quantized nothing, silently: no fake quantize or observer after prepare"
-    if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0:
+    if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0 and not outcome.integer_ops:
         return f"{outcome.pipeline} quantized nothing, silently: no quantize or dequantize op after convert"
     if outcome.keeps_float:
         return f"{outcome.pipeline} quantized nothing, silently: its output is the float model's"

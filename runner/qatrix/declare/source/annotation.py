@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
+from qatrix.declare.source.aten_ops import annotated_ops, op_helpers, own_specs
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.observers import constructor_call, range_arguments
 from qatrix.declare.source.text import call_text
@@ -75,12 +76,13 @@ def declared_pt2e(
     """
     name = names.class_of_quantizer(spec.name)
     chains = sorted(spec.annotate, key=lambda chain: -chain.count("_"))
-    checks = len(chains) > 1 or bool(skip_modules) or is_member
+    checks = len(chains) > 1 or bool(skip_modules) or is_member or bool(spec.ops)
     sections = [
-        _ops(chains),
+        *([_ops(chains)] if chains else []),
         *_specs(spec),
-        _CHAINS,
+        *([_CHAINS] if chains else []),
         *_helpers(spec, skip_modules, checks=checks, on_cpu=on_cpu),
+        *op_helpers(spec),
         "\n".join(_class(name, spec, chains, checks=checks)),
     ]
     return QuantizerSource(
@@ -113,7 +115,7 @@ def _ops(chains: list[str]) -> str:
 
 def _specs(spec: QuantizerSpec) -> Iterator[str]:
     # One object each: PT2E lets a producer and its consumers share an observer where their specs are equal.
-    for name, tensor in (("ACTIVATION", spec.activation), ("WEIGHT", spec.weight)):
+    for name, tensor in (("ACTIVATION", spec.activation), ("WEIGHT", spec.weight), *own_specs(spec)):
         if tensor is not None:
             arguments = _spec_arguments(spec, tensor)
             kind = "QuantizationSpec" if tensor.scale is None else "FixedQParamsQuantizationSpec"
@@ -127,6 +129,8 @@ def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec) -> list[str]:
             f"scale={literal(tensor.scale)}",
             f"zero_point={tensor.zero_point or 0}",
         ]
+    if tensor.group_size is not None:
+        return _grouped_arguments(tensor)
     mode = spec.mode_of(tensor)
     function, arguments = constructor_call(tensor, mode)
     prefix = "observer_or_fake_quant_ctr="
@@ -137,8 +141,29 @@ def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec) -> list[str]:
         f"quant_max={tensor.quant_max}",
         f"qscheme=torch.{tensor.qscheme}",
         *([] if tensor.ch_axis is None else [f"ch_axis={tensor.ch_axis}"]),
-        *(["is_dynamic=True"] if mode == "dynamic" else []),
+        *(["is_dynamic=True"] if mode == "dynamic" or tensor.dynamic else []),
         made,
+    ]
+
+
+def _grouped_arguments(tensor: TensorSpec) -> list[str]:
+    """A scale for each group of values along the last axis; the counterpart of pipelines.groups."""
+    kind = "SYMMETRIC" if tensor.qscheme.endswith("symmetric") else "ASYMMETRIC"
+    eps = "torch.finfo(torch.float32).eps" if tensor.eps is None else literal(tensor.eps)
+    arguments = [
+        f"mapping_type=MappingType.{kind}",
+        f"target_dtype=torch.{tensor.dtype}",
+        f"granularity=PerGroup({tensor.group_size})",
+        f"eps={eps}",
+        "scale_dtype=torch.float32",
+        "zero_point_dtype=torch.int32",
+    ]
+    prefix = "observer_or_fake_quant_ctr="
+    return [
+        f"dtype=torch.{tensor.dtype}",
+        f"quant_min={tensor.quant_min}",
+        f"quant_max={tensor.quant_max}",
+        call_text("AffineQuantizedMinMaxObserver.with_args", arguments, indent=4, prefix=prefix),
     ]
 
 
@@ -158,6 +183,7 @@ def _class(name: str, spec: QuantizerSpec, chains: list[str], *, checks: bool) -
     yield "    def annotate(self, model):"
     for chain in chains:
         yield from (f"        {line}" for line in _annotated(spec, chain, checks=checks))
+    yield from (f"        {line}" for line in annotated_ops(spec))
     yield "        return model"
     yield ""
     yield "    def validate(self, model):"
@@ -173,7 +199,7 @@ def _annotated(spec: QuantizerSpec, chain: str, *, checks: bool) -> Iterator[str
         yield f"    if {' or '.join(f'is_taken({part})' for part in parts)}:"
         yield "        continue"
     yield from (f"    {line}" for line in _inputs(spec, parts[0]))
-    output = [] if spec.activation is None or spec.mode == "dynamic" else ["output_qspec=ACTIVATION"]
+    output = [] if spec.activation is None or spec.is_dynamic else ["output_qspec=ACTIVATION"]
     if chain in spec.shared:
         yield "    first, *others = inputs"
         yield f"    shared = SharedQuantizationSpec((first, {parts[0]}))"

@@ -33,14 +33,16 @@ class Grid:
     axis: int | None
 
     @classmethod
-    def of(cls, measured: Measured | None) -> Self | None:
-        """The grid of a tensor's parameters, None where they are not known, or are finer than float32."""
+    def of(cls, measured: Measured | None, *, most: int | None = _MOST_INTEGERS) -> Self | None:
+        """The grid of a tensor's parameters, None where they are not known, or have more than `most` integers."""
         if measured is None or measured.scale is None or measured.zero_point is None:
             return None
         known = measured.parameters
         if known.quant_min is None or known.quant_max is None or not measured.scale.numel():
             return None
-        if known.quant_max - known.quant_min > _MOST_INTEGERS or not bool(measured.scale.isfinite().all()):
+        if most is not None and known.quant_max - known.quant_min > most:
+            return None
+        if not bool(measured.scale.isfinite().all()):
             return None
         return cls(
             scale=measured.scale.double(),

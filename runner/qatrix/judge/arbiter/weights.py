@@ -109,9 +109,16 @@ class Weights:
         return made if factor is None else made.scaled(1 / factor)
 
     def bias(self, name: str, bias: Tensor) -> Tensor:
-        """A bias as the program quantizes it, if it does."""
-        grid = Grid.of(self._measured(f"{name}.bias"))
+        """A bias as the program quantizes it, if it does; a derived one is not rounded before convert."""
+        measured = self._measured(f"{name}.bias")
+        if measured is None or not self._rounds(measured):
+            return bias
+        # That of an accumulator has a range that is wider than float32 tells apart, and integers that are not.
+        grid = Grid.of(measured, most=None)
         return bias if grid is None else grid.rounded(bias)
+
+    def _rounds(self, measured: Measured) -> bool:
+        return self.findings.at == "convert" or measured.faked
 
     def _factor(self, group: Group, norm: str | None) -> Tensor | None:
         """What a weight is multiplied with in training before it is quantized, and the layer's value divided by."""
@@ -129,9 +136,12 @@ class Weights:
         return None if gauge is None else gauge()
 
     def _judge(self, name: str, wanted: Tensor, used: Tensor, measured: Measured | None) -> None:
+        if measured is not None and measured.group is not None:
+            # Each group in a row of its own is a channel.
+            wanted, used = (value.reshape(-1, measured.group) for value in (wanted, used))
         grid = Grid.of(measured)
         converted = self.findings.at == "convert"
-        rounded = measured is not None and (converted or measured.faked)
+        rounded = measured is not None and self._rounds(measured)
         if rounded and grid is None:
             return
         if measured is None or grid is None or not rounded:

@@ -1,10 +1,11 @@
 """Graphs: what ops are called, how often they occur, whether a graph is the expected one, and whether it is sound."""
 
+from qatrix.judge.graphs.arithmetic import integer_ops
 from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
 from qatrix.judge.graphs.folding import unfolded_batch_norms
-from qatrix.judge.graphs.parts import Claim
+from qatrix.judge.graphs.parts import OPERANDS, Claim
 from qatrix.judge.graphs.places import behind, place_of, reader_of
 from qatrix.judge.graphs.randomness import live_random_ops
 from qatrix.judge.graphs.reading import Held, Layer, Read, unread
@@ -24,6 +25,7 @@ from qatrix.judge.graphs.soundness import (
 from qatrix.judge.graphs.transcript import transcribe
 
 __all__ = [
+    "OPERANDS",
     "Claim",
     "Held",
     "Layer",
@@ -37,6 +39,7 @@ __all__ = [
     "float_biases",
     "float_ops",
     "float_weights",
+    "integer_ops",
     "is_counter",
     "live_random_ops",
     "misplaced_scales",

@@ -64,6 +64,9 @@ def script_text(
     if record is not None and record.error is not None and record.error.is_of_parts:
         msg = f"no script is needed to see which modules a model has: {record.error.message}"
         raise ValueError(msg)
+    if record is not None and record.error is not None and record.error.is_of_ops:
+        msg = f"no script is needed to see which ops there are: {record.error.message}"
+        raise ValueError(msg)
     for outcome in () if record is None else record.pipelines.values():
         if outcome.error is not None and outcome.error.type.endswith(_REFUSED):
             msg = f"no script shows what qatrix says of a pipeline's own code: {outcome.error.message}"
