@@ -175,6 +175,7 @@ OFF = "eager/scaled/quantizer=linear_int4,device=cpu"
 
 
 @pytest.mark.torch
+@pytest.mark.xdist_group("pipeline_package")
 def test_the_pipeline_gives_what_pt2e_gives_and_its_record_says_whose_it_was(pipeline_run: Path) -> None:
     cases = results_of(pipeline_run)
 
@@ -189,6 +190,7 @@ def test_the_pipeline_gives_what_pt2e_gives_and_its_record_says_whose_it_was(pip
 
 
 @pytest.mark.torch
+@pytest.mark.xdist_group("pipeline_package")
 def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path) -> None:
     shown = qatrix(pipeline_run, "show", OFF, PIPELINE_MATRIX, site=pipeline_site)
 
@@ -199,6 +201,7 @@ def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path
 
 
 @pytest.mark.torch
+@pytest.mark.xdist_group("pipeline_package")
 def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_run: Path, pipeline_site: Path) -> None:
     made = qatrix(pipeline_run, "repro", OFF, PIPELINE_MATRIX, "--out", "-", site=pipeline_site)
 
@@ -210,6 +213,7 @@ def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_r
 
 
 @pytest.mark.torch
+@pytest.mark.xdist_group("pipeline_package")
 def test_the_pipeline_has_its_place_in_reports(pipeline_run: Path, pipeline_site: Path) -> None:
     report = qatrix(pipeline_run, "report", "reports/latest", site=pipeline_site)
 
@@ -219,6 +223,7 @@ def test_the_pipeline_has_its_place_in_reports(pipeline_run: Path, pipeline_site
 
 
 @pytest.mark.torch
+@pytest.mark.xdist_group("pipeline_package")
 def test_shards_of_the_pipelines_matrix_are_merged_and_compared_to_the_same_verdicts(
     pipeline_run: Path, pipeline_site: Path, tmp_path: Path
 ) -> None:
@@ -239,7 +244,7 @@ def test_shards_of_the_pipelines_matrix_are_merged_and_compared_to_the_same_verd
 @pytest.mark.torch
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_the_pipeline_runs_on_a_ray_cluster(pipeline_run: Path, pipeline_site: Path, tmp_path: Path) -> None:
+def test_the_pipeline_runs_on_a_ray_cluster(pipeline_site: Path, tmp_path: Path) -> None:
     argv = ("run", PIPELINE_MATRIX, "--fresh", "--engine", "ray", "--workers", "1", "--case", "eager/perceptron")
     ended = qatrix(tmp_path, *argv, site=pipeline_site)
 
