@@ -41,8 +41,15 @@ def op_name(node: fx.Node) -> str:
 
 
 def names_of(node: fx.Node) -> frozenset[str]:
-    """All names under which a check may ask for a node: "conv" and "conv2d"."""
-    return frozenset({op_name(node), base_name(node)})
+    """All names under which a check may ask for a node: "conv", "conv2d" and "conv2d.default"."""
+    return frozenset({op_name(node), base_name(node), *_full_name(node)})
+
+
+def _full_name(node: fx.Node) -> tuple[str, ...]:
+    """The name of an op that says its overload, and whether it works in place, as in "add_.Tensor"."""
+    packet = getattr(node.target, "overloadpacket", None)
+    overload = getattr(node.target, "_overloadname", None)
+    return () if packet is None or overload is None else (f"{packet.__name__}.{overload}",)
 
 
 _PLAIN_OPS: Final = {"placeholder": "input", "get_attr": "constant", "output": "output"}
