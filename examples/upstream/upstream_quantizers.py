@@ -99,6 +99,19 @@ def inductor(backend: str, *, function: str, quantized: bool = True) -> Quantize
     return found
 
 
+def inductor_of_names(
+    backend: str, *, q_is_dynamic: bool, v_is_dynamic: bool, q_is_qat: bool, v_is_qat: bool
+) -> Quantizer:
+    """Inductor's quantizer with a configuration for the module `q_proj` and another one for `v_proj`."""
+    module = _inductor(backend)
+    configure = getattr(module, f"get_default_{backend}_inductor_quantization_config")
+    quantizer = getattr(module, f"{backend.capitalize()}InductorQuantizer")()
+    found: Quantizer = quantizer.set_module_name_qconfig(
+        "q_proj", configure(is_qat=q_is_qat, is_dynamic=q_is_dynamic)
+    ).set_module_name_qconfig("v_proj", configure(is_qat=v_is_qat, is_dynamic=v_is_dynamic))
+    return found
+
+
 def inductor_of_types(backend: str, *, sub: str, linear: str) -> Quantizer:
     """Inductor's quantizer with one configuration for the module `sub` and another for linear layers."""
     module = _inductor(backend)

@@ -110,7 +110,8 @@ class Weights:
 
     def bias(self, name: str, bias: Tensor) -> Tensor:
         """A bias as the program quantizes it, if it does."""
-        grid = Grid.of(self._measured(f"{name}.bias"))
+        measured = self._measured(f"{name}.bias")
+        grid = Grid.of(measured, bias) if self._rounds(measured) else None
         return bias if grid is None else grid.rounded(bias)
 
     def _factor(self, group: Group, norm: str | None) -> Tensor | None:
@@ -128,10 +129,14 @@ class Weights:
         gauge = self.gauges.get(tensor)
         return None if gauge is None else gauge()
 
+    def _rounds(self, measured: Measured | None) -> bool:
+        """Whether the program rounds a constant; after training it is only observed until it is converted."""
+        return measured is not None and (self.findings.at == "convert" or measured.faked)
+
     def _judge(self, name: str, wanted: Tensor, used: Tensor, measured: Measured | None) -> None:
         grid = Grid.of(measured)
         converted = self.findings.at == "convert"
-        rounded = measured is not None and (converted or measured.faked)
+        rounded = self._rounds(measured)
         if rounded and grid is None:
             return
         if measured is None or grid is None or not rounded:
