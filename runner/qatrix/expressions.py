@@ -101,8 +101,25 @@ class Conditional:
     otherwise: Expression
 
 
+@dataclass(frozen=True)
+class Loop:
+    """`for target in source if condition`: the source is an op by its name, `_` for any, an op's call, or a list."""
+
+    target: str
+    source: Expression
+    conditions: tuple[Expression, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comprehension:
+    """`item for y in conv if …`, over the nodes of a graph; only in assertions, as what a function is given."""
+
+    item: Expression
+    loops: tuple[Loop, ...]
+
+
 Expression: TypeAlias = (
-    Literal | Name | Sequence | Dictionary | Operation | Call | MethodCall | Slice | Index | Conditional
+    Literal | Name | Sequence | Dictionary | Operation | Call | MethodCall | Slice | Index | Conditional | Comprehension
 )
 
 

@@ -169,7 +169,10 @@ def test_source_functions_are_compared() -> None:
     assert message(
         graph_check("y = linear(dequantize_per_tensor(quantize_per_tensor(x)))", "assert source_fn(y) == source_fn(x)"),
         module,
-    ) == ("assert: source_fn(y) == source_fn(x) does not hold: x is input (node x), y is linear (node linear_default)")
+    ) == (
+        "assert: source_fn(y) == source_fn(x) does not hold: x is input (node x), y is linear (node linear_default), "
+        "source_fn(y) is 'linear', source_fn(x) is 'x'"
+    )
 
 
 def test_an_assert_that_cannot_be_told_fails_in_words() -> None:

@@ -347,7 +347,7 @@ class CheckUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """An `include` or `exclude` entry: values per axis, a reason, a place."""
+    """An entry of `include`, `exclude` or `nothing`: values per axis, a reason, a place."""
 
     values: Mapping[str, tuple[Value, ...]]
     because: str
@@ -360,7 +360,7 @@ class SuiteSpec:
 
     `axes` keeps the order of the file. `pipelines` lists who runs; where it is not all of
     them `pipelines_because` says why. `convert_in` is the mode the prepared model is in when
-    it is converted. `quantizes` says whether anything is to be quantized. `skip` is a reason
+    it is converted. `nothing` says for which cases nothing is to be quantized. `skip` is a reason
     not to run the suite's cases, None to run them. `tags` say in which selections the suite is.
     """
 
@@ -378,7 +378,7 @@ class SuiteSpec:
     skip: str | None
     source: Source
     tags: tuple[str, ...] = (DEFAULT_TAG,)
-    quantizes: Quantizes = "something"
+    nothing: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -196,3 +196,30 @@ def test_a_check_knows_its_defaults_then_the_case_then_what_the_suite_says() -> 
         "per_channel": False,
         "device": "cpu",
     }
+
+
+def test_nothing_is_to_be_quantized_in_the_cases_that_an_entry_of_quantizes_fits() -> None:
+    axes: Axes = {"pattern": ["conv_bn"], "dim": [1, 2, 3], "bias": [True, False], "quantizer": ["int8"]}
+    nothing = (specs.rule({"dim": [1, 2], "bias": [False]}), specs.rule({"dim": [3]}))
+    found = cases(specs.matrix(specs.suite("s", axes, nothing=nothing)))
+
+    assert [(case.dim, case.params["bias"]) for case in found if case.quantizes == "nothing"] == [
+        (1, False),
+        (2, False),
+        (3, True),
+        (3, False),
+    ]
+
+
+def test_an_entry_of_quantizes_without_values_fits_every_case() -> None:
+    (case,) = cases(specs.matrix(specs.suite(nothing=(specs.rule({}),))))
+    assert case.quantizes == "nothing"
+
+
+def test_an_entry_of_quantizes_that_fits_no_case_is_a_warning() -> None:
+    rules = (specs.rule({"dim": [2]}, line=8), specs.rule({"dim": [3]}, line=9))
+    assert problems(specs.matrix(specs.suite(nothing=rules))) == (
+        "matrix/test.yaml:9:1: warning: this fits no case: none has all these values\n"
+        "    at suite 'fusion', quantizes, nothing\n"
+        "    expected values that a case of the suite has\n"
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeAlias, TypeVar
 
-from qatrix.claims import GraphCheck
+from qatrix.claims import GraphCheck, Quantizes
 from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text
 from qatrix.declare.expand.points import Block
 from qatrix.declare.spec import (
@@ -23,11 +24,18 @@ from qatrix.declare.spec import (
 from qatrix.expressions import Value
 
 
+@dataclass
+class Used:
+    """The numbers of a suite's checks, and of its rules of what quantizes nothing, that fit a case."""
+
+    checks: set[int] = field(default_factory=set)
+    nothing: set[int] = field(default_factory=set)
+
+
 class CaseMaker:
     """Makes the cases of one pattern in one block; whatever no axis changes is worked out once.
 
-    `idle` are the training axes that these cases do not take. Adds to `used` the numbers of
-    those of the suite's checks that a case gets.
+    `idle` are the training axes that these cases do not take. Adds to `used` what of the suite a case gets.
     """
 
     def __init__(
@@ -38,7 +46,7 @@ class CaseMaker:
         block: Block,
         pattern: PatternSpec,
         idle: tuple[str, ...],
-        used: set[int],
+        used: Used,
     ) -> None:
         self._matrix = matrix
         self._suite = suite
@@ -56,9 +64,8 @@ class CaseMaker:
         self._rest = () if "device" in names else (f"device={DEFAULTS['device']}",)
         self._compare = suite.compare if len(suite.pipelines) > 1 else ()
         self._key = _ModelKey(pattern, self._position)
-        self._uses = tuple(
-            use for number, item in enumerate(suite.checks) if (use := self._use(number, item)) is not None
-        )
+        self._uses = self._fitting(suite.checks, [use.where for use in suite.checks])
+        self._nothing = self._fitting(suite.nothing, [rule.values for rule in suite.nothing])
         self.left_out = tuple(
             name for name, values in zip(names, block.values) if name not in self._position and len(values) > 1
         )
@@ -110,7 +117,7 @@ class CaseMaker:
             training=_training(axes),
             dtype=str(axes.get("dtype", DEFAULTS["dtype"])),
             dynamic_batch=axes.get("dynamic_batch") is True,
-            quantizes=suite.quantizes,
+            quantizes=self._quantizes(texts),
             calibration_batches=_batches(axes),
             capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
         )
@@ -135,19 +142,32 @@ class CaseMaker:
             "device": axes["device"],
         }
         holding = [use for use in self._uses if use.holds(texts)]
-        self._used.update(use.number for use in holding)
-        return tuple(_bound(use.use, known) for use in holding)
+        self._used.checks.update(use.number for use in holding)
+        return tuple(_bound(use.item, known) for use in holding)
 
-    def _use(self, number: int, use: CheckUse) -> _Use | None:
-        """A use of a check with the conditions that depend on the point, None where no case can fit it."""
+    def _quantizes(self, texts: tuple[str, ...]) -> Quantizes:
+        holding = [rule.number for rule in self._nothing if rule.holds(texts)]
+        self._used.nothing.update(holding)
+        return "nothing" if holding else "something"
+
+    def _fitting(self, items: Sequence[_T], wheres: Sequence[Mapping[str, tuple[Value, ...]]]) -> tuple[_Part[_T], ...]:
+        """The items that some case can fit, each with the conditions that depend on the point."""
+        conditions = map(self._conditions, wheres)
+        return tuple(
+            _Part(number=number, item=item, conditions=found)
+            for number, (item, found) in enumerate(zip(items, conditions))
+            if found is not None
+        )
+
+    def _conditions(self, where: Mapping[str, tuple[Value, ...]]) -> tuple[_Condition, ...] | None:
         conditions = []
-        for axis, values in use.where.items():
+        for axis, values in where.items():
             allowed = frozenset(f"{axis}={value_text(value)}" for value in values)
             if axis in self._position:
                 conditions.append((self._position[axis], allowed))
             elif self._default(axis) not in allowed:
                 return None
-        return _Use(number=number, use=use, conditions=tuple(conditions))
+        return tuple(conditions)
 
     def _default(self, axis: str) -> str | None:
         """What an axis that the block does not have is for this pattern, None for one that it does not take."""
@@ -174,13 +194,18 @@ def _training(axes: Mapping[str, Value]) -> Training | None:
     )
 
 
+# A place in a point, and the texts that are allowed there.
+_Condition: TypeAlias = tuple[int, frozenset[str]]
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Use:
-    """A suite's use of a check; the conditions are places in a point and the texts allowed there."""
+class _Part(Generic[_T]):
+    """What a suite says of some of its cases: a use of a check, or that nothing is quantized."""
 
     number: int
-    use: CheckUse
-    conditions: tuple[tuple[int, frozenset[str]], ...]
+    item: _T
+    conditions: tuple[_Condition, ...]
 
     def holds(self, texts: tuple[str, ...]) -> bool:
         return all(texts[at] in allowed for at, allowed in self.conditions)

@@ -113,6 +113,17 @@ def idle_check(suite: SuiteSpec, number: int) -> Problem:
     )
 
 
+def idle_nothing(suite: SuiteSpec, rule: Rule) -> Problem:
+    """The warning about cases in which nothing is to be quantized, where there are none such."""
+    return Problem(
+        source=rule.source,
+        message="this fits no case: none has all these values",
+        at=f"suite '{suite.name}', quantizes, nothing",
+        expected="values that a case of the suite has",
+        severity="warning",
+    )
+
+
 def declared_again(suite: SuiteSpec, rule: Rule, *, case_ids: Sequence[str], first: Source) -> Problem:
     """The error about an include whose cases are declared elsewhere already."""
     more = f" (and {len(case_ids) - 1} more)" if len(case_ids) > 1 else ""

@@ -6,7 +6,7 @@ import operator
 from typing import Final
 
 from qatrix.declare.expand import faults
-from qatrix.declare.expand.cases import CaseMaker
+from qatrix.declare.expand.cases import CaseMaker, Used
 from qatrix.declare.expand.names import idle_axes
 from qatrix.declare.expand.points import Block
 from qatrix.declare.spec import TRAINING_AXES, Matrix, SuiteSpec
@@ -19,7 +19,7 @@ _DECIDING: Final = ("quantizer", "train_steps")
 class Makers:
     """The makers of one block, each made for the first point that needs it."""
 
-    def __init__(self, matrix: Matrix, suite: SuiteSpec, *, block: Block, used: set[int]) -> None:
+    def __init__(self, matrix: Matrix, suite: SuiteSpec, *, block: Block, used: Used) -> None:
         self._matrix = matrix
         self._suite = suite
         self._block = block

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from qatrix.declare.expand import faults
+from qatrix.declare.expand.cases import Used
 from qatrix.declare.expand.makers import Makers
 from qatrix.declare.expand.points import Block, Excludes, Point
 from qatrix.declare.spec import Case, Matrix, Rule, SuiteSpec
@@ -30,7 +31,7 @@ class SuiteExpansion:
         self._merged: Counter[str] = Counter()
         # Where first → the ids that the include at work declares again.
         self._again: defaultdict[int, list[str]] = defaultdict(list)
-        self._used: set[int] = set()
+        self._used = Used()
         self._cases = 0
         self._errors = 0
 
@@ -128,5 +129,8 @@ class SuiteExpansion:
                 yield faults.idle_exclude(self._suite, rule, hidden=self._excludes.fitted(number))
         if self._cases:
             for number in range(len(self._suite.checks)):
-                if number not in self._used:
+                if number not in self._used.checks:
                     yield faults.idle_check(self._suite, number)
+            for number, rule in enumerate(self._suite.nothing):
+                if number not in self._used.nothing:
+                    yield faults.idle_nothing(self._suite, rule)

@@ -36,9 +36,11 @@ def check_points(registry: Registry, suites: Mapping[str, SuiteSpec]) -> None:
                 message = f"{which} more than {MOST_POINTS:,} points"
                 registry.note(place.problem(message, expected="fewer axes, or fewer values of an axis"))
                 return
-        rules = len(suite.exclude) + len(suite.checks)
-        if _too_many(_points(suite), len(suite.exclude) + _COST_OF_CHECK * len(suite.checks)):
-            message = f"the suite has {_points(suite):,} points and {rules:,} excludes and checks"
+        compared = len(suite.exclude) + len(suite.nothing)
+        if _too_many(_points(suite), compared + _COST_OF_CHECK * len(suite.checks)):
+            rules = compared + len(suite.checks)
+            which = "excludes, checks and entries of quantizes" if suite.nothing else "excludes and checks"
+            message = f"the suite has {_points(suite):,} points and {rules:,} {which}"
             registry.note(at.problem(message, expected=_FEWER))
 
 

@@ -72,6 +72,10 @@ class Registry:
         """The declarations of a section in the order of the files."""
         yield from self._declared[section].values()
 
+    def has_all(self, section: str) -> bool:
+        """Whether all declarations of a section are here: every file was read, and there are some."""
+        return self._complete and bool(self._declared[section])
+
     def read(self, section: str, model: type[_M]) -> Iterator[tuple[Declared, _M]]:
         """The declarations of a section that are as the schema wants them; the others are noted."""
         for declared in self.declared(section):

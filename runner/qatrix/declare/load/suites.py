@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,7 +80,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         checks=uses,
         tolerance=parts.tolerances[model.tolerance],
         convert_in=model.convert_in,
-        quantizes=model.quantizes,
+        nothing=_nothing(registry, reader, cursor, model, known),
         skip=model.skip,
         source=cursor.source,
         # Without any it would be in no selection but the full one.
@@ -97,6 +97,24 @@ def _compare(
         message = f"only {pipelines[0]} runs, so there is nothing to compare"
         registry.note(cursor.key("compare").problem(message, expected="compare: [], or two pipelines"))
     return tuple(dict.fromkeys(model.compare))
+
+
+def _nothing(
+    registry: Registry, reader: AxisReader, cursor: Cursor, model: models.Suite, axes: Collection[str]
+) -> tuple[Rule, ...]:
+    """The cases in which nothing is to be quantized: all, none, or those of some values."""
+    at = cursor.down("quantizes")
+    if isinstance(model.quantizes, str):
+        return (Rule(values={}, because="", source=at.source),) if model.quantizes == "nothing" else ()
+    found = []
+    for item in at.items_of("nothing"):
+        values = reader.read(item)
+        reader.check_known(values, item, axes)
+        if not values:
+            expected = "axis: value, or quantizes: nothing for all cases"
+            registry.note(item.problem("this names no axis", expected=expected))
+        found.append(Rule(values=values, because="", source=item.source))
+    return tuple(found)
 
 
 def _rules(registry: Registry, reader: AxisReader, cursor: Cursor, key: str) -> tuple[Rule, ...]:

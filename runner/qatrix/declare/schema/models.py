@@ -303,6 +303,23 @@ def _use_tag(found: object) -> str:
 _Use = Annotated[Annotated[Name, Tag("<name>")] | Annotated[CheckUse, Tag("<use>")], Discriminator(_use_tag)]
 
 
+def _quantizes_tag(found: object) -> str:
+    return "<cases>" if isinstance(found, dict) else "<word>"
+
+
+class QuantizesNothing(Declaration):
+    """The cases of a suite in which nothing is to be quantized."""
+
+    nothing: list[dict[Name, Values]] = Field(
+        min_length=1, description="axis → the values of the cases in which nothing is to be quantized; any of these"
+    )
+
+
+_Quantizes = Annotated[
+    Annotated[Quantizes, Tag("<word>")] | Annotated[QuantizesNothing, Tag("<cases>")], Discriminator(_quantizes_tag)
+]
+
+
 class Suite(Declaration):
     """A product of axes, what is added and left out, and the checks to make."""
 
@@ -321,7 +338,9 @@ class Suite(Declaration):
     pipelines: Pipelines | None = Field(default=None, description="default: pt2e and fx")
     tolerance: Name = Field(default="float32", description="the tolerance's name")
     convert_in: Literal["eval", "train"] = Field(default="eval", description="the mode in which the model is converted")
-    quantizes: Quantizes = Field(default="something", description="nothing: whatever is quantized is a fault")
+    quantizes: _Quantizes = Field(
+        default="something", description="nothing, or {nothing: […]} for some cases: whatever is quantized is a fault"
+    )
     skip: Text | None = Field(default=None, description="a reason not to run these cases")
     tags: list[Name] = Field(default=["default"], description="the selections that it is in: smoke, default, models, …")
 

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from qatrix.arithmetic import EvaluationError
 from qatrix.claims import GraphCheck
-from qatrix.judge.graphs.matching import match_graph
+from qatrix.judge.graphs.expected import match_graph
 from qatrix.judge.graphs.ops import names_of, op_name
 from qatrix.judge.graphs.places import node_words, place_of
 from qatrix.outcomes import CheckOutcome

@@ -1,43 +1,27 @@
-"""Expected graphs: a pattern in the small language against the graph that a pipeline made.
+"""A pattern in the small language against the nodes of a graph, from a node backwards.
 
 A name that is assigned stands for its expression; any other name captures what stands in
-its place, and must find the same there ever after. A match is tried at one place, from the
-output backwards, and is a dict of captures or a `Mismatch` that says where it failed.
+its place, and must find the same there ever after. What fails is a `Mismatch` that says where.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import fx
-from torch.utils import _pytree as pytree
 
-from qatrix.arithmetic import EvaluationError
-from qatrix.expressions import (
-    Assert,
-    Assign,
-    Call,
-    Conditional,
-    Expression,
-    Literal,
-    Name,
-    Operation,
-    Return,
-    Sequence,
-    Statement,
-    evaluate,
-)
+from qatrix.arithmetic import MAX_ITEMS, EvaluationError
+from qatrix.expressions import Call, Conditional, Expression, Name, Sequence, evaluate
+from qatrix.facts import ANYTHING
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, constant_value, names_of, op_name
 from qatrix.judge.graphs.places import node_words
 
-ANYTHING: Final = "_"
-# Two scales computed in another order differ by a rounding of float32.
-_FLOAT32_EPS: Final = torch.finfo(torch.float32).eps
+# Of a path that a message tells: its end says where to look.
+_LONGEST_PATH: Final = 12
 
 
 @dataclass(frozen=True)
@@ -48,63 +32,110 @@ class Mismatch:
     message: str
 
     def __str__(self) -> str:
-        return f"{' ← '.join(self.path)}: {self.message}" if self.path else self.message
+        clipped = len(self.path) > _LONGEST_PATH
+        shown = (self.path[0], "…", *self.path[2 - _LONGEST_PATH :]) if clipped else self.path
+        return f"{' ← '.join(shown)}: {self.message}" if shown else self.message
 
 
-def match_graph(statements: tuple[Statement, ...], graph: fx.Graph, scope: Mapping[str, object]) -> Mismatch | None:
-    """None where the graph is the expected one, else the mismatch that came nearest.
-
-    With a `return` the match starts at the graph's output, otherwise the last assignment is
-    looked for anywhere in the graph.
-    """
-    root, pinned = _root(statements, scope)
-    asserts = [statement.condition for statement in statements if isinstance(statement, Assert)]
-    if pinned:
-        starts = [_output(graph)]
-        path: tuple[str, ...] = ("output",)
-    else:
-        starts = [node for node in graph.nodes if node.op != "output"]
-        path = ()
-    nearest: Mismatch | None = None
-    for start in starts:
-        attempt = _Attempt(scope)
-        found = attempt.match(root, start, path) or attempt.check(asserts)
-        if found is None:
-            return None
-        if nearest is None or len(found.path) > len(nearest.path):
-            nearest = found
-    return nearest or Mismatch(path, "the graph is empty")
-
-
-def _root(statements: tuple[Statement, ...], scope: Mapping[str, object]) -> tuple[Any, bool]:
-    """The expression to match, with every assigned name replaced by what it stands for; and whether it is returned."""
-    assigned: dict[str, Any] = {}
-    root: Any = Name(ANYTHING)
-    for statement in statements:
-        if isinstance(statement, Assign):
-            root = _Named(statement.targets[0], _resolved(statement.value, assigned, scope))
-            assigned[statement.targets[0]] = root
-        elif isinstance(statement, Return):
-            return _resolved(statement.value, assigned, scope), True
-    return root, False
-
-
-@dataclass(frozen=True)
-class _Named:
-    """An assigned expression; wherever it occurs again it must be the same node. Compared by identity."""
+@dataclass(frozen=True, eq=False)
+class Named:
+    """An assigned expression, by the number of its line; wherever it occurs again it must be the same node."""
 
     name: str
+    line: int
     expression: Any
 
-    def __hash__(self) -> int:
-        return id(self)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+# A pattern, what stands in its place, and where that is.
+_Part: TypeAlias = tuple[Any, object, tuple[str, ...]]
 
 
-def _resolved(expression: Any, assigned: Mapping[str, Any], scope: Mapping[str, object]) -> Any:
-    """The expression with conditions decided and assigned names put in; asserts stay as they are."""
+class Match:
+    """One attempt to match at one place; `captured` is what was captured before, and then all that is."""
+
+    def __init__(self, scope: Mapping[str, object], captured: Mapping[str, object] | None = None) -> None:
+        self.captured: dict[str, object] = dict(captured or {})
+        self._scope = scope
+        self._bound: dict[Named, object] = {}
+        self._lines: dict[str, int] = {}
+
+    def fault(self, pattern: Any, found: object, path: tuple[str, ...] = ()) -> Mismatch | None:
+        """Match an expression with what stands in a place: a node, a literal, or nothing; the first part that fails."""
+        # A graph may be deeper than Python's stack.
+        left: list[_Part] = [(pattern, found, path)]
+        while left:
+            step = self._step(*left.pop())
+            if isinstance(step, Mismatch):
+                return step
+            left += reversed(step)
+        return None
+
+    def _step(self, pattern: Any, found: object, path: tuple[str, ...]) -> Mismatch | list[_Part]:
+        """What is wrong with a pattern in its place, or the parts that it leaves to be matched."""
+        match pattern:
+            case Named():
+                return self._named(pattern, found, path)
+            case Name(id) if id not in self._scope:
+                return self._capture(id, found, path) or []
+            case Call():
+                return self._call(pattern, found, path)
+            case Sequence(_, items):
+                held = _number(found)
+                if not isinstance(held, (tuple, list)) or len(held) != len(items):
+                    return Mismatch(path, f"expected {len(items)} items, found {describe(found)}")
+                return [(part, item, (*path, f"[{place}]")) for place, (part, item) in enumerate(zip(items, held))]
+            case _:
+                return self._value(pattern, found, path) or []
+
+    def _named(self, named: Named, found: object, path: tuple[str, ...]) -> Mismatch | list[_Part]:
+        if named in self._bound:
+            return _same(named.name, self._bound[named], found, path) or []
+        self._bound[named] = found
+        # Of several lines that assign a name, the last one counts.
+        if self._lines.get(named.name, -1) < named.line:
+            self._lines[named.name] = named.line
+            self.captured[named.name] = found
+        return [(named.expression, found, path)]
+
+    def _capture(self, name: str, found: object, path: tuple[str, ...]) -> Mismatch | None:
+        if name == ANYTHING:
+            return None
+        if name in self.captured:
+            return _same(name, self.captured[name], found, path)
+        self.captured[name] = found
+        return None
+
+    def _call(self, call: Call, found: object, path: tuple[str, ...]) -> Mismatch | list[_Part]:
+        node = _past_selection(found)
+        if not isinstance(node, fx.Node) or call.function not in names_of(node):
+            return Mismatch(path, f"expected {call.function}(…), found {describe(node)}")
+        here = (*path, call.function)
+        parts: list[_Part] = [(part, operand(node, place), here) for place, part in enumerate(call.args)]
+        for name, part in call.kwargs:
+            given = _given(node, name)
+            if given is None:
+                return self._missing(node, parts, (*here, name))
+            parts.append((part, *given, (*here, name)))
+        return parts
+
+    def _missing(self, node: fx.Node, before: list[_Part], path: tuple[str, ...]) -> Mismatch:
+        """That a node has no such argument, unless one of the arguments before it is wrong."""
+        faults = (self.fault(*part) for part in before)
+        first = next((fault for fault in faults if fault is not None), None)
+        return first or Mismatch(path, f"{describe(node)} has no such argument or attribute")
+
+    def _value(self, pattern: Expression, found: object, path: tuple[str, ...]) -> Mismatch | None:
+        try:
+            expected = evaluate(pattern, self._scope)
+        except EvaluationError as error:
+            return Mismatch(path, str(error))
+        if _equal(expected, _number(_named_value(found))):
+            return None
+        return Mismatch(path, f"expected {expected!r}, found {describe(found)}")
+
+
+def resolved(expression: Any, assigned: Mapping[str, Any], scope: Mapping[str, object]) -> Any:
+    """The expression with conditions decided and assigned names put in."""
 
     def resolve(part: Any) -> Any:
         match part:
@@ -122,109 +153,22 @@ def _resolved(expression: Any, assigned: Mapping[str, Any], scope: Mapping[str, 
     return resolve(expression)
 
 
-class _Attempt:
-    """One attempt to match at one place; holds what was captured."""
+def describe(found: object) -> str:
+    """What stands in a place, in words: a node by its op, its name and its layer."""
+    if isinstance(found, fx.Node):
+        return f"{op_name(found)} ({node_words(found)})"
+    return "nothing" if found is None else repr(found)
 
-    def __init__(self, scope: Mapping[str, object]) -> None:
-        self._scope = scope
-        self._captured: dict[str, object] = {}
-        self._bound: dict[_Named, object] = {}
 
-    def match(self, pattern: Any, found: object, path: tuple[str, ...]) -> Mismatch | None:
-        """Match one expression with what stands in a place: a node, a literal, or nothing."""
-        match pattern:
-            case _Named(expression=expression):
-                return self._match_named(pattern, expression, found, path)
-            case Name(id) if id not in self._scope:
-                return self._capture(id, found, path)
-            case Call():
-                return self._match_call(pattern, found, path)
-            case Sequence(_, items):
-                return self._match_items(items, found, path)
-            case _:
-                return self._match_value(pattern, found, path)
+def in_float32(value: float) -> float:
+    """The number nearest to it that float32 has, as scales and zero points are computed."""
+    return float(torch.tensor(value, dtype=torch.float32))
 
-    def check(self, conditions: list[Expression]) -> Mismatch | None:
-        """The first condition over the captures that does not hold."""
-        for condition in conditions:
-            try:
-                holds = self._value(condition)
-            except EvaluationError as error:
-                return Mismatch(("assert",), f"{_text(condition)} cannot be told: {error}")
-            if not holds:
-                values = {name: self._shown(name) for name in sorted(_names(condition))}
-                told = ", ".join(f"{name} is {value}" for name, value in values.items() if value is not None)
-                return Mismatch(("assert",), f"{_text(condition)} does not hold: {told}")
+
+def _same(name: str, known: object, found: object, path: tuple[str, ...]) -> Mismatch | None:
+    if known is found or (not isinstance(known, fx.Node) and known == found):
         return None
-
-    def _match_named(self, named: _Named, expression: Any, found: object, path: tuple[str, ...]) -> Mismatch | None:
-        if named in self._bound:
-            return self._same(named.name, self._bound[named], found, path)
-        failed = self.match(expression, found, path)
-        if failed is None:
-            self._bound[named] = found
-            self._captured[named.name] = found
-        return failed
-
-    def _capture(self, name: str, found: object, path: tuple[str, ...]) -> Mismatch | None:
-        if name == ANYTHING:
-            return None
-        if name in self._captured:
-            return self._same(name, self._captured[name], found, path)
-        self._captured[name] = found
-        return None
-
-    def _same(self, name: str, known: object, found: object, path: tuple[str, ...]) -> Mismatch | None:
-        if known is found or (not isinstance(known, fx.Node) and known == found):
-            return None
-        return Mismatch(path, f"expected '{name}', which is {_describe(known)}, found {_describe(found)}")
-
-    def _match_call(self, call: Call, found: object, path: tuple[str, ...]) -> Mismatch | None:
-        node = _past_selection(found)
-        if not isinstance(node, fx.Node) or call.function not in names_of(node):
-            return Mismatch(path, f"expected {call.function}(…), found {_describe(node)}")
-        here = (*path, call.function)
-        for position, part in enumerate(call.args):
-            failed = self.match(part, operand(node, position), here)
-            if failed is not None:
-                return failed
-        for name, part in call.kwargs:
-            failed = self._match_argument(node, name, part, here)
-            if failed is not None:
-                return failed
-        return None
-
-    def _match_argument(self, node: fx.Node, name: str, part: Any, path: tuple[str, ...]) -> Mismatch | None:
-        try:
-            found = _plain(argument(node, name))
-        except KeyError:
-            return Mismatch((*path, name), f"{_describe(node)} has no such argument or attribute")
-        return self.match(part, found, (*path, name))
-
-    def _match_items(self, items: tuple[Any, ...], found: object, path: tuple[str, ...]) -> Mismatch | None:
-        if not isinstance(found, (tuple, list)) or len(found) != len(items):
-            return Mismatch(path, f"expected {len(items)} items, found {_describe(found)}")
-        for number, (part, item) in enumerate(zip(items, found)):
-            failed = self.match(part, item, (*path, f"[{number}]"))
-            if failed is not None:
-                return failed
-        return None
-
-    def _match_value(self, pattern: Expression, found: object, path: tuple[str, ...]) -> Mismatch | None:
-        try:
-            expected = evaluate(pattern, self._scope, _VALUE_FUNCTIONS)
-        except EvaluationError as error:
-            return Mismatch(path, str(error))
-        if _equal(expected, _plain(found)):
-            return None
-        return Mismatch(path, f"expected {expected!r}, found {_describe(found)}")
-
-    def _value(self, condition: Expression) -> object:
-        captured = {name: _number(value) for name, value in self._captured.items()}
-        return evaluate(condition, {**captured, **self._scope}, _ASSERT_FUNCTIONS)
-
-    def _shown(self, name: str) -> str | None:
-        return _describe(_number(self._captured[name])) if name in self._captured else None
+    return Mismatch(path, f"expected '{name}', which is {describe(known)}, found {describe(found)}")
 
 
 def _past_selection(found: object) -> object:
@@ -232,13 +176,6 @@ def _past_selection(found: object) -> object:
     while isinstance(found, fx.Node) and op_name(found) == "getitem" and found.args[1] == 0:
         found = found.args[0]
     return found
-
-
-def _output(graph: fx.Graph) -> object:
-    """What the graph returns; the first tensor where it returns several."""
-    output = next(node for node in reversed(graph.nodes) if node.op == "output")
-    leaves = pytree.tree_leaves(output.args[0])
-    return leaves[0] if leaves else None
 
 
 def _equal(expected: object, found: object) -> bool:
@@ -250,16 +187,19 @@ def _equal(expected: object, found: object) -> bool:
     if isinstance(expected, (tuple, list)) and isinstance(found, (tuple, list)):
         return len(expected) == len(found) and all(map(_equal, expected, found))
     if isinstance(expected, float) and isinstance(found, float):
-        return _in_float32(expected) == _in_float32(found)
+        return in_float32(expected) == in_float32(found)
     return expected == found
 
 
-def _in_float32(value: float) -> float:
-    """The number nearest to it that float32 has, as scales and zero points are computed."""
-    return float(torch.tensor(value, dtype=torch.float32))
+def _given(node: fx.Node, name: str) -> tuple[object] | None:
+    """What a node is given by a name, as an expected graph writes it; None where it has no such argument."""
+    try:
+        return (_named_value(argument(node, name)),)
+    except KeyError:
+        return None
 
 
-def _plain(value: object) -> object:
+def _named_value(value: object) -> object:
     """torch's dtypes and schemes as text: int8 for torch.int8 and for torch.qint8."""
     if isinstance(value, (torch.dtype, torch.qscheme)):
         name = str(value).removeprefix("torch.")
@@ -268,84 +208,8 @@ def _plain(value: object) -> object:
 
 
 def _number(value: object) -> object:
-    """A captured constant's tensor as a value, where it has one element; anything else as it is."""
-    if isinstance(value, fx.Node) and value.op == "get_attr":
-        tensor = constant_value(value)
-        if isinstance(tensor, torch.Tensor) and tensor.numel() == 1:
-            return _Constant(value, float(tensor))
+    """A tensor, or the constant that holds one, as the number or the list that it is; anything else as it is."""
+    held = constant_value(value) if isinstance(value, fx.Node) and value.op == "get_attr" else value
+    if isinstance(held, torch.Tensor) and held.numel() <= MAX_ITEMS:
+        return held.item() if held.numel() == 1 else held.tolist()
     return value
-
-
-class _Constant(float):
-    """A one-element constant: a number in arithmetic, and still the node that holds it."""
-
-    node: fx.Node
-
-    def __new__(cls, node: fx.Node, value: float) -> _Constant:
-        made = super().__new__(cls, value)
-        made.node = node
-        return made
-
-
-def _source_fn(node: object) -> object:
-    node = getattr(node, "node", node)
-    stack = node.meta.get("source_fn_stack") if isinstance(node, fx.Node) else None
-    if not stack:
-        msg = f"{_describe(node)} has no source_fn_stack"
-        raise TypeError(msg)
-    return stack[0][0]
-
-
-def _isclose(left: float, right: float) -> bool:
-    return math.isclose(left, right, rel_tol=_FLOAT32_EPS)
-
-
-def _distinct(*values: object) -> bool:
-    return all(one != other for place, one in enumerate(values) for other in values[:place])
-
-
-def _is_constant(node: object) -> bool:
-    node = getattr(node, "node", node)
-    return isinstance(node, fx.Node) and node.op == "get_attr"
-
-
-_VALUE_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {}
-_ASSERT_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "isclose": _isclose,
-    "source_fn": _source_fn,
-    "distinct": _distinct,
-    "is_constant": _is_constant,
-}
-
-
-def _names(expression: object) -> frozenset[str]:
-    match expression:
-        case Name(id):
-            return frozenset({id})
-        case Operation(_, operands):
-            return frozenset().union(*map(_names, operands))
-        case Call(_, args, _):
-            return frozenset().union(*map(_names, args))
-    return frozenset()
-
-
-def _text(expression: object) -> str:
-    """An expression as it was written, or nearly so."""
-    match expression:
-        case Literal(value):
-            return repr(value)
-        case Name(id):
-            return id
-        case Operation(symbol, (operand,)):
-            return f"{symbol} {_text(operand)}"
-        case Operation(symbol, (left, right)):
-            return f"{_text(left)} {symbol} {_text(right)}"
-        case Call(function, args, _):
-            return f"{function}({', '.join(map(_text, args))})"
-    return str(expression)
-
-
-def _describe(found: object) -> str:
-    if isinstance(found, fx.Node):
-        return f"{op_name(found)} ({node_words(found)})"
-    return "nothing" if found is None else repr(found)

@@ -41,15 +41,22 @@ def op_name(node: fx.Node) -> str:
 
 
 def names_of(node: fx.Node) -> frozenset[str]:
-    """All names under which a check may ask for a node: "conv", "conv2d" and "conv2d.default"."""
-    return frozenset({op_name(node), base_name(node), *_full_name(node)})
+    """All names under which a check may ask for a node: "conv", "conv2d", "conv2d.default"; never what a model calls it."""
+    name = op_name(node)
+    own = base_name(node) if node.op in {"call_function", "call_method"} else name
+    return frozenset({name, own, _FAMILY_OF.get(name, name), *_overload_name(node)})
 
 
-def _full_name(node: fx.Node) -> tuple[str, ...]:
+def _overload_name(node: fx.Node) -> tuple[str, ...]:
     """The name of an op that says its overload, and whether it works in place, as in "add_.Tensor"."""
     packet = getattr(node.target, "overloadpacket", None)
     overload = getattr(node.target, "_overloadname", None)
     return () if packet is None or overload is None else (f"{packet.__name__}.{overload}",)
+
+
+def is_guard(node: fx.Node) -> bool:
+    """Whether a node computes nothing: newer exporters check the inputs there."""
+    return type(called_module(node)).__name__ == "GuardsFn" if node.op == "call_module" else False
 
 
 _PLAIN_OPS: Final = {"placeholder": "input", "get_attr": "constant", "output": "output"}
