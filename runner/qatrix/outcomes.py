@@ -105,7 +105,9 @@ class PipelineOutcome:
     `sqnr_db` compares the quantized output with the float model in eval mode after the same
     training forwards, `variation_db` does so with what varies in the float model's outputs from sample to
     sample, so that a constant counts for nothing. `fake_quantizes` counts fake-quantize modules (observers in post
-    training quantization) after prepare; the other counts are of the converted graph. `quantizers` says
+    training quantization) after prepare; the other counts are of the converted graph. `integer_ops` counts
+    what arithmetic makes or computes of integers where that stands in the place of quantize and dequantize ops,
+    None where it does not. `quantizers` says
     whose quantizer classes these were, in the order of the phases; it is empty where the
     pipeline takes none, or none that could be imported.
     """
@@ -121,6 +123,7 @@ class PipelineOutcome:
     quantize_ops: int | None = None
     dequantize_ops: int | None = None
     batch_norms_left: int | None = None
+    integer_ops: int | None = None
     stages: tuple[StageTime, ...] = ()
     notes: tuple[str, ...] = ()
     quantizers: tuple[QuantizerOrigin, ...] = ()

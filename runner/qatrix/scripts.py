@@ -31,13 +31,15 @@ class QuantizerSource:
 class PhaseSource:
     """One round of capture, prepare, forward and convert; `submodules` is empty for the whole model.
 
-    `quantizers` has a source for each pipeline that can express the quantizer.
+    `quantizers` has a source for each pipeline that can express the quantizer. `converts_with` are the
+    arguments that PT2E's convert is told beside the program, as source.
     """
 
     trains: bool
     submodules: tuple[str, ...] = ()
     dynamic_batch: bool = False
     quantizers: Mapping[str, QuantizerSource]
+    converts_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

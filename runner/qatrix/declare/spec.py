@@ -252,6 +252,24 @@ class FxPreset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConvertSpec:
+    """How PT2E writes a converted program, by the arguments of convert_pt2e.
+
+    Without `fold_quantize` weights stay in float, and are quantized in the graph. With
+    `use_reference_representation` integer arithmetic stands in the place of quantize and dequantize ops.
+    """
+
+    fold_quantize: bool = True
+    use_reference_representation: bool = False
+
+    @property
+    def arguments(self) -> dict[str, bool]:
+        """The arguments that are not as convert_pt2e has them by itself."""
+        default = ConvertSpec()
+        return {name: value for name, value in vars(self).items() if value != getattr(default, name)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhaseSpec:
     """One round of capture, prepare, forward and convert.
 
@@ -273,7 +291,7 @@ class QuantizerSpec:
 
     Declared specs annotate the op chains named in `annotate` ("conv_bn": a convolution
     followed by a batch norm); ops in `shared` share one set of quantization parameters
-    between their inputs and their output.
+    between their inputs and their output. `convert` is for PT2E.
     """
 
     name: str
@@ -288,6 +306,7 @@ class QuantizerSpec:
     shared: tuple[str, ...]
     phases: tuple[PhaseSpec, ...]
     source: Source
+    convert: ConvertSpec = ConvertSpec()
 
     @property
     def per_channel(self) -> bool:
@@ -306,6 +325,11 @@ class QuantizerSpec:
         """The quantizers that PT2E makes: of its phases, of what they compose; itself where it has neither."""
         composed = (item.pt2e.members if isinstance(item.pt2e, Composition) else (item,) for item in self.rounds)
         return tuple(member for members in composed for member in members)
+
+    @property
+    def computes_in_integers(self) -> bool:
+        """Whether PT2E writes integer arithmetic in the place of quantize and dequantize ops."""
+        return any(item.convert.use_reference_representation for item in self.rounds)
 
     @property
     def presets(self) -> tuple[Pt2ePreset, ...]:

@@ -40,6 +40,8 @@ _MOST_KEPT: Final = 2_000_000
 _ARBITER: Final = "arbiter"
 # What a program gave that did not run.
 _NONE: Final = object()
+# What is not judged where integer arithmetic stands in the place of quantize and dequantize ops.
+_CONVERTED: Final = "the converted program, because it computes in integers"
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
@@ -172,6 +174,7 @@ class Arbitration:
     state: State
     allowed: frozenset[Integers] = frozenset()
     training: Training | None = None
+    in_integers: bool = False
     deviations: list[Deviation] = field(default_factory=list)
     _specified: Specified | None = None
     _prepared: Witness | None = None
@@ -179,7 +182,7 @@ class Arbitration:
 
     def run(self, program: nn.Module, inputs: Inputs) -> object:
         """The outputs of a program as it gives them by itself, to the bit."""
-        if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule):
+        if isinstance(self.arbiter, str) or not isinstance(program, fx.GraphModule) or self._is_beyond_sight():
             return self.state.run(program, inputs)
         outputs = self._watched(self.arbiter, program, inputs)
         # A program that does not run is told by its own run; one that did is not run twice, since observers would
@@ -200,6 +203,10 @@ class Arbitration:
             isolation.let_ctrl_c_through(error)
             self.arbiter = f"its program after {at} cannot be followed: {told(error)}"
         return outputs
+
+    def _is_beyond_sight(self) -> bool:
+        """Whether what runs next is a converted program that computes in integers, layer by layer in another way."""
+        return self.in_integers and self._prepared is not None
 
     def _witness(self, arbiter: Arbiter, at: Point, program: fx.GraphModule) -> Witness:
         if at == "prepare":
@@ -228,7 +235,9 @@ class Arbitration:
 
     def check(self) -> CheckOutcome | None:
         """The check, None where nothing could be held against the specification."""
-        if isinstance(self.arbiter, str) or self._prepared is None or self._prepared.at != "convert":
+        if isinstance(self.arbiter, str) or self._prepared is None:
+            return None
+        if self._prepared.at != "convert" and not self.in_integers:
             return None
         if self.deviations:
             message = "; ".join(_told(self.deviations))
@@ -237,7 +246,9 @@ class Arbitration:
         if len(unjudged) == len(self._prepared.layers()):
             return None
         shown = ", ".join(unjudged[:_TOLD]) + (f" and {len(unjudged) - _TOLD} more" if len(unjudged) > _TOLD else "")
-        note = f"it says nothing of {shown}" if unjudged else None
+        silent = [_CONVERTED] if self.in_integers else []
+        silent += [shown] if unjudged else []
+        note = f"it says nothing of {' and of '.join(silent)}" if silent else None
         return CheckOutcome(name=AS_SPECIFIED, pipeline=self.pipeline, status="passed", message=note)
 
 

@@ -17,6 +17,7 @@ from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
+from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import report_error, run_stages
 from qatrix.execute.state import State
 from qatrix.execute.traces import Watch
@@ -174,7 +175,14 @@ def _facts(
             outcome, sight = frozen.side(case, batches, reference)
         else:
             sight = Sight()
-            arbitration = Arbitration(name, arbiter, state, integers_of(pipeline, case.quantizer), case.training)
+            arbitration = Arbitration(
+                name,
+                arbiter,
+                state,
+                integers_of(pipeline, case.quantizer),
+                case.training,
+                in_integers=computes_in_integers(case, name),
+            )
             onlooker = Onlooker(case, name, batches.first, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, batches, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)

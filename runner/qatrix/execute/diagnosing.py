@@ -17,6 +17,7 @@ from qatrix.execute import isolation
 from qatrix.execute.captures import Captures
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.recording import Recorded, Store, record, tensor_nodes
+from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import run_stages
 from qatrix.execute.training import train_float
 from qatrix.judge.diagnosis import (
@@ -166,7 +167,7 @@ def _diagnose(
     notes: list[str] = []
     seen: dict[str, dict[str, Sight]] = {}
     for name in names:
-        witness = _Witness(name, reference.layout, store)
+        witness = _Witness(name, reference.layout, store, in_integers=computes_in_integers(case, name))
         outcome = run_stages(case, name, known[name], batches, witness.observe, captures=captures, run=witness.run)
         seen[name] = witness.sights
         notes += witness.notes
@@ -249,6 +250,7 @@ class _Witness:
     pipeline: str
     layout: Layout
     store: Store
+    in_integers: bool = False
     sights: dict[str, Sight] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _last: tuple[nn.Module, Recorded] | None = None
@@ -265,6 +267,9 @@ class _Witness:
     def observe(self, point: str, program: nn.Module, outputs: object) -> None:
         """Take down what later questions need, before a later stage changes the program in place."""
         if point not in POINTS or outputs is None:
+            return
+        if point == "convert" and self.in_integers:
+            self.notes.append(f"the program of {self.pipeline} at convert is not looked into: it computes in integers")
             return
         if self._last is None or self._last[0] is not program or not isinstance(program, fx.GraphModule):
             self.notes.append(_without_graph(self.pipeline, point))

@@ -27,6 +27,8 @@ _PRESET_BITS: Final = 8.0
 # By how much noise may grow against the signal on its way, in amplitude: a layer norm subtracts means, and keeps
 # the noise. Of the sound results of 500 trained cases of the shipped matrix none needs more than 1.7.
 _GAIN: Final = 2.0
+# What is cut off is spread from 0 to 1 step, what is rounded from -1/2 to 1/2: mean squares of 1/3 and 1/12.
+_POWER_OF_CUTTING_OFF: Final = 4
 # Measures what each quantize op of a converted program loses: the power of the error by that of the signal.
 Measure = Callable[[], Sequence[float]]
 
@@ -43,12 +45,13 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     Where ranges need not fit what comes, `measure` tells what they lose; with fixed scales there is
     no check without it.
     """
-    if outcome.sqnr_db is None or not outcome.quantize_ops or outcome.dequantize_ops is None:
+    roundings = _roundings(outcome)
+    if outcome.sqnr_db is None or not roundings:
         return []
     if outcome.pipeline != "fx" and case.quantizer.runs_own_code:
         # To how many bits it rounds is its own affair.
         return []
-    by_bits = noise_of_bits(case.quantizer) * (outcome.quantize_ops + outcome.dequantize_ops)
+    by_bits = noise_of_bits(case.quantizer) * roundings
     least, explained = -_decibels(by_bits), "the bits of weights and activations explain"
     if outcome.sqnr_db < least and _may_not_fit(case):
         if measure is None and not trains(case):
@@ -61,6 +64,16 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     if varies is not None and varies <= 0 and not _is_of_another_kind(case):
         faults.append(f"the noise is {-varies:.1f} dB louder than what varies in the float model's outputs")
     return [outcome_of(SQNR_OF_BITS, outcome.pipeline, faults)]
+
+
+def _roundings(outcome: PipelineOutcome) -> int:
+    """How many quantize and dequantize ops have the noise of a converted program; none where nothing is quantized.
+
+    Integer arithmetic that stands for such ops cuts off, where they round to the nearest, which is four times the
+    power of noise; and each of its integers stands for a quantize and a dequantize op.
+    """
+    ops = (outcome.quantize_ops or 0) + (outcome.dequantize_ops or 0) if outcome.quantize_ops else 0
+    return ops + 2 * _POWER_OF_CUTTING_OFF * (outcome.integer_ops or 0)
 
 
 def _is_of_another_kind(case: Case) -> bool:
@@ -154,8 +167,8 @@ def losses(program: nn.Module, inputs: Inputs) -> list[float]:
 
 
 def _has_fixed_scale(node: fx.Node) -> bool:
-    """Whether it quantizes a computed value with one scale that is a number."""
-    if op_name(node) != "quantize_per_tensor" or not isinstance(node.args[0], fx.Node):
+    """Whether it quantizes a computed value, and no weight, with one scale that is a number."""
+    if op_name(node) != "quantize_per_tensor" or not isinstance(node.args[0], fx.Node) or node.args[0].op == "get_attr":
         return False
     return isinstance(argument(node, "scale"), float)
 

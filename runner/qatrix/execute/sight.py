@@ -36,6 +36,7 @@ class Sight:
     fake_quantizes: int | None = None
     quantized_weights: int = 0
     ops: graphs.OpCounts | None = None
+    integer_ops: int | None = None
     float_differs: bool = False
     losses: Measure | None = None
 
@@ -72,7 +73,10 @@ class Onlooker:
         elif point == "convert":
             sight.steps[point] = graphs.output_steps(program)
             sight.ops = graphs.count_ops(program)
-            sight.losses = functools.partial(quality.losses, program, self.inputs)
+            if soundness.computes_in_integers(self.case, self.pipeline):
+                sight.integer_ops = graphs.integer_ops(program)
+            else:
+                sight.losses = functools.partial(quality.losses, program, self.inputs)
             sight.checks += soundness.of_converted(
                 self.case,
                 self.pipeline,
@@ -100,10 +104,16 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
         quantize_ops=sight.ops.quantize,
         dequantize_ops=sight.ops.dequantize,
         batch_norms_left=sight.ops.batch_norms,
+        integer_ops=sight.integer_ops,
         sqnr_db=sqnr,
         variation_db=numerics.variation_db(reference, sight.outputs["convert"]),
-        notes=outcome.notes if note is None else (*outcome.notes, note),
+        notes=(*outcome.notes, *([] if note is None else [note]), *_not_judged(sight)),
     )
+
+
+def _not_judged(sight: Sight) -> tuple[str, ...]:
+    """What nobody can say of a program that computes in integers."""
+    return () if sight.integer_ops is None else (soundness.NOT_JUDGED,)
 
 
 def float_reference(case: Case, model: nn.Module, batches: Batches) -> tuple[object, State]:

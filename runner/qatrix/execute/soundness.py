@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from qatrix.claims import (
+    AS_SPECIFIED,
     BATCH_NORM_FOLDED,
     BATCH_NORM_STATE,
     BIASES_QUANTIZED,
@@ -51,6 +52,11 @@ _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
 _EXPORTING: Final = frozenset({"pt2e", "pt2e_torch_ao"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
+NOT_JUDGED: Final = (
+    "integer arithmetic stands in the place of quantize and dequantize ops, so that nobody looks into the converted "
+    f"program for {BATCH_NORM_FOLDED}, {WEIGHT_SCALES} and {BIASES_QUANTIZED}, {AS_SPECIFIED} is of the prepared "
+    "program alone, and a diagnosis, too"
+)
 
 
 def of_prepared(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
@@ -107,7 +113,7 @@ def of_converted(
     return [
         *_of_unquantized(case, pipeline, program),
         *_of_quantized(case, pipeline, program, inputs),
-        outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program)),
+        *_of_scales(case, pipeline, program),
         outcome_of(WEIGHTS_QUANTIZED, pipeline, graphs.float_weights(prepared_weights, program)),
         *_of_reads(pipeline, program, state),
         outcome_of(STEADY_EVAL, pipeline, unsteady),
@@ -125,7 +131,9 @@ def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[Check
     if case.quantizes == "something":
         return []
     ops = graphs.count_ops(program)
+    arithmetic = graphs.integer_ops(program) if computes_in_integers(case, pipeline) else 0
     counts = {
+        "integers made by arithmetic": arithmetic,
         "quantize ops": ops.quantize,
         "dequantize ops": ops.dequantize,
         "quantized weights": graphs.quantized_weights(program),
@@ -136,15 +144,32 @@ def _of_unquantized(case: Case, pipeline: str, program: nn.Module) -> list[Check
 
 def _of_quantized(case: Case, pipeline: str, program: nn.Module, inputs: Inputs) -> list[CheckOutcome]:
     """The checks op by op; none where nothing is quantized, which is a verdict of its own."""
-    ops = graphs.count_ops(program)
-    if not ops.quantize + ops.dequantize:
+    ops, in_integers = graphs.count_ops(program), computes_in_integers(case, pipeline)
+    if not ops.quantize + ops.dequantize + (graphs.integer_ops(program) if in_integers else 0):
         return []
-    return [
+    made = [
         outcome_of(OPS_QUANTIZED, pipeline, graphs.float_ops(program, claims_of(case.quantizer, pipeline))),
         *_of_float_parts(case, pipeline, program),
+    ]
+    if in_integers:
+        return made
+    return [
+        *made,
         outcome_of(BATCH_NORM_FOLDED, pipeline, graphs.unfolded_batch_norms(program, _rank_in(program, inputs))),
         *_of_biases(case, pipeline, program),
     ]
+
+
+def computes_in_integers(case: Case, pipeline: str) -> bool:
+    """Whether a pipeline writes integer arithmetic in the place of quantize and dequantize ops."""
+    return pipeline in _EXPORTING and case.quantizer.computes_in_integers
+
+
+def _of_scales(case: Case, pipeline: str, program: nn.Module) -> list[CheckOutcome]:
+    """The check of the scales of weights; none where these are dequantized by arithmetic, in any layout."""
+    if computes_in_integers(case, pipeline):
+        return []
+    return [outcome_of(WEIGHT_SCALES, pipeline, graphs.misplaced_scales(program))]
 
 
 def _of_reads(pipeline: str, program: nn.Module, state: State) -> list[CheckOutcome]:

@@ -183,7 +183,7 @@ def _unquantized(facts: _Facts) -> Iterator[Conclusion]:
 def _left_in_float(outcome: PipelineOutcome) -> str | None:
     if outcome.fake_quantizes == 0:
         return f"{outcome.pipeline} quantized nothing, silently: no fake quantize or observer after prepare"
-    if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0:
+    if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0 and not outcome.integer_ops:
         return f"{outcome.pipeline} quantized nothing, silently: no quantize or dequantize op after convert"
     return None
 

@@ -120,9 +120,8 @@ class Exporting:
         self.find_api().to_eval(prepared)
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
-        """The program with quantize and dequantize ops, batch norm folded, weights as integers."""
-        del quantizer  # the program carries its observers
-        return self.find_api().convert(prepared)
+        """The program with quantize and dequantize ops or integer arithmetic, batch norm folded."""
+        return self.find_api().convert(prepared, **quantizer.convert.arguments)
 
     def evaluation(self) -> AbstractContextManager[object]:
         """Without gradients, as in PyTorch's own tests: some exported ops, such as scan, cannot run with them."""

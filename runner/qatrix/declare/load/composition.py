@@ -43,6 +43,9 @@ def _member(
     if found.pt2e is None and not found.annotate:
         expected = "quantizers with pt2e, or annotate"
         registry.note(at.problem(f"quantizer '{name}' says nothing about PT2E", expected=expected))
+    elif found.convert.arguments:
+        message = f"quantizer '{name}' has 'convert', and a program is converted once"
+        registry.note(at.problem(message, expected="convert beside what composes it"))
     elif mode is not None and found.mode != mode:
         message = f"quantizer '{name}' is of mode {found.mode}, and what composes it of mode {mode}"
         registry.note(at.problem(message, expected=f"quantizers of mode {mode}"))

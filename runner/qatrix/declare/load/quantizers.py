@@ -13,6 +13,7 @@ from qatrix.declare.load.registry import Declared, Registry
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import (
     Composition,
+    ConvertSpec,
     DerivedSpec,
     FxPreset,
     Mode,
@@ -98,6 +99,7 @@ def _spec(
         shared=tuple(model.shared),
         phases=phases,
         source=cursor.source,
+        convert=ConvertSpec() if model.convert is None else ConvertSpec(**model.convert.model_dump()),
     )
 
 
@@ -124,6 +126,9 @@ def _check_shape(registry: Registry, cursor: Cursor, model: models.Quantizer) ->
     elif not preset and not model.annotate:
         expected = "annotate: the op chains to quantize, such as [conv_bn, linear]"
         registry.note(cursor.problem("the key 'annotate' is missing", expected=expected))
+    if model.convert is not None and model.fx is not None and model.pt2e is None and not declared:
+        message = "'convert' stands in a quantizer without PT2E, and FX graph mode has no such options"
+        registry.note(cursor.key("convert").problem(message, expected="pt2e or annotate beside it, or no convert"))
 
 
 def _check_declared(registry: Registry, cursor: Cursor, model: models.Quantizer, mode: Mode) -> None:
@@ -193,7 +198,7 @@ def _phased(
     registry: Registry, declared: Declared, model: models.Quantizer, plain: Mapping[str, QuantizerSpec]
 ) -> QuantizerSpec | None:
     cursor = declared.cursor
-    for key in ("mode", "pt2e", "fx", *_DECLARED_KEYS):
+    for key in ("mode", "pt2e", "fx", "convert", *_DECLARED_KEYS):
         if cursor.has(key):
             expected = "the phases' quantizers say it"
             registry.note(cursor.key(key).problem(f"'{key}' stands beside 'phases'", expected=expected))

@@ -241,6 +241,17 @@ class Phase(Declaration):
     skip_modules: list[Text] = Field(default=[], description="torch.nn classes that this round leaves alone")
 
 
+class ConvertOptions(Declaration):
+    """What PT2E's convert_pt2e is told."""
+
+    fold_quantize: StrictBool = Field(
+        default=True, description="false: weights stay in float, and are quantized in the graph"
+    )
+    use_reference_representation: StrictBool = Field(
+        default=False, description="true: integer arithmetic in the place of quantize and dequantize ops"
+    )
+
+
 def _bias_tag(found: object) -> str:
     return "<derived>" if isinstance(found, dict) else "<float>"
 
@@ -262,6 +273,7 @@ class Quantizer(Declaration):
     shared: list[Chain] = Field(
         default=[], description="chains out of annotate whose inputs and output share parameters"
     )
+    convert: ConvertOptions | None = Field(default=None, description="how PT2E writes the converted program")
     phases: list[Phase] = Field(default=[], description="rounds, one after the other")
 
 

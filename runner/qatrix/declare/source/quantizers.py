@@ -42,6 +42,7 @@ def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool)
         submodules=phase.submodules,
         dynamic_batch=phase.dynamic_batch or dynamic_batch,
         quantizers=sources,
+        converts_with=tuple(f"{name}={value}" for name, value in spec.convert.arguments.items()),
     )
 
 

@@ -17,6 +17,7 @@ from qatrix.execute.reference.file import digest_of_float_model, digest_of_input
 from qatrix.execute.reference.frozen import FrozenCase, FrozenParameters
 from qatrix.execute.reference.tensors import Unwritable, digest, tree_of
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
+from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import run_stages
 from qatrix.judge.graphs.identity import graph_digest
 from qatrix.outcomes import PipelineOutcome, Record
@@ -43,7 +44,14 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     model = build_model(case).to(case.device.torch)
     arbiter = Arbiter.of(case, model, batches.first, trains=trains(case))
     expected, state = float_reference(case, model, batches)
-    arbitration = Arbitration(pipeline, arbiter, state, integers_of(PIPELINES[pipeline], case.quantizer), case.training)
+    arbitration = Arbitration(
+        pipeline,
+        arbiter,
+        state,
+        integers_of(PIPELINES[pipeline], case.quantizer),
+        case.training,
+        in_integers=computes_in_integers(case, pipeline),
+    )
     sight = Sight()
     watcher = _Watcher(onlooker=Onlooker(case, pipeline, batches.first, sight, state, arbitration))
     ended = run_stages(case, pipeline, PIPELINES[pipeline], batches, watcher, run=arbitration.run)
@@ -94,6 +102,7 @@ def _difference(found: PipelineOutcome, recorded: PipelineOutcome) -> str | None
         "fake_quantizes",
         "quantize_ops",
         "dequantize_ops",
+        "integer_ops",
     ):
         one, other = getattr(recorded, name), getattr(found, name)
         if one != other:

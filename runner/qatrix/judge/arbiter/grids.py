@@ -33,27 +33,24 @@ class Grid:
     axis: int | None
 
     @classmethod
-    def of(cls, measured: Measured | None, value: Tensor | None = None) -> Self | None:
-        """The grid of a tensor's parameters, None where they are not known, or are finer than float32.
-
-        A range of 32 bits is finer. Where the value itself is told, the integers that it needs count in the
-        place of all that the range has.
-        """
+    def of(cls, measured: Measured | None, *, most: int | None = _MOST_INTEGERS) -> Self | None:
+        """The grid of a tensor's parameters, None where they are not known, or have more than `most` integers."""
         if measured is None or measured.scale is None or measured.zero_point is None:
             return None
         known = measured.parameters
         if known.quant_min is None or known.quant_max is None or not measured.scale.numel():
             return None
+        if most is not None and known.quant_max - known.quant_min > most:
+            return None
         if not bool(measured.scale.isfinite().all()):
             return None
-        grid = cls(
+        return cls(
             scale=measured.scale.double(),
             zero_point=measured.zero_point.double(),
             quant_min=known.quant_min,
             quant_max=known.quant_max,
             axis=known.ch_axis,
         )
-        return None if grid._integers(value) > _MOST_INTEGERS else grid
 
     @classmethod
     def of_op(cls, args: Sequence[Any], *, per_channel: bool) -> Self | None:
@@ -72,13 +69,6 @@ class Grid:
             quant_max=int(rest[1]),
             axis=axis,
         )
-
-    def _integers(self, value: Tensor | None) -> float:
-        """How many integers there are, or how many a value needs."""
-        if value is None or not self.fits(value):
-            return self.quant_max - self.quant_min
-        scale, _ = self._along(value)
-        return 2 * float((value.double() / scale).abs().amax())
 
     def fits(self, value: Tensor) -> bool:
         """Whether a tensor has as many channels as the grid."""

@@ -109,10 +109,16 @@ class Weights:
         return made if factor is None else made.scaled(1 / factor)
 
     def bias(self, name: str, bias: Tensor) -> Tensor:
-        """A bias as the program quantizes it, if it does."""
+        """A bias as the program quantizes it, if it does; a derived one is not rounded before convert."""
         measured = self._measured(f"{name}.bias")
-        grid = Grid.of(measured, bias) if self._rounds(measured) else None
+        if measured is None or not self._rounds(measured):
+            return bias
+        # That of an accumulator has a range that is wider than float32 tells apart, and integers that are not.
+        grid = Grid.of(measured, most=None)
         return bias if grid is None else grid.rounded(bias)
+
+    def _rounds(self, measured: Measured) -> bool:
+        return self.findings.at == "convert" or measured.faked
 
     def _factor(self, group: Group, norm: str | None) -> Tensor | None:
         """What a weight is multiplied with in training before it is quantized, and the layer's value divided by."""
@@ -129,14 +135,10 @@ class Weights:
         gauge = self.gauges.get(tensor)
         return None if gauge is None else gauge()
 
-    def _rounds(self, measured: Measured | None) -> bool:
-        """Whether the program rounds a constant; after training it is only observed until it is converted."""
-        return measured is not None and (self.findings.at == "convert" or measured.faked)
-
     def _judge(self, name: str, wanted: Tensor, used: Tensor, measured: Measured | None) -> None:
         grid = Grid.of(measured)
         converted = self.findings.at == "convert"
-        rounded = self._rounds(measured)
+        rounded = measured is not None and self._rounds(measured)
         if rounded and grid is None:
             return
         if measured is None or grid is None or not rounded:

@@ -1,5 +1,6 @@
 """Graphs: what ops are called, how often they occur, whether a graph is the expected one, and whether it is sound."""
 
+from qatrix.judge.graphs.arithmetic import integer_ops
 from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
@@ -36,6 +37,7 @@ __all__ = [
     "float_biases",
     "float_ops",
     "float_weights",
+    "integer_ops",
     "is_counter",
     "live_random_ops",
     "misplaced_scales",

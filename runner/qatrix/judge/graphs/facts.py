@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from qatrix.judge.graphs.arithmetic import scale_of
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, called_module, is_observing, op_name
 from qatrix.judge.graphs.places import place_of
@@ -130,7 +131,7 @@ def _step(node: object) -> float | None:
         if name == "fake_quantize":
             return _number(getattr(called_module(node), "scale", None))
         if name not in _TRANSPARENT:
-            return None
+            return _number(scale_of(node))
         node = operand(node, 0)
     return None
 

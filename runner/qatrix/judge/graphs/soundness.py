@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from qatrix.judge.graphs.arithmetic import is_integer_layer, scale_of
 from qatrix.judge.graphs.facts import source_of
 from qatrix.judge.graphs.layers import OUTPUT_AXIS, nodes_of, weighted_op
 from qatrix.judge.graphs.operands import operand
@@ -137,7 +138,7 @@ def _misplaced_in_graph(node: fx.Node) -> str | None:
     user = next((user for user in node.users if op_name(user) in OUTPUT_AXIS), None)
     if user is None or operand(user, 1) is not node:
         return None
-    source = source_of(operand(node, 0))
+    source = _unrounded(operand(node, 0))
     weight = constant_value(source) if isinstance(source, fx.Node) and source.op == "get_attr" else None
     scales = operand(node, 1)
     scales = constant_value(scales) if isinstance(scales, fx.Node) and scales.op == "get_attr" else scales
@@ -145,6 +146,13 @@ def _misplaced_in_graph(node: fx.Node) -> str | None:
         return None
     axis, groups = OUTPUT_AXIS[op_name(user)], _groups(op_name(user), user)
     return _misplaced(place_of(user), axis, int(argument(node, "axis")), scales, weight.shape[axis] * groups)
+
+
+def _unrounded(value: object) -> object:
+    """The node behind fake quantizes, observers and the quantize op of a weight that is not folded."""
+    source = source_of(value)
+    rounded = isinstance(source, fx.Node) and op_name(source).startswith("quantize_per")
+    return source_of(operand(source, 0)) if isinstance(source, fx.Node) and rounded else source
 
 
 def _groups(op: str, node: fx.Node) -> int:
@@ -175,7 +183,8 @@ def _float_parts(node: fx.Node) -> list[str]:
 
 def _is_quantized(value: object) -> bool:
     source = _behind(value, MOVING)
-    return isinstance(source, fx.Node) and op_name(source).startswith("dequantize")
+    dequantized = isinstance(source, fx.Node) and op_name(source).startswith("dequantize")
+    return dequantized or scale_of(source) is not None
 
 
 def _behind(value: object, ops: Collection[str]) -> object:
@@ -196,8 +205,10 @@ def has_quantized_weight(node: fx.Node) -> bool:
         parts = (called_module(node) or nn.Identity()).modules()
         return any(hasattr(part, "weight_fake_quant") or _is_reference(part) for part in parts)
     if node.op != "call_function" or op_name(node) not in OUTPUT_AXIS:
-        return False
+        return is_integer_layer(node)
     weight = _behind(operand(node, 1), _PASSING)
+    if scale_of(weight) is not None:
+        return True
     return isinstance(weight, fx.Node) and (
         op_name(weight).startswith("dequantize") or op_name(weight) in {"fake_quantize", "observer"}
     )

@@ -38,7 +38,7 @@ class Pt2eApi:
     home: Home
     prepare: Callable[[nn.Module, Any], nn.Module]
     prepare_qat: Callable[[nn.Module, Any], nn.Module]
-    convert: Callable[[nn.Module], nn.Module]
+    convert: Callable[..., nn.Module]
     to_eval: Callable[[nn.Module], object]
     disable_observer: Callable[[nn.Module], None]
     spaces: tuple[types.ModuleType, ...]
