@@ -64,6 +64,8 @@ SQNR_OF_BITS: Final = "sqnr_of_bits"
 CONV_BN_FUSED: Final = "conv_bn_fused"
 # The case has left the process as it found it; a record has this check where it fails.
 LEAVES_NO_TRACE: Final = "leaves_no_trace"
+# What a lifecycle makes of a program gives the same bits as what the program gives without it.
+SURVIVES_LIFECYCLE: Final = "survives_lifecycle"
 BUILT_IN_CHECKS: Final = frozenset(
     {
         DETERMINISTIC_EVAL,
@@ -85,6 +87,7 @@ BUILT_IN_CHECKS: Final = frozenset(
         SQNR_OF_BITS,
         CONV_BN_FUSED,
         LEAVES_NO_TRACE,
+        SURVIVES_LIFECYCLE,
     }
 )
 PipelineName = Literal["pt2e", "fx", "pt2e_torch_ao"]

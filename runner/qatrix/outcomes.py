@@ -42,6 +42,9 @@ MOST_SHARDS: Final = 10_000
 # In their order; "train" is a stage of cases that train.
 STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "quantized_forward")
 
+# Stages of cases that have a lifecycle other than none, which is what they are called.
+LIFECYCLE_STAGES: Final = ("save_load", "checkpoint", "state_dict", "deepcopy", "average", "eval_and_train", "repeat")
+
 # Where two pipelines are compared, in their order, in words that follow "they are 0.1 apart".
 COMPARED: Final[Mapping[str, str]] = {
     "prepare": "after prepare",
@@ -50,9 +53,15 @@ COMPARED: Final[Mapping[str, str]] = {
     "train_parameters": "in the parameters after training",
     "train_statistics": "in the batch norms' statistics after training",
     "convert": "after convert",
+    "repeat": "in calls one after another",
 }
 # Those of cases that train.
 TRAINING_POINTS: Final = tuple(point for point in COMPARED if point.startswith("train_"))
+
+# What `survives_lifecycle` says of values, and a case's script of the same.
+OTHERWISE: Final = "it gives other values than"
+# The point of cases with this lifecycle.
+REPEATED: Final = "repeat"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,9 +12,10 @@ from torch._higher_order_ops.scan import scan
 
 from qatrix.execute import stages
 from qatrix.execute.case import run_case
+from qatrix.execute.clock import StageClock, StageFailed
 from qatrix.execute.options import Execution
 from qatrix.execute.passes import forward, set_training
-from qatrix.execute.stages import StageClock, StageFailed, _inputs_of, run_stages
+from qatrix.execute.stages import _inputs_of, run_stages
 from qatrix.execute.workers import execute
 from qatrix.outcomes import STAGES
 from qatrix.pipelines import PIPELINES, Pipeline

@@ -17,6 +17,8 @@ from qatrix.files import content_digest
 
 # Fields that describe and change nothing.
 _PROSE: Final = frozenset({"about"})
+# Fields that older references and results do not know, with the values at which a case is what it was to them.
+_LATER: Final = (("lifecycle", "none"),)
 # Many cases share one of these, and they are most of the text; each is written once.
 _SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind)
 
@@ -62,5 +64,9 @@ def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
 
 
 def _fields_text(value: object, known: dict[int, tuple[object, str]]) -> str:
-    fields = ((name, item) for name, item in vars(value).items() if not isinstance(item, Source) and name not in _PROSE)
+    fields = (
+        (name, item)
+        for name, item in vars(value).items()
+        if not isinstance(item, Source) and name not in _PROSE and (name, item) not in _LATER
+    )
     return f"{type(value).__name__}({','.join(f'{name}={_text(item, known)}' for name, item in fields)})"

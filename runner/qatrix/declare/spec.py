@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from qatrix.claims import ComparisonPoint, Expectation, GraphCheck, Quantizes, Tolerance
 from qatrix.declare.inputs import DataFile, InputSpec
@@ -29,6 +29,7 @@ RESERVED_AXES = (
     "dtype",
     "dynamic_batch",
     "capture",
+    "lifecycle",
     "quantizer",
     "device",
     "calibration_batches",
@@ -38,6 +39,10 @@ RESERVED_AXES = (
 FloatDtype = Literal["float32", "float64", "float16", "bfloat16"]
 # How PT2E exports a model: traced by dynamo, or by running it.
 CaptureMode = Literal["strict", "non_strict"]
+# What users do with programs on their way, beside quantizing them.
+Lifecycle = Literal["none", "save_load", "checkpoint", "state_dict", "deepcopy", "average", "eval_and_train", "repeat"]
+# Those of a program that takes optimizer steps.
+TRAINING_LIFECYCLES: Final = ("average", "eval_and_train")
 ObserverState = Literal["enabled", "disabled"]
 BatchNormState = Literal["training", "frozen"]
 
@@ -444,7 +449,8 @@ class Case:
     which are made in float32 and cast. With `dynamic_batch` the first axis of every input is
     captured free, and the converted model runs on another batch, too. Where it `quantizes` nothing, a pipeline
     that quantizes is at fault instead of one that does not. `calibration_batches` is how many batches run
-    before the program is converted, None for all that there are. `capture` is how PT2E exports the model.
+    before the program is converted, None for all that there are. `capture` is how PT2E exports the model,
+    `lifecycle` what else is done with its programs, which must change nothing.
     """
 
     case_id: str
@@ -471,6 +477,7 @@ class Case:
     quantizes: Quantizes = "something"
     calibration_batches: int | None = None
     capture: CaptureMode = "strict"
+    lifecycle: Lifecycle = "none"
 
     @property
     def runs_own_code(self) -> bool:

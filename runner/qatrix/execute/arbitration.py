@@ -219,6 +219,8 @@ class Arbitration:
 
     def observe(self, point: str, outputs: object) -> None:
         """Take down what the observers say once the prepared program has run, on all batches, and been trained."""
+        if self._averages is not None and point in {"evaluating", "evaluated"}:
+            self._averages.paused = point == "evaluating"
         if isinstance(self.arbiter, str) or self._prepared is None or point not in {"prepare", "calibrate", "train"}:
             return
         if isinstance(outputs, Trained):

@@ -20,10 +20,20 @@ from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import report_error, run_stages
 from qatrix.execute.state import State
+from qatrix.execute.survival import checks_of_lifecycle
 from qatrix.execute.traces import Watch
 from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
-from qatrix.outcomes import COMPARED, TRAINING_POINTS, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
+from qatrix.outcomes import (
+    COMPARED,
+    REPEATED,
+    TRAINING_POINTS,
+    CheckOutcome,
+    Comparison,
+    ErrorReport,
+    PipelineOutcome,
+    Record,
+)
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Batches
@@ -186,6 +196,7 @@ def _facts(
             onlooker = Onlooker(case, name, batches.first, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, batches, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)
+            sight.checks += checks_of_lifecycle(case, outcome, pipeline, batches, sight, captures)
         facts.pipelines[name], sights[name] = outcome, sight
         sight.checks += quality.of_outcome(case, outcome, sight.losses)
         if "convert" in sight.outputs:
@@ -218,9 +229,10 @@ def _comparisons(case: Case, sights: Mapping[str, Sight]) -> tuple[Comparison, .
 
 def _points(case: Case) -> tuple[str, ...]:
     """Where the case's pipelines are compared, in the order in which they get there."""
-    if case.training is None or not case.compare:
+    more = {*(() if case.training is None else TRAINING_POINTS), *([REPEATED] if case.lifecycle == REPEATED else ())}
+    if not more or not case.compare:
         return case.compare
-    return tuple(point for point in COMPARED if point in case.compare or point in TRAINING_POINTS)
+    return tuple(point for point in COMPARED if point in {*case.compare, *more})
 
 
 def _larger(left: list[float | None], right: list[float | None]) -> list[float | None]:

@@ -12,6 +12,7 @@ from qatrix.claims import GraphCheck
 from qatrix.declare.spec import Case
 from qatrix.execute import quality, soundness
 from qatrix.execute.arbitration import Arbitration
+from qatrix.execute.lifecycles import Faults
 from qatrix.execute.passes import forward, kept, set_training
 from qatrix.execute.quality import Measure, trains
 from qatrix.execute.state import State, state_of_float
@@ -27,6 +28,7 @@ class Sight:
 
     `losses` tells what the converted program's quantize ops lose, None where it did not run here.
 
+    `lifecycle_faults` are what is wrong with the steps of a case's lifecycle by themselves.
     `float_differs` says that the float model gave other bits where this was seen than here.
     """
 
@@ -38,6 +40,7 @@ class Sight:
     ops: graphs.OpCounts | None = None
     integer_ops: int | None = None
     float_differs: bool = False
+    lifecycle_faults: tuple[str, ...] = ()
     losses: Measure | None = None
 
 
@@ -56,10 +59,13 @@ class Onlooker:
         """Note what there is to see; a converted program is run once more."""
         sight = self.sight
         self.arbitration.observe(point, outputs)
-        if point == "calibrate":
+        if point in {"calibrate", "evaluating", "evaluated"}:
             return
         if isinstance(outputs, Trained):
             sight.outputs |= outputs.compared()
+            return
+        if isinstance(outputs, Faults):
+            sight.lifecycle_faults = outputs.found
             return
         outputs = kept(outputs)
         if point != "prepare" or self.case.calibration_batches != 0:

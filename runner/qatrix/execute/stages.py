@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 import inspect
-import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from torch import nn
 
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
-from qatrix.execute import isolation
 from qatrix.execute.captures import Captures, captured_of
+from qatrix.execute.clock import StageClock, StageFailed
+from qatrix.execute.lifecycles import Faults, Life, Moment
 from qatrix.execute.passes import forward, set_training
+from qatrix.execute.steps import steps_of
 from qatrix.execute.training import FloatNames, state_of, train
-from qatrix.outcomes import ErrorReport, PipelineOutcome, StageTime
+from qatrix.outcomes import REPEATED, ErrorReport, PipelineOutcome
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.late_code import through_passes, unwritten
@@ -40,44 +40,13 @@ class Observer(Protocol):
 
         At "prepare" there are no outputs where nothing calibrates. At "train", and at "calibrate" where
         the batches after the first have trained batch norms, the outputs are a `training.Trained`.
+        At "repeat" they are those of several calls, at "lifecycle" the `lifecycles.Faults`. At "evaluating" a
+        program is about to be evaluated between training steps, at "evaluated" it was.
         """
 
 
 # Runs a program on inputs and returns its outputs.
 Run = Callable[[nn.Module, Inputs], object]
-
-
-class StageFailed(Exception):
-    """A stage raised; carries its name and the original exception as `__cause__`."""
-
-    def __init__(self, stage: str) -> None:
-        super().__init__(stage)
-        self.stage = stage
-
-
-@dataclass
-class StageClock:
-    """Times stages by name; a stage that runs in several phases adds up."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            with warnings.catch_warnings():
-                # Both pipelines and torch itself warn of deprecations at every call.
-                warnings.simplefilter("ignore")
-                yield
-        except BaseException as error:
-            isolation.let_ctrl_c_through(error)
-            raise StageFailed(stage) from error
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
-
-    def times(self) -> tuple[StageTime, ...]:
-        """The stages in the order in which they first ran."""
-        return tuple(StageTime(name=name, seconds=seconds) for name, seconds in self.seconds.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +87,7 @@ def run_stages(
         observe=observe,
         run=run or forward,
         captures=captures or Captures(),
+        life=Life(case=case, pipeline=pipeline, batches=batches),
     )
     outcome = PipelineOutcome(pipeline=name, status="ok")
     try:
@@ -162,6 +132,7 @@ class _Way:
     observe: Observer
     run: Run
     captures: Captures
+    life: Life
     clock: StageClock = field(default_factory=StageClock)
 
     def go(self) -> None:
@@ -180,18 +151,40 @@ class _Way:
                 captured = {target.path: unwritten(self._captured(phase, target, captures)) for target in targets}
                 names = FloatNames(captured.values())
             model = _replaced(model, self._prepared(phase, targets, captured))
+            prepared, model = model, self._lived("prepared", model)
+            names = names.of_copy(prepared, model)
             self._calibrate(phase, model, names, observed=phase is phases[-1])
             if phase is phases[-1]:
-                self._train(model, names)
+                model = self._lived("ready", self._trained(model, names))
             model = _replaced(model, self._converted(phase, _parts(model, targets)))
+        model = self._lived("converted", model)
         with self.pipeline.evaluation():
-            with self.clock("quantized_forward"):
-                outputs = self.run(model, self.batches.first)
-            self.observe("convert", model, outputs)
+            self._evaluate(model)
+        if self.case.lifecycle != "none":
+            self.observe("lifecycle", model, Faults(found=tuple(self.life.faults)))
         if any(check.at == "reexport" for check in self.case.checks):
             with self.clock("reexport"):
                 again = self.pipeline.reexport(model, self.batches.first)
             self.observe("reexport", again, None)
+
+    def _lived(self, moment: Moment, program: nn.Module) -> nn.Module:
+        """The program to go on with after what the case's lifecycle does with it at a moment."""
+        step = self.life.step(moment)
+        if step is None:
+            return program
+        with self.clock(self.case.lifecycle):
+            return step(program)
+
+    def _evaluate(self, program: nn.Module) -> None:
+        with self.clock("quantized_forward"):
+            outputs = self.run(program, self.batches.first)
+        calls = None
+        if self.case.lifecycle == REPEATED:
+            with self.clock(REPEATED):
+                calls = self.life.calls(program, outputs)
+        self.observe("convert", program, outputs if calls is None else calls[0])
+        if calls is not None:
+            self.observe(REPEATED, program, calls)
 
     def _calibrate(self, phase: PhaseSpec, program: nn.Module, names: FloatNames, *, observed: bool) -> None:
         """Run a prepared program on the batches: the first, which is compared where it is `observed`, then the rest."""
@@ -215,19 +208,17 @@ class _Way:
         """Forward passes of training keep what a backward pass needs; calibration is as evaluation."""
         return nullcontext() if phase.quantizer.mode == "qat" else self.pipeline.evaluation()
 
-    def _train(self, program: nn.Module, names: FloatNames) -> None:
-        if self.case.training is None:
-            return
+    def _trained(self, program: nn.Module, names: FloatNames) -> nn.Module:
+        """The program to go on with after the optimizer's steps, if the case makes any."""
+        case, inputs = self.case, self.batches.first
+        if case.training is None:
+            return program
         with self.clock("train"):
-            trained = train(
-                self.case,
-                self.case.training,
-                program=program,
-                pipeline=self.pipeline,
-                inputs=self.batches.first,
-                names=names,
-            )
+            steps = steps_of(case, program, self.pipeline, inputs, self.clock, self.observe)
+            trained = train(case, case.training, steps=steps, pipeline=self.pipeline, inputs=inputs, names=names)
+            self.life.faults.extend(steps.faults())
         self.observe("train", program, trained)
+        return steps.result()
 
     def _prepared(
         self, phase: PhaseSpec, targets: tuple[Target, ...], captured: Mapping[str, nn.Module]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from qatrix.declare.spec import Case, Training
 from qatrix.execute.passes import forward
+from qatrix.execute.steps import Averaging, Steps
 from qatrix.judge.outputs import plain
 from qatrix.pipelines import Pipeline
 from qatrix.pipelines.inputs import Inputs
@@ -59,6 +61,21 @@ class FloatNames:
         # The tensors are kept with their names, since the identity of one that is gone may be given again.
         self._known = {id(tensor): (name, tensor) for name, tensor in named}
 
+    def of_copy(self, program: nn.Module, copied: nn.Module) -> FloatNames:
+        """The names of a program's copy, whose tensors are others; the program itself where there is none."""
+        if copied is program:
+            return self
+        names = {own: known for known, own in self._own(program).items()}
+        made = FloatNames(())
+        tensors = (*copied.named_parameters(), *copied.named_buffers())
+        made._known = {id(tensor): (names[own], tensor) for own, tensor in tensors if own in names}
+        return made
+
+    def _own(self, program: nn.Module) -> dict[str, str]:
+        """What the program itself calls its tensors, by their names in the float model."""
+        named = ((own, tensor) for own, tensor in (*program.named_parameters(), *program.named_buffers()))
+        return {self._known[id(tensor)][0]: own for own, tensor in named if id(tensor) in self._known}
+
     def of(self, named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors by their names in the float model; one that it does not have keeps its own name."""
         return {self._known.get(id(tensor), (name,))[0]: tensor for name, tensor in named}
@@ -68,22 +85,28 @@ def train(
     case: Case,
     training: Training,
     *,
-    program: nn.Module,
+    steps: Steps,
     pipeline: Pipeline,
     inputs: Inputs,
     names: FloatNames,
 ) -> Trained:
-    """Train a prepared program, in place; raises what the pipeline or a step raises."""
+    """Train a prepared program, in place; raises what the pipeline or a step raises.
+
+    What is trained are the parameters of the program that `steps` results in.
+    """
+    program = steps.program
     if training.observers == "disabled":
         pipeline.disable_observers(program)
     if training.batch_norms == "frozen":
         pipeline.freeze_batch_norms(program)
     parameters = names.of(program.named_parameters())
-    losses, gradients = _steps(program, inputs, parameters, steps=training.steps, seed=case.seed)
-    # Frozen, the batches are counted on in PT2E and not in FX; nothing that is frozen reads the count.
-    kinds = _STATISTICS if training.batch_norms == "frozen" else (*_STATISTICS, _COUNTER)
-    statistics = _statistics(program, names, kinds)
-    return Trained(losses=losses, gradients=gradients, parameters=_copied(parameters), statistics=statistics)
+    losses, gradients = _steps(steps, inputs, parameters, count=training.steps, seed=case.seed)
+    # Frozen or in evaluation, the batches are counted on in PT2E and not in FX; nothing reads the count then.
+    counts = training.batch_norms == "training" and case.lifecycle != "eval_and_train"
+    statistics = _statistics(program, names, (*_STATISTICS, _COUNTER) if counts else _STATISTICS)
+    result = steps.result()
+    given = names.of_copy(program, result).of(result.named_parameters())
+    return Trained(losses=losses, gradients=gradients, parameters=_copied(given), statistics=statistics)
 
 
 def state_of(program: nn.Module, names: FloatNames) -> Trained:
@@ -107,25 +130,33 @@ def train_float(case: Case, training: Training, *, model: nn.Module, inputs: Inp
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
-    _steps(model, inputs, dict(model.named_parameters()), steps=training.steps, seed=case.seed)
+    steps = Averaging(model, lambda _: nullcontext()) if case.lifecycle == "average" else Steps(model)
+    parameters = dict(model.named_parameters())
+    _steps(steps, inputs, parameters, count=training.steps, seed=case.seed)
+    given = dict(steps.result().named_parameters())
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(given[name])
 
 
 def _steps(
-    program: nn.Module, inputs: Inputs, parameters: Mapping[str, Tensor], *, steps: int, seed: int
+    around: Steps, inputs: Inputs, parameters: Mapping[str, Tensor], *, count: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The losses by step, and the gradients of the first one."""
     optimizer = torch.optim.SGD(parameters.values(), lr=LEARNING_RATE)
     losses: dict[str, Tensor] = {}
     gradients: dict[str, Tensor] = {}
     with torch.enable_grad():
-        for step in range(1, steps + 1):
+        for step in range(1, count + 1):
+            around.before()
             optimizer.zero_grad()
-            loss = _loss(forward(program, inputs), seed)
+            loss = _loss(forward(around.program, inputs), seed)
             loss.backward()
             losses[f"step {step}"] = loss.detach()
             if step == 1:
                 gradients = _copied({name: item.grad for name, item in parameters.items() if item.grad is not None})
             optimizer.step()
+            around.after()
     optimizer.zero_grad()
     return losses, gradients
 

@@ -66,8 +66,14 @@ class Pipeline(Protocol):
     def freeze_batch_norms(self, prepared: nn.Module) -> None:
         """Let batch norms use their running statistics and keep them as they are, in place; raises NotSwitched."""
 
+    def enable_observers(self, prepared: nn.Module) -> None:
+        """Let the scales of a prepared program follow what it sees again, in place."""
+
     def to_eval(self, prepared: nn.Module) -> None:
         """Switch a prepared program from training to evaluation, in place."""
+
+    def to_train(self, prepared: nn.Module) -> None:
+        """Switch a prepared program that was switched to evaluation back to training, in place."""
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """The quantized program, with quantize and dequantize ops of quantized_decomposed."""
@@ -77,6 +83,9 @@ class Pipeline(Protocol):
 
     def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program captured once more, as a deployment would."""
+
+    def saved_and_loaded(self, converted: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+        """The quantized program as it comes back from a file; the first axis of every input is free if it was."""
 
 
 # In the order in which they run and are shown; the names are those of claims.PipelineName.

@@ -92,9 +92,19 @@ def freeze_batch_norms(prepared: nn.Module) -> None:
     require_all_off("batch norm", len(norms), left, "torch.ao.nn.intrinsic.qat.freeze_bn_stats")
 
 
+def enable_observers(prepared: nn.Module) -> None:
+    """Switch torch's observers on again."""
+    prepared.apply(torch.ao.quantization.enable_observer)
+
+
 def to_eval(prepared: nn.Module) -> None:
     """Switch every module of a prepared model to evaluation."""
     prepared.eval()
+
+
+def to_train(prepared: nn.Module) -> None:
+    """Switch every module of a prepared model back to training, but for batch norms that are frozen."""
+    prepared.train()
 
 
 def convert(prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
@@ -113,3 +123,13 @@ def reexport(converted: nn.Module, inputs: Inputs) -> nn.Module:
     """The reference model, exported as a deployment would."""
     torchenv.reset_compiler()
     return torchenv.capture(converted, inputs, dynamic_batch=False)()
+
+
+def saved_and_loaded(converted: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+    """The reference model, exported, saved and loaded.
+
+    FX's tutorials script what `convert_fx` returns. A reference model in decomposed ops cannot be scripted, because
+    its code calls overloads (`quantize_per_tensor.default`), nor pickled, because its
+    qconfigs hold a local function; exporting it is what it is made for.
+    """
+    return torchenv.saved_and_loaded(converted, inputs, dynamic_batch=dynamic_batch)

@@ -115,9 +115,17 @@ class Exporting:
         prepared.recompile()
         require_all_off("batch norm", len(nodes), [], "")
 
+    def enable_observers(self, prepared: nn.Module) -> None:
+        """Switch the observers of its package on again."""
+        prepared.apply(self.find_api().enable_observer)
+
     def to_eval(self, prepared: nn.Module) -> None:
         """Switch batch norm and dropout of a prepared program to evaluation."""
         self.find_api().to_eval(prepared)
+
+    def to_train(self, prepared: nn.Module) -> None:
+        """Switch batch norm and dropout of a prepared program back to training."""
+        self.find_api().to_train(prepared)
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """The program with quantize and dequantize ops or integer arithmetic, batch norm folded."""
@@ -130,6 +138,10 @@ class Exporting:
     def reexport(self, converted: nn.Module, inputs: Inputs) -> nn.Module:
         """The quantized program, exported once more."""
         return self.capture(converted, inputs, dynamic_batch=False)()
+
+    def saved_and_loaded(self, converted: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+        """The quantized program, exported, saved and loaded."""
+        return torchenv.saved_and_loaded(converted, inputs, dynamic_batch=dynamic_batch)
 
 
 def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[str, ...]) -> Any:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from qatrix.claims import GraphCheck, Quantizes
-from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text
+from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle
 from qatrix.declare.expand.points import Block
 from qatrix.declare.spec import (
     RESERVED_AXES,
     Case,
     CheckUse,
     ConvKind,
+    Lifecycle,
     Matrix,
     PatternSpec,
     QuantizerSpec,
@@ -95,6 +96,7 @@ class CaseMaker:
             params[name] = values[at]
         dim = axes.get("dim")
         quantizer = matrix.quantizers[str(values[position["quantizer"]])]
+        lifecycle = _lifecycle(axes)
         return Case(
             case_id=case_id,
             suite=suite.name,
@@ -111,7 +113,7 @@ class CaseMaker:
             tolerance=suite.tolerance,
             checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),
             convert_in=suite.convert_in,
-            skip=suite.skip,
+            skip=suite.skip or why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")),
             seed=seed_of(self._key.at(texts)),
             source=self._source,
             training=_training(axes),
@@ -120,6 +122,7 @@ class CaseMaker:
             quantizes=self._quantizes(texts),
             calibration_batches=_batches(axes),
             capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
+            lifecycle=lifecycle,
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
@@ -181,6 +184,11 @@ class CaseMaker:
 def _batches(axes: Mapping[str, Value]) -> int | None:
     batches = axes.get("calibration_batches")
     return batches if isinstance(batches, int) else None
+
+
+def _lifecycle(axes: Mapping[str, Value]) -> Lifecycle:
+    # The YAML was checked for words that are none.
+    return cast("Lifecycle", axes.get("lifecycle", "none"))
 
 
 def _training(axes: Mapping[str, Value]) -> Training | None:

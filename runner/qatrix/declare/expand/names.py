@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, Case, PatternSpec, QuantizerSpec
+from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, TRAINING_LIFECYCLES, Case, PatternSpec, QuantizerSpec
 from qatrix.expressions import Value
 
 # Axes that a suite may leave out; `dim` has no default, since no dimension is the usual one.
@@ -16,6 +16,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "dtype": "float32",
     "dynamic_batch": "false",
     "capture": "strict",
+    "lifecycle": "none",
     "device": "cpu",
     "calibration_batches": "all",
     "train_steps": "0",
@@ -53,6 +54,19 @@ def idle_axes(quantizer: QuantizerSpec, train_steps: Value) -> tuple[str, ...]:
     if not quantizer.trainable:
         return TRAINING_AXES
     return () if train_steps else TRAINING_AXES[1:]
+
+
+def why_no_lifecycle(lifecycle: Value, quantizer: QuantizerSpec, train_steps: Value) -> str | None:
+    """Why a lifecycle has nothing to work on in a case, None where it has."""
+    if lifecycle == "none":
+        return None
+    if quantizer.phases:
+        return f"lifecycle {lifecycle} is of a model that is quantized as a whole, and {quantizer.name} has phases"
+    if lifecycle not in TRAINING_LIFECYCLES:
+        return None
+    if not quantizer.trainable:
+        return f"lifecycle {lifecycle} is of a model that trains, and with {quantizer.name} none does"
+    return None if train_steps else f"lifecycle {lifecycle} is of a model that trains, and no training step is made"
 
 
 def model_key(case: Case) -> str:

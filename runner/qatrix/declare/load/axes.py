@@ -9,17 +9,29 @@ from typing import Final
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
 from qatrix.declare.load.registry import Registry
-from qatrix.declare.load.training import idle_faults, value_faults
+from qatrix.declare.load.training import idle_faults, lifecycle_faults, value_faults
 from qatrix.declare.schema import Cursor
 from qatrix.declare.schema.values import value_of
-from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, CaptureMode, FloatDtype, PatternSpec, QuantizerSpec
+from qatrix.declare.spec import (
+    RESERVED_AXES,
+    TRAINING_AXES,
+    CaptureMode,
+    FloatDtype,
+    Lifecycle,
+    PatternSpec,
+    QuantizerSpec,
+)
 from qatrix.declare.yamltext import data
 from qatrix.errors import Problem
 from qatrix.expressions import Value
 
 _DIMS: Final = (1, 2, 3)
 # Axes whose values are words of qatrix's own.
-_WORDS: Final = {"dtype": typing.get_args(FloatDtype), "capture": typing.get_args(CaptureMode)}
+_WORDS: Final = {
+    "dtype": typing.get_args(FloatDtype),
+    "capture": typing.get_args(CaptureMode),
+    "lifecycle": typing.get_args(Lifecycle),
+}
 # Axes whose values are names, and the sections that declare them.
 _SECTIONS: Final = {"pattern": "patterns", "conv": "conv_kinds", "quantizer": "quantizers", "device": "devices"}
 # All of them are in memory at once.
@@ -50,6 +62,7 @@ class AxisReader:
         for axis in missing:
             self._registry.note(_missing(axis, axes, top))
         self._registry.note(*idle_faults(axes, top, self._quantizers, spelled_out=spelled_out))
+        self._registry.note(*lifecycle_faults(axes, top, self._quantizers))
         names = axes.get("pattern", ())
         patterns = [self._patterns[name] for name in names if isinstance(name, str) and name in self._patterns]
         if not names or len(patterns) < len(names):

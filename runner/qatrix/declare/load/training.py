@@ -1,4 +1,4 @@
-"""The axes of training: their values, and where they change nothing."""
+"""The axes of training and of lifecycles: their values, and where they change nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from qatrix.declare.expand.names import idle_axes
+from qatrix.declare.expand.names import idle_axes, why_no_lifecycle
 from qatrix.declare.language import nearest
 from qatrix.declare.schema import Cursor
-from qatrix.declare.spec import TRAINING_AXES, BatchNormState, ObserverState, QuantizerSpec
+from qatrix.declare.spec import TRAINING_AXES, TRAINING_LIFECYCLES, BatchNormState, ObserverState, QuantizerSpec
 from qatrix.errors import Problem
 from qatrix.expressions import Value
 
@@ -49,3 +49,23 @@ def idle_faults(
         if not idle and still and (spelled_out or len(still) == len(steps)):
             message = f"'{axis}' changes nothing where no training step is made"
             yield top.key(axis).problem(message, expected="train_steps: 1 or more")
+
+
+def lifecycle_faults(
+    axes: Mapping[str, tuple[Value, ...]], top: Cursor, quantizers: Mapping[str, QuantizerSpec]
+) -> Iterator[Problem]:
+    """The lifecycles that no case of a product takes; where some do not, those cases are skipped with the reason."""
+    names = [str(name) for name in axes.get("quantizer", ())]
+    if not names or any(name not in quantizers for name in names):
+        return
+    for lifecycle in axes.get("lifecycle", ()):
+        reasons = [
+            why_no_lifecycle(lifecycle, quantizers[name], steps)
+            for name in names
+            for steps in axes.get("train_steps", (0,))
+        ]
+        if None not in reasons:
+            expected = "train_steps: 1 or more, and a quantizer of mode qat, without phases"
+            if lifecycle not in TRAINING_LIFECYCLES:
+                expected = "a quantizer without phases"
+            yield top.key("lifecycle").problem(str(reasons[0]), expected=expected)

@@ -22,7 +22,22 @@ from qatrix.declare.schema.values import (
 )
 from qatrix.declare.spec import Mode
 
-Stage = Literal["build", "capture", "prepare", "forward", "train", "convert", "quantized_forward"]
+Stage = Literal[
+    "build",
+    "capture",
+    "prepare",
+    "forward",
+    "train",
+    "convert",
+    "quantized_forward",
+    "save_load",
+    "checkpoint",
+    "state_dict",
+    "deepcopy",
+    "average",
+    "eval_and_train",
+    "repeat",
+]
 MemoryFormat = Literal["contiguous", "channels_last", "channels_last_3d"]
 Dtype = Literal["bfloat16", "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint8"]
 QuantizedDtype = Literal["int8", "uint8", "int16", "int32"]

@@ -19,6 +19,7 @@ from qatrix.execute.reference.tensors import Unwritable, digest, tree_of
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
 from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import run_stages
+from qatrix.execute.survival import checks_of_lifecycle
 from qatrix.judge.graphs.identity import graph_digest
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES
@@ -56,6 +57,7 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     watcher = _Watcher(onlooker=Onlooker(case, pipeline, batches.first, sight, state, arbitration))
     ended = run_stages(case, pipeline, PIPELINES[pipeline], batches, watcher, run=arbitration.run)
     outcome = with_counts(ended, sight, expected)
+    sight.checks += checks_of_lifecycle(case, outcome, PIPELINES[pipeline], batches, sight)
     difference = _difference(outcome, record.pipelines[pipeline])
     if difference is not None:
         raise Differs(difference)

@@ -31,10 +31,12 @@ class Averages:
     """Each observer of a prepared program that averages, by what it is given from now on.
 
     A moving average goes a constant part of the way to each new least and greatest value:
-    torch.ao.quantization.observer.MovingAverageMinMaxObserver. Where observers are not `enabled`, ranges stay.
+    torch.ao.quantization.observer.MovingAverageMinMaxObserver. Where observers are not `enabled`, ranges stay, and
+    as long as it is `paused`.
     """
 
     enabled: bool
+    paused: bool = False
     _averages: list[_Average] = field(default_factory=list)
     _handles: list[RemovableHandle] = field(default_factory=list)
 
@@ -60,7 +62,7 @@ class Averages:
         self._handles.append(module.register_forward_pre_hook(functools.partial(self._seen, average)))
 
     def _seen(self, average: _Average, _: nn.Module, args: tuple[Any, ...]) -> None:
-        if not self.enabled or not args or not isinstance(args[0], Tensor):
+        if self.paused or not self.enabled or not args or not isinstance(args[0], Tensor):
             return
         axis = getattr(average.observer, "ch_axis", None) if average.range.low.numel() > 1 else None
         now, old = Range.of(args[0], axis), average.range

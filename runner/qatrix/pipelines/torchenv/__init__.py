@@ -12,6 +12,7 @@ from qatrix.pipelines.torchenv.capturing import (
     forget_programs,
     named_tensors,
     reset_compiler,
+    saved_and_loaded,
 )
 from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
@@ -52,6 +53,7 @@ __all__ = [
     "pattern_modules",
     "pt2e_api",
     "reset_compiler",
+    "saved_and_loaded",
     "second_pt2e_api",
     "seed_generators",
 ]

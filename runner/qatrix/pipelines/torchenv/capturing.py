@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import io
 import itertools
 import sys
 import types
@@ -43,13 +44,23 @@ def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bo
 
     `strict` is always passed on, because what it is by default changed with 2.8. Before 2.6 there is one capture alone.
     """
-    dynamic = {0: torch.export.Dim("batch")}
-    shapes = pytree.tree_map(lambda _: dynamic, inputs.values) if dynamic_batch else None
+    shapes = _free_batch(inputs) if dynamic_batch else None
     if RELEASE < _EXPORTED_PROGRAMS:
         return _pre_autograd(model, inputs, shapes)
     export = imported("torch.export").export_for_training if RELEASE < _EXPORT else torch.export.export
     program = export(model, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, strict=strict)
     return functools.partial(_own_module, program)
+
+
+def saved_and_loaded(program: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+    """A program as `torch.export` saves and loads it, exported as the release does by default."""
+    reset_compiler()
+    shapes = _free_batch(inputs) if dynamic_batch else None
+    exported = torch.export.export(program, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes)
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    file.seek(0)
+    return torch.export.load(file).module()
 
 
 def capture_name() -> str:
@@ -102,6 +113,12 @@ def forget_programs() -> None:
         names = vars(sys.modules.get(module, object))
         for name in [name for name in names if name.startswith("__compiled_fn_")]:
             delattr(sys.modules[module], name)
+
+
+def _free_batch(inputs: Inputs) -> Any:
+    """The first axis of every input as one free dimension."""
+    dynamic = {0: torch.export.Dim("batch")}
+    return pytree.tree_map(lambda _: dynamic, inputs.values)
 
 
 def _pre_autograd(model: nn.Module, inputs: Inputs, shapes: Any) -> Programs:

@@ -40,7 +40,9 @@ class Pt2eApi:
     prepare_qat: Callable[[nn.Module, Any], nn.Module]
     convert: Callable[..., nn.Module]
     to_eval: Callable[[nn.Module], object]
+    to_train: Callable[[nn.Module], object]
     disable_observer: Callable[[nn.Module], None]
+    enable_observer: Callable[[nn.Module], None]
     spaces: tuple[types.ModuleType, ...]
 
     def find(self, name: str) -> Any:
@@ -137,6 +139,8 @@ def _api(home: Home, quantize: types.ModuleType, spaces: tuple[types.ModuleType,
         prepare_qat=quantize.prepare_qat_pt2e,
         convert=quantize.convert_pt2e,
         to_eval=public.move_exported_model_to_eval,
+        to_train=public.move_exported_model_to_train,
         disable_observer=public.disable_observer,
+        enable_observer=public.enable_observer,
         spaces=spaces,
     )
