@@ -22,10 +22,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-_XNNPACK: Final = {
-    "torchao": "torchao.testing.pt2e._xnnpack_quantizer",
-    "executorch": "executorch.backends.xnnpack.quantizer.xnnpack_quantizer",
-}
+_XNNPACK: Final = "torchao.testing.pt2e._xnnpack_quantizer"
 _INDUCTOR: Final = "torchao.quantization.pt2e.quantizer.{backend}_inductor_quantizer"
 _ANNOTATION: Final = "quantization_annotation"
 _TAG: Final = "quantization_tag"
@@ -34,8 +31,13 @@ _TAG: Final = "quantization_tag"
 # Built-in classes, configured by methods that no key of a declaration stands for -------------
 
 
-def xnnpack(
-    whose: str,
+def xnnpack(**how: Any) -> Quantizer:
+    """XNNPACKQuantizer of torchao, configured in one of the ways that it has."""
+    return xnnpack_of(importlib.import_module(_XNNPACK), **how)
+
+
+def xnnpack_of(
+    module: ModuleType,
     *,
     is_per_channel: bool = True,
     is_dynamic: bool = False,
@@ -45,12 +47,11 @@ def xnnpack(
     configured: str = "globally",
     what: str = "",
 ) -> Quantizer:
-    """XNNPACK's quantizer of torchao or ExecuTorch, configured in one of the ways that it has.
+    """The XNNPACKQuantizer of a module, configured in one of the ways that it has.
 
     `configured` is "globally", "by_op" with overloads of aten, "by_type" with the dotted path of a class of
     modules, "but_for" with the name of a node that its filter leaves out, or "not_at_all".
     """
-    module = importlib.import_module(_XNNPACK[whose])
     config = module.get_symmetric_quantization_config(
         is_per_channel=is_per_channel,
         is_dynamic=is_dynamic,
@@ -175,8 +176,11 @@ class Ops(Annotating):
         """Annotate the nodes that call one of the ops."""
         if node.target not in self.ops:
             return
-        inputs: list[Any] = list(node.args[0]) if isinstance(node.args[0], list) else list(node.args)
-        kept: Any = {"first": inputs[0], "second": inputs[-1]}.get(self.output)
+        # What shares may be a list's tensors; without sharing also arguments that PT2E must refuse count.
+        inputs: list[Any] = list(node.args) if self.output in {"own", "float"} else node.all_input_nodes
+        if self.output == "second":
+            inputs = inputs[::-1]
+        kept = inputs[0] if self.output in {"first", "second"} else None
         shared = None if kept is None else SharedQuantizationSpec((kept, node))
         of_output = {"own": self.spec, "float": None}.get(self.output, shared)
         node.meta[_ANNOTATION] = QuantizationAnnotation(
@@ -289,8 +293,8 @@ class Parts(Annotating):
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Let the annotators find their patterns, and tag what they find."""
-        known = importlib.import_module(f"{_XNNPACK['torchao']}_utils").OP_TO_ANNOTATOR
-        configure = importlib.import_module(_XNNPACK["torchao"]).get_symmetric_quantization_config
+        known = importlib.import_module(f"{_XNNPACK}_utils").OP_TO_ANNOTATOR
+        configure = importlib.import_module(_XNNPACK).get_symmetric_quantization_config
         for op in self.ops:
             found = known[op](model, configure(is_per_channel=True, is_dynamic=op in self.dynamic))
             for index, nodes in enumerate(found or ()):
@@ -314,7 +318,7 @@ class TaggedOps(Annotating):
 
     def say(self, node: fx.Node) -> None:
         """Annotate and tag the node."""
-        config = importlib.import_module(_XNNPACK["torchao"]).get_symmetric_quantization_config()
+        config = importlib.import_module(_XNNPACK).get_symmetric_quantization_config()
         first: Any = node.args[0]
         node.meta[_ANNOTATION] = QuantizationAnnotation(
             input_qspec_map={first: config.input_activation}, output_qspec=config.output_activation
