@@ -82,6 +82,11 @@ class ErrorReport:
         """Whether the quantizer is at fault, which names modules that the model does not have."""
         return self.type.rpartition(".")[2] == "PartFault"
 
+    @property
+    def is_of_ops(self) -> bool:
+        """Whether the quantizer is at fault, which names ops or their inputs that this torch does not have."""
+        return self.type.rpartition(".")[2] == "OpFault"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTime:

@@ -9,6 +9,7 @@ import pytest
 from qatrix.declare.source.presets import composed, fx_preset, pt2e_preset
 from qatrix.declare.spec import Case, FxPreset, Part, Pt2ePreset, Registration
 from qatrix.scripts import CaseSource, QuantizerSource
+from support import specs
 from support.cases import shipped_cases, source_of, written_cases
 
 FILLED = """
@@ -332,7 +333,7 @@ def test_fx_is_told_of_parts_after_its_mapping_is_made() -> None:
         types=(Part(name="Conv2d", setting=None),),
     )
 
-    assert fx_preset(preset, ("Linear",), trains=False).lines == (
+    assert fx_preset(preset, ("Linear",), specs.quantizer(mode="ptq")).lines == (
         "qconfigs = QConfigMapping().set_global(default_qconfig)",
         "qconfigs.set_object_type(nn.Conv2d, None)",
         "qconfigs.set_object_type(nn.Linear, None)",

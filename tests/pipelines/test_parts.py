@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from qatrix.declare.spec import Composition, FxPreset, Part, PhaseSpec, Pt2ePreset, QuantizerSpec
+from qatrix.declare.spec import Composition, FxPreset, Part, PhaseSpec, Pt2ePreset, QConfigSpec, QuantizerSpec
 from qatrix.pipelines.parts import PartFault, settings, with_paths
 from support import specs
 
@@ -27,7 +27,7 @@ def model() -> nn.Module:
 
 
 def of_modules(*globs: str) -> QuantizerSpec:
-    parts = tuple(Part[str](name=glob, setting=None) for glob in globs)
+    parts = tuple(Part[str | QConfigSpec](name=glob, setting=None) for glob in globs)
     return specs.quantizer(pt2e=None, fx=FxPreset(backend_config="qnnpack", qconfig="default_qconfig", modules=parts))
 
 
@@ -51,7 +51,7 @@ def test_a_glob_stands_for_the_modules_whose_whole_path_fits(glob: str, paths: t
 
 
 def test_a_class_stands_for_its_own_modules_and_not_for_those_of_classes_that_derive_from_it() -> None:
-    linear = Part[str](name="Linear", setting=None)
+    linear = Part[str | QConfigSpec](name="Linear", setting=None)
     spec = specs.quantizer(fx=FxPreset(backend_config="qnnpack", qconfig="default_qconfig", types=(linear,)))
     found = with_paths(spec, model()).fx
 
@@ -70,8 +70,8 @@ def test_a_glob_that_fits_nothing_is_told_with_what_there_is() -> None:
 
 def test_the_last_part_that_fits_a_module_counts() -> None:
     parts = (
-        Part[str](name="*", setting="one", paths=("a", "b")),
-        Part[str](name="b", setting=None, paths=("b",)),
+        Part[str | QConfigSpec](name="*", setting="one", paths=("a", "b")),
+        Part[str | QConfigSpec](name="b", setting=None, paths=("b",)),
     )
 
     assert settings(parts) == {"a": "one", "b": None}
@@ -79,7 +79,7 @@ def test_the_last_part_that_fits_a_module_counts() -> None:
 
 def test_parts_are_not_used_before_the_model_is_known() -> None:
     with pytest.raises(ValueError, match="nobody has looked for the modules of 'head' in a model"):
-        settings((Part[str](name="head", setting=None),))
+        settings((Part[str | QConfigSpec](name="head", setting=None),))
 
 
 def test_parts_are_found_in_every_quantizer_of_phases_and_compositions() -> None:

@@ -14,7 +14,7 @@ from qatrix.expressions import Call, Expression, Statement, Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
 Mode = Literal["qat", "ptq", "dynamic"]
-# What configures a part of a model: arguments of a configuration function, or the name of a qconfig.
+# What configures a part of a model: arguments of a configuration function, or a qconfig.
 Setting = TypeVar("Setting")
 # A suite without tags has the first; the second takes every suite.
 DEFAULT_TAG = "default"
@@ -125,8 +125,10 @@ class TensorSpec:
     """How one kind of tensor is quantized: dtype, range, scheme, axis, observer, fake quantize.
 
     `observer` and `fake_quantize` are names of the tables in `schema.py`; None takes the
-    default of the case's mode. `eps` is the observer's smallest scale. Where `scale` is given, it and
-    `zero_point` are fixed, and nothing is observed.
+    default of the case's mode. `eps` is the observer's smallest scale, `averaging_constant` the part of the way
+    that it goes to each new range, and with `reduce_range` it leaves out one bit. Where `scale` is given, it and
+    `zero_point` are fixed, and nothing is observed. In quantization-aware training `dynamic` activations are fake
+    quantized by the range of what comes, and once they are converted quantized by it.
     """
 
     dtype: str
@@ -140,6 +142,41 @@ class TensorSpec:
     source: Source
     scale: float | None = None
     zero_point: int | None = None
+    averaging_constant: float | None = None
+    reduce_range: bool = False
+    dynamic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSpec:
+    """The quantization parameters of an input of the same op, by its name in the op's schema."""
+
+    shared_with: str
+
+
+# How one tensor of an op is quantized: as the quantizer's own specs say, with an input, or by a spec of its own.
+OpTensor = Literal["activation", "weight", "float"] | SharedSpec | TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpSpec:
+    """An op of aten by name and overload, and how the tensors that it takes and gives are quantized.
+
+    `inputs` is None where they are quantized by their names: weight as weight, bias in float, others as
+    activation. Without `implicit_sharing` no observer of its tensors is shared unless it says so.
+    """
+
+    op: str
+    inputs: Mapping[str, OpTensor] | None
+    output: OpTensor | None
+    implicit_sharing: bool
+    source: Source
+
+    @property
+    def own(self) -> tuple[TensorSpec, ...]:
+        """The specs that no other op has."""
+        tensors = (*(self.inputs or {}).values(), self.output)
+        return tuple(tensor for tensor in tensors if isinstance(tensor, TensorSpec))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,9 +259,17 @@ class Pt2ePreset:
             return self.built_in.per_channel
         return bool(self.config.get("is_per_channel", False))
 
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether activations are quantized as they come, as far as it says so."""
+        return bool(self.config.get("is_dynamic", False))
+
     def claims(self, mode: Mode) -> tuple[str, ...]:
         """The families of ops with weights that it quantizes wherever they stand; none where that is not known."""
-        return () if self.built_in is None or self.config_from else self.built_in.claims.get(mode, ())
+        if self.built_in is None or self.config_from:
+            return ()
+        # What is trained by the range of what comes is quantized where it would be without training.
+        return self.built_in.claims.get("dynamic" if self.is_dynamic else mode, ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,17 +288,52 @@ class Composition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QConfigSpec:
+    """A QConfig of FX graph mode's, spelled out; what is None is left in float."""
+
+    activation: TensorSpec | None
+    weight: TensorSpec | None
+
+    @property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """What is quantized."""
+        return tuple(spec for spec in (self.activation, self.weight) if spec is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FxPreset:
-    """A backend config that FX already has, by name, and one qconfig for all ops, by name, or the
-    default mapping of qconfigs of a backend. `modules` and `types` have the names of other qconfigs, by module and
+    """A backend config that FX already has, by name, and one qconfig for all ops, by name or spelled out, or the
+    default mapping of qconfigs of a backend. `modules` and `types` have other qconfigs, by module and
     by class of module.
     """
 
     backend_config: str
-    qconfig: str | None = None
+    qconfig: str | QConfigSpec | None = None
     qconfig_mapping: str | None = None
-    modules: tuple[Part[str], ...] = ()
-    types: tuple[Part[str], ...] = ()
+    modules: tuple[Part[str | QConfigSpec], ...] = ()
+    types: tuple[Part[str | QConfigSpec], ...] = ()
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether activations are quantized as they come, by what the QConfig for all ops says."""
+        if isinstance(self.qconfig, QConfigSpec):
+            return self.qconfig.activation is not None and self.qconfig.activation.dynamic
+        return self.qconfig is not None and "dynamic" in self.qconfig
+
+    @property
+    def activations(self) -> tuple[TensorSpec, ...]:
+        """The specs of activations of all QConfigs that are spelled out."""
+        return tuple(item.activation for item in self._spelled_out if item.activation is not None)
+
+    @property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """The tensor specs of all QConfigs that are spelled out."""
+        return tuple(spec for item in self._spelled_out for spec in item.specs)
+
+    @property
+    def _spelled_out(self) -> tuple[QConfigSpec, ...]:
+        settings = (self.qconfig, *(part.setting for part in (*self.modules, *self.types)))
+        return tuple(setting for setting in settings if isinstance(setting, QConfigSpec))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +376,7 @@ class QuantizerSpec:
 
     Declared specs annotate the op chains named in `annotate` ("conv_bn": a convolution
     followed by a batch norm); ops in `shared` share one set of quantization parameters
-    between their inputs and their output. `convert` is for PT2E.
+    between their inputs and their output. `ops` are annotated one by one. `convert` is for PT2E.
     """
 
     name: str
@@ -312,6 +392,7 @@ class QuantizerSpec:
     phases: tuple[PhaseSpec, ...]
     source: Source
     convert: ConvertSpec = ConvertSpec()
+    ops: tuple[OpSpec, ...] = ()
 
     @property
     def per_channel(self) -> bool:
@@ -319,6 +400,23 @@ class QuantizerSpec:
         if self.weight is not None:
             return self.weight.qscheme.startswith("per_channel")
         return self.pt2e is not None and self.pt2e.per_channel
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether it declares what to annotate, instead of naming what there is."""
+        return bool(self.annotate or self.ops)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether declared activations are quantized as they come."""
+        return self.mode == "dynamic" or (self.activation is not None and self.activation.dynamic)
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """The declared specs of activations and weights, of all ops and of FX graph mode's QConfigs."""
+        own = tuple(spec for op in self.ops for spec in op.own)
+        known = tuple(spec for spec in (self.activation, self.weight) if spec is not None)
+        return (*known, *own, *(() if self.fx is None else self.fx.specs))
 
     @property
     def rounds(self) -> tuple[QuantizerSpec, ...]:
@@ -350,11 +448,15 @@ class QuantizerSpec:
     def may_take_weights(self) -> bool:
         """Whether PT2E may quantize convolutions or linear layers with it, as far as it says so."""
         known = any(preset.runs_own_code or preset.claims(self.mode) for preset in self.presets)
-        return known or any(name.startswith(("conv", "linear")) for name in self.annotate)
+        names = (*self.annotate, *(op.op.removeprefix("aten.") for op in self.ops))
+        return known or any(name.startswith(("conv", "linear", "addmm")) for name in names)
 
     def mode_of(self, tensor: TensorSpec) -> Mode:
         """How a declared tensor is observed: where activations are quantized as they come, weights are known before."""
-        return "ptq" if self.mode == "dynamic" and tensor is not self.activation else self.mode
+        if self.mode != "dynamic":
+            return self.mode
+        activations = (self.activation, *(() if self.fx is None else self.fx.activations))
+        return "dynamic" if any(tensor is activation for activation in activations) else "ptq"
 
     @property
     def trainable(self) -> bool:

@@ -35,6 +35,7 @@ from qatrix.outcomes import (
     Record,
 )
 from qatrix.pipelines import PIPELINES, Pipeline
+from qatrix.pipelines.aten_ops import require_ops
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.inputs import Batches
 from qatrix.pipelines.models import build_model
@@ -154,6 +155,7 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     try:
         batches = build_batches(case)
         model = build_model(case).to(case.device.torch)
+        require_ops(case.quantizer)
         case = replace(case, quantizer=with_paths(case.quantizer, model))
         arbiter = Arbiter.of(case, model, batches.first, trains=quality.trains(case), captures=captures)
         reference, state = float_reference(case, model, batches)

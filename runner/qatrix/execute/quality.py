@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qatrix.claims import FINITE_OUTPUTS, INFORMATIVE_OUTPUTS, SQNR_OF_BITS
-from qatrix.declare.spec import Case, QuantizerSpec
+from qatrix.declare.spec import Case, QuantizerSpec, TensorSpec
 from qatrix.execute.recording import Store, record
 from qatrix.execute.soundness import outcome_of
 from qatrix.judge import graphs, numerics
@@ -87,8 +87,7 @@ def _may_not_fit(case: Case) -> bool:
 
 
 def _has_fixed_scales(case: Case) -> bool:
-    members = case.quantizer.members
-    return any(item.activation is not None and item.activation.scale is not None for item in members)
+    return any(spec.scale is not None for item in case.quantizer.members for spec in item.tensors)
 
 
 def _least_of_ranges(case: Case, by_bits: float, measure: Measure | None) -> float:
@@ -126,8 +125,11 @@ def _bits(quantizer: QuantizerSpec) -> float:
 
 
 def _bits_of_one(quantizer: QuantizerSpec) -> float:
-    ranges = (spec for spec in (quantizer.activation, quantizer.weight) if spec is not None)
-    return min((math.log2(spec.quant_max - spec.quant_min + 1) for spec in ranges), default=_PRESET_BITS)
+    return min((_bits_of_tensor(spec) for spec in quantizer.tensors), default=_PRESET_BITS)
+
+
+def _bits_of_tensor(spec: TensorSpec) -> float:
+    return math.log2(spec.quant_max - spec.quant_min + 1) - spec.reduce_range
 
 
 def of_outputs(pipeline: str, reference: object, outputs: object) -> list[CheckOutcome]:

@@ -238,7 +238,7 @@ def claims_of(quantizer: QuantizerSpec, pipeline: str) -> list[graphs.Claim]:
 
 def _claim(member: QuantizerSpec, pipeline: str) -> graphs.Claim:
     preset = member.pt2e if pipeline in _EXPORTING else member.fx
-    claimed = frozenset(member.annotate or _claims(member, pipeline))
+    claimed = frozenset(member.annotate if preset is None and member.is_declared else _claims(member, pipeline))
     ops = (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
     if preset is None or isinstance(preset, Composition):
         return graphs.Claim(ops=ops)
@@ -253,7 +253,8 @@ def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
     """The families of ops with weights that a preset claims."""
     if pipeline in _EXPORTING and isinstance(quantizer.pt2e, Pt2ePreset):
         return quantizer.pt2e.claims(quantizer.mode)
-    return ("linear",) if quantizer.mode == "dynamic" else ("linear", "conv")
+    as_it_comes = quantizer.mode == "dynamic" or (quantizer.fx is not None and quantizer.fx.is_dynamic)
+    return ("linear",) if as_it_comes else ("linear", "conv")
 
 
 def _of_other_batch(

@@ -82,6 +82,8 @@ def conclude(
 def _invalid(error: ErrorReport) -> str:
     if error.is_of_parts:
         return "its quantizer is for another model"
+    if error.is_of_ops:
+        return "its quantizer names what this torch does not have"
     return "its data cannot be used" if error.is_of_data else "the float model itself does not run"
 
 

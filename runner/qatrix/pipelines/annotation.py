@@ -9,7 +9,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
-from qatrix.declare.spec import DerivedSpec, QuantizerSpec, TensorSpec
+from qatrix.declare.spec import DerivedSpec, OpSpec, OpTensor, QuantizerSpec, SharedSpec, TensorSpec
+from qatrix.pipelines.aten_ops import OpAnnotation, Specs
 from qatrix.pipelines.observers import constructor
 from qatrix.pipelines.torchenv import Pt2eApi
 
@@ -36,21 +37,22 @@ class DeclaredAnnotation:
         # One object each: PT2E lets a producer and its consumers share an observer where their specs are equal.
         self._activation = self._tensor(spec.activation)
         self._weight = self._tensor(spec.weight)
-
-    def specs(self) -> tuple[Any, ...]:
-        """What activations and weights are quantized by."""
-        return self._activation, self._weight
+        self._ops = [OpAnnotation(op, self._made(op)) for op in spec.ops]
 
     def transform_for_annotation(self, model: fx.GraphModule) -> fx.GraphModule:
         """The graph as it is: nothing has to be rewritten before it is annotated."""
         return model
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
-        """Annotate every declared chain, the longest first, so that conv_bn_relu wins over conv."""
+        """Annotate every declared chain, the longest first, so that conv_bn_relu wins over conv; then single ops."""
         for name in sorted(self._spec.annotate, key=lambda chain: -chain.count("_")):
             for chain in list(_chains(model.graph, name.split("_"))):
                 if not any(self._taken(node) for node in chain):
                     self._annotate(name, chain)
+        for op in self._ops:
+            for node in list(model.graph.nodes):
+                if op.is_call(node) and not self._taken(node):
+                    op.annotate(node, self._api)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
@@ -70,7 +72,7 @@ class DeclaredAnnotation:
             self._mark(node, {}, None)
         inputs = self._inputs(name.partition("_")[0], anchor)
         # What is quantized as it comes is computed in integers and leaves as float.
-        output = None if self._spec.mode == "dynamic" else self._activation
+        output = None if self._spec.is_dynamic else self._activation
         if name in self._spec.shared:
             first, *others = inputs
             shared = self._api.find("SharedQuantizationSpec")((first, anchor))
@@ -90,6 +92,20 @@ class DeclaredAnnotation:
         specs = [self._activation, self._weight, self._bias(anchor)]
         return {node: spec for node, spec in zip(anchor.args, specs) if isinstance(node, fx.Node) and spec is not None}
 
+    def _made(self, op: OpSpec) -> Specs:
+        """The specs of an op's tensors by what it calls them; those of its own are made once for all its calls."""
+        names: dict[OpTensor | None, Any] = {"activation": self._activation, "weight": self._weight, "float": None}
+        usual = {"activation": self._activation, "weight": self._weight, "bias": None}
+        default = None if self._spec.is_dynamic else self._activation
+        inputs = None if op.inputs is None else {key: self._of_op(one, names) for key, one in op.inputs.items()}
+        output = default if op.output is None else self._of_op(op.output, names)
+        return Specs(inputs=inputs, output=output, usual=usual)
+
+    def _of_op(self, tensor: OpTensor, names: dict[OpTensor | None, Any]) -> Any:
+        if isinstance(tensor, SharedSpec):
+            return tensor
+        return self._tensor(tensor) if isinstance(tensor, TensorSpec) else names[tensor]
+
     def _tensor(self, spec: TensorSpec | None) -> Any:
         if spec is None:
             return None
@@ -108,7 +124,7 @@ class DeclaredAnnotation:
             quant_max=spec.quant_max,
             qscheme=getattr(torch, spec.qscheme),
             ch_axis=spec.ch_axis,
-            is_dynamic=self._spec.mode_of(spec) == "dynamic",
+            is_dynamic=self._spec.mode_of(spec) == "dynamic" or spec.dynamic,
             observer_or_fake_quant_ctr=constructor(spec, self._spec.mode_of(spec), _Names(self._api)),
         )
 

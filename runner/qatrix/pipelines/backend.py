@@ -15,7 +15,7 @@ from torch.ao.quantization import qconfig as qconfigs
 from torch.ao.quantization.backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, x86
 from torch.ao.quantization.backend_config import _common_operator_config_utils as operators
 
-from qatrix.declare.spec import QuantizerSpec, TensorSpec
+from qatrix.declare.spec import QConfigSpec, QuantizerSpec, TensorSpec
 from qatrix.pipelines.observers import constructor
 from qatrix.pipelines.parts import settings
 
@@ -33,6 +33,8 @@ _FAMILIES: Final[dict[str, Callable[[list[DTypeConfig]], Sequence[BackendPattern
 
 def inexpressible(quantizer: QuantizerSpec) -> str | None:
     """Why FX cannot express a declared quantizer, None where it can."""
+    if quantizer.ops:
+        return "FX graph mode quantizes the patterns of a backend config, not single ops of aten"
     if quantizer.bias is not None:
         return "FX graph mode leaves biases in float: it has no derived quantization spec"
     for spec in (quantizer.activation, quantizer.weight):
@@ -70,9 +72,9 @@ def set_parts(mapping: QConfigMapping, quantizer: QuantizerSpec) -> None:
     if quantizer.fx is None:
         return
     for part in quantizer.fx.types:
-        mapping.set_object_type(getattr(nn, part.name), _named_or_none(part.setting))
+        mapping.set_object_type(getattr(nn, part.name), _of_part(part.setting, quantizer))
     for path, setting in settings(quantizer.fx.modules).items():
-        mapping.set_module_name(path, _named_or_none(setting))
+        mapping.set_module_name(path, _of_part(setting, quantizer))
 
 
 def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
@@ -82,7 +84,7 @@ def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
     known = [
         mapping.global_qconfig,
         *mapping.object_type_qconfigs.values(),
-        *(_named_or_none(part.setting) for part in parts),
+        *(_of_part(part.setting, quantizer) for part in parts),
     ]
     made = [make() for qconfig in known if qconfig is not None for make in (qconfig.activation, qconfig.weight)]
     return frozenset(
@@ -93,20 +95,26 @@ def integers(quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:
 
 
 def _qconfig(quantizer: QuantizerSpec) -> QConfig:
-    """The preset's QConfig by name, or one made from the declared activation and weight."""
+    """The preset's QConfig by name or spelled out, or one made from the declared activation and weight."""
     if quantizer.fx is not None and quantizer.fx.qconfig is not None:
-        return _named(quantizer.fx.qconfig)
-    return QConfig(activation=_declared(quantizer.activation, quantizer), weight=_declared(quantizer.weight, quantizer))
+        return _made(quantizer.fx.qconfig, quantizer)
+    return _spelled_out(QConfigSpec(activation=quantizer.activation, weight=quantizer.weight), quantizer)
 
 
-def _named(name: str) -> QConfig:
-    found: QConfig = getattr(qconfigs, name)
+def _made(setting: str | QConfigSpec, quantizer: QuantizerSpec) -> QConfig:
+    if isinstance(setting, QConfigSpec):
+        return _spelled_out(setting, quantizer)
+    found: QConfig = getattr(qconfigs, setting)
     return found
 
 
-def _named_or_none(name: str | None) -> QConfig | None:
+def _spelled_out(spec: QConfigSpec, quantizer: QuantizerSpec) -> QConfig:
+    return QConfig(activation=_declared(spec.activation, quantizer), weight=_declared(spec.weight, quantizer))
+
+
+def _of_part(setting: str | QConfigSpec | None, quantizer: QuantizerSpec) -> QConfig | None:
     """The QConfig of a part, None where it stays in float."""
-    return None if name is None else _named(name)
+    return None if setting is None else _made(setting, quantizer)
 
 
 def backend_config(quantizer: QuantizerSpec) -> BackendConfig:
@@ -141,7 +149,7 @@ def _declared(spec: TensorSpec | None, quantizer: QuantizerSpec) -> Any:
 
 def _dtype_config(quantizer: QuantizerSpec) -> DTypeConfig:
     activation = DTYPES[quantizer.activation.dtype] if quantizer.activation else torch.float
-    dynamic = quantizer.mode == "dynamic"
+    dynamic = quantizer.is_dynamic
     weight = DTYPES[quantizer.weight.dtype] if quantizer.weight else torch.float
     return DTypeConfig(
         input_dtype=activation,

@@ -41,7 +41,7 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
         return next((reason for reason in reasons if reason is not None), None)
     if quantizer.fx is not None:
         return None
-    if not quantizer.annotate:
+    if not quantizer.is_declared:
         return f"quantizer '{quantizer.name}' declares no fx preset"
     return backend.inexpressible(quantizer)
 

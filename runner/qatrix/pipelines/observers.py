@@ -33,9 +33,7 @@ def constructor(
     """
     if spec.scale is not None:
         return _fixed(spec, mode, space, dtype=dtype)
-    arguments: dict[str, Any] = {} if spec.eps is None else {"eps": spec.eps}
-    if spec.ch_axis is not None:
-        arguments["ch_axis"] = spec.ch_axis
+    arguments = _arguments(spec)
     if ranged:
         arguments |= {
             "dtype": dtype,
@@ -43,16 +41,26 @@ def constructor(
             "quant_max": spec.quant_max,
             "qscheme": getattr(torch, spec.qscheme),
         }
-        if mode == "dynamic":
+        if mode == "dynamic" or spec.dynamic:
             arguments["is_dynamic"] = True
+    observer = getattr(space, OBSERVERS[spec.observer or default_observer(spec, mode)])
     if mode != "qat":
-        return getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)]).with_args(**arguments)
-    if spec.fake_quantize == "default" and spec.observer is None:
+        return observer.with_args(**arguments)
+    if spec.fake_quantize == "default" and spec.observer is None and not spec.dynamic:
         # torchao looks into one level of with_args only, so none is added without need.
         return space.default_fake_quant.with_args(**arguments) if arguments else space.default_fake_quant
-    fake_quantize = space.FakeQuantize if spec.fake_quantize == "default" else space.FusedMovingAvgObsFakeQuantize
-    observer = getattr(space, OBSERVERS[spec.observer or _default_observer(spec, mode)])
+    plain = spec.fake_quantize == "default" or spec.dynamic
+    fake_quantize = space.FakeQuantize if plain else space.FusedMovingAvgObsFakeQuantize
     return fake_quantize.with_args(observer=observer, **arguments)
+
+
+def _arguments(spec: TensorSpec) -> dict[str, Any]:
+    """What an observer is told beside its range, where that is not as the observer has it."""
+    # As torch's own fake quantizes of dynamic activations have it: each range is that of what comes.
+    constant = 1.0 if spec.dynamic and spec.averaging_constant is None else spec.averaging_constant
+    given = {"eps": spec.eps, "ch_axis": spec.ch_axis, "averaging_constant": constant}
+    found = {name: value for name, value in given.items() if value is not None}
+    return {**found, "reduce_range": True} if spec.reduce_range else found
 
 
 def _fixed(spec: TensorSpec, mode: Mode, space: Any, *, dtype: torch.dtype | None) -> Any:
@@ -68,7 +76,7 @@ def _fixed(spec: TensorSpec, mode: Mode, space: Any, *, dtype: torch.dtype | Non
     return space.FixedQParamsFakeQuantize.with_args(observer=observer) if mode == "qat" else observer
 
 
-def _default_observer(spec: TensorSpec, mode: Mode) -> str:
+def default_observer(spec: TensorSpec, mode: Mode) -> str:
     """As torch's own default qconfigs have it: moving averages in QAT, plain min/max otherwise."""
     if mode == "dynamic":
         return "placeholder"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
-from qatrix.declare.spec import Composition, Pt2ePreset, QuantizerSpec
+from qatrix.declare.spec import Composition, Pt2ePreset, QuantizerSpec, TensorSpec
 from qatrix.outcomes import QuantizerOrigin
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.annotation import DeclaredAnnotation
@@ -53,7 +53,7 @@ class Exporting:
 
     def inexpressible(self, quantizer: QuantizerSpec) -> str | None:
         """Why PT2E cannot express a quantizer; declared specs it always can."""
-        if quantizer.pt2e is None and not quantizer.annotate and not quantizer.phases:
+        if quantizer.pt2e is None and not quantizer.is_declared and not quantizer.phases:
             return f"quantizer '{quantizer.name}' declares no pt2e preset"
         return None
 
@@ -62,10 +62,9 @@ class Exporting:
         if quantizer.runs_own_code:
             return frozenset()
         try:
-            known = [_specs(member, self.find_api()) for member in quantizer.members]
+            integers = [_integers(member, self.find_api()) for member in quantizer.members]
         except torchenv.PackageMissing:
             return frozenset()
-        integers = [{(item.dtype, item.quant_min, item.quant_max) for item in specs} for specs in known]
         # Where one of several does not say, nobody knows them all.
         return frozenset().union(*integers) if all(integers) else frozenset()
 
@@ -152,15 +151,21 @@ def _quantizer(spec: QuantizerSpec, api: torchenv.Pt2eApi, skip_modules: tuple[s
     return made_quantizer(spec.pt2e, api, skip_modules)
 
 
-def _specs(member: QuantizerSpec, api: torchenv.Pt2eApi) -> list[Any]:
-    """The specs that say with which integers a quantizer annotates activations and weights."""
+def _integers(member: QuantizerSpec, api: torchenv.Pt2eApi) -> set[tuple[Any, ...]]:
+    """The integers of the specs by which a quantizer annotates activations and weights."""
     if isinstance(member.pt2e, Pt2ePreset):
         names = ("input_activation", "output_activation", "weight")
         made = configurations(member.pt2e, api)
-        specs = [getattr(config, name, None) for config in made for name in names]
-    else:
-        specs = [*DeclaredAnnotation(member, api).specs()]
-    return [item for item in specs if hasattr(item, "quant_min")]
+        specs: list[Any] = [getattr(config, name, None) for config in made for name in names]
+        return {(item.dtype, item.quant_min, item.quant_max) for item in specs if hasattr(item, "quant_min")}
+    declared = (member.activation, member.weight, *(spec for op in member.ops for spec in op.own))
+    return {_used(spec) for spec in declared if spec is not None}
+
+
+def _used(spec: TensorSpec) -> tuple[Any, ...]:
+    """The integers that a declared tensor uses: calculate_qmin_qmax halves a range that is to be reduced."""
+    half = 2 if spec.reduce_range else 1
+    return getattr(torch, spec.dtype), spec.quant_min // half, spec.quant_max // half
 
 
 PIPELINE: Final = Exporting(torchenv.pt2e_api)

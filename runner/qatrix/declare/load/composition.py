@@ -40,8 +40,8 @@ def _member(
             message = f"quantizer '{name}' has phases, or is composed itself"
             registry.note(at.problem(message, expected="a quantizer of its own"))
         return None
-    if found.pt2e is None and not found.annotate:
-        expected = "quantizers with pt2e, or annotate"
+    if found.pt2e is None and not found.is_declared:
+        expected = "quantizers with pt2e, annotate or ops"
         registry.note(at.problem(f"quantizer '{name}' says nothing about PT2E", expected=expected))
     elif found.convert.arguments:
         message = f"quantizer '{name}' has 'convert', and a program is converted once"

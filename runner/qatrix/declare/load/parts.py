@@ -8,18 +8,22 @@ from typing import Final
 from qatrix.declare.globs import compiled_name
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
+from qatrix.declare.load.qconfigs import read_part
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.schema import Cursor, models
-from qatrix.declare.spec import Mode, Part
-from qatrix.declare.vocabulary import LAYERS, QCONFIGS
+from qatrix.declare.spec import Mode, Part, QConfigSpec
+from qatrix.declare.vocabulary import LAYERS
 from qatrix.errors import UsageError
 from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
-_FLOAT: Final = "float"
 # A name that ends in Nd stands for a class only where a case has a dim.
 _TYPES: Final = frozenset(name for name in LAYERS if not name.endswith("Nd"))
-_MODE_FLAGS: Final[Mapping[str, Mode]] = {"is_qat": "qat", "is_dynamic": "dynamic"}
+_DYNAMIC: Final = "is_dynamic"
+_MODE_FLAGS: Final[Mapping[str, tuple[Mode, str]]] = {
+    "is_qat": ("qat", "is_qat: true with mode qat, and only then"),
+    _DYNAMIC: ("dynamic", "is_dynamic: true with mode dynamic, or with mode qat, and only then"),
+}
 
 
 def read_modules(
@@ -49,19 +53,21 @@ def read_types(
     return _parts(model.types, known)
 
 
-def read_fx_modules(registry: Registry, cursor: Cursor, model: models.FxPreset) -> tuple[Part[str], ...]:
+def read_fx_modules(
+    registry: Registry, cursor: Cursor, model: models.FxPreset, mode: Mode
+) -> tuple[Part[str | QConfigSpec], ...]:
     """The modules that FX graph mode's preset treats unlike the rest; what is wrong with them is noted."""
     _check_globs(registry, cursor)
-    _check_qconfigs(registry, cursor.down("modules"), model.modules)
-    return _fx_parts(model.modules)
+    return _fx_parts(registry, cursor.down("modules"), model.modules, mode)
 
 
-def read_fx_types(registry: Registry, cursor: Cursor, model: models.FxPreset) -> tuple[Part[str], ...]:
+def read_fx_types(
+    registry: Registry, cursor: Cursor, model: models.FxPreset, mode: Mode
+) -> tuple[Part[str | QConfigSpec], ...]:
     """The classes of modules that FX graph mode's preset treats unlike the rest; what is wrong with them is noted."""
     for name, _ in cursor.members_of("types"):
         check_type(registry, cursor.down("types").key(name), name)
-    _check_qconfigs(registry, cursor.down("types"), model.types)
-    return _fx_parts(model.types)
+    return _fx_parts(registry, cursor.down("types"), model.types, mode)
 
 
 def check_type(registry: Registry, at: Cursor, name: str, *quantizers: BuiltIn | None) -> None:
@@ -93,11 +99,13 @@ def check_config(
             registry.note(config.key(name).problem(message, expected=expected, hint=nearest(name, known.arguments)))
         elif not isinstance(value, bool):
             registry.note(at.problem(f"{name} is {at.found()}", expected="true or false"))
-    for flag, its_mode in _MODE_FLAGS.items():
+    for flag, (its_mode, expected) in _MODE_FLAGS.items():
         value = given.get(flag, False)
-        if mode in known.claims and flag in known.arguments and isinstance(value, bool) and value != (mode == its_mode):
+        # What is trained may be quantized as it comes.
+        if mode not in known.claims or flag not in known.arguments or (flag == _DYNAMIC and mode == "qat"):
+            continue
+        if isinstance(value, bool) and value != (mode == its_mode):
             message = f"mode is {mode}, but {flag} is {str(value).lower()}"
-            expected = f"{flag}: true with mode {its_mode}, and only then"
             registry.note(config.down(flag).problem(message, expected=expected))
 
 
@@ -141,14 +149,6 @@ def _check_configs(
             registry.note(at.problem(message, expected="config_from: the function that does, or float"))
 
 
-def _check_qconfigs(registry: Registry, cursor: Cursor, parts: Mapping[str, str]) -> None:
-    for name, qconfig in parts.items():
-        if qconfig != _FLOAT and qconfig not in QCONFIGS:
-            expected = f"{_FLOAT}, or {listed(QCONFIGS)}"
-            hint = nearest(qconfig, (_FLOAT, *QCONFIGS))
-            registry.note(cursor.down(name).problem(f"unknown qconfig '{qconfig}'", expected=expected, hint=hint))
-
-
 def _parts(
     declared: Mapping[str, str | dict[str, Value]], known: BuiltIn | None
 ) -> tuple[Part[Mapping[str, Value]], ...]:
@@ -158,5 +158,10 @@ def _parts(
     )
 
 
-def _fx_parts(declared: Mapping[str, str]) -> tuple[Part[str], ...]:
-    return tuple(Part(name=name, setting=None if qconfig == _FLOAT else qconfig) for name, qconfig in declared.items())
+def _fx_parts(
+    registry: Registry, cursor: Cursor, declared: Mapping[str, str | models.QConfigSpecs], mode: Mode
+) -> tuple[Part[str | QConfigSpec], ...]:
+    return tuple(
+        Part(name=name, setting=read_part(registry, cursor.down(name), qconfig, mode))
+        for name, qconfig in declared.items()
+    )

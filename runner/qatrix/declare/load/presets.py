@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from qatrix.declare.language import nearest
-from qatrix.declare.language.text import listed
 from qatrix.declare.load.parts import (
     check_config,
     in_order,
@@ -14,12 +12,12 @@ from qatrix.declare.load.parts import (
     read_modules,
     read_types,
 )
+from qatrix.declare.load.qconfigs import read_qconfig
 from qatrix.declare.load.registry import Registry
 from qatrix.declare.registrations import QUANTIZERS, named, registrations
 from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import FxPreset, Mode, Pt2ePreset, Registration
 from qatrix.declare.trust import CONFIGURATION, Kind, Trust, is_path, quantizer_kind
-from qatrix.declare.vocabulary import QCONFIGS
 from qatrix.quantizers import BUILT_IN, BuiltIn
 
 _ONCE: Final = "each name once in a distribution's entry points"
@@ -86,20 +84,17 @@ def _check_built_in(
     check_config(registry, cursor.down("config"), model.config, model.quantizer or "", known, mode)
 
 
-def read_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset) -> FxPreset:
-    """FX graph mode's preset: one qconfig by name, or the mapping of a backend; what is wrong with it is noted."""
+def read_fx(registry: Registry, cursor: Cursor, preset: models.FxPreset, mode: Mode) -> FxPreset:
+    """FX graph mode's preset: one qconfig, or the mapping of a backend; what is wrong with it is noted."""
     name = preset.qconfig
     if (name is None) == (preset.qconfig_mapping is None):
         both = "qconfig stands beside qconfig_mapping"
         message = "neither qconfig nor qconfig_mapping is there" if name is None else both
         registry.note(cursor.problem(message, expected="qconfig, or qconfig_mapping"))
-    elif name is not None and name not in QCONFIGS:
-        at = cursor.down("qconfig")
-        registry.note(at.problem(f"unknown qconfig '{name}'", expected=listed(QCONFIGS), hint=nearest(name, QCONFIGS)))
     return FxPreset(
         backend_config=preset.backend_config,
-        qconfig=name,
+        qconfig=None if name is None else read_qconfig(registry, cursor.down("qconfig"), name, mode),
         qconfig_mapping=preset.qconfig_mapping,
-        modules=read_fx_modules(registry, cursor, preset),
-        types=read_fx_types(registry, cursor, preset),
+        modules=read_fx_modules(registry, cursor, preset, mode),
+        types=read_fx_types(registry, cursor, preset, mode),
     )

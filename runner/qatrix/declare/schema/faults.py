@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from qatrix.declare.language import nearest
@@ -41,11 +41,12 @@ _SUBJECTS: Final = {
     "only": "pipeline",
     "pipelines": "pipeline",
 }
+_OF_AN_OP: Final = "activation, weight, float, or a mapping: {shared_with: an input}, or a spec of its own"
 # Keys that take a mapping besides their closed set of words.
-_OPEN: Final = {"bias": "float, or a mapping: {derived_from: [activation, weight], dtype: …}"}
+_OPEN: Final = {"bias": "float, or a mapping: {derived_from: [activation, weight], dtype: …}", "output": _OF_AN_OP}
+_A_SETTING: Final = ("setting", "float, or a mapping: the arguments of another config")
 # Keys whose members, which have names of the user's, take a mapping besides their word, and what these are called.
-_OPEN_MEMBERS: Final = ("modules", "types")
-_A_SETTING: Final = "float, or a mapping: the arguments of another config"
+_OPEN_MEMBERS: Final = {"modules": _A_SETTING, "types": _A_SETTING, "inputs": ("input", _OF_AN_OP)}
 
 
 def read(model: type[_M], cursor: Cursor) -> tuple[_M | None, tuple[Problem, ...]]:
@@ -66,9 +67,9 @@ def _problem(model: type[Declaration], top: Cursor, detail: ErrorDetails) -> Pro
     parent, cursor = top.down(*above), top.down(*path)
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(_model_at(model, above), parent, str(last))
+        return _unknown_key(_model_at(model, above, detail["loc"]), parent, str(last))
     if kind == "missing":
-        return _missing(_model_at(model, above), parent, str(last))
+        return _missing(_model_at(model, above, detail["loc"]), parent, str(last))
     if about_key:
         return parent.key(str(last)).problem(f"'{last}' is no name", expected=_TYPES["string_pattern_mismatch"])
     if kind == "literal_error":
@@ -92,9 +93,9 @@ def _missing(model: type[BaseModel] | None, parent: Cursor, key: str) -> Problem
 def _outside(cursor: Cursor, expected: str) -> Problem:
     """A value that is none of a closed set."""
     names = [name.strip().strip("'") for name in expected.replace(" or ", ", ").split(",")]
-    is_member = cursor.path[-2:-1] and cursor.path[-2] in _OPEN_MEMBERS
-    subject = "setting" if is_member else _subject(cursor.path)
-    allowed = _A_SETTING if is_member else _OPEN.get(subject, f"one of {', '.join(names)}")
+    subject = _subject(cursor.path)
+    allowed = _OPEN.get(subject, f"one of {', '.join(names)}")
+    subject, allowed = _OPEN_MEMBERS.get(str(cursor.path[-2]) if cursor.path[1:] else "", (subject, allowed))
     if not isinstance(cursor.node, ScalarNode) or not isinstance(cursor.node.value, str):
         return cursor.problem(f"{subject} is {cursor.found()}", expected=allowed)
     word = cursor.node.value
@@ -125,12 +126,24 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel] | None:
-    """The model that describes what a path leads to, None where it is no mapping of known keys."""
+def _model_at(model: type[BaseModel], path: Iterable[str | int], loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model that describes what a path leads to, None where it is no mapping of known keys.
+
+    Of a union it is the branch whose tag stands before the last step of `loc`, Pydantic's own path.
+    """
     kind: Any = model
     for step in path:
         kind = _member(kind, step)
-    return _as_model(kind)
+    return _as_model(_tagged(kind, loc[-2:-1]) or kind)
+
+
+def _tagged(kind: Any, tags: tuple[str | int, ...]) -> Any:
+    """The branch of a union that has one of the tags, None where there is none."""
+    if typing.get_origin(kind) is typing.Annotated:
+        branch, *marks = typing.get_args(kind)
+        return branch if any(isinstance(mark, Tag) and mark.tag in tags for mark in marks) else _tagged(branch, tags)
+    branches = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else ()
+    return next((found for part in branches if (found := _tagged(part, tags)) is not None), None)
 
 
 def _member(kind: Any, step: str | int) -> Any:

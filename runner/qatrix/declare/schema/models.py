@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, St
 from qatrix.claims import CheckPoint, ComparisonPoint, PipelineName, Quantizes, Verdict
 from qatrix.declare.schema.values import (
     Argument,
+    AtenOp,
     DeclaredValue,
     Filling,
     Finite,
@@ -181,6 +182,9 @@ class TensorSpec(Declaration):
     observer: Observer | None = Field(default=None, description="what finds the range; default: what the mode has")
     fake_quantize: Literal["default", "fused_moving_average"] | None = Field(default=None, description="for mode qat")
     eps: Number | None = Field(default=None, description="the smallest scale")
+    averaging_constant: Positive | None = Field(default=None, description="the part of the way that an average goes")
+    reduce_range: StrictBool = Field(default=False, description="whether the observer leaves out one bit")
+    dynamic: StrictBool = Field(default=False, description="in mode qat: activations are quantized as they come")
     scale: Positive | None = Field(default=None, description="the scale, where it is fixed and nothing is observed")
     zero_point: StrictInt | None = Field(default=None, description="the zero point beside scale; default 0")
 
@@ -229,22 +233,38 @@ class Pt2ePreset(Declaration):
     types: dict[Text, _Part] = Field(default={}, description="class of torch.nn → float, or a config for its modules")
 
 
+class QConfigSpecs(Declaration):
+    """A QConfig of FX graph mode's, spelled out."""
+
+    activation: TensorSpec | None = Field(default=None, description="how activations are quantized")
+    weight: TensorSpec | None = Field(default=None, description="how weights are quantized")
+
+
+def _qconfig_tag(found: object) -> str:
+    return "<specs>" if isinstance(found, dict) else "<name>"
+
+
+# A QConfig by its name, or spelled out.
+_QConfig = Annotated[
+    Annotated[Text, Tag("<name>")] | Annotated[QConfigSpecs, Tag("<specs>")], Discriminator(_qconfig_tag)
+]
+
+
 class FxPreset(Declaration):
-    """A backend config, and a qconfig or a backend's default mapping of qconfigs, that FX graph mode has."""
+    """A backend config that FX graph mode has, and a qconfig, or a backend's default mapping of qconfigs."""
 
     backend_config: Backend = Field(description="the backend config's name")
-    qconfig: Text | None = Field(
-        default=None, description="the qconfig's name, such as default_symmetric_qnnpack_qat_qconfig"
+    qconfig: _QConfig | None = Field(
+        default=None,
+        description="the qconfig's name, such as default_symmetric_qnnpack_qat_qconfig, or its activation and weight",
     )
     qconfig_mapping: MappingBackend | None = Field(
         default=None, description="the backend whose default mapping is taken, instead of a qconfig for all"
     )
-    modules: dict[Text, Text] = Field(
-        default={}, description="glob over the model's modules → float, or the name of their qconfig"
+    modules: dict[Text, _QConfig] = Field(
+        default={}, description="glob over the model's modules → float, or their qconfig"
     )
-    types: dict[Text, Text] = Field(
-        default={}, description="class of torch.nn → float, or the name of its modules' qconfig"
-    )
+    types: dict[Text, _QConfig] = Field(default={}, description="class of torch.nn → float, or its modules' qconfig")
 
 
 class Phase(Declaration):
@@ -254,6 +274,42 @@ class Phase(Declaration):
     submodules: list[Text] = Field(default=[], description="submodules to quantize; none means the whole model")
     dynamic_batch: StrictBool = Field(default=False, description="capture with a dynamic first axis")
     skip_modules: list[Text] = Field(default=[], description="torch.nn classes that this round leaves alone")
+
+
+class SharedSpec(Declaration):
+    """The quantization parameters of an input of the same op."""
+
+    shared_with: Text = Field(description="the name of an input of the op, as its schema has it, such as other")
+
+
+def _op_tensor_tag(found: object) -> str:
+    if isinstance(found, dict):
+        return "<shared>" if "shared_with" in found else "<spec>"
+    return "<name>"
+
+
+# How one tensor of an op is quantized: as the quantizer's own specs say, with an input, or by a spec of its own.
+_OpTensor = Annotated[
+    Annotated[Literal["activation", "weight", "float"], Tag("<name>")]
+    | Annotated[SharedSpec, Tag("<shared>")]
+    | Annotated[TensorSpec, Tag("<spec>")],
+    Discriminator(_op_tensor_tag),
+]
+
+
+class OpAnnotation(Declaration):
+    """One op of the exported program, and how its inputs and its output are quantized."""
+
+    op: AtenOp = Field(description="an op of aten with its overload, such as aten.silu.default")
+    inputs: dict[Name, _OpTensor] | None = Field(
+        default=None,
+        description="input → activation, weight, float, {shared_with: input}, or a spec of its own; "
+        "default: weight as weight, bias in float, others as activation",
+    )
+    output: _OpTensor | None = Field(default=None, description="the same for the output; default: as activation")
+    implicit_sharing: StrictBool = Field(
+        default=True, description="whether equal specs of one tensor may share an observer"
+    )
 
 
 class ConvertOptions(Declaration):
@@ -288,6 +344,7 @@ class Quantizer(Declaration):
     shared: list[Chain] = Field(
         default=[], description="chains out of annotate whose inputs and output share parameters"
     )
+    ops: list[OpAnnotation] = Field(default=[], description="ops of aten to quantize, for declared specs")
     convert: ConvertOptions | None = Field(default=None, description="how PT2E writes the converted program")
     phases: list[Phase] = Field(default=[], description="rounds, one after the other")
 

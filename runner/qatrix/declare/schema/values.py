@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, PlainValidator, StrictStr, StringConstraints, WithJsonSchema
@@ -12,6 +13,7 @@ from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+ATEN_PATTERN = r"^aten\.[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$"
 _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 _INTEGERS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
 _VALUE_SCHEMA: dict[str, Any] = {"anyOf": [_SCALAR_SCHEMA, _INTEGERS_SCHEMA]}
@@ -19,6 +21,7 @@ _A_SIZE = "an integer, or an expression over the parameters and dim"
 _A_PAIR = "a list of two numbers"
 _INTEGER_PAIR = "a list of two integers"
 _A_FILLING = "a number, or an expression over the parameters and dim"
+_AN_ATEN_OP = "an op of aten with its overload, such as aten.silu.default or aten.add.Tensor"
 _A_VALUE = "a number, text, true, false, null, or a list of integers"
 
 
@@ -79,6 +82,12 @@ def _finite(found: object) -> object:
     raise _error(msg)
 
 
+def _aten_op(found: object) -> str:
+    if isinstance(found, str) and re.fullmatch(ATEN_PATTERN, found):
+        return found
+    raise _error(_AN_ATEN_OP)
+
+
 def _filling(found: object) -> float | str:
     if isinstance(found, (int, float, str)) and not isinstance(found, bool):
         return found
@@ -101,6 +110,9 @@ Values: TypeAlias = Annotated[
     list[DeclaredValue],
     BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _VALUE_SCHEMA}]}),
+]
+AtenOp: TypeAlias = Annotated[
+    Any, PlainValidator(_aten_op), WithJsonSchema({"type": "string", "pattern": ATEN_PATTERN})
 ]
 Size: TypeAlias = Annotated[Any, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
 # Two numbers that say what values are drawn from, and a number as it is written: 1 stays an integer.

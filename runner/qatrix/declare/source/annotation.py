@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
+from qatrix.declare.source.aten_ops import annotated_ops, op_helpers, own_specs
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.observers import constructor_call, range_arguments
 from qatrix.declare.source.text import call_text
@@ -75,12 +76,13 @@ def declared_pt2e(
     """
     name = names.class_of_quantizer(spec.name)
     chains = sorted(spec.annotate, key=lambda chain: -chain.count("_"))
-    checks = len(chains) > 1 or bool(skip_modules) or is_member
+    checks = len(chains) > 1 or bool(skip_modules) or is_member or bool(spec.ops)
     sections = [
-        _ops(chains),
+        *([_ops(chains)] if chains else []),
         *_specs(spec),
-        _CHAINS,
+        *([_CHAINS] if chains else []),
         *_helpers(spec, skip_modules, checks=checks, on_cpu=on_cpu),
+        *op_helpers(spec),
         "\n".join(_class(name, spec, chains, checks=checks)),
     ]
     return QuantizerSource(
@@ -113,7 +115,7 @@ def _ops(chains: list[str]) -> str:
 
 def _specs(spec: QuantizerSpec) -> Iterator[str]:
     # One object each: PT2E lets a producer and its consumers share an observer where their specs are equal.
-    for name, tensor in (("ACTIVATION", spec.activation), ("WEIGHT", spec.weight)):
+    for name, tensor in (("ACTIVATION", spec.activation), ("WEIGHT", spec.weight), *own_specs(spec)):
         if tensor is not None:
             arguments = _spec_arguments(spec, tensor)
             kind = "QuantizationSpec" if tensor.scale is None else "FixedQParamsQuantizationSpec"
@@ -137,7 +139,7 @@ def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec) -> list[str]:
         f"quant_max={tensor.quant_max}",
         f"qscheme=torch.{tensor.qscheme}",
         *([] if tensor.ch_axis is None else [f"ch_axis={tensor.ch_axis}"]),
-        *(["is_dynamic=True"] if mode == "dynamic" else []),
+        *(["is_dynamic=True"] if mode == "dynamic" or tensor.dynamic else []),
         made,
     ]
 
@@ -158,6 +160,7 @@ def _class(name: str, spec: QuantizerSpec, chains: list[str], *, checks: bool) -
     yield "    def annotate(self, model):"
     for chain in chains:
         yield from (f"        {line}" for line in _annotated(spec, chain, checks=checks))
+    yield from (f"        {line}" for line in annotated_ops(spec))
     yield "        return model"
     yield ""
     yield "    def validate(self, model):"
@@ -173,7 +176,7 @@ def _annotated(spec: QuantizerSpec, chain: str, *, checks: bool) -> Iterator[str
         yield f"    if {' or '.join(f'is_taken({part})' for part in parts)}:"
         yield "        continue"
     yield from (f"    {line}" for line in _inputs(spec, parts[0]))
-    output = [] if spec.activation is None or spec.mode == "dynamic" else ["output_qspec=ACTIVATION"]
+    output = [] if spec.activation is None or spec.is_dynamic else ["output_qspec=ACTIVATION"]
     if chain in spec.shared:
         yield "    first, *others = inputs"
         yield f"    shared = SharedQuantizationSpec((first, {parts[0]}))"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from qatrix.declare.source.observers import constructor_call, range_arguments
 from qatrix.declare.source.presets import skipping
+from qatrix.declare.source.qconfigs import DTYPES, qconfig_text
 from qatrix.declare.source.text import call_text
-from qatrix.declare.spec import QuantizerSpec, TensorSpec
+from qatrix.declare.spec import QConfigSpec, QuantizerSpec
 from qatrix.scripts import QuantizerSource, literal
 
-_SPACE: Final = "torch.ao.quantization."
-# The counterparts of the tables in pipelines.backend.
-_DTYPES: Final = {"uint8": "quint8", "int8": "qint8", "int32": "qint32"}
+# The counterpart of the table in pipelines.backend.
 _FAMILIES: Final = {
     "conv": "*_get_conv_configs([dtypes])",
     "linear": "*_get_linear_configs([dtypes])",
@@ -30,10 +28,12 @@ def shape_of(config):
 
 def inexpressible(quantizer: QuantizerSpec) -> str | None:
     """Why FX graph mode cannot express a declared quantizer, None where it can."""
+    if quantizer.ops:
+        return "FX graph mode quantizes the patterns of a backend config, not single ops of aten"
     if quantizer.bias is not None:
         return "FX graph mode leaves biases in float: it has no derived quantization spec"
     for spec in (quantizer.activation, quantizer.weight):
-        if spec is not None and spec.dtype not in _DTYPES:
+        if spec is not None and spec.dtype not in DTYPES:
             return f"FX graph mode has no quantized tensor of dtype {spec.dtype}"
     return None
 
@@ -46,7 +46,7 @@ def declared_fx(spec: QuantizerSpec, skip_modules: tuple[str, ...]) -> Quantizer
         f"{_SHAPE}\n\n",
         call_text("DTypeConfig", _dtypes(spec), prefix="dtypes = "),
         f"patterns = [{', '.join(_FAMILIES[family] for family in families)}]",
-        call_text("QConfig", _qconfig(spec), prefix="qconfig = "),
+        qconfig_text(QConfigSpec(activation=spec.activation, weight=spec.weight), spec, prefix="qconfig = "),
     )
     kept = f"[config for config in patterns if shape_of(config) in {{{shapes}}}]"
     made = f"BackendConfig({literal(spec.name)}).set_backend_pattern_configs"
@@ -60,29 +60,15 @@ def declared_fx(spec: QuantizerSpec, skip_modules: tuple[str, ...]) -> Quantizer
 
 
 def _dtypes(spec: QuantizerSpec) -> list[str]:
-    activation = _DTYPES[spec.activation.dtype] if spec.activation else "float"
-    weight = _DTYPES[spec.weight.dtype] if spec.weight else "float"
+    activation = DTYPES[spec.activation.dtype] if spec.activation else "float"
+    weight = DTYPES[spec.weight.dtype] if spec.weight else "float"
     return [
         f"input_dtype=torch.{activation}",
-        f"output_dtype=torch.{'float' if spec.mode == 'dynamic' else activation}",
+        f"output_dtype=torch.{'float' if spec.is_dynamic else activation}",
         f"weight_dtype=torch.{weight}",
         "bias_dtype=torch.float",
-        *(["is_dynamic=True"] if spec.mode == "dynamic" else []),
+        *(["is_dynamic=True"] if spec.is_dynamic else []),
     ]
-
-
-def _qconfig(spec: QuantizerSpec) -> list[str]:
-    tensors = (("activation", spec.activation), ("weight", spec.weight))
-    return [f"{name}={_made(tensor, spec)}" for name, tensor in tensors]
-
-
-def _made(tensor: TensorSpec | None, spec: QuantizerSpec) -> str:
-    if tensor is None:
-        return f"{_SPACE}NoopObserver"
-    mode = spec.mode_of(tensor)
-    ranges = (*range_arguments(tensor, _DTYPES[tensor.dtype]), *(["is_dynamic=True"] if mode == "dynamic" else []))
-    function, arguments = constructor_call(tensor, mode, space=_SPACE, ranges=ranges)
-    return call_text(function, arguments, indent=4)
 
 
 def _shapes(names: tuple[str, ...]) -> set[tuple[bool, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from qatrix.declare.source.text import call_text
@@ -42,15 +43,24 @@ def constructor_call(
         # It is an argument of an argument, and stands eight columns to the right.
         observer = call_text(f"{space}FixedQParamsObserver.with_args", fixed, indent=8, prefix="observer=")
         return f"{space}FixedQParamsFakeQuantize.with_args", [observer]
-    eps = [] if spec.eps is None else [f"eps={literal(spec.eps)}"]
-    arguments = [*eps, *([] if spec.ch_axis is None else [f"ch_axis={spec.ch_axis}"]), *ranges]
+    arguments = [*_arguments(spec), *ranges]
     observer = f"{space}{_OBSERVERS[spec.observer or _default_observer(spec, mode)]}"
     if mode != "qat":
         return _with_args(observer, arguments)
-    if spec.fake_quantize == "default" and spec.observer is None:
+    if spec.fake_quantize == "default" and spec.observer is None and not spec.dynamic:
         return _with_args(f"{space}default_fake_quant", arguments)
-    name = "FakeQuantize" if spec.fake_quantize == "default" else "FusedMovingAvgObsFakeQuantize"
+    name = "FakeQuantize" if spec.fake_quantize == "default" or spec.dynamic else "FusedMovingAvgObsFakeQuantize"
     return f"{space}{name}.with_args", [f"observer={observer}", *arguments]
+
+
+def _arguments(spec: TensorSpec) -> Iterator[str]:
+    """What an observer is told beside its range."""
+    constant = 1.0 if spec.dynamic and spec.averaging_constant is None else spec.averaging_constant
+    for name, value in (("eps", spec.eps), ("ch_axis", spec.ch_axis), ("averaging_constant", constant)):
+        if value is not None:
+            yield f"{name}={literal(value)}"
+    if spec.reduce_range:
+        yield "reduce_range=True"
 
 
 def _with_args(made: str, arguments: list[str]) -> tuple[str, list[str]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from qatrix.declare.source.parts import fx_parts, pt2e_parts
+from qatrix.declare.source.qconfigs import qconfig_text
 from qatrix.declare.source.text import argument_texts, call_text
-from qatrix.declare.spec import FxPreset, Pt2ePreset
+from qatrix.declare.spec import FxPreset, Part, Pt2ePreset, QConfigSpec, QuantizerSpec
 from qatrix.quantizers import BuiltIn
 from qatrix.scripts import OWN_PACKAGE, QuantizerSource, literal
 
@@ -109,19 +112,41 @@ def _needs(preset: Pt2ePreset) -> str | None:
     return None if own is None else f"{own.partition('.')[0]}: {OWN_PACKAGE}"
 
 
-def fx_preset(preset: FxPreset, skip_modules: tuple[str, ...], *, trains: bool) -> QuantizerSource:
-    """`qconfigs` and `backend_config`, made of what FX graph mode has by name."""
-    if preset.qconfig is not None:
+def fx_preset(preset: FxPreset, skip_modules: tuple[str, ...], quantizer: QuantizerSpec) -> QuantizerSource:
+    """`qconfigs` and `backend_config`, made of what FX graph mode has by name, and of QConfigs that are spelled out."""
+    named, made = _with_named_parts(preset, quantizer)
+    if isinstance(preset.qconfig, QConfigSpec):
+        made = [*qconfig_text(preset.qconfig, quantizer, prefix="qconfig = ").split("\n"), *made]
+        mapping = "QConfigMapping().set_global(qconfig)"
+    elif preset.qconfig is not None:
         mapping = f"QConfigMapping().set_global({preset.qconfig})"
     else:
+        trains = quantizer.mode == "qat"
         mapping = f"get_default_{'qat_' if trains else ''}qconfig_mapping({literal(preset.qconfig_mapping)})"
     return QuantizerSource(
         lines=(
+            *made,
             f"qconfigs = {mapping}",
-            *fx_parts(preset, skip_modules),
+            *fx_parts(named, skip_modules),
             f"backend_config = get_{preset.backend_config}_backend_config()",
         )
     )
+
+
+def _with_named_parts(preset: FxPreset, quantizer: QuantizerSpec) -> tuple[FxPreset, list[str]]:
+    """The preset whose parts have QConfigs by name, and the lines that make those which are spelled out."""
+    lines: list[str] = []
+    numbers = itertools.count(1)
+
+    def named(part: Part[str | QConfigSpec]) -> Part[str | QConfigSpec]:
+        if not isinstance(part.setting, QConfigSpec):
+            return part
+        name = f"qconfig_{next(numbers)}"
+        lines.extend(qconfig_text(part.setting, quantizer, prefix=f"{name} = ").split("\n"))
+        return replace(part, setting=name)
+
+    types, modules = (tuple(map(named, parts)) for parts in (preset.types, preset.modules))
+    return replace(preset, types=types, modules=modules), lines
 
 
 def skipping(skip_modules: tuple[str, ...]) -> str:

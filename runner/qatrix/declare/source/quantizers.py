@@ -33,7 +33,7 @@ def _phase(phase: PhaseSpec, *, names: Names, on_cpu: bool, dynamic_batch: bool)
         sources["pt2e"] = _pt2e(spec, phase.skip_modules, names=names, on_cpu=on_cpu)
     if _fx_reason(spec) is None:
         sources["fx"] = (
-            fx_preset(spec.fx, phase.skip_modules, trains=spec.mode == "qat")
+            fx_preset(spec.fx, phase.skip_modules, spec)
             if spec.fx is not None
             else declared_fx(spec, phase.skip_modules)
         )
@@ -62,7 +62,7 @@ def _whole(quantizer: QuantizerSpec) -> PhaseSpec:
 
 
 def _pt2e_reason(spec: QuantizerSpec) -> str | None:
-    if spec.pt2e is None and not spec.annotate:
+    if spec.pt2e is None and not spec.is_declared:
         return f"quantizer '{spec.name}' declares no pt2e preset"
     return None
 
@@ -70,4 +70,4 @@ def _pt2e_reason(spec: QuantizerSpec) -> str | None:
 def _fx_reason(spec: QuantizerSpec) -> str | None:
     if spec.fx is not None:
         return None
-    return inexpressible(spec) if spec.annotate else f"quantizer '{spec.name}' declares no fx preset"
+    return inexpressible(spec) if spec.is_declared else f"quantizer '{spec.name}' declares no fx preset"

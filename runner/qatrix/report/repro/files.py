@@ -22,7 +22,7 @@ _MARKED: Final = re.compile(rb"^# command   qatrix repro '", re.MULTILINE)
 
 def wants_script(record: Record) -> bool:
     """Whether a run keeps a script of the case: it fails or differs, expected or not."""
-    if record.error is not None and (record.error.is_of_data or record.error.is_of_parts):
+    if record.error is not None and (record.error.is_of_data or record.error.is_of_parts or record.error.is_of_ops):
         # The message says it all: a script would read the same file, or its model would run.
         return False
     return record.unexpected or record.verdict not in UNREMARKABLE

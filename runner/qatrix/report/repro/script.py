@@ -52,6 +52,9 @@ def script_text(
     if record is not None and record.error is not None and record.error.is_of_parts:
         msg = f"no script is needed to see which modules a model has: {record.error.message}"
         raise ValueError(msg)
+    if record is not None and record.error is not None and record.error.is_of_ops:
+        msg = f"no script is needed to see which ops there are: {record.error.message}"
+        raise ValueError(msg)
     release = Release.of(environment.packages.get("torch"))
     script = _Script(source=source, record=record, release=release)
     several = not source.inputs.is_plain or bool(source.inputs.files) or source.inputs.has_more
