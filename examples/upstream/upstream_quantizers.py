@@ -88,6 +88,13 @@ _CONFIGURE: Final[Mapping[str, Callable[[Any, object, str], object]]] = {
 }
 
 
+def embeddings() -> Quantizer:
+    """EmbeddingQuantizer, for whatever a program is prepared for."""
+    module = importlib.import_module("torchao.quantization.pt2e.quantizer.embedding_quantizer")
+    found: Quantizer = module.EmbeddingQuantizer()
+    return found
+
+
 def inductor(backend: str, *, function: str, quantized: bool = True) -> Quantizer:
     """Inductor's quantizer of a backend, in which a function such as torch.matmul is quantized or stays in float."""
     module = _inductor(backend)
