@@ -186,7 +186,7 @@ class Ops(Annotating):
         # What shares may be a list's tensors; without sharing also arguments that PT2E must refuse count.
         inputs: list[Any] = list(node.args) if self.output in {"own", "float"} else node.all_input_nodes
         if self.output == "second":
-            inputs = inputs[::-1]
+            inputs.reverse()
         kept = inputs[0] if self.output in {"first", "second"} else None
         shared = None if kept is None else SharedQuantizationSpec((kept, node))
         of_output = {"own": self.spec, "float": None}.get(self.output, shared)

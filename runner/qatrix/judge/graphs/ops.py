@@ -41,7 +41,7 @@ def op_name(node: fx.Node) -> str:
 
 
 def names_of(node: fx.Node) -> frozenset[str]:
-    """All names under which a check may ask for a node: "conv", "conv2d", "conv2d.default"; never what a model calls it."""
+    """All names by which a check may ask for a node: "conv", "conv2d", "conv2d.default"; not what a model calls it."""
     name = op_name(node)
     own = base_name(node) if node.op in {"call_function", "call_method"} else name
     return frozenset({name, own, _FAMILY_OF.get(name, name), *_overload_name(node)})
