@@ -15,7 +15,6 @@ from torch import fx
 from torchao.quantization.pt2e import FixedQParamsObserver, MinMaxObserver, PlaceholderObserver
 from torchao.quantization.pt2e.observer import ObserverBase
 from torchao.quantization.pt2e.quantizer import (
-    FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
     QuantizationSpec,
     Quantizer,
@@ -168,69 +167,40 @@ class Annotating(Quantizer):
 class Ops(Annotating):
     """What some ops read and give, as unsigned integers of eight bits.
 
-    With a `scale`, scale and zero point are fixed. `output` is "own", or "float", or "first" or "second", with
-    whose parameters it shares its own; the inputs then share them, too. `implicit` allows PT2E to share more.
+    With `as_second_input` all have the scale and the zero point of the second input.
     """
 
-    def __init__(self, ops: str, *, scale: float | None = None, output: str = "own", implicit: bool = True) -> None:
+    def __init__(self, ops: str, *, as_second_input: bool = False) -> None:
         super().__init__()
         self.ops = frozenset(map(_overload, ops.split()))
-        self.spec = unsigned() if scale is None else _fixed(scale)
-        self.output = output
-        self.implicit = implicit
+        self.as_second_input = as_second_input
 
     def say(self, node: fx.Node) -> None:
         """Annotate the nodes that call one of the ops."""
         if node.target not in self.ops:
             return
-        # What shares may be a list's tensors; without sharing also arguments that PT2E must refuse count.
-        inputs: list[Any] = list(node.args) if self.output in {"own", "float"} else node.all_input_nodes
-        if self.output == "second":
-            inputs.reverse()
-        kept = inputs[0] if self.output in {"first", "second"} else None
-        shared = None if kept is None else SharedQuantizationSpec((kept, node))
-        of_output = {"own": self.spec, "float": None}.get(self.output, shared)
-        node.meta[_ANNOTATION] = QuantizationAnnotation(
-            input_qspec_map={given: self.spec if shared is None or given is kept else shared for given in inputs},
-            output_qspec=of_output,
-            allow_implicit_sharing=self.implicit,
-            _annotated=True,
+        specs, output = (
+            self._shared(node) if self.as_second_input else (dict.fromkeys(node.args, unsigned()), unsigned())
         )
+        node.meta[_ANNOTATION] = QuantizationAnnotation(input_qspec_map=specs, output_qspec=output, _annotated=True)
 
-
-class FirstOfInputs(Annotating):
-    """What ops read, each for itself, and share with the first of their inputs; what they give is shared or float."""
-
-    def __init__(self, sharing: str, comparing: str) -> None:
-        super().__init__()
-        self.sharing, self.comparing = _overload(sharing), _overload(comparing)
-
-    def say(self, node: fx.Node) -> None:
-        """Share the output of the one op with its input, and the second input of the other one with its first."""
-        if node.target not in {self.sharing, self.comparing}:
-            return
-        first: Any = node.args[0]
-        shared = SharedQuantizationSpec((first, node))
-        second: dict[Any, Any] = {node.args[1]: shared} if node.target is self.comparing else {}
-        node.meta[_ANNOTATION] = QuantizationAnnotation(
-            input_qspec_map={first: unsigned(), **second},
-            output_qspec=shared if node.target is self.sharing else None,
-            _annotated=True,
-        )
+    def _shared(self, node: fx.Node) -> tuple[dict[Any, Any], SharedQuantizationSpec]:
+        """The specs of both inputs, which may be a list's, and of the output."""
+        first, second = node.all_input_nodes
+        shared = SharedQuantizationSpec((second, node))
+        return {second: unsigned(), first: shared}, shared
 
 
 class Convolutions(Annotating):
     """Two-dimensional convolutions, their weights as signed integers of eight bits with a zero point.
 
-    `activation` is the name of a dtype, a float of eight bits included. `output` says whether their output is
-    quantized, too.
+    `activation` is the name of a dtype, a float of eight bits included.
     """
 
-    def __init__(self, *, activation: str = "uint8", symmetric_weight: bool = False, output: bool = True) -> None:
+    def __init__(self, *, activation: str = "uint8", symmetric_weight: bool = False) -> None:
         super().__init__()
         self.activation = _whole_range(getattr(torch, activation))
         self.weight = signed(torch.per_tensor_symmetric if symmetric_weight else torch.per_tensor_affine)
-        self.output = output
 
     def say(self, node: fx.Node) -> None:
         """Annotate the nodes that call aten.conv2d."""
@@ -240,7 +210,7 @@ class Convolutions(Annotating):
         in_float = QuantizationSpec(dtype=torch.float32, observer_or_fake_quant_ctr=PlaceholderObserver)
         node.meta[_ANNOTATION] = QuantizationAnnotation(
             input_qspec_map={source: self.activation, weight: self.weight, bias: in_float},
-            output_qspec=self.activation if self.output else None,
+            output_qspec=self.activation,
             _annotated=True,
         )
 
@@ -338,14 +308,14 @@ class Shuffles(Ops):
     """Poolings and shuffles of axes, all of which share one scale and zero point that are put in at the end."""
 
     def __init__(self) -> None:
-        super().__init__("max_pool2d.default permute.default pixel_shuffle.default", output="first")
+        super().__init__("max_pool2d.default permute.default pixel_shuffle.default")
 
     def say(self, node: fx.Node) -> None:
         """Annotate the first input, and share the output with it; further arguments are no tensors."""
         if node.target in self.ops:
             source: Any = node.args[0]
             node.meta[_ANNOTATION] = QuantizationAnnotation(
-                input_qspec_map={source: self.spec},
+                input_qspec_map={source: unsigned()},
                 output_qspec=SharedQuantizationSpec((source, node)),
                 _annotated=True,
             )
@@ -488,12 +458,6 @@ def _whole_range(dtype: torch.dtype) -> QuantizationSpec:
         quant_max=int(limits.max),
         qscheme=torch.per_tensor_affine,
         observer_or_fake_quant_ctr=MinMaxObserver,
-    )
-
-
-def _fixed(scale: float) -> FixedQParamsQuantizationSpec:
-    return FixedQParamsQuantizationSpec(
-        dtype=torch.uint8, quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine, scale=scale, zero_point=0
     )
 
 
