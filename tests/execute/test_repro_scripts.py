@@ -43,6 +43,15 @@ SPREAD = (
     "dynamic_batches_ptq/two_linear/*",
     "capture/shared_conv/*capture=non_strict,*x86*",
     "capture/two_conv_one_relu/*capture=non_strict,*x86*",
+    "weights_in_the_graph/conv_bn_relu/dim=1,*_qat,*",
+    "integer_arithmetic/one_linear/*per_tensor_ptq,*",
+    "integer_arithmetic/two_linear/*per_tensor_ptq,*",
+    "same_specs/conv_bn_relu/dim=1,*_qat,*",
+    "dynamic_qat/linear_relu/*xnnpack*,train_steps=2,*",
+    "dynamic_qat/one_linear/*=int8_dynamic_qat,train_steps=0,*",
+    "single_ops/branches_add/*",
+    "groups/linear_relu/*",
+    "single_ops/conv_bn_sigmoid/*",
 )
 
 
@@ -149,6 +158,25 @@ quantizers:
       backend_config: qnnpack
       qconfig: default_symmetric_qnnpack_qconfig
       modules: {"*[t]her": float, one: default_per_channel_symmetric_qnnpack_qconfig}
+  spelled_out:
+    mode: ptq
+    fx:
+      backend_config: fbgemm
+      qconfig: default_qconfig
+      modules:
+        "*[t]her":
+          activation: {dtype: uint8, quant_min: 0, quant_max: 255, qscheme: per_tensor_affine, reduce_range: true}
+          weight: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0, observer: moving_average_per_channel_min_max, averaging_constant: 0.5}
+      types: {ReLU: float}
+  own_ops:
+    mode: qat
+    activation: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine, reduce_range: true}
+    ops:
+      - op: aten.embedding.default
+        inputs: {weight: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0}}
+        output: float
+      - {op: aten.relu.default, inputs: {self: activation}, output: {shared_with: self}, implicit_sharing: false}
+      - {op: aten.linear.default, output: activation}
   embeddings: {mode: ptq, pt2e: {quantizer: EmbeddingQuantizer}}
   linears:
     mode: ptq
@@ -161,18 +189,21 @@ quantizers:
     weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_channel_symmetric, ch_axis: 0}
   composed: {mode: ptq, pt2e: {compose: [embeddings, wide_linears, linears]}}
 suites:
-  s: {axes: {pattern: written, quantizer: [by_part, composed]}}
+  s: {axes: {pattern: written, quantizer: [by_part, composed, spelled_out, own_ops]}}
 """
 
 
-@pytest.mark.parametrize("quantizer", ["by_part", "composed"])
+@pytest.mark.parametrize(
+    ("quantizer", "pipeline"),
+    [("by_part", "pt2e"), ("composed", "pt2e"), ("spelled_out", "fx"), ("own_ops", "pt2e")],
+)
 def test_a_script_treats_parts_of_the_model_unlike_the_rest(
-    quantizer: str, run: Callable[..., Record], tmp_path: Path
+    quantizer: str, pipeline: str, run: Callable[..., Record], tmp_path: Path
 ) -> None:
     (case,) = written_cases(tmp_path, PARTS, f"s/written/quantizer={quantizer},*")
     record = run(case)
 
-    assert record.pipelines["pt2e"].status == "ok", record.summary
+    assert record.pipelines[pipeline].status == "ok", record.summary
     assert_shown(case, record, tmp_path)
 
 

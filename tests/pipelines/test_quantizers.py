@@ -114,6 +114,24 @@ def test_per_channel_training_observes_moving_averages_on_the_declared_axis() ->
     assert (observer.ch_axis, float(observer.eps)) == (1, 2**-12)
 
 
+@pytest.mark.parametrize("ranged", [False, True], ids=["for pt2e", "for fx"])
+def test_training_by_what_comes_averages_nothing(ranged: bool) -> None:
+    spec = replace(INT8, dynamic=True)
+    fake_quantize = constructor(spec, "qat", torch.ao.quantization, dtype=torch.qint8, ranged=ranged)()
+
+    assert type(fake_quantize).__name__ == "FakeQuantize"
+    assert fake_quantize.activation_post_process.averaging_constant == 1
+    assert fake_quantize.is_dynamic is ranged, "PT2E is told by its own spec"
+
+
+def test_an_observer_is_told_how_it_averages_and_what_it_leaves_out() -> None:
+    spec = replace(INT8, averaging_constant=0.5, reduce_range=True)
+    observer = constructor(spec, "qat", torch.ao.quantization, dtype=torch.qint8, ranged=True)().activation_post_process
+
+    assert (observer.averaging_constant, observer.reduce_range) == (0.5, True)
+    assert (observer.quant_min, observer.quant_max) == (INT8.quant_min // 2, INT8.quant_max // 2)
+
+
 def test_the_longest_declared_chain_is_annotated() -> None:
     model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3))
     found = annotated(declared("conv", "conv_relu"), exported(model, torch.randn(1, 3, 7, 7)))

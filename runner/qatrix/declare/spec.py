@@ -126,7 +126,8 @@ class TensorSpec:
 
     `observer` and `fake_quantize` are names of the tables in `schema.py`; None takes the
     default of the case's mode. `eps` is the observer's smallest scale, `averaging_constant` the part of the way
-    that it goes to each new range, and with `reduce_range` it leaves out one bit. Where `scale` is given, it and
+    that it goes to each new range, and with `reduce_range` it leaves out one bit. With `group_size` so many values
+    along the last axis have a scale of their own. Where `scale` is given, it and
     `zero_point` are fixed, and nothing is observed. In quantization-aware training `dynamic` activations are fake
     quantized by the range of what comes, and once they are converted quantized by it.
     """
@@ -145,6 +146,7 @@ class TensorSpec:
     averaging_constant: float | None = None
     reduce_range: bool = False
     dynamic: bool = False
+    group_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

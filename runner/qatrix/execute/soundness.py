@@ -33,7 +33,16 @@ from qatrix.claims import (
     WEIGHTS_QUANTIZED,
     Tolerance,
 )
-from qatrix.declare.spec import Case, Composition, Part, PatternSpec, Pt2ePreset, QuantizerSpec
+from qatrix.declare.spec import (
+    Case,
+    Composition,
+    FxPreset,
+    Part,
+    PatternSpec,
+    Pt2ePreset,
+    QConfigSpec,
+    QuantizerSpec,
+)
 from qatrix.execute import isolation
 from qatrix.execute.passes import FORWARD_SEED, kept
 from qatrix.execute.recording import Store, record
@@ -241,8 +250,16 @@ def _claim(member: QuantizerSpec, pipeline: str) -> graphs.Claim:
     claimed = frozenset(member.annotate if preset is None and member.is_declared else _claims(member, pipeline))
     ops = (_LINEAR if "linear" in claimed else frozenset()) | (_CONVOLUTIONS if "conv" in claimed else frozenset())
     if preset is None or isinstance(preset, Composition):
-        return graphs.Claim(ops=ops)
-    return graphs.Claim(ops=ops, modules=_left(preset.modules), types=_left(preset.types))
+        return graphs.Claim(ops=ops, operands=_operands(member))
+    qconfig = preset.qconfig if isinstance(preset, FxPreset) else None
+    operands = _operands(qconfig) if isinstance(qconfig, QConfigSpec) else graphs.OPERANDS
+    return graphs.Claim(ops=ops, operands=operands, modules=_left(preset.modules), types=_left(preset.types))
+
+
+def _operands(spec: QuantizerSpec | QConfigSpec) -> tuple[str, ...]:
+    """What of a layer is quantized by declared specs."""
+    declared = {"weight": spec.weight, "input": spec.activation}
+    return tuple(name for name in graphs.OPERANDS if declared[name] is not None)
 
 
 def _left(parts: tuple[Part[Any], ...]) -> dict[str, bool]:

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from qatrix.declare.spec import DerivedSpec, OpSpec, OpTensor, QuantizerSpec, SharedSpec, TensorSpec
 from qatrix.pipelines.aten_ops import OpAnnotation, Specs
+from qatrix.pipelines.groups import grouped_spec
 from qatrix.pipelines.observers import constructor
 from qatrix.pipelines.torchenv import Pt2eApi
 
@@ -109,6 +110,8 @@ class DeclaredAnnotation:
     def _tensor(self, spec: TensorSpec | None) -> Any:
         if spec is None:
             return None
+        if spec.group_size is not None:
+            return grouped_spec(spec, self._api)
         if spec.scale is not None:
             return self._api.find("FixedQParamsQuantizationSpec")(
                 dtype=getattr(torch, spec.dtype),

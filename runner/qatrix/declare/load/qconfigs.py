@@ -54,4 +54,7 @@ def _tensor(registry: Registry, at: Cursor, key: str, found: models.TensorSpec |
     if found.dtype == _WITHOUT:
         message = f"FX graph mode has no quantized tensor of dtype {_WITHOUT}"
         registry.note(at.down(key, "dtype").problem(message, expected="int8, uint8 or int32"))
+    if found.group_size is not None:
+        message = "FX graph mode has no scales by group"
+        registry.note(at.down(key).key("group_size").problem(message, expected="no group_size"))
     return read_tensor(registry, at.down(key), found, mode, of_activations=key == "activation")

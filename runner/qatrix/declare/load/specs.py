@@ -9,6 +9,7 @@ from qatrix.declare.schema import Cursor, models
 from qatrix.declare.spec import DerivedSpec, Mode, TensorSpec
 from qatrix.declare.vocabulary import INTEGER_RANGES
 
+_OF_GROUPS: Final = ("per_channel_symmetric", "per_channel_affine")
 _AVERAGING: Final = ("moving_average_min_max", "moving_average_per_channel_min_max")
 _OBSERVED: Final = ("observer", "fake_quantize", "eps", "averaging_constant", "reduce_range")
 # What a fake quantize of activations that are quantized as they come has; each range is that of what comes.
@@ -25,6 +26,8 @@ def read_tensor(
         at = cursor.key("fake_quantize")
         registry.note(at.problem(f"fake_quantize stands in mode {mode}", expected="mode: qat, or no fake_quantize"))
     _check_average(registry, cursor, spec, mode)
+    if spec.group_size is not None:
+        _check_groups(registry, cursor, spec, mode, of_activations=of_activations)
     if spec.dynamic:
         _check_dynamic(registry, cursor, spec, mode, of_activations=of_activations)
     return TensorSpec(**spec.model_dump(), source=cursor.source)
@@ -47,6 +50,26 @@ def _check_average(registry: Registry, cursor: Cursor, spec: models.TensorSpec, 
     registry.note(
         at.problem(f"averaging_constant stands beside {whose}", expected=f"observer: {' or '.join(_AVERAGING)}")
     )
+
+
+def _check_groups(
+    registry: Registry, cursor: Cursor, spec: models.TensorSpec, mode: Mode, *, of_activations: bool
+) -> None:
+    """Scales by group are those of weights along the last axis, which PT2E observes and does not train."""
+    at = cursor.key("group_size")
+    if of_activations:
+        registry.note(at.problem("group_size stands in a spec of activations", expected="group_size with weight"))
+    if mode == "qat":
+        expected = "mode: ptq or dynamic, because PT2E has no fake quantize for groups"
+        registry.note(at.problem("group_size stands in mode qat", expected=expected))
+    if spec.qscheme not in _OF_GROUPS or spec.ch_axis != 0:
+        beside = f"qscheme {spec.qscheme}" if spec.qscheme not in _OF_GROUPS else f"ch_axis {spec.ch_axis}"
+        expected = f"qscheme: {' or '.join(_OF_GROUPS)}, ch_axis: 0"
+        registry.note(at.problem(f"group_size stands beside {beside}", expected=expected))
+    for name in ("observer", "averaging_constant", "reduce_range"):
+        if getattr(spec, name):
+            expected = f"no {name}: groups have an observer of their own"
+            registry.note(cursor.key(name).problem(f"{name} stands beside group_size", expected=expected))
 
 
 def _check_dynamic(

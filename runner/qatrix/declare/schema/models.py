@@ -184,6 +184,9 @@ class TensorSpec(Declaration):
     eps: Number | None = Field(default=None, description="the smallest scale")
     averaging_constant: Positive | None = Field(default=None, description="the part of the way that an average goes")
     reduce_range: StrictBool = Field(default=False, description="whether the observer leaves out one bit")
+    group_size: Annotated[StrictInt, Field(ge=1)] | None = Field(
+        default=None, description="how many values along the last axis have a scale of their own; for weights in PT2E"
+    )
     dynamic: StrictBool = Field(default=False, description="in mode qat: activations are quantized as they come")
     scale: Positive | None = Field(default=None, description="the scale, where it is fixed and nothing is observed")
     zero_point: StrictInt | None = Field(default=None, description="the zero point beside scale; default 0")

@@ -129,6 +129,8 @@ def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec) -> list[str]:
             f"scale={literal(tensor.scale)}",
             f"zero_point={tensor.zero_point or 0}",
         ]
+    if tensor.group_size is not None:
+        return _grouped_arguments(tensor)
     mode = spec.mode_of(tensor)
     function, arguments = constructor_call(tensor, mode)
     prefix = "observer_or_fake_quant_ctr="
@@ -141,6 +143,27 @@ def _spec_arguments(spec: QuantizerSpec, tensor: TensorSpec) -> list[str]:
         *([] if tensor.ch_axis is None else [f"ch_axis={tensor.ch_axis}"]),
         *(["is_dynamic=True"] if mode == "dynamic" or tensor.dynamic else []),
         made,
+    ]
+
+
+def _grouped_arguments(tensor: TensorSpec) -> list[str]:
+    """A scale for each group of values along the last axis; the counterpart of pipelines.groups."""
+    kind = "SYMMETRIC" if tensor.qscheme.endswith("symmetric") else "ASYMMETRIC"
+    eps = "torch.finfo(torch.float32).eps" if tensor.eps is None else literal(tensor.eps)
+    arguments = [
+        f"mapping_type=MappingType.{kind}",
+        f"target_dtype=torch.{tensor.dtype}",
+        f"granularity=PerGroup({tensor.group_size})",
+        f"eps={eps}",
+        "scale_dtype=torch.float32",
+        "zero_point_dtype=torch.int32",
+    ]
+    prefix = "observer_or_fake_quant_ctr="
+    return [
+        f"dtype=torch.{tensor.dtype}",
+        f"quant_min={tensor.quant_min}",
+        f"quant_max={tensor.quant_max}",
+        call_text("AffineQuantizedMinMaxObserver.with_args", arguments, indent=4, prefix=prefix),
     ]
 
 

@@ -32,6 +32,8 @@ def inexpressible(quantizer: QuantizerSpec) -> str | None:
         return "FX graph mode quantizes the patterns of a backend config, not single ops of aten"
     if quantizer.bias is not None:
         return "FX graph mode leaves biases in float: it has no derived quantization spec"
+    if quantizer.weight is not None and quantizer.weight.group_size is not None:
+        return "FX graph mode has no scales by group"
     for spec in (quantizer.activation, quantizer.weight):
         if spec is not None and spec.dtype not in DTYPES:
             return f"FX graph mode has no quantized tensor of dtype {spec.dtype}"

@@ -136,6 +136,9 @@ class Weights:
         return None if gauge is None else gauge()
 
     def _judge(self, name: str, wanted: Tensor, used: Tensor, measured: Measured | None) -> None:
+        if measured is not None and measured.group is not None:
+            # Each group in a row of its own is a channel.
+            wanted, used = (value.reshape(-1, measured.group) for value in (wanted, used))
         grid = Grid.of(measured)
         converted = self.findings.at == "convert"
         rounded = measured is not None and self._rounds(measured)

@@ -15,7 +15,7 @@ from qatrix.diagnoses import ParameterRow, Parameters
 from qatrix.judge.diagnosis.layout import Layout
 from qatrix.judge.diagnosis.placement import Placement, Quantizing
 from qatrix.judge.graphs.operands import operand
-from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, module_name
+from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_observing, module_name, op_name
 
 # Layers whose weights FX graph mode quantizes, fused ones by what they hold.
 _WITH_WEIGHTS: Final = (_ConvNd, nn.Linear, nn.Embedding, nn.EmbeddingBag)
@@ -30,7 +30,8 @@ class Measured:
     where they are not known before the program runs. `codes` are a constant's integers.
     `shared` is a number that two tensors have in common where one observer serves both; `low` and
     `high` are the range that an observer has seen, per channel, None where it does not say, and
-    `averaging` is the part of the way that it goes to each new range.
+    `averaging` is the part of the way that it goes to each new range. `group` is how many values along the
+    last axis have a scale of their own, None where that is not how scales go.
     """
 
     parameters: Parameters
@@ -44,6 +45,7 @@ class Measured:
     low: Tensor | None = None
     high: Tensor | None = None
     averaging: float | None = None
+    group: int | None = None
 
 
 # Measures a tensor as its program is now; None where that says nothing.
@@ -81,6 +83,8 @@ def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
         if module is None or not _makes_integers(module):
             return None
         return of_observer(module, f"{module_name(module)} ({node.name})", item.site)
+    if op_name(node).endswith("quantize_affine"):
+        return _of_blocks(item, node)
     scale, zero_point = (
         _tensor(_constant(argument(node, _scale_name(node)))),
         _tensor(_constant(argument(node, _zero_name(node)))),
@@ -109,13 +113,42 @@ def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
 def _makes_integers(module: nn.Module) -> bool:
     """Whether quantize and dequantize ops will stand for an observer.
 
-    Not where it only says that a tensor stays in float, nor where it puts ops of its own into the program, as
-    torchao's observers by token and by group do.
+    Not where it only says that a tensor stays in float, nor where it puts ops of its own into the program; those of
+    torchao's observers by token and by group are known.
     """
     inner = getattr(module, "activation_post_process", None)
     dtype = _either(module, module if inner is None else inner, "dtype")
     stays = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
-    return not (stays or hasattr(module, "convert"))
+    known = any(kind.__name__ == "AffineQuantizedObserverBase" for kind in type(module).__mro__)
+    return not stays and (known or not hasattr(module, "convert"))
+
+
+def _of_blocks(item: Quantizing, node: fx.Node) -> Measured:
+    """A tensor whose blocks have scales of their own: (input, block sizes, scale, zero point, dtype, least, greatest).
+
+    torchao/quantization/pt2e/_affine_quantization.py.
+    """
+    block = operand(node, 1)
+    scale, zero_point = (_tensor(_constant(operand(node, place))) for place in (2, 3))
+    parameters = Parameters(
+        node=f"{node.target} ({node.name})",
+        dtype=plain(operand(node, 4)),
+        qscheme="per_channel",
+        quant_min=_integer(operand(node, 5)),
+        quant_max=_integer(operand(node, 6)),
+        ch_axis=0,
+        **_summary(scale, zero_point),
+    )
+    source = operand(node, 0)
+    codes = constant_value(source) if item.kind == "dequantize" and isinstance(source, fx.Node) else None
+    return Measured(
+        parameters=parameters,
+        scale=scale,
+        zero_point=zero_point,
+        site=item.site,
+        codes=codes if isinstance(codes, Tensor) else None,
+        group=_integer(block[-1]),
+    )
 
 
 def _scale_name(node: fx.Node) -> str:
@@ -138,17 +171,18 @@ def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> M
     scale, zero_point = _observed(module)
     inner = getattr(module, "activation_post_process", None)
     settings = inner if inner is not None else module
-    qscheme = plain(_either(module, settings, "qscheme"))
+    qscheme = _scheme_of_blocks(settings) or plain(_either(module, settings, "qscheme"))
     per_channel = qscheme is not None and qscheme.startswith("per_channel")
     parameters = Parameters(
         node=node,
         type=type(module).__name__,
         observer=type(settings).__name__,
-        dtype=plain(_either(module, settings, "dtype")),
+        dtype=plain(_either(module, settings, "dtype") or getattr(settings, "target_dtype", None)),
         qscheme=qscheme,
         quant_min=_integer(_either(module, settings, "quant_min")),
         quant_max=_integer(_either(module, settings, "quant_max")),
-        ch_axis=_integer(_either(module, settings, "ch_axis")) if per_channel else None,
+        # Blocks are counted along the first axis once each stands in a row of its own.
+        ch_axis=(_integer(_either(module, settings, "ch_axis")) or 0) if per_channel else None,
         eps=_float(_either(module, settings, "eps")),
         **_summary(scale, zero_point),
     )
@@ -162,7 +196,16 @@ def of_observer(module: nn.Module, node: str = "", site: str | None = None) -> M
         low=_tensor(getattr(settings, "min_val", None)),
         high=_tensor(getattr(settings, "max_val", None)),
         averaging=_float(getattr(settings, "averaging_constant", None)),
+        group=_integer(getattr(getattr(settings, "granularity", None), "group_size", None)),
     )
+
+
+def _scheme_of_blocks(observer: Any) -> str | None:
+    """The scheme of an observer of blocks, None for any other."""
+    kind = getattr(getattr(observer, "mapping_type", None), "name", None)
+    if kind is None or not hasattr(getattr(observer, "granularity", None), "group_size"):
+        return None
+    return "per_channel_symmetric" if kind == "SYMMETRIC" else "per_channel_affine"
 
 
 def _of_weight(module: nn.Module, node: fx.Node, *, codes: bool) -> Measured | None:

@@ -11,6 +11,8 @@ from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import called_module, is_observing, op_name
 
 Kind = Literal["fake_quantize", "observer", "quantize", "dequantize"]
+# What rounds to integers: per tensor, per channel, and by blocks.
+_ROUNDING: Final = ("quantize_per", "quantize_affine")
 _ARGUMENTS: Final = ("input", "weight", "bias")
 
 
@@ -19,7 +21,7 @@ def quantizes(node: fx.Node) -> bool:
     if node.op == "call_module":
         module = called_module(node)
         return module is not None and is_observing(module)
-    return op_name(node).startswith(("quantize_per", "dequantize"))
+    return op_name(node).startswith((*_ROUNDING, "dequantize"))
 
 
 def passed_on(node: fx.Node) -> str | None:
@@ -41,7 +43,7 @@ def quantizing_kind(node: fx.Node) -> Kind | None:
         return "fake_quantize"
     if name == "observer":
         return "observer"
-    if name.startswith("quantize_per"):
+    if name.startswith(_ROUNDING):
         return "quantize"
     source = operand(node, 0)
     return "dequantize" if isinstance(source, fx.Node) and source.op == "get_attr" else None

@@ -5,7 +5,7 @@ from qatrix.judge.graphs.biases import float_biases
 from qatrix.judge.graphs.checks import run_check
 from qatrix.judge.graphs.facts import OpCounts, count_fake_quantizes, count_ops, output_steps, unfused_batch_norms
 from qatrix.judge.graphs.folding import unfolded_batch_norms
-from qatrix.judge.graphs.parts import Claim
+from qatrix.judge.graphs.parts import OPERANDS, Claim
 from qatrix.judge.graphs.places import behind, place_of, reader_of
 from qatrix.judge.graphs.randomness import live_random_ops
 from qatrix.judge.graphs.reading import Held, Layer, Read, unread
@@ -24,6 +24,7 @@ from qatrix.judge.graphs.soundness import (
 )
 
 __all__ = [
+    "OPERANDS",
     "Claim",
     "Held",
     "Layer",

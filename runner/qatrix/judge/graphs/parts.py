@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from torch import fx
 
 from qatrix.judge.graphs.layers import weighted_op
 from qatrix.judge.graphs.origins import parameter_owner, scope_of
+
+OPERANDS: Final = ("weight", "input")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +20,12 @@ class Claim:
 
     It quantizes the ops of these families ("conv", "conv_transpose", "linear") wherever they stand, but for those in
     modules that it leaves in float: `modules` and `types` say by a module's path whether it does, for what is inside
-    of that module, too. The nearest of `modules` counts, and where there is none the nearest of `types`.
+    of that module, too. The nearest of `modules` counts, and where there is none the nearest of `types`. `operands`
+    is what of a layer it quantizes, its weight, its input or both.
     """
 
     ops: Collection[str]
+    operands: Collection[str] = OPERANDS
     modules: Mapping[str, bool] = field(default_factory=dict)
     types: Mapping[str, bool] = field(default_factory=dict)
 

@@ -66,7 +66,8 @@ def float_ops(program: nn.Module, claims: Sequence[Claim]) -> list[str]:
     return [
         f"{place_of(node)} has its {' and its '.join(parts)} in float"
         for node in nodes_of(program)
-        if any(claim.covers(node) for claim in claims) and (parts := _float_parts(node))
+        if (claimed := {name for claim in claims if claim.covers(node) for name in claim.operands})
+        and (parts := [name for name in _float_parts(node) if name in claimed])
     ]
 
 

@@ -118,8 +118,17 @@ def histogram_observers() -> tuple[type[nn.Module], ...]:
 
 def _torchao() -> Pt2eApi:
     public = imported("torchao.quantization.pt2e")
-    spaces = (public, imported("torchao.quantization.pt2e.quantizer"))
+    spaces = (public, imported("torchao.quantization.pt2e.quantizer"), *_affine())
     return _api("torchao", imported("torchao.quantization.pt2e.quantize_pt2e"), spaces)
+
+
+def _affine() -> tuple[types.ModuleType, ...]:
+    """The modules of torchao's observers of blocks, which are not public, and which not every release has."""
+    found = []
+    for name in ("torchao.quantization.pt2e.observer", "torchao.quantization.pt2e._affine_quantization"):
+        with contextlib.suppress(PackageMissing):
+            found.append(imported(name))
+    return tuple(found)
 
 
 def _torch_ao() -> Pt2eApi:

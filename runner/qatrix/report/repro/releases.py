@@ -39,6 +39,8 @@ _TORCHAO: Final = {
     "torchao.quantization.pt2e": _OBSERVERS,
     "torchao.quantization.pt2e.quantize_pt2e": _QUANTIZE,
     "torchao.quantization.pt2e.quantizer": _SPECS,
+    "torchao.quantization.pt2e.observer": "MappingType PerGroup",
+    "torchao.quantization.pt2e._affine_quantization": "AffineQuantizedMinMaxObserver",
 }
 _TORCH_AO: Final = {
     "torch.ao.quantization": _OBSERVERS,
