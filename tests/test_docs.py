@@ -28,6 +28,7 @@ from qatrix.cli import (
     merging,
     repros,
     runs,
+    transcripts,
     trying,
 )
 from qatrix.cli.newest import STORE
@@ -55,6 +56,7 @@ VERB_MODULES = (
     merging,
     repros,
     runs,
+    transcripts,
     trying,
 )
 
@@ -83,6 +85,7 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.CheckUse: "suites",
     models.Pipelines: "suites",
     models.Suite: "suites",
+    models.QuantizesNothing: "suites",
     models.Expectation: "expected",
 }
 RECORDS = [

@@ -138,6 +138,15 @@ class GraphCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """A graph as a check claims it: how often each op occurs, all ops in their order, and an expected graph's lines."""
+
+    counts: Mapping[str, int]
+    order: tuple[str, ...]
+    graph: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Expectation:
     """A known difference: the verdict that YAML declares for the cases a glob names, and why.
 

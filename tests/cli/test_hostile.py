@@ -34,6 +34,9 @@ COMMANDS = {
     "case": ("show", "x{}"),
     "reference": ("run", "--reference", "{}"),
     "folder": ("history", "{}"),
+    "case to freeze": ("freeze-graph", "x{}"),
+    "name of a check": ("freeze-graph", "first/linear/bias=true,quantizer=int8,device=cpu", "--name", "{}"),
+    "file of a check": ("freeze-graph", "first/linear/bias=true,quantizer=int8,device=cpu", "--out", "x{}"),
 }
 
 
@@ -63,6 +66,7 @@ def declaring(text: str) -> dict[str, str]:
         "names.yaml": f"patterns: {{{quoted}: {{layers: {{}}}}}}\n",
         "layers.yaml": f'patterns: {{a: {{layers: {{{quoted}: "Linear(1, 1)"}}, forward: [{quoted}]}}}}\n',
         "values.yaml": f"suites: {{a: {{axes: {{pattern: {quoted}, quantizer: {quoted}}}}}}}\n",
+        "assertions.yaml": f"checks: {{a: {{at: prepare, graph: [{quoted}, {json.dumps(f'assert any({text})')}]}}}}\n",
         "globs.yaml": f"expected: [{{cases: {quoted}, verdict: {quoted}, because: {quoted}, link: {quoted}}}]\n",
     }
 

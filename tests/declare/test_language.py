@@ -12,11 +12,13 @@ from qatrix.expressions import (
     Assert,
     Assign,
     Call,
+    Comprehension,
     Conditional,
     Dictionary,
     Expression,
     Index,
     Literal,
+    Loop,
     MethodCall,
     Name,
     Operation,
@@ -301,6 +303,76 @@ def test_what_is_no_line_of_an_expected_graph_is_a_problem(written: str) -> None
     statements, problems = parse_graph([text(written)])
     assert statements is None
     assert len(problems) == 1
+
+
+def test_an_assertion_may_loop_over_the_nodes_of_an_op() -> None:
+    statements, problems = parse_graph(
+        [text("assert all(tag(z) == 'a' for y in conv(x, _) if annotated(y) for z in users(y))")]
+    )
+    item = Operation("==", (Call("tag", (Name("z"),)), Literal("a")))
+    loops = (
+        Loop("y", Call("conv", (Name("x"), Name("_"))), (Call("annotated", (Name("y"),)),)),
+        Loop("z", Call("users", (Name("y"),))),
+    )
+    condition = Call("all", (Comprehension(item, loops),))
+    assert problems == ()
+    assert statements == (Assert(condition=condition, source=Source(file="f.yaml", line=1, column=9)),)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "assert all(y for y in conv for y in [1, 2])",
+        "assert sum(y)",
+        "assert any(y for y, z in conv)",
+        "assert any(y for _y in conv)",
+        "assert any([y for y in conv])",
+        "assert tag(y for y in conv)",
+        "assert tag(y.z)",
+        "assert relu(y)",
+        "assert torch.all(y)",
+        "assert (y for y in conv)",
+        "assert any(1 for a in _ for b in _ for c in _ for d in _)",
+        "assert any(a for a in F.conv(x))",
+        "assert any(a for a in conv(lambda: 1))",
+        "assert any(lambda: 1 for a in conv)",
+    ],
+)
+def test_what_is_no_assertion_is_a_problem(written: str) -> None:
+    statements, problems = parse_graph([text(written)])
+    assert statements is None
+    assert len(problems) >= 1
+
+
+def test_names_are_looked_up_where_the_values_are_known() -> None:
+    lines = [text("y = conv(x)"), text("assert any(a for a in conv(b) if b == c) and y == x and y == d")]
+
+    assert parse_graph(lines)[1] == ()
+    assert [problem.message for problem in parse_graph(lines, values=("d",))[1]] == ["nothing captures 'c'"]
+    assert [problem.message for problem in parse_graph(lines, values=("c",))[1]] == ["nothing captures 'd'"]
+
+
+def test_a_function_without_an_answer_is_a_problem_at_its_place() -> None:
+    lines = [text("assert tag(y) == tag(z)")]
+    _, problems = parse_graph(lines, refused={"tag": ("why", "that")})
+
+    assert [str(problem.source) for problem in problems] == ["f.yaml:1:16", "f.yaml:1:26"]
+    assert problems[0].message == "'tag' has no answer here: why"
+    assert problems[0].expected == "that"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [*"xy_.,()[]=<:*", " for ", " in ", " if ", " and ", "all(", "tag(", "conv(", "users(", "len(", "1", "'a'"]
+        ),
+        max_size=25,
+    )
+)
+def test_no_assertion_makes_a_parser_raise(parts: list[str]) -> None:
+    parse_graph([text(f"assert {''.join(parts)}")], values=())
+    parse_graph([text(f"assert any({''.join(parts)})")], values=())
 
 
 def test_the_nearest_name_does_not_mind_capitals() -> None:

@@ -283,6 +283,46 @@ suites:
     assert (dict(second.where), dict(second.with_)) == ({"dim": (1, 2)}, {"relu": True})
 
 
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        pytest.param("", [], id="left out"),
+        pytest.param(", quantizes: something", [], id="something"),
+        pytest.param(", quantizes: nothing", [{}], id="nothing"),
+        pytest.param(
+            ", quantizes: {nothing: [{dim: [1, 2]}, {pattern: conv_relu, dim: 3}]}",
+            [{"dim": (1, 2)}, {"pattern": ("conv_relu",), "dim": (3,)}],
+            id="nothing in some cases",
+        ),
+    ],
+)
+def test_a_suite_says_what_quantizes_nothing(tmp_path: Path, written: str, values: list[object]) -> None:
+    axes = "{pattern: conv_relu, dim: [1, 2, 3], quantizer: int8}"
+    suite = matrix_of(tmp_path, PATTERN, QUANTIZER, f"suites: {{s: {{axes: {axes}{written}}}}}").suites["s"]
+
+    assert [rule.values for rule in suite.nothing] == values
+
+
+@pytest.mark.parametrize(
+    ("beside", "condition", "found"),
+    [
+        pytest.param([PATTERN], "channels == own and dim == 1", [], id="parameters"),
+        pytest.param(
+            [PATTERN], "chanels == own", [("nothing captures 'chanels'", "did you mean 'channels'?")], id="typo"
+        ),
+        pytest.param([], "chanels == own", [], id="no pattern is declared, so that nobody knows"),
+        pytest.param(["patterns: {"], "chanels == own", [], id="a file cannot be read, so that nobody knows"),
+    ],
+)
+def test_an_assertion_may_use_the_parameters_of_all_patterns(
+    tmp_path: Path, beside: list[str], condition: str, found: list[tuple[str, str]]
+) -> None:
+    check = f'checks: {{c: {{at: prepare, params: {{own: 1}}, graph: ["assert {condition}"]}}}}'
+    problems = [item for item in loaded(tmp_path, check, *beside).problems if item.at == "check 'c', graph line 1"]
+
+    assert [(problem.message, problem.hint) for problem in problems] == found
+
+
 def test_a_suite_of_one_pipeline_compares_nothing(tmp_path: Path) -> None:
     text = (
         "suites: {s: {axes: {pattern: conv_relu, dim: 1, quantizer: int8}, pipelines: {only: [pt2e], because: graph}}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,11 @@ from qatrix.judge.graphs import run_check
 from qatrix.judge.graphs.assertions import LOOPED, OF_VALUES
 from qatrix.judge.graphs.metadata import FACTS
 from support.graphs import aten, graph_check, graph_module
+
+torch.ao.quantization  # noqa: B018 - registers the quantized_decomposed ops
+import torch.ao.quantization.fx._decomposed  # noqa: E402 - after torch itself
+
+decomposed = torch.ops.quantized_decomposed
 
 
 def two_convs(graph: fx.Graph) -> fx.Node:
@@ -161,6 +167,26 @@ def test_an_assertion_that_fails_names_nodes_and_layers(condition: str, told: st
     assert message(f"assert {condition}") == f"assert: {told}"
 
 
+def test_ops_that_quantize_go_by_their_neighbors_and_numbers_are_told() -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        settings = (0.5, 0, -128, 127, torch.int8)
+        q = graph.call_function(decomposed.quantize_per_tensor.default, (graph.placeholder("x"), *settings))
+        x = graph.call_function(decomposed.dequantize_per_tensor.default, (q, *settings))
+        w = graph.call_function(decomposed.dequantize_per_tensor.default, (graph.get_attr("codes"), *settings))
+        return graph.call_function(aten.linear.default, (x, w))
+
+    made = graph_module(build, codes=torch.ones(2, 2))
+
+    assert message("assert all(s == 0.1 for y in quantize_per_tensor(_, s))", of=made) == (
+        "assert: all(s == 0.1 for y in quantize_per_tensor(_, s)) does not hold: "
+        "not for quantize_per_tensor (node quantize_per_tensor_default behind the input x) (s is 0.5)"
+    )
+    assert message("assert all(s == 0.1 for y in dequantize_per_tensor(constant(), scale=s))", of=made) == (
+        "assert: all(s == 0.1 for y in dequantize_per_tensor(constant(), scale=s)) does not hold: "
+        "not for dequantize_per_tensor (node dequantize_per_tensor_default_1 for the node linear_default) (s is 0.5)"
+    )
+
+
 def test_loops_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qatrix.judge.graphs.assertions._MOST_LOOKED_AT", 30)
 
@@ -233,6 +259,18 @@ def test_what_a_model_calls_its_layers_and_inputs_is_no_op() -> None:
 
     assert message("assert sum(1 for y in conv) == 1 and sum(1 for y in relu) == 0", of=made) is None
     assert message("return conv2d(input())", of=made) is None
+
+
+def test_the_first_of_several_outputs_may_be_written_or_not() -> None:
+    def build(graph: fx.Graph) -> fx.Node:
+        both = graph.call_function(aten.max_pool2d_with_indices.default, (graph.placeholder("x"), [2, 2]))
+        return graph.call_function(operator.getitem, (both, 0))
+
+    made = graph_module(build)
+
+    assert message("return max_pool2d_with_indices(x)", of=made) is None
+    assert message("return getitem(max_pool2d_with_indices(x), 0)", of=made) is None
+    assert message("return getitem(max_pool2d_with_indices(x), 1)", of=made) is not None
 
 
 def test_all_outputs_can_be_expected() -> None:

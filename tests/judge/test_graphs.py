@@ -96,7 +96,9 @@ def test_a_miss_says_where_as_a_path_from_the_output() -> None:
         pytest.param("groups=1", None, id="a default number"),
         pytest.param("transposed=False", None, id="what the op implies"),
         pytest.param("output_padding=0", None, id="what a plain convolution has not"),
-        pytest.param("stride=1", "conv ← stride: expected 1, found [2, 2]", id="another value"),
+        pytest.param(
+            "stride=1", "conv ← stride: expected 1, found [2, 2], at conv (node conv2d_default)", id="another value"
+        ),
         pytest.param(
             "stretch=1", "conv ← stretch: conv (node conv2d_default) has no such argument or attribute", id="unknown"
         ),
@@ -295,7 +297,8 @@ def test_fake_quantizes_are_matched_by_their_attributes() -> None:
         is None
     )
     assert message(graph_check("return fake_quantize(_, quant_min=-127)"), module) == (
-        "output ← fake_quantize ← quant_min: expected -127, found 0"
+        "output ← fake_quantize ← quant_min: expected -127, found 0, "
+        "at fake_quantize (node fq, the fake quantize of the input x)"
     )
     assert output_steps(module) == [1.0]
 
@@ -513,5 +516,6 @@ def test_a_number_is_what_float32_makes_of_it() -> None:
     assert found("0.03") is None
     assert found("0.029999999329447746") is None
     assert found("0.03000001") == (
-        "output ← quantize_per_tensor ← scale: expected 0.03000001, found 0.029999999329447746"
+        "output ← quantize_per_tensor ← scale: expected 0.03000001, found 0.029999999329447746, "
+        "at quantize_per_tensor (node quantize_per_tensor_default behind the input x)"
     )

@@ -160,3 +160,16 @@ class Traces(Linear):
         """Change an environment variable for good."""
         os.environ["LEFT_BY_A_QUANTIZER"] = "1"
         return super().annotate(model)
+
+
+class Tagged(Linear):
+    """Tags each linear layer and its weight, as a backend does that delegates by tags."""
+
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        """Annotate and tag every linear layer."""
+        super().annotate(model)
+        linears = [node for node in model.graph.nodes if node.target is torch.ops.aten.linear.default]
+        for number, node in enumerate(linears):
+            for part in (node, node.args[1]):
+                part.meta["quantization_tag"] = f"own_linear_{number}"
+        return model

@@ -112,6 +112,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         merging,
         repros,
         runs,
+        transcripts,
         trying,
     )
     from qatrix.console import Console

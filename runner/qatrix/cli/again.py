@@ -16,7 +16,7 @@ from qatrix.resources import cache_folder
 
 if TYPE_CHECKING:
     from qatrix.console import Console
-    from qatrix.declare.spec import Case
+    from qatrix.declare.spec import Case, Matrix
     from qatrix.outcomes import Record
 
 # A script takes the plain path, without a pattern cache: 10 to 30 s for a small model.
@@ -25,9 +25,13 @@ PATIENCE: Final = 900
 
 def the_case(selector: str, paths: list[Path] | None, allow_module: list[str] | None) -> Case:
     """The one declared case that a selector fits; raises UsageError for several."""
+    return one_case(load_matrix(paths, allow_module), selector)
+
+
+def one_case(matrix: Matrix, selector: str) -> Case:
+    """The one case of a matrix that a selector fits; raises UsageError for several."""
     from qatrix.declare.selection import Selection
 
-    matrix = load_matrix(paths, allow_module)
     cases = selected_cases(matrix, Selection.parse([selector])).cases
     exact = [case for case in cases if case.case_id == selector]
     if len(exact or cases) != 1:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from qatrix.cli.interruption import Interruption
-from qatrix.errors import EnvironmentUnusable
+from qatrix.errors import EnvironmentUnusable, UsageError
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
 
 if TYPE_CHECKING:
+    from qatrix.claims import CheckPoint, Transcript
     from qatrix.declare.spec import Case
     from qatrix.report.resultcache import ResultCache
 
@@ -77,6 +78,19 @@ def _reference(path: Path) -> str:
     return f"{found.manifest.origin}, sha256 {found.digest}"
 
 
+def _transcribe(case: Case, pipeline: str, at: CheckPoint, values: bool) -> Transcript:  # noqa: FBT001 - a collaborator's signature
+    from qatrix.execute.transcribing import Untranscribed, transcribe_case
+    from qatrix.execute.workers import torch_ready
+
+    try:
+        # It runs in this process, as `qatrix freeze` does.
+        with torch_ready(Execution()):
+            return transcribe_case(case, pipeline, at, values=values)
+    except Untranscribed as reason:
+        msg = f"{case.case_id}: {reason}"
+        raise UsageError(msg) from reason
+
+
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -91,6 +105,7 @@ class Collaborators:
     fingerprint: Callable[[], str] = _fingerprint
     result_cache: Callable[[], ResultCache] = _result_cache
     reference: Callable[[Path], str] = _reference
+    transcribe: Callable[[Case, str, CheckPoint, bool], Transcript] = _transcribe
     now: Callable[[], datetime] = _now
     interruption: Interruption = field(default_factory=Interruption)
     argv: tuple[str, ...] = ()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qatrix.declare.expand.cases import check_values
 from qatrix.declare.expand.names import DEFAULTS, file_name, model_key, value_text
 from qatrix.declare.expand.suites import SuiteExpansion
 from qatrix.declare.spec import Case, Matrix
 from qatrix.errors import Problem
 from qatrix.outcomes import Dropped
 
-__all__ = ["DEFAULTS", "expand", "file_name", "model_key", "value_text"]
+__all__ = ["DEFAULTS", "check_values", "expand", "file_name", "model_key", "value_text"]
 
 
 def expand(matrix: Matrix) -> Iterator[Case | Dropped | Problem]:

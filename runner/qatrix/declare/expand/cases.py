@@ -138,12 +138,7 @@ class CaseMaker:
         params: Mapping[str, Value],
         quantizer: QuantizerSpec,
     ) -> tuple[GraphCheck, ...]:
-        known: dict[str, Value] = {
-            **params,
-            "dim": axes.get("dim"),
-            "per_channel": quantizer.per_channel,
-            "device": axes["device"],
-        }
+        known = check_values(params, axes, quantizer)
         holding = [use for use in self._uses if use.holds(texts)]
         self._used.checks.update(use.number for use in holding)
         return tuple(_bound(use.item, known) for use in holding)
@@ -179,6 +174,11 @@ class CaseMaker:
         if axis in self._pattern.params and axis not in RESERVED_AXES:
             return f"{axis}={value_text(self._pattern.params[axis])}"
         return f"{axis}={DEFAULTS.get(axis)}"
+
+
+def check_values(params: Mapping[str, Value], axes: Mapping[str, Value], quantizer: QuantizerSpec) -> dict[str, Value]:
+    """What the expected graphs of a case know beside the parameters of their checks, by name."""
+    return {**params, "dim": axes.get("dim"), "per_channel": quantizer.per_channel, "device": axes["device"]}
 
 
 def _batches(axes: Mapping[str, Value]) -> int | None:

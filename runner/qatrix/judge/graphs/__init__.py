@@ -22,6 +22,7 @@ from qatrix.judge.graphs.soundness import (
     state_of,
     unobserved,
 )
+from qatrix.judge.graphs.transcript import transcribe
 
 __all__ = [
     "OPERANDS",
@@ -50,6 +51,7 @@ __all__ = [
     "restore_state",
     "run_check",
     "state_of",
+    "transcribe",
     "unfolded_batch_norms",
     "unfused_batch_norms",
     "unobserved",

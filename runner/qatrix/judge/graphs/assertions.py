@@ -145,7 +145,10 @@ class _Evaluation:
             made, apart = True, self._apart()
             value = apart.value(items.item, found)
             if truth(value) == (function != "all"):
-                deciding.add([found[loop.target] for loop in items.loops], apart.told)
+                targets = [loop.target for loop in items.loops]
+                captured = sorted(names_in(items.item) - {*targets, *names})
+                told = [f"{name} is {_shown(found[name])}" for name in captured if name in found]
+                deciding.add([found[target] for target in targets], [*told, *apart.told])
             total += _summand(value) if function == "sum" else 0
         self.nodes.extend(deciding.sentence("not for" if function == "all" else "for"))
         if function == "sum":

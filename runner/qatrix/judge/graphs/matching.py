@@ -7,8 +7,8 @@ its place, and must find the same there ever after. What fails is a `Mismatch` t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import fx
@@ -18,8 +18,9 @@ from qatrix.expressions import Call, Conditional, Expression, Name, Sequence, ev
 from qatrix.facts import ANYTHING
 from qatrix.judge.graphs.operands import operand
 from qatrix.judge.graphs.ops import argument, constant_value, names_of, op_name
-from qatrix.judge.graphs.places import node_words
+from qatrix.judge.graphs.places import behind, node_words, place_of
 
+_SELECTION: Final = "getitem"
 # Of a path that a message tells: its end says where to look.
 _LONGEST_PATH: Final = 12
 
@@ -46,8 +47,13 @@ class Named:
     expression: Any
 
 
-# A pattern, what stands in its place, and where that is.
-_Part: TypeAlias = tuple[Any, object, tuple[str, ...]]
+class _Part(NamedTuple):
+    """A pattern, what stands in its place, where that is, and the node that reads it."""
+
+    pattern: Any
+    found: object
+    path: tuple[str, ...]
+    reader: fx.Node | None = None
 
 
 class Match:
@@ -62,11 +68,12 @@ class Match:
     def fault(self, pattern: Any, found: object, path: tuple[str, ...] = ()) -> Mismatch | None:
         """Match an expression with what stands in a place: a node, a literal, or nothing; the first part that fails."""
         # A graph may be deeper than Python's stack.
-        left: list[_Part] = [(pattern, found, path)]
+        left = [_Part(pattern, found, path)]
         while left:
-            step = self._step(*left.pop())
+            part = left.pop()
+            step = self._step(part.pattern, part.found, part.path)
             if isinstance(step, Mismatch):
-                return step
+                return _told_at(step, part)
             left += reversed(step)
         return None
 
@@ -80,10 +87,10 @@ class Match:
             case Call():
                 return self._call(pattern, found, path)
             case Sequence(_, items):
-                held = _number(found)
+                held = number_of(found)
                 if not isinstance(held, (tuple, list)) or len(held) != len(items):
                     return Mismatch(path, f"expected {len(items)} items, found {describe(found)}")
-                return [(part, item, (*path, f"[{place}]")) for place, (part, item) in enumerate(zip(items, held))]
+                return [_Part(part, item, (*path, f"[{place}]")) for place, (part, item) in enumerate(zip(items, held))]
             case _:
                 return self._value(pattern, found, path) or []
 
@@ -95,7 +102,7 @@ class Match:
         if self._lines.get(named.name, -1) < named.line:
             self._lines[named.name] = named.line
             self.captured[named.name] = found
-        return [(named.expression, found, path)]
+        return [_Part(named.expression, found, path)]
 
     def _capture(self, name: str, found: object, path: tuple[str, ...]) -> Mismatch | None:
         if name == ANYTHING:
@@ -106,22 +113,22 @@ class Match:
         return None
 
     def _call(self, call: Call, found: object, path: tuple[str, ...]) -> Mismatch | list[_Part]:
-        node = _past_selection(found)
+        node = found if call.function == _SELECTION else _past_selection(found)
         if not isinstance(node, fx.Node) or call.function not in names_of(node):
             return Mismatch(path, f"expected {call.function}(…), found {describe(node)}")
         here = (*path, call.function)
-        parts: list[_Part] = [(part, operand(node, place), here) for place, part in enumerate(call.args)]
+        parts = [_Part(part, operand(node, place), here, node) for place, part in enumerate(call.args)]
         for name, part in call.kwargs:
             given = _given(node, name)
             if given is None:
                 return self._missing(node, parts, (*here, name))
-            parts.append((part, *given, (*here, name)))
+            parts.append(_Part(part, *given, (*here, name), node))
         return parts
 
     def _missing(self, node: fx.Node, before: list[_Part], path: tuple[str, ...]) -> Mismatch:
         """That a node has no such argument, unless one of the arguments before it is wrong."""
-        faults = (self.fault(*part) for part in before)
-        first = next((fault for fault in faults if fault is not None), None)
+        faults = ((self.fault(part.pattern, part.found, part.path), part) for part in before)
+        first = next((_told_at(fault, part) for fault, part in faults if fault is not None), None)
         return first or Mismatch(path, f"{describe(node)} has no such argument or attribute")
 
     def _value(self, pattern: Expression, found: object, path: tuple[str, ...]) -> Mismatch | None:
@@ -129,9 +136,16 @@ class Match:
             expected = evaluate(pattern, self._scope)
         except EvaluationError as error:
             return Mismatch(path, str(error))
-        if _equal(expected, _number(_named_value(found))):
+        if _equal(expected, number_of(named_value(found))):
             return None
         return Mismatch(path, f"expected {expected!r}, found {describe(found)}")
+
+
+def _told_at(mismatch: Mismatch, part: _Part) -> Mismatch:
+    """A mismatch with the node that reads what is wrong, where that is no node itself and so has no name."""
+    if part.reader is None or isinstance(part.found, fx.Node):
+        return mismatch
+    return replace(mismatch, message=f"{mismatch.message}, at {describe(part.reader)}")
 
 
 def resolved(expression: Any, assigned: Mapping[str, Any], scope: Mapping[str, object]) -> Any:
@@ -154,10 +168,17 @@ def resolved(expression: Any, assigned: Mapping[str, Any], scope: Mapping[str, o
 
 
 def describe(found: object) -> str:
-    """What stands in a place, in words: a node by its op, its name and its layer."""
-    if isinstance(found, fx.Node):
-        return f"{op_name(found)} ({node_words(found)})"
-    return "nothing" if found is None else repr(found)
+    """What stands in a place, in words: a node by its op, its name and its layer.
+
+    An op that quantizes has no layer of its own, and goes by what it reads, or by who reads it.
+    """
+    if not isinstance(found, fx.Node):
+        return "nothing" if found is None else repr(found)
+    op, beside = op_name(found), ""
+    if op.startswith(("quantize", "dequantize", "choose_qparams")):
+        readers = (f" for {place_of(user)}" for user in found.users if user.op != "output")
+        beside = behind(found) or next(readers, "")
+    return f"{op} ({node_words(found)}{beside})"
 
 
 def in_float32(value: float) -> float:
@@ -173,7 +194,7 @@ def _same(name: str, known: object, found: object, path: tuple[str, ...]) -> Mis
 
 def _past_selection(found: object) -> object:
     """The node behind `getitem(node, 0)`: older releases give batch norm three outputs."""
-    while isinstance(found, fx.Node) and op_name(found) == "getitem" and found.args[1] == 0:
+    while isinstance(found, fx.Node) and op_name(found) == _SELECTION and found.args[1] == 0:
         found = found.args[0]
     return found
 
@@ -194,12 +215,12 @@ def _equal(expected: object, found: object) -> bool:
 def _given(node: fx.Node, name: str) -> tuple[object] | None:
     """What a node is given by a name, as an expected graph writes it; None where it has no such argument."""
     try:
-        return (_named_value(argument(node, name)),)
+        return (named_value(argument(node, name)),)
     except KeyError:
         return None
 
 
-def _named_value(value: object) -> object:
+def named_value(value: object) -> object:
     """torch's dtypes and schemes as text: int8 for torch.int8 and for torch.qint8."""
     if isinstance(value, (torch.dtype, torch.qscheme)):
         name = str(value).removeprefix("torch.")
@@ -207,7 +228,7 @@ def _named_value(value: object) -> object:
     return value
 
 
-def _number(value: object) -> object:
+def number_of(value: object) -> object:
     """A tensor, or the constant that holds one, as the number or the list that it is; anything else as it is."""
     held = constant_value(value) if isinstance(value, fx.Node) and value.op == "get_attr" else value
     if isinstance(held, torch.Tensor) and held.numel() <= MAX_ITEMS:

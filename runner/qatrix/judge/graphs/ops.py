@@ -101,7 +101,9 @@ def argument(node: fx.Node, name: str) -> Any:
 
     A convolution also has `transposed` and `output_padding`, whatever its schema; a called
     fake quantize or observer has dtype, quant_min, quant_max, qscheme, ch_axis, observer,
-    is_per_channel and type. Raises KeyError for a name that the node does not have.
+    is_per_channel and type; a fused module has the attributes of its layers, and one that fake
+    quantizes its weight inside has those as weight_dtype, weight_observer, … Raises KeyError for
+    a name that the node does not have.
     """
     if node.op == "call_module":
         return _module_attribute(called_module(node), name)
@@ -124,10 +126,16 @@ def _module_attribute(module: nn.Module | None, name: str) -> Any:
     }
     if name in special:
         return special[name]
-    for owner in (module, inner):
+    parts = tuple(module.children()) if isinstance(module, nn.Sequential) else ()
+    for owner in (module, inner, *parts):
         if hasattr(owner, name):
             value = getattr(owner, name)
             return bool(value.item()) if name == "is_per_channel" and isinstance(value, torch.Tensor) else value
+    prefix, _, rest = name.partition("_")
+    inside = (getattr(part, "weight_fake_quant", None) for part in (module, *parts))
+    quantizing = next((part for part in inside if isinstance(part, nn.Module)), None)
+    if prefix == "weight" and quantizing is not None:
+        return _module_attribute(quantizing, rest)
     raise KeyError(name)
 
 
