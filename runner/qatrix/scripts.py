@@ -110,7 +110,7 @@ class CaseSource:
     `one_tensor` says that the model's
     output is a single tensor for certain. `inexpressible` has the declared pipelines that
     cannot express the quantizer, with the reason; `pipelines` those that can. `strict` says how
-    PT2E exports the model.
+    PT2E exports the model, `lifecycle` what else is done with its programs.
     """
 
     case_id: str
@@ -132,6 +132,7 @@ class CaseSource:
     training: TrainingSource | None = None
     reexports: bool = False
     strict: bool = True
+    lifecycle: str = "none"
 
     @property
     def trains(self) -> bool:

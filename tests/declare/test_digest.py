@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from qatrix.declare.digest import matrix_digest
+from qatrix.declare.digest import _text, case_digests, matrix_digest
+from qatrix.declare.expand import expand
 from qatrix.declare.load import load
+from qatrix.declare.spec import Case, Lifecycle
+from support import specs
 from support.project import MATRIX
 
+LIFECYCLES: tuple[Lifecycle, ...] = ("none", "save_load", "deepcopy")
 EXPECTED = 'expected: [{cases: "second/*", verdict: diverged, because: "known"}]\n'
 
 
@@ -43,6 +48,14 @@ def test_the_same_declarations_have_the_same_digest_wherever_they_lie(tmp_path: 
 def test_another_declaration_has_another_digest(tmp_path: Path, old: str, new: str) -> None:
     assert old in MATRIX
     assert digest(tmp_path, MATRIX.replace(old, new)) != digest(tmp_path)
+
+
+def test_a_case_without_a_lifecycle_is_what_it_was_before_there_were_any() -> None:
+    (case,) = (item for item in expand(specs.matrix(specs.suite())) if isinstance(item, Case))
+    digests = {name: case_digests([replace(case, lifecycle=name)])[case.case_id] for name in LIFECYCLES}
+
+    assert "lifecycle" not in _text(case, {})
+    assert len(set(digests.values())) == len(LIFECYCLES)
 
 
 def test_what_a_file_of_tensors_holds_counts_and_not_where_it_lies(tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ SPREAD = (
     "single_ops/branches_add/*",
     "groups/linear_relu/*",
     "single_ops/conv_bn_sigmoid/*",
+    "lifecycle/conv_bn_relu/*lifecycle=save_load,*",
+    "lifecycle/conv_bn_relu/*lifecycle=state_dict,*",
+    "lifecycle/conv_bn_relu/*lifecycle=repeat,*",
+    "lifecycle_training/linear_dropout/*lifecycle=checkpoint,*",
+    "lifecycle_training/linear_dropout/*lifecycle=deepcopy,*",
+    "lifecycle_training/linear_dropout/*lifecycle=average,*",
+    "lifecycle_training/linear_dropout/*lifecycle=eval_and_train,*",
+    "lifecycle_dynamic/linear_relu/*lifecycle=deepcopy,*",
 )
 
 

@@ -12,7 +12,6 @@ from torch._higher_order_ops.scan import scan
 
 from qatrix.execute import stages
 from qatrix.execute.case import run_case
-from qatrix.execute.clock import StageClock, StageFailed
 from qatrix.execute.options import Execution
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.stages import _inputs_of, run_stages
@@ -27,25 +26,6 @@ from qatrix.pipelines.torchenv import pt2e_api
 from support.cases import shipped_cases, written_cases
 
 pytestmark = pytest.mark.torch
-
-
-def test_a_clock_adds_up_stages_and_keeps_their_order() -> None:
-    clock = StageClock()
-    for stage in ("build", "forward", "build"):
-        with clock(stage):
-            pass
-
-    assert [item.name for item in clock.times()] == ["build", "forward"]
-
-
-def test_a_stage_that_raises_is_timed_too() -> None:
-    clock = StageClock()
-    with pytest.raises(StageFailed) as caught, clock("prepare"):
-        raise KeyError("x")  # noqa: EM101 - the message is the key
-
-    assert caught.value.stage == "prepare"
-    assert isinstance(caught.value.__cause__, KeyError)
-    assert [item.name for item in clock.times()] == ["prepare"]
 
 
 def test_every_pipeline_reports_the_same_stages() -> None:

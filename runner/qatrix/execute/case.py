@@ -198,7 +198,7 @@ def _facts(
             onlooker = Onlooker(case, name, batches.first, sight, state, arbitration)
             outcome = run_stages(case, name, pipeline, batches, onlooker, captures=captures, run=arbitration.run)
             outcome = with_counts(outcome, sight, reference)
-            sight.checks += checks_of_lifecycle(case, outcome, pipeline, batches, sight, captures)
+            sight.checks += checks_of_lifecycle(case, outcome, pipeline, batches, (sight, state), captures)
         facts.pipelines[name], sights[name] = outcome, sight
         sight.checks += quality.of_outcome(case, outcome, sight.losses)
         if "convert" in sight.outputs:

@@ -18,6 +18,7 @@ from qatrix.execute.passes import forward, kept
 from qatrix.execute.sight import Sight, float_reference
 from qatrix.execute.soundness import outcome_of
 from qatrix.execute.stages import run_stages
+from qatrix.execute.state import State
 from qatrix.execute.training import Trained
 from qatrix.judge import graphs, numerics
 from qatrix.outcomes import COMPARED, OTHERWISE, REPEATED, CheckOutcome, PipelineOutcome
@@ -35,36 +36,39 @@ def checks_of_lifecycle(
     outcome: PipelineOutcome,
     pipeline: Pipeline,
     batches: Batches,
-    sight: Sight,
+    seen: tuple[Sight, State],
     captures: Captures | None = None,
 ) -> list[CheckOutcome]:
-    """The check of a case's lifecycle on one pipeline, which runs once more without it; none where it failed."""
+    """The check of a case's lifecycle on one pipeline, which runs once more without it; none where it failed.
+
+    `seen` is what was seen of it with the lifecycle, and the state that the float model keeps.
+    """
     if case.lifecycle == "none" or outcome.status != "ok":
         return []
+    sight, state = seen
     faults = list(sight.lifecycle_faults)
     if case.lifecycle == REPEATED:
         faults += _unlike_float(case, batches, sight.outputs.get(REPEATED))
     else:
-        faults += _unlike_plain(case, outcome.pipeline, pipeline, batches, sight, captures)
+        plain = _Outputs()
+        without = replace(case, lifecycle="none", checks=())
+        # Programs begin with the state that they begin with in the case itself.
+        ran = run_stages(without, outcome.pipeline, pipeline, batches, plain, captures=captures, run=state.run)
+        faults += _unlike_plain(case, sight, ran, plain)
     return [outcome_of(SURVIVES_LIFECYCLE, outcome.pipeline, faults)]
 
 
-def _unlike_plain(
-    case: Case, name: str, pipeline: Pipeline, batches: Batches, sight: Sight, captures: Captures | None
-) -> Iterator[str]:
-    """Where the pipeline gives something else without the lifecycle."""
-    plain = replace(case, lifecycle="none", checks=())
-    seen = _Outputs()
-    outcome = run_stages(plain, name, pipeline, batches, seen, captures=captures)
+def _unlike_plain(case: Case, sight: Sight, outcome: PipelineOutcome, plain: _Outputs) -> Iterator[str]:
+    """Where a pipeline gives something else with the lifecycle than in the plain run without it."""
     if outcome.status != "ok":
         because = outcome.reason or (outcome.error.message if outcome.error else "")
         yield f"without {case.lifecycle} it does not run at all: {because}"
         return
     for point, where in COMPARED.items():
-        if point not in seen.outputs or (case.lifecycle == "average" and point in _AVERAGED):
+        if point not in plain.outputs or (case.lifecycle == "average" and point in _AVERAGED):
             continue
         names = (f"with {case.lifecycle}", "without")
-        with_it, without = (_uncounted(outputs.get(point)) for outputs in (sight.outputs, seen.outputs))
+        with_it, without = (_uncounted(outputs.get(point)) for outputs in (sight.outputs, plain.outputs))
         same = numerics.compare(with_it, without, at=point, names=names, tolerance=_BITS)
         if same.status != "exact":
             at = "" if same.max_abs_at is None else f" at {same.max_abs_at}"

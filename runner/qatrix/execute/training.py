@@ -65,20 +65,18 @@ class FloatNames:
         """The names of a program's copy, whose tensors are others; the program itself where there is none."""
         if copied is program:
             return self
-        names = {own: known for known, own in self._own(program).items()}
+        names = {own: self._known[id(tensor)][0] for own, tensor in _named(program) if id(tensor) in self._known}
         made = FloatNames(())
-        tensors = (*copied.named_parameters(), *copied.named_buffers())
-        made._known = {id(tensor): (names[own], tensor) for own, tensor in tensors if own in names}
+        made._known = {id(tensor): (names[own], tensor) for own, tensor in _named(copied) if own in names}
         return made
-
-    def _own(self, program: nn.Module) -> dict[str, str]:
-        """What the program itself calls its tensors, by their names in the float model."""
-        named = ((own, tensor) for own, tensor in (*program.named_parameters(), *program.named_buffers()))
-        return {self._known[id(tensor)][0]: own for own, tensor in named if id(tensor) in self._known}
 
     def of(self, named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors by their names in the float model; one that it does not have keeps its own name."""
         return {self._known.get(id(tensor), (name,))[0]: tensor for name, tensor in named}
+
+
+def _named(program: nn.Module) -> tuple[tuple[str, Tensor], ...]:
+    return (*program.named_parameters(), *program.named_buffers())
 
 
 def train(
@@ -133,10 +131,11 @@ def train_float(case: Case, training: Training, *, model: nn.Module, inputs: Inp
     steps = Averaging(model, lambda _: nullcontext()) if case.lifecycle == "average" else Steps(model)
     parameters = dict(model.named_parameters())
     _steps(steps, inputs, parameters, count=training.steps, seed=case.seed)
-    given = dict(steps.result().named_parameters())
+    if steps.result() is model:
+        return
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(given[name])
+        for name, average in steps.result().named_parameters():
+            parameters[name].copy_(average)
 
 
 def _steps(

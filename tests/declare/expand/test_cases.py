@@ -80,6 +80,24 @@ def test_captures_are_in_the_id_and_change_neither_weights_nor_inputs() -> None:
     assert len({case.seed for case in (*found, *cases(specs.matrix(specs.suite())))}) == 1
 
 
+def test_lifecycles_are_in_the_id_and_change_neither_weights_nor_inputs() -> None:
+    axes: Axes = {"pattern": ["conv_bn"], "dim": [2], "lifecycle": ["none", "deepcopy"], "quantizer": ["int8"]}
+    found = cases(specs.matrix(specs.suite("s", axes)))
+
+    assert [(case.case_id, case.lifecycle, case.skip) for case in found] == [
+        ("s/conv_bn/dim=2,lifecycle=none,quantizer=int8,device=cpu", "none", None),
+        ("s/conv_bn/dim=2,lifecycle=deepcopy,quantizer=int8,device=cpu", "deepcopy", None),
+    ]
+    assert len({case.seed for case in (*found, *cases(specs.matrix(specs.suite())))}) == 1
+
+
+def test_a_case_that_cannot_take_its_lifecycle_is_skipped_with_the_reason() -> None:
+    axes: Axes = {"pattern": ["conv_bn"], "dim": [2], "lifecycle": ["average"], "quantizer": ["int8"]}
+    found = cases(specs.matrix(specs.suite("s", {**axes, "train_steps": [0, 1]})))
+
+    assert [case.skip for case in found] == ["lifecycle average needs training steps, and none is made", None]
+
+
 def test_dtype_and_dynamic_batch_are_in_the_id_where_the_suite_has_them() -> None:
     assert ids(specs.matrix(specs.suite("s", KINDS))) == [
         "s/conv_bn/dim=2,dtype=float32,dynamic_batch=false,quantizer=int8,device=cpu",
@@ -155,6 +173,8 @@ def test_a_check_is_made_on_the_cases_that_its_where_fits() -> None:
         pytest.param({"dynamic_batch": [True]}, False, id="not the default dynamic_batch"),
         pytest.param({"capture": ["strict"]}, True, id="default capture"),
         pytest.param({"capture": ["non_strict"]}, False, id="not the default capture"),
+        pytest.param({"lifecycle": ["none"]}, True, id="default lifecycle"),
+        pytest.param({"lifecycle": ["repeat"]}, False, id="not the default lifecycle"),
         pytest.param({"bias": [True]}, True, id="default of a parameter"),
         pytest.param({"bias": [False]}, False, id="not the default of a parameter"),
         pytest.param({"dim": [2], "quantizer": ["other"]}, False, id="one of two values"),

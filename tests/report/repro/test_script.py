@@ -47,6 +47,15 @@ CASES = {
     "free batch": "dynamic_batches/two_linear/*",
     "non-strict": "capture/two_linear/*capture=non_strict,*xnnpack*",
     "non-strict after training": "capture/two_linear/*capture=non_strict,*x86*",
+    "saved": "lifecycle/conv_bn_relu/*lifecycle=save_load,*",
+    "state of a converted program": "lifecycle/conv_bn_relu/*lifecycle=state_dict,*",
+    "state of a calibrated program": "lifecycle/conv_bn_relu/*lifecycle=checkpoint,*",
+    "state of a trained program": "lifecycle_training/conv_bn_relu/*lifecycle=checkpoint,*",
+    "copied": "lifecycle/conv_bn_relu/*lifecycle=deepcopy,*",
+    "copied before training": "lifecycle_training/conv_bn_relu/*lifecycle=deepcopy,*",
+    "averaged": "lifecycle_training/conv_bn_relu/*lifecycle=average,*",
+    "evaluated in training": "lifecycle_training/conv_bn_relu/*lifecycle=eval_and_train,*",
+    "called again": "lifecycle/conv_bn_relu/*lifecycle=repeat,*",
 }
 
 
@@ -240,6 +249,36 @@ def test_a_pt2e_that_takes_strict_captures_alone_is_left_out(version: str, left_
 
     assert ("pt2e is left out: torch.ao's PT2E cannot quantize what is captured non-strict" in script) == left_out
     assert ("def run_pt2e" in script) == (not left_out)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("saved", "converted = saved_and_loaded(converted, inputs)"),
+        ("state of a converted program", "converted = with_state_of(converted, fresh)"),
+        ("state of a calibrated program", "model = with_state_of(model, fresh)"),
+        ("copied", "copied_program = copy.deepcopy(model)"),
+        ("averaged", "averaged = AveragedModel(model)"),
+        ("evaluated in training", "move_exported_model_to_train(model)"),
+        ("called again", 'seen["repeat"] = (seen["convert"], '),
+    ],
+)
+def test_a_script_takes_the_steps_of_its_lifecycle(name: str, step: str) -> None:
+    assert step in script_of(name)
+    assert step in script_of(name, make_record())
+    assert step not in script_of("preset")
+
+
+def test_a_pipeline_that_a_lifecycle_changes_is_run_without_it_too() -> None:
+    message = "after convert it gives other values than without save_load: 0.1 apart"
+    failed = CheckOutcome(name="survives_lifecycle", pipeline="fx", status="failed", message=message)
+    changed = script_of("saved", make_record(axes={"lifecycle": "save_load"}, checks=(failed,)))
+
+    assert "def run_fx(inputs, lifecycle=True):" in changed
+    assert "def run_pt2e(inputs):" in changed
+    assert 'if name in ["fx"] and differs(seen[name], run(inputs, lifecycle=False)[0]):' in changed
+    assert "#     fx: it gives other values than without save_load" in changed
+    assert "lifecycle=" not in script_of("saved", make_record()).partition("def ")[2]
 
 
 def before(text: str, script: str) -> list[str]:

@@ -61,12 +61,12 @@ def why_no_lifecycle(lifecycle: Value, quantizer: QuantizerSpec, train_steps: Va
     if lifecycle == "none":
         return None
     if quantizer.phases:
-        return f"lifecycle {lifecycle} is of a model that is quantized as a whole, and {quantizer.name} has phases"
+        return f"lifecycle {lifecycle} needs a model that is quantized as a whole, and {quantizer.name} has phases"
     if lifecycle not in TRAINING_LIFECYCLES:
         return None
     if not quantizer.trainable:
-        return f"lifecycle {lifecycle} is of a model that trains, and with {quantizer.name} none does"
-    return None if train_steps else f"lifecycle {lifecycle} is of a model that trains, and no training step is made"
+        return f"lifecycle {lifecycle} needs training steps, and {quantizer.name} does not train"
+    return None if train_steps else f"lifecycle {lifecycle} needs training steps, and none is made"
 
 
 def model_key(case: Case) -> str:

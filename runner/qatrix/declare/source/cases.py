@@ -47,6 +47,7 @@ def case_source(case: Case, *, taken: frozenset[str]) -> CaseSource:
         training=_training(case.training),
         reexports=any(check.at == "reexport" for check in case.checks),
         strict=case.capture == "strict",
+        lifecycle=case.lifecycle,
     )
 
 

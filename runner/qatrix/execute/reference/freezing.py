@@ -57,7 +57,7 @@ def freeze_case(case: Case, record: Record, pipeline: str) -> tuple[FrozenCase, 
     watcher = _Watcher(onlooker=Onlooker(case, pipeline, batches.first, sight, state, arbitration))
     ended = run_stages(case, pipeline, PIPELINES[pipeline], batches, watcher, run=arbitration.run)
     outcome = with_counts(ended, sight, expected)
-    sight.checks += checks_of_lifecycle(case, outcome, PIPELINES[pipeline], batches, sight)
+    sight.checks += checks_of_lifecycle(case, outcome, PIPELINES[pipeline], batches, (sight, state))
     difference = _difference(outcome, record.pipelines[pipeline])
     if difference is not None:
         raise Differs(difference)

@@ -10,7 +10,7 @@ from typing import Final
 
 _MODULES: Final = {
     name: f"import {name}"
-    for name in "copy fnmatch math numpy operator textwrap torch torchvision traceback warnings".split()
+    for name in "copy fnmatch io math numpy operator textwrap torch torchvision traceback warnings".split()
 }
 _ALIASES: Final = {
     "load_file": "from safetensors.torch import load_file",
@@ -21,7 +21,7 @@ _ALIASES: Final = {
 # What scripts call modules.
 MODULES: Final = frozenset((*_MODULES, *_ALIASES))
 _QCONFIGS: Final = "torch.ao.quantization.qconfig"
-_STANDARD: Final = ("copy", "fnmatch", "math", "operator", "textwrap", "traceback", "warnings")
+_STANDARD: Final = ("copy", "fnmatch", "io", "math", "operator", "textwrap", "traceback", "warnings")
 _LINE_LENGTH: Final = 120
 
 

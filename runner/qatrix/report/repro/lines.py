@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from qatrix.claims import DETERMINISTIC_EVAL
-from qatrix.outcomes import CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
+from qatrix.claims import DETERMINISTIC_EVAL, SURVIVES_LIFECYCLE
+from qatrix.outcomes import OTHERWISE, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 
 # Where an object or a file lies differs from process to process.
 _PLACES: Final = re.compile(r"0x[0-9a-fA-F]+")
@@ -36,6 +36,15 @@ def shows_counts(record: Record | None) -> bool:
     return len(counts) > 1
 
 
+def changed_by_lifecycle(record: Record) -> frozenset[str]:
+    """The pipelines that give other values with the case's lifecycle than without it."""
+    return frozenset(
+        check.pipeline
+        for check in record.checks
+        if check.name == SURVIVES_LIFECYCLE and check.status == "failed" and OTHERWISE in (check.message or "")
+    )
+
+
 def _lines(record: Record) -> Iterator[str]:
     if record.verdict == "invalid" and record.error is not None:
         yield f"the float model failed: {error_line(record.error)}"
@@ -44,6 +53,8 @@ def _lines(record: Record) -> Iterator[str]:
         if outcome.status == "failed" and outcome.error is not None:
             yield f"{outcome.pipeline}: failed at {outcome.failed_stage}: {error_line(outcome.error)}"
         yield from (f"{check.pipeline}: two seeds give two outputs" for check in _random(record, outcome.pipeline))
+        if outcome.pipeline in changed_by_lifecycle(record):
+            yield f"{outcome.pipeline}: {OTHERWISE} without {record.axes['lifecycle']}"
     several = len(record.comparisons) > len({item.at for item in record.comparisons})
     yield from (_comparison_line(item, named=several) for item in record.comparisons)
     yield from (_sqnr_line(outcome) for outcome in record.pipelines.values() if _is_converted(outcome))

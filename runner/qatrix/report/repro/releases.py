@@ -24,11 +24,13 @@ _FX: Final = {
     _COMMON: "_get_binary_op_configs _get_cat_config _get_conv_configs _get_linear_configs",
     "torch.ao.quantization.quantize_fx": "_convert_to_reference_decomposed_fx prepare_fx prepare_qat_fx",
     "torch.nn.modules.batchnorm": "_BatchNorm",
+    "torch.optim.swa_utils": "AveragedModel",
 }
 _OBSERVERS: Final = """
     FakeQuantize FixedQParamsFakeQuantize FixedQParamsObserver FusedMovingAvgObsFakeQuantize HistogramObserver
     MinMaxObserver MovingAverageMinMaxObserver MovingAveragePerChannelMinMaxObserver PerChannelMinMaxObserver
-    PlaceholderObserver default_fake_quant disable_observer move_exported_model_to_eval
+    PlaceholderObserver default_fake_quant disable_observer enable_observer move_exported_model_to_eval
+    move_exported_model_to_train
 """
 _QUANTIZE: Final = "convert_pt2e prepare_pt2e prepare_qat_pt2e"
 _SPECS: Final = """

@@ -14,9 +14,18 @@ import jinja2
 
 from qatrix import __version__
 from qatrix.claims import DETERMINISTIC_EVAL
-from qatrix.outcomes import COMPARED, STAGES, TRAINING_POINTS, Environment, Record
+from qatrix.outcomes import (
+    COMPARED,
+    LIFECYCLE_STAGES,
+    OTHERWISE,
+    REPEATED,
+    STAGES,
+    TRAINING_POINTS,
+    Environment,
+    Record,
+)
 from qatrix.report.repro.imports import import_lines
-from qatrix.report.repro.lines import expected_lines, shows_counts
+from qatrix.report.repro.lines import changed_by_lifecycle, expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource, literal
@@ -135,7 +144,7 @@ class _Script:
     def failed_stages(self) -> frozenset[str]:
         """The stages at which a pipeline raises; all where nothing is known."""
         if self.record is None:
-            return frozenset(STAGES)
+            return frozenset((*STAGES, *LIFECYCLE_STAGES))
         return frozenset(item.failed_stage for item in self.record.pipelines.values() if item.failed_stage)
 
     @property
@@ -148,6 +157,18 @@ class _Script:
     def shows_counts(self) -> bool:
         """Whether the numbers of quantize and dequantize ops are printed."""
         return shows_counts(self.record)
+
+    @property
+    def otherwise(self) -> frozenset[str]:
+        """The pipelines that are run without the lifecycle, too, because they give other values then, or may."""
+        if self.source.lifecycle in {"none", REPEATED}:
+            return frozenset()
+        return frozenset(self.source.pipelines) if self.record is None else changed_by_lifecycle(self.record)
+
+    @property
+    def says_otherwise(self) -> str:
+        """What is printed of them."""
+        return f"{OTHERWISE} without {self.source.lifecycle}"
 
     @property
     def may_mismatch(self) -> bool:
@@ -163,7 +184,8 @@ class _Script:
     @property
     def is_nested(self) -> bool:
         """Whether what is compared may be more than one tensor."""
-        return not self.source.one_tensor or self.source.training is not None
+        several = self.source.training is not None or self.source.lifecycle == REPEATED
+        return several or not self.source.one_tensor
 
     @property
     def not_switched(self) -> frozenset[str]:
@@ -182,6 +204,8 @@ class _Script:
         if len(self.pipelines) < 2 or not source.compare:  # noqa: PLR2004 - a comparison takes two
             return ()
         wanted = {*source.compare, *(() if source.training is None else TRAINING_POINTS)}
+        if source.lifecycle == REPEATED:
+            wanted.add(REPEATED)
         if self.record is not None and self.record.pipelines:
             # A point that a pipeline did not reach needs no code.
             wanted = {item.at for item in self.record.comparisons}
@@ -235,6 +259,9 @@ class _Script:
             used.add("move_exported_model_to_eval")
         if source.training is not None and source.training.observers_off:
             used.add("disable_observer")
+        if source.lifecycle == "eval_and_train":
+            used |= {"disable_observer", "move_exported_model_to_eval", "move_exported_model_to_train"}
+            used |= set() if source.training is None or source.training.observers_off else {"enable_observer"}
         quantizers = [phase.quantizers[self.kind(name)] for phase in source.phases]
         text = "\n".join([*sorted(used), *(line for item in quantizers for line in (item.definitions, *item.lines))])
         lines = import_lines(text, homes=self.release.second_homes).splitlines()
