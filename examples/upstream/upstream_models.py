@@ -34,7 +34,8 @@ class WithAParameter(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output and the parameter."""
-        return self.linear(x) + self.dont_fold_me.t()
+        found: torch.Tensor = self.linear(x) + self.dont_fold_me.t()
+        return found
 
 
 class TransposedWeight(nn.Module):
@@ -70,7 +71,8 @@ class Sub(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output."""
-        return self.linear(x)
+        found: torch.Tensor = self.linear(x)
+        return found
 
 
 class WithSub(nn.Module):
@@ -83,7 +85,8 @@ class WithSub(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The submodule's output."""
-        return self.sub(self.linear(x))
+        found: torch.Tensor = self.sub(self.linear(x))
+        return found
 
 
 class Patches(nn.Module):
