@@ -229,5 +229,5 @@ class Decomposed(Ops):
     def transform_for_annotation(self, model: fx.GraphModule) -> fx.GraphModule:
         """Export the program for one input of the given shape, and decompose it."""
         exported = torch.export.export(model, (torch.randn(self.shape),)).run_decompositions({})
-        found: Any = exported.module()
+        found: fx.GraphModule = exported.module()
         return found
