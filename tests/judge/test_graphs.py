@@ -199,6 +199,21 @@ def test_counts_order_and_absence_each_say_what_they_miss() -> None:
     )
 
 
+def test_an_op_may_be_one_overload_alone() -> None:
+    check = replace(
+        graph_check(),
+        counts={"quantize_per_tensor.default": 1, "quantize_per_tensor.tensor": 0},
+        order=("quantize_per_tensor.default", "linear.default"),
+        absent=("dequantize_per_tensor.tensor",),
+    )
+
+    assert message(check, quantized_module()) is None
+    assert message(replace(graph_check(), absent=("relu_.default",)), conv_module()) == (
+        "expected no relu_.default, found 1 (node relu__default)"
+    )
+    assert message(replace(graph_check(), absent=("relu.default",)), conv_module()) is None
+
+
 def test_other_ops_may_stand_between_the_ops_of_an_order() -> None:
     check = replace(graph_check(), order=("conv", "relu"))
 

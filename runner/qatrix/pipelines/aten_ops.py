@@ -107,7 +107,11 @@ class OpAnnotation:
                 return spec
             return api.find("SharedQuantizationSpec")((given[spec.shared_with][0], node))
 
-        pairs = ((name, source) for name, sources in given.items() for source in sources)
+        # prepare of torchao shares with what it has seen, in this order: who lends its parameters stands first.
+        pairs = sorted(
+            ((name, source) for name, sources in given.items() for source in sources),
+            key=lambda pair: isinstance(self.specs.of_input(*pair), SharedSpec),
+        )
         specs = {source: made(self.specs.of_input(name, source)) for name, source in pairs}
         inputs = {source: spec for source, spec in specs.items() if spec is not None}
         node.meta["quantization_annotation"] = api.find("QuantizationAnnotation")(

@@ -165,6 +165,7 @@ def test_a_grid_is_made_from_what_was_measured() -> None:
         pytest.param(measured(float("nan")), id="NaN"),
         pytest.param(measured(quant_min=None), id="no range"),
         pytest.param(measured(quant_min=-(2**31), quant_max=2**31 - 1), id="finer than float32"),
+        pytest.param(measured(dtype="float8_e5m2"), id="floats at unequal distances"),
     ],
 )
 def test_where_the_integers_are_not_known_there_is_no_grid(unknown: object) -> None:
@@ -193,6 +194,7 @@ def test_a_grid_per_channel_is_made_from_the_arguments_of_a_quantize_op() -> Non
     [
         pytest.param((torch.zeros(2), 0.5, 0, torch.qint8), id="no range"),
         pytest.param((torch.zeros(2), 0.5, 0, -(2**31), 2**31 - 1, torch.int32), id="finer than float32"),
+        pytest.param((torch.zeros(2), 0.5, 0, -448, 448, torch.float8_e4m3fn), id="floats at unequal distances"),
     ],
 )
 def test_a_quantize_op_whose_integers_are_not_known_has_no_grid(args: tuple[object, ...]) -> None:

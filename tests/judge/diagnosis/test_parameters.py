@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import fx, nn
-from torch.ao.quantization import FakeQuantize, MovingAverageMinMaxObserver
+from torch.ao.quantization import FakeQuantize, MinMaxObserver, MovingAverageMinMaxObserver, PlaceholderObserver
 
 from qatrix.judge.diagnosis.layout import layout_of
 from qatrix.judge.diagnosis.parameters import Measured, measure, parameter_rows
@@ -73,30 +73,53 @@ def test_an_op_knows_of_a_scheme_only_whether_it_is_per_tensor() -> None:
     assert "qscheme" not in row.differing
 
 
-def test_a_fake_quantize_is_read_from_a_program() -> None:
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = nn.Linear(2, 2)
+class OneLinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = self.linear(x)
-            return out
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.linear(x)
+        return out
 
-    model = Model()
+
+def measured_with(observer: nn.Module) -> dict[str, Measured]:
+    """What is measured of a program in which something observes the output of its linear layer."""
+    model = OneLinear()
     layout = layout_of(fx.symbolic_trace(model).graph, {"x", "linear"})
     program = fx.symbolic_trace(model)
-    untyped: Any = FakeQuantize
-    fake = untyped(MovingAverageMinMaxObserver, quant_min=0, quant_max=15, dtype=torch.quint8)
-    fake(torch.tensor([0.0, 15.0]))
-    program.add_submodule("activation_post_process_0", fake)
+    program.add_submodule("activation_post_process_0", observer)
     linear = next(node for node in program.graph.nodes if node.name == "linear")
     with program.graph.inserting_after(linear):
         node = program.graph.call_module("activation_post_process_0", (linear,))
     linear.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node)
-    found = measure(program, place(layout, program), layout)["linear"]
+    return measure(program, place(layout, program), layout)
+
+
+def test_a_fake_quantize_is_read_from_a_program() -> None:
+    untyped: Any = FakeQuantize
+    fake = untyped(MovingAverageMinMaxObserver, quant_min=0, quant_max=15, dtype=torch.quint8)
+    fake(torch.tensor([0.0, 15.0]))
+    found = measured_with(fake)["linear"]
 
     assert (found.parameters.type, found.parameters.observer) == ("FakeQuantize", "MovingAverageMinMaxObserver")
     assert (found.parameters.dtype, found.parameters.quant_min, found.parameters.quant_max) == ("uint8", 0, 15)
     assert found.parameters.scale_min == pytest.approx(1.0)
     assert found.faked
+
+
+def test_an_observer_that_leaves_a_tensor_in_float_says_nothing_of_integers() -> None:
+    untyped: Any = PlaceholderObserver
+
+    assert measured_with(untyped(dtype=torch.float32)) == {}
+    assert list(measured_with(untyped(dtype=torch.qint8))) == ["linear"]
+
+
+def test_what_an_observer_makes_of_a_tensor_by_itself_is_not_measured() -> None:
+    class Converting(MinMaxObserver):
+        def convert(self, model: fx.GraphModule, observer_node: fx.Node) -> None:
+            """Put ops of its own in."""
+
+    untyped: Any = Converting
+
+    assert measured_with(untyped()) == {}

@@ -19,6 +19,9 @@ def inputs_of(node):
         torch.fx.node.map_arg(value, found[name].append)
     return {name: nodes for name, nodes in found.items() if nodes}
 '''
+_IN_ORDER: Final = (
+    "    inputs = {source: specs[name] for name, sources in given.items() if name in specs for source in sources}"
+)
 _USUAL: Final = '''
 def usual_inputs(given):
     """Weights by their own spec, biases in float, other tensors of numbers as activations."""
@@ -69,7 +72,13 @@ def _inputs(number: int, op: OpSpec, spec: QuantizerSpec) -> Iterator[str]:
     found = {name: _made(number, name, tensor, spec) for name, tensor in op.inputs.items()}
     specs = ", ".join(f"{literal(name)}: {text}" for name, text in found.items() if text != "None")
     yield f"    specs = {{{specs}}}"
-    yield "    inputs = {source: specs[name] for name, sources in given.items() if name in specs for source in sources}"
+    borrowers = [literal(name) for name, tensor in op.inputs.items() if isinstance(tensor, SharedSpec)]
+    if not borrowers:
+        yield _IN_ORDER
+        return
+    yield "    # Who lends its parameters stands first, because prepare shares with what it has seen."
+    yield f"    names = sorted(filter(specs.__contains__, given), key=lambda name: name in {{{', '.join(borrowers)}}})"
+    yield "    inputs = {source: specs[name] for name in names for source in given[name]}"
 
 
 def _annotation(number: int, op: OpSpec, spec: QuantizerSpec) -> Iterator[str]:

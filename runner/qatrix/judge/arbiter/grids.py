@@ -42,7 +42,8 @@ class Grid:
             return None
         if most is not None and known.quant_max - known.quant_min > most:
             return None
-        if not bool(measured.scale.isfinite().all()):
+        # Floats of eight bits do not lie at equal distances.
+        if "float" in (known.dtype or "") or not bool(measured.scale.isfinite().all()):
             return None
         return cls(
             scale=measured.scale.double(),
@@ -61,6 +62,8 @@ class Grid:
         axis = int(rest.pop(0)) if per_channel else None
         steps = torch.as_tensor(scale).detach().double().flatten()
         if int(rest[1]) - int(rest[0]) > _MOST_INTEGERS or not bool(steps.isfinite().all()):
+            return None
+        if any(isinstance(value, torch.dtype) and value.is_floating_point for value in rest):
             return None
         return cls(
             scale=steps,

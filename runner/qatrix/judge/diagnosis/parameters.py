@@ -80,7 +80,9 @@ def gauges(program: fx.GraphModule, placement: Placement, layout: Layout, *, cod
 def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
     if item.kind in {"fake_quantize", "observer"}:
         module = called_module(node)
-        return of_observer(module, f"{module_name(module)} ({node.name})", item.site) if module is not None else None
+        if module is None or not _makes_integers(module):
+            return None
+        return of_observer(module, f"{module_name(module)} ({node.name})", item.site)
     if op_name(node).endswith("quantize_affine"):
         return _of_blocks(item, node)
     scale, zero_point = (
@@ -106,6 +108,19 @@ def _of_node(item: Quantizing, node: fx.Node) -> Measured | None:
         site=item.site,
         codes=codes if isinstance(codes, Tensor) else None,
     )
+
+
+def _makes_integers(module: nn.Module) -> bool:
+    """Whether quantize and dequantize ops will stand for an observer.
+
+    Not where it only says that a tensor stays in float, nor where it puts ops of its own into the program; those of
+    torchao's observers by token and by group are known.
+    """
+    inner = getattr(module, "activation_post_process", None)
+    dtype = _either(module, module if inner is None else inner, "dtype")
+    stays = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
+    known = any(kind.__name__ == "AffineQuantizedObserverBase" for kind in type(module).__mro__)
+    return not stays and (known or not hasattr(module, "convert"))
 
 
 def _of_blocks(item: Quantizing, node: fx.Node) -> Measured:

@@ -41,10 +41,17 @@ def op_name(node: fx.Node) -> str:
 
 
 def names_of(node: fx.Node) -> frozenset[str]:
-    """All names under which a check may ask for a node: "conv" and "conv2d"; never what a model calls it."""
+    """All names by which a check may ask for a node: "conv", "conv2d", "conv2d.default"; not what a model calls it."""
     name = op_name(node)
     own = base_name(node) if node.op in {"call_function", "call_method"} else name
-    return frozenset({name, own, _FAMILY_OF.get(name, name)})
+    return frozenset({name, own, _FAMILY_OF.get(name, name), *_overload_name(node)})
+
+
+def _overload_name(node: fx.Node) -> tuple[str, ...]:
+    """The name of an op that says its overload, and whether it works in place, as in "add_.Tensor"."""
+    packet = getattr(node.target, "overloadpacket", None)
+    overload = getattr(node.target, "_overloadname", None)
+    return () if packet is None or overload is None else (f"{packet.__name__}.{overload}",)
 
 
 def is_guard(node: fx.Node) -> bool:
