@@ -1,0 +1,70 @@
+"""The keys of every declaration, with what they mean; this is the reference of the YAML.
+
+A section of a file has a module: `patterns`, `quantizers` (with `presets`, `tensors` and `ops`), `checks`, `suites`
+and `expectations`; `files` puts them together.
+"""
+
+from __future__ import annotations
+
+from qatrix.declare.schema.models.checks import Check, Op
+from qatrix.declare.schema.models.declaration import Count, Declaration, Number, Positive
+from qatrix.declare.schema.models.expectations import Expectation, Stage
+from qatrix.declare.schema.models.files import SECTIONS, Device, File, Tolerance
+from qatrix.declare.schema.models.ops import OpAnnotation
+from qatrix.declare.schema.models.patterns import (
+    ConvKind,
+    Dtype,
+    Input,
+    InputValues,
+    MemoryFormat,
+    Outlier,
+    OwnTensor,
+    Pattern,
+)
+from qatrix.declare.schema.models.presets import Backend, FxPreset, MappingBackend, Pt2ePreset, QConfigSpecs
+from qatrix.declare.schema.models.quantizers import Chain, ConvertOptions, Phase, Quantizer
+from qatrix.declare.schema.models.suites import CheckUse, Pipelines, QuantizesNothing, Suite
+from qatrix.declare.schema.models.tensors import DerivedSpec, Observer, QScheme, QuantizedDtype, SharedSpec, TensorSpec
+
+__all__ = [
+    "SECTIONS",
+    "Backend",
+    "Chain",
+    "Check",
+    "CheckUse",
+    "ConvKind",
+    "ConvertOptions",
+    "Count",
+    "Declaration",
+    "DerivedSpec",
+    "Device",
+    "Dtype",
+    "Expectation",
+    "File",
+    "FxPreset",
+    "Input",
+    "InputValues",
+    "MappingBackend",
+    "MemoryFormat",
+    "Number",
+    "Observer",
+    "Op",
+    "OpAnnotation",
+    "Outlier",
+    "OwnTensor",
+    "Pattern",
+    "Phase",
+    "Pipelines",
+    "Positive",
+    "Pt2ePreset",
+    "QConfigSpecs",
+    "QScheme",
+    "QuantizedDtype",
+    "Quantizer",
+    "QuantizesNothing",
+    "SharedSpec",
+    "Stage",
+    "Suite",
+    "TensorSpec",
+    "Tolerance",
+]
