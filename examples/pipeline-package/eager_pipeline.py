@@ -1,4 +1,4 @@
-"""A pipeline without a graph: linear layers give way to others, which quantize what they read as it comes."""
+"""A pipeline without a graph: it replaces linear layers by ones that quantize their inputs dynamically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EPS = torch.finfo(torch.float32).eps
 
 
 class DynamicLinear(nn.Module):
-    """A linear layer with integer weights, a scale for each output; its input is quantized by its own range."""
+    """A linear layer with integer weights and a scale per output channel; each input is quantized by its own range."""
 
     def __init__(self, linear: nn.Linear, bits: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class DynamicLinear(nn.Module):
 
 
 class Eager:
-    """The pipeline: made for a quantizer's mode and what the quantizer says under the pipeline's name."""
+    """The pipeline for one quantizer: its mode, and what it says under the pipeline's name."""
 
     def __init__(self, mode: str, config: Mapping[str, Any]) -> None:
         if unknown := sorted(config.keys() - {"bits"}):
@@ -52,15 +52,15 @@ class Eager:
         self.mode, self.bits = mode, config.get("bits", 8)
 
     def inexpressible(self) -> str | None:
-        """Why this quantizer is none for it, None where it is one."""
-        return None if self.mode == "dynamic" else f"eager knows mode dynamic alone, and not {self.mode}"
+        """Why the pipeline cannot express this quantizer, or None if it can."""
+        return None if self.mode == "dynamic" else f"eager knows only mode dynamic, not {self.mode}"
 
     def prepare(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> nn.Module:
-        """The model as it is: nothing is to be observed beforehand."""
+        """The unchanged model, because dynamic quantization needs no observers."""
         return model
 
     def convert(self, model: nn.Module) -> nn.Module:
-        """The model with other linear layers."""
+        """The model with its linear layers replaced."""
         for name, part in list(model.named_modules()):
             if isinstance(part, nn.Linear):
                 model.set_submodule(name, DynamicLinear(part, self.bits))

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from qatrix.pipelines.torchenv import Package
     from qatrix.quantizers import BuiltIn
 
-# Of the others only what is there is told: few have them.
+# Other kinds are listed only where they exist, because few machines have them.
 _DEVICES: Final = ("cuda", "xpu", "mps")
 
 
 @app.command()
 def doctor(context: typer.Context) -> int:
-    """Print what this environment has: versions, devices, engines, pipelines, what is registered, what is missing.
+    """Print what this environment has and lacks: versions, devices, engines, pipelines, quantizers, models.
 
     Exit code 3 when it can run no pipeline at all.
     """

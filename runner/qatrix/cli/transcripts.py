@@ -25,9 +25,9 @@ _SUFFIXES: Final = (".yaml", ".yml")
 @app.command("freeze-graph")
 def freeze_graph(
     context: typer.Context,
-    case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
+    case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that matches one case.")],
     paths: Paths = None,
-    pipeline: Annotated[str, typer.Option("--pipeline", help="Whose graph.")] = "pt2e",
+    pipeline: Annotated[str, typer.Option("--pipeline", help="The pipeline that makes the graph.")] = "pt2e",
     stage: Annotated[
         Literal["prepare", "convert"], typer.Option("--stage", help="The graph after prepare, or after convert.")
     ] = "convert",
@@ -37,20 +37,20 @@ def freeze_graph(
     ] = None,
     values: Annotated[
         bool,
-        typer.Option("--values", help="Claim the numbers of scales and zero points, too, which depend on the inputs."),
+        typer.Option("--values", help="Claim the numbers of scales and zero points, too; they depend on the inputs."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="The YAML file to write. Default: standard output.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over the file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Write the check that the graph of a case makes, so that nobody counts its ops by hand.
+    """Write a check from the graph of a case, so that you need not count its ops by hand.
 
-    The case runs once, here. The check claims how often each op occurs, all ops in their
-    order, and the whole graph: what reads what, and how each tensor is quantized. A suite
-    that makes it fails where the graph changes. Scales and zero points are left out, since
-    they depend on the inputs; --values claims them, too.
+    The case runs once, in this process. The check claims how often each op occurs, all ops
+    in their order, and the whole graph: which op reads which value, and how each tensor is
+    quantized. A suite with this check fails when the graph changes. Scales and zero points
+    are left out, because they depend on the inputs; --values claims them, too.
 
     \b
       qatrix freeze-graph 'conv_bn_fusion/conv_bn/*dim=2*per_channel*' --out matrix/frozen.yaml

@@ -93,8 +93,8 @@ def try_model(
     """Try one model through both pipelines, and say whether they agree, why not, and what to do.
 
     MODEL is imported from the current folder or from what is installed, or it is the name under
-    which an installed distribution registers a model: to name it here is to consent to run its
-    code. Its weights are read as data. The report is in DIR/latest, and the declaration in
+    which an installed distribution registers a model. If you name it here, you consent to run
+    its code. Its weights are read as data. The report is in DIR/latest, and the declaration in
     DIR/try.yaml, or where --save says.
 
     \b
