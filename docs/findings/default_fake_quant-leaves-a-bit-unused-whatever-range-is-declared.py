@@ -4,12 +4,12 @@
 # What is wrong: pt2e does not do what its quantizer says (check as_specified): x after prepare: its
 # range of integers is uint8 from 0 to 127, and its quantizer has none such; conv.weight after
 # prepare: its range of integers is uint8 from 0 to 127, and its quantizer has none such; bn after
-# prepare: its range of integers is uint8 from 0 to 127, and its quantizer has none such; 1 more.
+# prepare: its range of integers is uint8 from 0 to 127, and its quantizer has none such.
 #
 # case      conv_bn_bias_derived_qspec/conv_bn/dim=1,quantizer=conv_bn_derived_bias_per_tensor_qat,device=cpu
 # command   qatrix repro 'conv_bn_bias_derived_qspec/conv_bn/dim=1,quantizer=conv_bn_derived_bias_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
+#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 # note      fx is left out: FX graph mode leaves biases in float: it has no derived quantization spec
 #
 # It prints

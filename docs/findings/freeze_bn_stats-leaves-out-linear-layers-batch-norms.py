@@ -7,8 +7,8 @@
 #
 # case      training_batch_norms_frozen/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,batch_norm=frozen,device=cpu
 # command   qatrix repro 'training_batch_norms_frozen/linear_bn/quantizer=xnnpack_int8_per_channel_qat,train_steps=5,batch_norm=frozen,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
+#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     fx: failed at train: NotSwitched: torch.ao.nn.intrinsic.qat.freeze_bn_stats leaves 1 of 1 batch norms on: linear.bn
@@ -23,6 +23,7 @@ import warnings
 import torch
 import torch.nn.functional as F
 import torch.utils._pytree as pytree
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 from torch import nn
 from torch.ao.nn.intrinsic.qat import freeze_bn_stats
 from torch.ao.quantization import QConfigMapping
@@ -32,7 +33,6 @@ from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_f
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchao.quantization.pt2e import move_exported_model_to_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
-from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
 # One thread, as in the run: sums over several come out in another order.
 torch.set_num_threads(1)

@@ -7,8 +7,8 @@
 #
 # case      linears_wide/linear_softmax/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'linears_wide/linear_softmax/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
+#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 0.0, 0 of 12 values out of tolerance
@@ -22,13 +22,13 @@ import math
 import warnings
 
 import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 from torch import nn
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.backend_config import get_qnnpack_backend_config
 from torch.ao.quantization.qconfig import default_symmetric_qnnpack_qconfig
 from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_fx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
 # One thread, as in the run: sums over several come out in another order.
 torch.set_num_threads(1)

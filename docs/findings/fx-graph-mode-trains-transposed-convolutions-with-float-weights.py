@@ -1,28 +1,29 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
 # Cause: FX graph mode trains transposed convolutions with float weights
 #
-# What is wrong: pt2e and fx are 0.0102 apart after prepare, 1.2 quantization steps; pt2e and fx are
-# 0.00584 apart after convert, 0.69 quantization steps; pt2e is 1.4 dB nearer to the float model;
-# first at conv after prepare: fx trains conv with its weight in float and quantizes it only when it
-# converts.
+# What is wrong: pt2e and fx are 0.00874 apart after prepare, 1.1 quantization steps; pt2e and fx are
+# 0.00748 apart after convert, 0.94 quantization steps; both are as near to the float model (42.5 and
+# 42.3 dB); first at conv after prepare: fx trains conv with its weight in float and quantizes it only
+# when it converts.
 #
-# case      conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=2,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
-# command   qatrix repro 'conv_transpose_numerics/conv_relu/conv=conv_transpose,dim=2,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# case      conv_transpose_numerics/conv/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu
+# command   qatrix repro 'conv_transpose_numerics/conv/conv=conv_transpose,dim=1,out_channels=5,quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
+#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
-#     after prepare: max abs difference 0.010174572467803955, 114 of 245 values out of tolerance
-#     after convert: max abs difference 0.005836606025695801, 114 of 245 values out of tolerance
-#     pt2e: SQNR 43.08844874090198 dB
-#     fx: SQNR 41.70689778997467 dB
+#     after prepare: max abs difference 0.008744955062866211, 35 of 35 values out of tolerance
+#     after convert: max abs difference 0.00748482346534729, 35 of 35 values out of tolerance
+#     pt2e: SQNR 42.50380179224828 dB
+#     fx: SQNR 42.293208581867525 dB
 #     pt2e: 2 quantize and 3 dequantize ops
-#     fx: 3 quantize and 3 dequantize ops
+#     fx: 2 quantize and 2 dequantize ops
 
 import math
 import warnings
 
 import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 from torch import nn
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.backend_config import get_qnnpack_backend_config
@@ -30,33 +31,31 @@ from torch.ao.quantization.qconfig import default_symmetric_qnnpack_qat_qconfig
 from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_qat_fx
 from torchao.quantization.pt2e import move_exported_model_to_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
-from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
 # One thread, as in the run: sums over several come out in another order.
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
 
 
-class ConvRelu(nn.Module):
-    """Convolution, ReLU."""
+class Conv(nn.Module):
+    """Convolution alone."""
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.ConvTranspose2d(3, 5, 3)
-        self.relu = nn.ReLU()
+        self.conv = nn.ConvTranspose1d(3, 5, 3)
 
     def forward(self, x):
-        return self.relu(self.conv(x))
+        return self.conv(x)
 
 
 def float_model():
-    torch.manual_seed(890250891)
-    return ConvRelu()
+    torch.manual_seed(420966405)
+    return Conv()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(890250891)
-    return (torch.randn(1, 3, 5, 5),)
+    torch.manual_seed(420966405)
+    return (torch.randn(1, 3, 5),)
 
 
 def forward(model, inputs, seed=100):

@@ -1,16 +1,16 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
-# Cause: XNNPACKQuantizer fails where a GRU's last state is not used
+# Cause: torchao's XNNPACKQuantizer fails where a GRU's last state is not used
 #
 # What is wrong: pt2e failed at prepare: AssertionError: expecting GRU to have two outputs.
 #
-# case      sequences_per_tensor/gru_linear/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
-# command   qatrix repro 'sequences_per_tensor/gru_linear/quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
+# case      sequences/gru_linear/quantizer=xnnpack_int8_per_channel_ptq,device=cpu
+# command   qatrix repro 'sequences/gru_linear/quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.13.0, torchao 0.18.0, torchvision 0.28.0, numpy 2.4.6, Python 3.11.7,
 #           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at prepare: AssertionError: expecting GRU to have two outputs
-#     fx: SQNR 44.63210351717834 dB
+#     fx: SQNR 44.981737169600386 dB
 
 import math
 import textwrap
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.backend_config import get_qnnpack_backend_config
-from torch.ao.quantization.qconfig import default_symmetric_qnnpack_qconfig
+from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qconfig
 from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_fx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
@@ -79,16 +79,14 @@ def run_pt2e(inputs):
         stage = "capture"
         model = capture(model, inputs)
         stage = "prepare"
-        quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=False))
+        quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
         model = prepare_pt2e(model, quantizer)
         stage = "forward"
-        with torch.no_grad():
-            seen["prepare"] = forward(model, inputs)
+        seen["prepare"] = forward(model, inputs)
         stage = "convert"
         converted = convert_pt2e(model)
         stage = "quantized_forward"
-        with torch.no_grad():
-            seen["convert"] = forward(converted, inputs)
+        seen["convert"] = forward(converted, inputs)
     except Exception as error:
         report("pt2e", stage, error)
     return seen, converted
@@ -99,7 +97,7 @@ def run_fx(inputs):
     seen = {}
     model = float_model()
     model.eval()
-    qconfigs = QConfigMapping().set_global(default_symmetric_qnnpack_qconfig)
+    qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qconfig)
     backend_config = get_qnnpack_backend_config()
     model = prepare_fx(model, qconfigs, inputs, backend_config=backend_config)
     seen["prepare"] = forward(model, inputs)

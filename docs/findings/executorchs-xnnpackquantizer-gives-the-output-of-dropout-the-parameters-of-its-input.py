@@ -1,63 +1,62 @@
 # Written by qatrix findings, which replaces and removes it: change a copy.
-# Cause: Stochastic depth stays random after training
+# Cause: ExecuTorch's XNNPACKQuantizer gives the output of dropout the parameters of its input
 #
-# What is wrong: check deterministic_eval fails on pt2e: features.2.1.stochastic_depth.bernoulli
-# behind features.2.1.stochastic_depth.empty draws at random; features.3.1.stochastic_depth.bernoulli
-# behind features.3.1.stochastic_depth.empty draws at random; features.4.1.stochastic_depth.bernoulli
-# behind features.4.1.stochastic_depth.empty draws at random and 6 more; pt2e and fx do not do what
-# their quantizer says (check as_specified): features.2.1.stochastic_depth.stochastic_depth after
-# convert: its value is up to 0.00205 away from what float64 gives for what it reads;
-# features.3.1.stochastic_depth.stochastic_depth after convert: its value is up to 0.00516 away from
-# what float64 gives for what it reads; features.4.1.stochastic_depth.stochastic_depth after convert:
-# its value is up to 0.0804 away from what float64 gives for what it reads; 6 more; check sqnr_of_bits
-# fails on pt2e and fx: the noise is 136.7 dB louder than what varies in the float model's outputs;
-# check deterministic_eval fails on fx: features.2.1.stochastic_depth.stochastic_depth behind
-# features.2.1.block.3.0 draws at random; features.3.1.stochastic_depth.stochastic_depth behind
-# features.3.1.block.3.0 draws at random; features.4.1.stochastic_depth.stochastic_depth behind
-# features.4.1.block.3.0 draws at random and 6 more.
+# What is wrong: pt2e and fx are 0.123 apart after prepare, 26.6 quantization steps; pt2e and fx are
+# 0.00578 apart after convert, 1.25 quantization steps; pt2e is 1.6 dB nearer to the float model;
+# first at drop after prepare: pt2e quantizes the output of drop with the parameters of its input fc.
 #
-# case      torchvision/efficientnet_b0/quantizer=xnnpack_int8_per_channel_qat,device=cpu
-# command   qatrix repro 'torchvision/efficientnet_b0/quantizer=xnnpack_int8_per_channel_qat,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, Python 3.11.7,
-#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# case      linears_wide/linear_dropout/quantizer=xnnpack_int8_per_tensor_qat,device=cpu
+# command   qatrix repro 'linears_wide/linear_dropout/quantizer=xnnpack_int8_per_tensor_qat,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
+#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
-#     pt2e: two seeds give two outputs
-#     fx: two seeds give two outputs
-#     after prepare: max abs difference 0.0, 0 of 2000 values out of tolerance
-#     after convert: max abs difference 0.0, 0 of 2000 values out of tolerance
-#     pt2e: SQNR 6.52851306114293 dB
-#     fx: SQNR 6.52851306114293 dB
-#     pt2e: 210 quantize and 317 dequantize ops
-#     fx: 201 quantize and 201 dequantize ops
+#     after prepare: max abs difference 0.1229625940322876, 12 of 12 values out of tolerance
+#     after convert: max abs difference 0.005780801177024841, 12 of 12 values out of tolerance
+#     pt2e: SQNR 40.439592804970914 dB
+#     fx: SQNR 38.87162177528404 dB
+#     pt2e: 4 quantize and 6 dequantize ops
+#     fx: 4 quantize and 4 dequantize ops
 
 import math
-import textwrap
 import warnings
 
 import torch
-import torchvision.models
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+from torch import nn
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.backend_config import get_qnnpack_backend_config
-from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qat_qconfig
+from torch.ao.quantization.qconfig import default_symmetric_qnnpack_qat_qconfig
 from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_qat_fx
 from torchao.quantization.pt2e import move_exported_model_to_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
-from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
 # One thread, as in the run: sums over several come out in another order.
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
 
 
+class LinearDropout(nn.Module):
+    """Linear dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.drop = nn.Dropout(0.25)
+        self.fc2 = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.fc2(self.drop(self.fc(x)))
+
+
 def float_model():
-    torch.manual_seed(867355619)
-    return torchvision.models.efficientnet_b0(weights=None).train()
+    torch.manual_seed(638084180)
+    return LinearDropout()
 
 
 def inputs_of_the_case():
-    torch.manual_seed(867355619)
-    return (torch.randn(2, 3, 64, 64),)
+    torch.manual_seed(638084180)
+    return (torch.randn(3, 8),)
 
 
 def forward(model, inputs, seed=100):
@@ -75,7 +74,7 @@ def run_pt2e(inputs):
     seen = {}
     model = float_model()
     model = capture(model, inputs)
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=True))
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=False, is_qat=True))
     model = prepare_qat_pt2e(model, quantizer)
     seen["prepare"] = forward(model, inputs)
     move_exported_model_to_eval(model)
@@ -89,7 +88,7 @@ def run_fx(inputs):
     """Outputs by the point where they are compared, and the converted program."""
     seen = {}
     model = float_model()
-    qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qat_qconfig)
+    qconfigs = QConfigMapping().set_global(default_symmetric_qnnpack_qat_qconfig)
     backend_config = get_qnnpack_backend_config()
     model = prepare_qat_fx(model, qconfigs, inputs, backend_config=backend_config)
     seen["prepare"] = forward(model, inputs)
@@ -108,25 +107,7 @@ def float_outputs(inputs):
 
 
 def pairs(left, right):
-    """The tensors that stand at the same place; raises ValueError where the structures differ."""
-    if type(left) is not type(right):
-        raise ValueError
-    if isinstance(left, torch.Tensor):
-        if (left.shape, left.dtype, left.layout) != (right.shape, right.dtype, right.layout):
-            raise ValueError
-        yield left.detach().cpu(), right.detach().cpu()
-    elif isinstance(left, dict):
-        if left.keys() != right.keys():
-            raise ValueError
-        for key in left:
-            yield from pairs(left[key], right[key])
-    elif isinstance(left, (tuple, list)):
-        if len(left) != len(right):
-            raise ValueError
-        for one, other in zip(left, right):
-            yield from pairs(one, other)
-    elif left is not right and left != right:
-        raise ValueError
+    yield left.detach().cpu(), right.detach().cpu()
 
 
 def gap(left, right):
@@ -165,15 +146,6 @@ def print_sqnr(name, reference, output):
     print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
 
 
-def is_random(program, inputs, outputs):
-    """Whether a second seed gives another output."""
-    again = forward(program, inputs, seed=101)
-    return any(
-        not torch.equal(torch.nan_to_num(one), torch.nan_to_num(other)) or not torch.equal(one.signbit(), other.signbit())
-        for one, other in pairs(outputs, again)
-    )
-
-
 def print_counts(name, program):
     """How many quantize and dequantize ops the graphs of the program have."""
     graphs = [part.graph for part in program.modules() if isinstance(part, torch.fx.GraphModule)]
@@ -189,8 +161,6 @@ reference = float_outputs(inputs)
 seen, converted = {}, {}
 for name, run in {"pt2e": run_pt2e, "fx": run_fx}.items():
     seen[name], converted[name] = run(inputs)
-    if converted[name] is not None and is_random(converted[name], inputs, seen[name]["convert"]):
-        print(f"{name}: two seeds give two outputs")
 points = {
     "prepare": "after prepare",
     "convert": "after convert",
@@ -201,5 +171,3 @@ for name in converted:
     print_sqnr(name, reference, seen[name]["convert"])
 for name, program in converted.items():
     print_counts(name, program)
-for name, program in converted.items():
-    print(textwrap.indent(f"\n{name} after convert:\n{program}", "    "))
