@@ -151,6 +151,15 @@ def test_a_quantizer_that_a_pipeline_cannot_express_is_no_failure(tmp_path: Path
     assert own(record).reason == "it knows no quantizer"
 
 
+def test_a_reason_of_unknown_code_is_one_line_of_bounded_length(tmp_path: Path) -> None:
+    reason = own(record_of(tmp_path, "Talkative", only=f"pt2e, {OWN}.Talkative")).reason
+
+    assert reason is not None
+    assert reason.startswith("first\\nsecond")
+    assert "\n" not in reason
+    assert len(reason) < 1100
+
+
 @pytest.mark.parametrize(
     ("kind", "stage", "message"),
     [

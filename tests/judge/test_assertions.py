@@ -192,7 +192,17 @@ def test_loops_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert message("assert sum(1 for y in conv) == 2") is None
     assert message("assert all(op(a) for a in _ for b in _)") == (
-        "assert: all(op(a) for a in _ for b in _) cannot be told: its loops look at more than 30 nodes"
+        "assert: all(op(a) for a in _ for b in _) cannot be told: its loops look at more than 30 nodes or pairs of values"
+    )
+
+
+def test_what_distinct_compares_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qatrix.judge.graphs.assertions._MOST_LOOKED_AT", 30)
+
+    assert message("assert distinct(a for a in _)") is None
+    assert message("assert distinct([a, b] for a in conv for b in _)") == (
+        "assert: distinct([a, b] for a in conv for b in _) cannot be told:"
+        " its loops look at more than 30 nodes or pairs of values"
     )
 
 

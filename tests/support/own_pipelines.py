@@ -72,6 +72,14 @@ class Unable(Rounding):
         return "it knows no quantizer"
 
 
+class Talkative(Rounding):
+    """Cannot express any quantizer."""
+
+    def inexpressible(self) -> str:
+        """Why not."""
+        return "first\nsecond" * 10_000
+
+
 class Refuses(Rounding):
     """Takes no configuration."""
 

@@ -19,10 +19,13 @@ from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.own_code import origin_of, own_attribute
 from qatrix.pipelines.torchenv import PackageMissing
+from qatrix.text import clipped, one_line
 
 _WORD: Final = "pipeline"
 # What it has to have; the rest it may have.
 _METHODS: Final = ("prepare", "convert")
+# What unknown code says goes into every report, on one line.
+_MOST_OF_A_REASON: Final = 1000
 
 
 class PipelineFault(Exception):
@@ -79,7 +82,7 @@ class Plugged:
             except BaseException:  # noqa: BLE001 - the stage that makes it tells it
                 return None
             if isinstance(reason, str):
-                return reason
+                return clipped(one_line(reason), _MOST_OF_A_REASON)
         return None
 
     def integers(self, quantizer: QuantizerSpec) -> frozenset[tuple[Any, ...]]:

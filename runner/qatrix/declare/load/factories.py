@@ -17,7 +17,7 @@ def read_factory(registry: Registry, cursor: Cursor, model: models.Pattern, trus
     What is wrong with the pattern is noted. No code of what it names is imported.
     """
     if model.model is None:
-        expected = "layers and forward, or model: the dotted path of a factory"
+        expected = "layers or parameters, and forward; or model: the dotted path of a factory"
         registry.note(cursor.problem("the pattern declares no model", expected=expected))
         return None
     for key in ("layers", "parameters", "buffers", "forward", "params", "init"):

@@ -165,7 +165,7 @@ class _Builder:
         for key, there in (("layers", has_layers), ("forward", model.forward)):
             if not there:
                 message = f"the key '{key}' is missing"
-                self._registry.note(cursor.problem(message, expected="layers and forward, or model"))
+                self._registry.note(cursor.problem(message, expected="layers or parameters, and forward; or model"))
         if model.args:
             message = "'args' stands without 'model'"
             self._registry.note(cursor.key("args").problem(message, expected="params, for a pattern of layers"))

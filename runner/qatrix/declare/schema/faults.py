@@ -45,6 +45,8 @@ _OF_AN_OP: Final = "activation, weight, float, or a mapping: {shared_with: an in
 # Keys that take a mapping besides their closed set of words.
 _OPEN: Final = {"bias": "float, or a mapping: {derived_from: [activation, weight], dtype: …}", "output": _OF_AN_OP}
 _A_SETTING: Final = ("setting", "float, or a mapping: the arguments of another config")
+# Keys that take a mapping besides any text.
+_TEXT_OR_MAPPING: Final = {"qconfig": "the name of a qconfig, or a mapping: activation, weight, or both"}
 # Keys whose members, which have names of the user's, take a mapping besides their word, and what these are called.
 _OPEN_MEMBERS: Final = {"modules": _A_SETTING, "types": _A_SETTING, "inputs": ("input", _OF_AN_OP)}
 
@@ -110,6 +112,8 @@ def _wrong_value(cursor: Cursor, detail: ErrorDetails) -> Problem:
         expected = f"{context['ge']:g} or more"
     elif kind == "greater_than":
         expected = f"more than {context['gt']:g}"
+    elif kind == "string_type":
+        expected = _TEXT_OR_MAPPING.get(_subject(cursor.path), expected)
     elif kind == "too_short":
         expected = f"at least {context['min_length']} item"
     hint = quoting_hint(cursor.node) if kind in ("string_type", "string_pattern_mismatch") else None
@@ -119,7 +123,10 @@ def _wrong_value(cursor: Cursor, detail: ErrorDetails) -> Problem:
 def _subject(path: Iterable[str | int]) -> str:
     """What is wrong, by the innermost name on the way to it."""
     names = [step for step in path if isinstance(step, str)]
-    return _SUBJECTS.get(names[-1], names[-1]) if names else "this"
+    if not names:
+        return "this"
+    # A key that is a number would read as the value.
+    return f"the value of {names[-1]}" if names[-1].isdecimal() else _SUBJECTS.get(names[-1], names[-1])
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:

@@ -59,15 +59,15 @@ class Assertions:
 
 @dataclass
 class _Budget:
-    """How many more nodes the loops of an assertion may look at."""
+    """How many more nodes the loops of an assertion may look at, and how many pairs of values they may compare."""
 
     left: int = field(default_factory=lambda: _MOST_LOOKED_AT)
 
-    def spend(self) -> None:
-        """Count a node. Raises EvaluationError where there were too many."""
-        self.left -= 1
+    def spend(self, count: int = 1) -> None:
+        """Count a node, or so many pairs. Raises EvaluationError where there were too many."""
+        self.left -= count
         if self.left < 0:
-            msg = f"its loops look at more than {_MOST_LOOKED_AT:,} nodes"
+            msg = f"its loops look at more than {_MOST_LOOKED_AT:,} nodes or pairs of values"
             raise EvaluationError(msg)
 
 
@@ -138,6 +138,9 @@ class _Evaluation:
         rounds = self._rounds(items.loops, names)
         if function in {"distinct", "sorted"}:
             values = [self._apart().value(items.item, found) for found in rounds]
+            if function == "distinct":
+                # Each is compared with all before it.
+                self.budget.spend(math.comb(len(values), 2))
             self._tell(f"the values are {_LISTS.repr(values)}")
             return _distinct(*values) if function == "distinct" else _ordered(values)
         deciding, total, made = _Deciding(), 0.0, False
