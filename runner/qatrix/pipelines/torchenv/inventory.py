@@ -51,8 +51,9 @@ def _package(name: str) -> Package:
     if name == "executorch" and RELEASE < _EXECUTORCH_SINCE:
         return Package(name=name, version=version, note="not used: it goes with torch 2.11 and later")
     if name == "executorch" and version is None:
-        without = "so that XNNPACKQuantizer is the copy that torchao keeps for its tests"
-        return Package(name=name, version=None, note=without, command=f"pip install {requirement(name)}")
+        # Nothing is missing that a case needs: those that name its class are unavailable, and say the same.
+        copy = "so that XNNPACKQuantizer is the copy that torchao keeps for its tests"
+        return Package(name=name, version=None, note=f"{copy}; pip install {requirement(name)} brings ExecuTorch's")
     try:
         imported(_TRIED.get(name, name))
     except PackageMissing as error:
