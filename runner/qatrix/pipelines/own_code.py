@@ -39,7 +39,7 @@ def own_module(name: str) -> ModuleType:
 def own_object(path: str) -> Any:
     """What a dotted path names: an attribute of a module, or of a class in one.
 
-    Raises what importing raises, and AttributeError where there is no such attribute.
+    Raises what importing raises, and AttributeError where a module or a class in one has no such attribute.
     """
     above, _, attribute = path.rpartition(".")
     try:
@@ -47,7 +47,11 @@ def own_object(path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != above or "." not in above:
             raise
-        holder = own_object(above)
+        try:
+            holder = own_object(above)
+        except AttributeError:
+            # Neither a module nor a class in one: most paths are of modules.
+            raise error from None
     return getattr(holder, attribute)
 
 
