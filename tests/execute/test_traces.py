@@ -346,11 +346,13 @@ def test_the_thread_that_watches_progress_bars_is_no_trace_and_another_one_is() 
     assert watch.restore() == ()
     other.start()
     (told,) = watch.restore()
+    later = Watch()
     done.set()
     for thread in (monitor, other):
         thread.join()
 
     assert "added 'left-behind'" in told
+    assert later.restore() == (), "a thread of an earlier case that ends is no trace of this one"
 
 
 FIRST = """

@@ -113,5 +113,5 @@ def test_a_model_whose_batch_norm_is_not_fused_is_reported(glob: str, capture: C
 def test_captured_as_it_should_be_it_is_exact(glob: str) -> None:
     record = run(glob)
 
-    assert record.verdict == "exact"
+    assert record.verdict == "exact", record.summary
     assert "conv_bn_fused" not in {check.name for check in record.checks}

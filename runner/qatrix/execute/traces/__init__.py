@@ -34,7 +34,9 @@ class Watch:
     def restore(self) -> tuple[str, ...]:
         """Set back what has changed since, and say what that was, a sentence each; empty where nothing has."""
         return tuple(
-            self._restored(kind, before, now) for kind, before in self._before if (now := kind.now()) != before
+            self._restored(kind, before, now)
+            for kind, before in self._before
+            if kind.changed(before, now := kind.now())
         )
 
     def _restored(self, kind: Kind, before: Any, now: Any) -> str:
@@ -46,4 +48,4 @@ class Watch:
         except BaseException as error:  # noqa: BLE001 - whatever the case did to it, the rest has to be set back, too
             isolation.let_ctrl_c_through(error)
             return f"{told}, which cannot be set back: {told_error(error)}"
-        return told if kind.now() == before else f"{told}, which cannot be set back"
+        return f"{told}, which cannot be set back" if kind.changed(before, kind.now()) else told

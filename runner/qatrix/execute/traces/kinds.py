@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,13 +50,14 @@ class Kind:
 
     `read` gives a value that stays as it is when the state changes, to be compared and handed
     to `restore`, which is None where nothing can set the state back. `tell` makes the sentence
-    from the name, the value before and the value now.
+    from the name, the value before and the value now; `changed` says whether these two need one.
     """
 
     name: str
     read: Callable[[], Any]
     restore: Callable[[Any], object] | None = None
     tell: Callable[[str, Any, Any], str] = value_changed
+    changed: Callable[[Any, Any], object] = operator.ne
 
     def now(self) -> Any:
         """The value, or why it cannot be read."""

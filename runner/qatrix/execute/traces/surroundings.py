@@ -90,7 +90,7 @@ def _surroundings() -> Iterator[Kind]:
     yield Kind(name="gc.isenabled()", read=gc.isenabled, restore=lambda was: gc.enable() if was else gc.disable())
     yield Kind(name="gc.get_threshold()", read=gc.get_threshold, restore=lambda was: gc.set_threshold(*was))
     yield Kind(name="the timeout of new sockets", read=socket.getdefaulttimeout, restore=socket.setdefaulttimeout)
-    yield Kind(name="the set of running threads", read=_threads, tell=_threads_changed)
+    yield Kind(name="the set of running threads", read=_threads, tell=_threads_changed, changed=_has_more)
     yield from map(_signal, _SIGNALS)
     if hasattr(signal, "getitimer"):
         yield Kind(
@@ -196,6 +196,11 @@ def _set_locale(was: str) -> None:
 
 def _threads() -> frozenset[threading.Thread]:
     return frozenset(thread for thread in threading.enumerate() if type(thread).__module__ != _OF_TQDM)
+
+
+def _has_more(before: Any, now: Any) -> bool:
+    """Whether a case has left a thread behind; one that was there before it ends when it is done, whatever runs."""
+    return before != now and not (isinstance(before, frozenset) and isinstance(now, frozenset) and now <= before)
 
 
 def _threads_changed(name: str, before: Any, now: Any) -> str:
