@@ -8,7 +8,7 @@ from typing import Literal
 
 from qatrix.declare.inputs import DataFile, InputSpec
 from qatrix.declare.registered import MODELS
-from qatrix.declare.spec.registrations import Registration
+from qatrix.declare.spec.registrations import Registration, place_of
 from qatrix.errors import Source
 from qatrix.expressions import Call, Expression, Statement, Value
 
@@ -70,10 +70,7 @@ class PatternSpec:
     @property
     def place(self) -> tuple[str, str]:
         """The module and the attribute of its factory; empty where it has none."""
-        if self.registration is not None:
-            return self.registration.module, self.registration.attribute
-        module, _, attribute = (self.factory or "").rpartition(".")
-        return module, attribute
+        return place_of(self.factory or "", self.registration)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from qatrix.declare.spec.registrations import Registration
+from qatrix.declare.spec.registrations import Registration, place_of
 from qatrix.declare.spec.tensors import TensorSpec
 from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN, BuiltIn
@@ -60,10 +60,7 @@ class Pt2ePreset:
     @property
     def place(self) -> tuple[str, str]:
         """The module and the attribute of a class that is not built in."""
-        if self.registration is not None:
-            return self.registration.module, self.registration.attribute
-        module, _, attribute = self.quantizer.rpartition(".")
-        return module, attribute
+        return place_of(self.quantizer, self.registration)
 
     @property
     def per_channel(self) -> bool:

@@ -20,6 +20,14 @@ class Registration:
     version: str
 
 
+def place_of(path: str, registration: Registration | None) -> tuple[str, str]:
+    """The module and the attribute of what is registered, else of what a dotted path names."""
+    if registration is not None:
+        return registration.module, registration.attribute
+    module, _, attribute = path.rpartition(".")
+    return module, attribute
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnPipeline:
     """A pipeline that is not built in: an attribute of a module, which a distribution registers or the user allows."""
