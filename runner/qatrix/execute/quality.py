@@ -49,9 +49,7 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
     roundings = _roundings(outcome)
     if outcome.sqnr_db is None or not roundings:
         return []
-    own = preset_of(outcome.pipeline) != "fx" and case.quantizer.runs_own_code
-    if own or outcome.pipeline in case.own_pipelines:
-        # To how many bits it rounds is its own affair.
+    if _is_of_unknown_bits(case, outcome.pipeline):
         return []
     by_bits = noise_of_bits(case.quantizer) * roundings
     least, explained = -_decibels(by_bits), "the bits of weights and activations explain"
@@ -79,11 +77,14 @@ def of_unknown_code(case: Case, outcome: PipelineOutcome) -> list[CheckOutcome]:
 
 def explained_by_bits(case: Case, pipeline: str, roundings: int) -> float | None:
     """The SQNR in decibels that bits explain after so many roundings; None where they are not known, or none is."""
-    own = pipeline in case.own_pipelines or (preset_of(pipeline) != "fx" and case.quantizer.runs_own_code)
-    if not roundings or own:
-        # To how many bits it rounds is its own affair.
+    if not roundings or _is_of_unknown_bits(case, pipeline):
         return None
     return -_decibels(noise_of_bits(case.quantizer) * roundings)
+
+
+def _is_of_unknown_bits(case: Case, pipeline: str) -> bool:
+    """Whether code that is not qatrix's or PyTorch's decides to how many bits a pipeline rounds."""
+    return pipeline in case.own_pipelines or (preset_of(pipeline) != "fx" and case.quantizer.runs_own_code)
 
 
 def _roundings(outcome: PipelineOutcome) -> int:
