@@ -20,6 +20,7 @@ def test_a_path_names_an_attribute_of_a_module_or_of_a_class_in_it() -> None:
     [
         ("support.own_models.Net.large", AttributeError, "'Net' has no attribute 'large'"),
         ("support.own_models.Other.small", AttributeError, "has no attribute 'Other'"),
+        ("support.other_models.small", ModuleNotFoundError, "No module named 'support.other_models'"),
         ("not_there.Net.small", ModuleNotFoundError, "No module named 'not_there'; install it"),
     ],
 )

@@ -50,8 +50,10 @@ def own_object(path: str) -> Any:
         try:
             holder = own_object(above)
         except AttributeError:
-            # Neither a module nor a class in one: most paths are of modules.
-            raise error from None
+            # Below a package a name that is not there is a module, as in most paths; below a module it is a class.
+            if hasattr(sys.modules.get(above.rpartition(".")[0]), "__path__"):
+                raise error from None
+            raise
     return getattr(holder, attribute)
 
 
