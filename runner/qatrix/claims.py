@@ -68,6 +68,8 @@ CONV_BN_FUSED: Final = "conv_bn_fused"
 LEAVES_NO_TRACE: Final = "leaves_no_trace"
 # What a lifecycle makes of a program gives the same bits as what the program gives without it.
 SURVIVES_LIFECYCLE: Final = "survives_lifecycle"
+# What the quantizer quantizes runs in integers in a runtime that computes in them.
+RUNS_IN_INTEGERS: Final = "runs_in_integers"
 BUILT_IN_CHECKS: Final = frozenset(
     {
         DETERMINISTIC_EVAL,
@@ -91,11 +93,12 @@ BUILT_IN_CHECKS: Final = frozenset(
         CONV_BN_FUSED,
         LEAVES_NO_TRACE,
         SURVIVES_LIFECYCLE,
+        RUNS_IN_INTEGERS,
     }
 )
 # What a suite compares unless it names its pipelines.
 DEFAULT_PIPELINES: Final[tuple[str, ...]] = ("pt2e", "fx")
-ComparisonPoint = Literal["prepare", "convert"]
+ComparisonPoint = Literal["prepare", "convert", "lowered"]
 # What a suite's quantizers are to do with its patterns.
 Quantizes = Literal["something", "nothing"]
 CheckPoint = Literal["prepare", "convert", "reexport"]
@@ -153,7 +156,8 @@ class Expectation:
     """A known difference: the verdict that YAML declares for the cases a glob names, and why.
 
     It holds only where every condition does: `torch`, `torchao` and `executorch` are version specifiers
-    (">=2.5,<2.9"), or "none" where the package is not installed, and `device` is a device name.
+    (">=2.5,<2.9"), or "none" where the package is not installed, `device` is a device name, and
+    `cpu` says which features the processor has or lacks ({"vnni": False}).
     `pipeline`, `stage`, `error` (the exception's type) and `message` (a part of its message) narrow a
     failure; `checks` names the checks that fail too. Strict both ways: a case that ends in another way
     is unexpected, also when it got better. `title` is the cause in a few words; expectations of one cause
@@ -172,6 +176,7 @@ class Expectation:
     torchao: str | None = None
     executorch: str | None = None
     device: str | None = None
+    cpu: Mapping[str, bool] = field(default_factory=dict)
     link: str | None = None
     title: str | None = None
     source: Source

@@ -14,6 +14,7 @@ from qatrix.claims import Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
 from qatrix.errors import Source
 from qatrix.expressions import Value
+from qatrix.lowerings import Lowering
 
 # Where several verdicts apply the first of these is the case's; the record keeps all the facts.
 PRECEDENCE: Final[tuple[Verdict, ...]] = (
@@ -42,6 +43,9 @@ MOST_SHARDS: Final = 10_000
 # In their order; "train" is a stage of cases that train.
 STAGES: Final = ("build", "capture", "prepare", "forward", "train", "convert", "quantized_forward")
 
+# Stages of cases whose converted model runs in a runtime, after all others.
+RUNTIME_STAGES: Final = ("lower", "lowered_forward")
+
 # Stages of cases that have a lifecycle other than none, which is what they are called.
 LIFECYCLE_STAGES: Final = ("save_load", "checkpoint", "state_dict", "deepcopy", "average", "eval_and_train", "repeat")
 
@@ -54,7 +58,10 @@ COMPARED: Final[Mapping[str, str]] = {
     "train_statistics": "in the batch norms' statistics after training",
     "convert": "after convert",
     "repeat": "in calls one after another",
+    "lowered": "after lowering",
 }
+# The point of cases that have a runtime.
+LOWERED: Final = "lowered"
 # Those of cases that train.
 TRAINING_POINTS: Final = tuple(point for point in COMPARED if point.startswith("train_"))
 
@@ -124,7 +131,8 @@ class PipelineOutcome:
     None where it does not. `quantizers` says
     whose quantizer classes these were, in the order of the phases; it is empty where the
     pipeline takes none, or none that could be imported. `origin` says whose the pipeline is, None where it is
-    qatrix's own or could not be imported. `keeps_float` says of a converted model of unknown code, in which no
+    qatrix's own or could not be imported. `lowering` is what became of it in the case's runtime, None where that is
+    the reference or it did not get as far. `keeps_float` says of a converted model of unknown code, in which no
     quantize or dequantize ops are seen, whether it gives the float model's output but for float32's rounding.
     """
 
@@ -145,6 +153,7 @@ class PipelineOutcome:
     quantizers: tuple[Origin, ...] = ()
     origin: Origin | None = None
     keeps_float: bool | None = None
+    lowering: Lowering | None = None
 
     @property
     def is_converted(self) -> bool:
@@ -154,7 +163,10 @@ class PipelineOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Two pipelines' outputs at one point, or what training them gave.
+    """Two pipelines' outputs at one point, or what training them gave; after lowering, a runtime's and another side.
+
+    A runtime's side is called "pt2e on executorch", and is compared with the pipeline's reference ("pt2e") and with
+    the other runtimes.
 
     `status` is "exact" (equal to the bit), "close", "diverged" or "mismatched" (structure,
     shape or dtype differ, so there are no numbers; `message` says how). `max_abs` and
@@ -260,7 +272,8 @@ class Excerpt:
 class Environment:
     """Where a run took place: package versions (None: not installed), platform, devices.
 
-    `notes` are sentences on what does not work as it should here.
+    `cpu` are features of the processor that decide what kernels give ("vnni"). `notes` are sentences on what does not
+    work as it should here.
     """
 
     python: str
@@ -269,6 +282,7 @@ class Environment:
     packages: Mapping[str, str | None]
     devices: Mapping[str, str]
     threads: int
+    cpu: Mapping[str, bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

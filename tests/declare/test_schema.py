@@ -11,7 +11,7 @@ from qatrix.declare.schema import SECTIONS, Cursor, File, json_schema, models, r
 from qatrix.declare.schema.cursor import breadcrumb
 from qatrix.declare.yamltext import parse
 from qatrix.errors import Problem
-from qatrix.outcomes import LIFECYCLE_STAGES, STAGES
+from qatrix.outcomes import LIFECYCLE_STAGES, RUNTIME_STAGES, STAGES
 
 
 def problems_of(section: str, text: str) -> tuple[Problem, ...]:
@@ -109,7 +109,7 @@ def test_plain_words_that_yaml_reads_as_booleans_get_quotes() -> None:
 
 
 def test_stages_are_those_of_the_record() -> None:
-    assert typing.get_args(models.Stage) == (*STAGES, *LIFECYCLE_STAGES)
+    assert typing.get_args(models.Stage) == (*STAGES, *LIFECYCLE_STAGES, *RUNTIME_STAGES)
     assert typing.get_args(spec.Lifecycle) == ("none", *LIFECYCLE_STAGES)
 
 

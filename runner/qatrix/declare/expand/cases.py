@@ -124,6 +124,7 @@ class CaseMaker:
             calibration_batches=_batches(axes),
             capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
             lifecycle=lifecycle,
+            runtime=matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"]))),
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from qatrix.declare.spec import RESERVED_AXES, TRAINING_AXES, TRAINING_LIFECYCLES, Case, PatternSpec, QuantizerSpec
 from qatrix.expressions import Value
+from qatrix.lowerings import REFERENCE
 
 # Axes that a suite may leave out; `dim` has no default, since no dimension is the usual one.
 DEFAULTS: Final[Mapping[str, str]] = {
@@ -17,6 +18,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "dynamic_batch": "false",
     "capture": "strict",
     "lifecycle": "none",
+    "runtime": REFERENCE,
     "device": "cpu",
     "calibration_batches": "all",
     "train_steps": "0",

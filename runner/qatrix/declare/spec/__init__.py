@@ -23,6 +23,7 @@ from qatrix.declare.spec.patterns import ConvKind, InitSpec, LayerSpec, PatternS
 from qatrix.declare.spec.presets import FxPreset, Mode, Part, Pt2ePreset, QConfigSpec, Setting
 from qatrix.declare.spec.quantizers import Composition, ConvertSpec, PhaseSpec, QuantizerSpec
 from qatrix.declare.spec.registrations import OwnPipeline, Registration, Settings
+from qatrix.declare.spec.runtimes import RuntimeSpec, RuntimeUse
 from qatrix.declare.spec.suites import DEFAULT_TAG, FULL_TAG, CheckUse, Rule, SuiteSpec
 from qatrix.declare.spec.tensors import DerivedSpec, OpSpec, OpTensor, SharedSpec, TensorSpec
 
@@ -60,6 +61,8 @@ __all__ = [
     "QuantizerSpec",
     "Registration",
     "Rule",
+    "RuntimeSpec",
+    "RuntimeUse",
     "Setting",
     "Settings",
     "SharedSpec",

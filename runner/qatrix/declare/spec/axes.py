@@ -16,6 +16,7 @@ RESERVED_AXES = (
     "capture",
     "lifecycle",
     "quantizer",
+    "runtime",
     "device",
     "calibration_batches",
     *TRAINING_AXES,

@@ -12,6 +12,7 @@ from qatrix.declare.spec.matrices import DeviceSpec
 from qatrix.declare.spec.patterns import ConvKind, PatternSpec
 from qatrix.declare.spec.quantizers import QuantizerSpec
 from qatrix.declare.spec.registrations import OwnPipeline
+from qatrix.declare.spec.runtimes import RuntimeSpec, RuntimeUse
 from qatrix.errors import Source
 from qatrix.expressions import Value
 
@@ -42,7 +43,8 @@ class Case:
     that quantizes is at fault instead of one that does not. `calibration_batches` is how many batches run
     before the program is converted, None for all that there are. `capture` is how PT2E exports the model,
     `lifecycle` what else is done with its programs, which must change nothing. `own_pipelines` are those of
-    its pipelines that are not built in, by name.
+    its pipelines that are not built in, by name. `runtime` is where its converted models run, None for the
+    reference.
     """
 
     case_id: str
@@ -71,11 +73,17 @@ class Case:
     capture: CaptureMode = "strict"
     own_pipelines: Mapping[str, OwnPipeline] = field(default_factory=dict)
     lifecycle: Lifecycle = "none"
+    runtime: RuntimeSpec | None = None
 
     @property
     def runs_own_code(self) -> bool:
-        """Whether its model or quantizer is made, or it is quantized, by code that qatrix does not know."""
-        return self.pattern.runs_own_code or self.quantizes_by_own_code
+        """Whether its model or quantizer is made, or it is quantized or run, by code that qatrix does not know."""
+        own_runtime = self.runtime is not None and self.runtime.runs_own_code
+        return self.pattern.runs_own_code or self.quantizes_by_own_code or own_runtime
+
+    def runtime_of(self, pipeline: str) -> RuntimeUse | None:
+        """Where a pipeline's converted model runs, None for the reference."""
+        return None if self.runtime is None else self.runtime.uses.get(pipeline)
 
     @property
     def quantizes_by_own_code(self) -> bool:

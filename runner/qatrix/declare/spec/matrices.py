@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qatrix.claims import Expectation, GraphCheck, Tolerance
 from qatrix.declare.spec.patterns import ConvKind, PatternSpec
 from qatrix.declare.spec.quantizers import QuantizerSpec
+from qatrix.declare.spec.runtimes import RuntimeSpec
 from qatrix.declare.spec.suites import SuiteSpec
 from qatrix.errors import Source
 
@@ -34,3 +35,4 @@ class Matrix:
     suites: Mapping[str, SuiteSpec]
     expectations: tuple[Expectation, ...]
     files: tuple[str, ...]
+    runtimes: Mapping[str, RuntimeSpec] = field(default_factory=dict)

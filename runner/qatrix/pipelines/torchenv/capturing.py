@@ -56,13 +56,20 @@ def capture(model: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bo
     return functools.partial(_own_module, program)
 
 
-def saved_and_loaded(program: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
-    """A program as `torch.export` saves and loads it, exported as the release does by default."""
+def exported(
+    program: nn.Module, inputs: Inputs, *, dynamic_batch: bool, strict: bool | None = None
+) -> torch.export.ExportedProgram:
+    """A quantized program, exported; as the release does by default where `strict` is None."""
     reset_compiler()
     shapes = _dynamic_shapes(inputs, dynamic_batch=dynamic_batch)
-    exported = torch.export.export(program, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes)
+    told: dict[str, Any] = {} if strict is None else {"strict": strict}
+    return torch.export.export(program, inputs.args, dict(inputs.kwargs), dynamic_shapes=shapes, **told)
+
+
+def saved_and_loaded(program: nn.Module, inputs: Inputs, *, dynamic_batch: bool) -> nn.Module:
+    """A program as `torch.export` saves and loads it, exported as the release does by default."""
     file = io.BytesIO()
-    torch.export.save(exported, file)
+    torch.export.save(exported(program, inputs, dynamic_batch=dynamic_batch), file)
     file.seek(0)
     return torch.export.load(file).module()
 

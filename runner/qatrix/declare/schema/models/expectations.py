@@ -25,6 +25,8 @@ Stage = Literal[
     "average",
     "eval_and_train",
     "repeat",
+    "lower",
+    "lowered_forward",
 ]
 
 
