@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from qatrix.declare.spec import Case, RuntimeSpec, RuntimeUse
-from qatrix.execute import deployment
 from qatrix.execute.case import run_case
 from qatrix.lowerings import FloatOp, Kernel, Ran
 from qatrix.outcomes import RUNTIME_STAGES, Record
@@ -69,17 +68,11 @@ def _deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         named |= {"dim": "2"} if named["pattern"].startswith("conv") else {}
         text = ", ".join(f"{name}: {value}" for name, value in named.items())
         (case,) = written_cases(tmp_path, f"suites: {{s: {{axes: {{{text}}}}}}}")
+        for place in ("qatrix.execute.deployment.runtime_of", "qatrix.execute.case.runtime_of"):
+            monkeypatch.setattr(place, lambda _: fake)
         return run_case(_with_runtime(case, kind, pipelines), diagnose="never")
 
-    def fake_runtime(fake: Fake) -> None:
-        monkeypatch.setattr(deployment, "runtime_of", lambda use: fake)
-        monkeypatch.setattr("qatrix.execute.case.runtime_of", lambda use: fake)
-
-    def both(fake: Fake, **given: Any) -> Record:
-        fake_runtime(fake)
-        return run(fake, **given)
-
-    return both
+    return run
 
 
 def _with_runtime(case: Case, kind: str, pipelines: tuple[str, ...]) -> Case:

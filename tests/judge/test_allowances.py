@@ -7,6 +7,7 @@ import torch
 from qatrix.claims import Tolerance
 from qatrix.judge import numerics
 from qatrix.judge.allowances import allowances
+from qatrix.outcomes import Comparison
 
 EXACT = Tolerance(name="exact", rtol=0.0, atol=0.0)
 NAMES = ("pt2e", "pt2e on executorch")
@@ -35,7 +36,7 @@ def test_each_output_has_its_own() -> None:
     left = (torch.tensor([1.0]), torch.tensor([1.0]))
     right = (torch.tensor([1.5]), torch.tensor([1.5]))
 
-    def compared(*allowed: float | None) -> numerics.Comparison:
+    def compared(*allowed: float | None) -> Comparison:
         return numerics.compare(left, right, at="lowered", names=NAMES, tolerance=EXACT, allowances=allowed)
 
     assert compared(0.5, 0.5).status == "close"
