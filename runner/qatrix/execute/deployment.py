@@ -79,7 +79,13 @@ class Deployment:
     def go(self, converted: nn.Module, inputs: Inputs, clock: StageClock) -> Deployed:
         """The model in its runtime, which has run. Raises StageFailed."""
         case, module = self.case, self._prepared[-1] if self._prepared else converted
-        program = Program(module=module, inputs=inputs, quantizer=case.quantizer, dynamic_batch=case.dynamic_batch)
+        program = Program(
+            module=module,
+            inputs=inputs,
+            quantizer=case.quantizer,
+            dynamic_batch=case.dynamic_batch,
+            case_id=case.case_id,
+        )
         with clock("lower"), torch.no_grad():
             lowered = self.runtime.lower(program)
         with clock("lowered_forward"), torch.no_grad():
