@@ -84,7 +84,7 @@ def against(
         *(["--workers", str(workers)] if workers is not None else []),
     ]
     for side in sides:
-        _demand_run(console, side, [*arguments, "--quiet", "--fail-on", "never", "--out", str(out / side.name)])
+        _demand_run(console, side, [*arguments, "--fail-on", "never", "--out", str(out / side.name)])
     return _compared(console, out)
 
 

@@ -32,10 +32,10 @@ class Side:
     folders: tuple[Path, ...] = ()
 
     def run(self, arguments: Sequence[str]) -> int:
-        """Run `qatrix` with these arguments on this side; its exit code. What it prints goes where ours does."""
+        """Run `qatrix` with these arguments on this side; its exit code. Of what it prints errors and progress stay."""
         command = [self.python, "-m", "qatrix", *arguments]
         try:
-            return subprocess.run(command, env=self._environment(), check=False).returncode  # noqa: S603 - our own
+            return subprocess.run(command, env=self._environment(), stdout=subprocess.DEVNULL, check=False).returncode  # noqa: S603 - our own
         except OSError as error:
             msg = f"{self.python} cannot be run: {error.strerror}; name the python of an environment that has torch"
             raise UsageError(msg) from error
