@@ -14,7 +14,7 @@ ON_CUDA = "fusion/conv_bn/conv=conv_transpose,dim=2,device=cuda"
 
 
 def table(*items: Expectation, torch: str | None = "2.15.0", torchao: str | None = "0.18.0") -> ExpectationTable:
-    return ExpectationTable(items, {"torch": torch, "torchao": torchao})
+    return ExpectationTable(items, {"torch": torch, "torchao": torchao}, {})
 
 
 def stale(items: Sequence[Expectation], *case_ids: str) -> str:
@@ -76,7 +76,7 @@ def test_a_condition_on_torchao_does_not_hold_without_torchao() -> None:
     item = specs.expectation("*", torchao=">=0.1")
     assert table(item).for_case(CASE, "cpu") == item
     assert table(item, torchao=None).for_case(CASE, "cpu") is None
-    assert ExpectationTable([item], {"torch": "2.15.0"}).for_case(CASE, "cpu") is None
+    assert ExpectationTable([item], {"torch": "2.15.0"}, {}).for_case(CASE, "cpu") is None
 
 
 def test_without_conditions_versions_do_not_matter() -> None:

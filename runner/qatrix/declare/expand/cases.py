@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar, cast
 
 from qatrix.claims import GraphCheck, Quantizes
-from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle
+from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle, why_no_runtime
 from qatrix.declare.expand.points import Block
 from qatrix.declare.spec import (
     RESERVED_AXES,
@@ -23,6 +23,7 @@ from qatrix.declare.spec import (
     Training,
 )
 from qatrix.expressions import Value
+from qatrix.outcomes import LOWERED
 
 
 @dataclass
@@ -97,6 +98,7 @@ class CaseMaker:
         dim = axes.get("dim")
         quantizer = matrix.quantizers[str(values[position["quantizer"]])]
         lifecycle = _lifecycle(axes)
+        runtime = matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"])))
         return Case(
             case_id=case_id,
             suite=suite.name,
@@ -110,11 +112,11 @@ class CaseMaker:
             pipelines=suite.pipelines,
             pipelines_because=suite.pipelines_because,
             own_pipelines=suite.own_pipelines,
-            compare=self._compare,
+            compare=self._compare if runtime is not None else tuple(at for at in self._compare if at != LOWERED),
             tolerance=suite.tolerance,
             checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),
             convert_in=suite.convert_in,
-            skip=suite.skip or why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")),
+            skip=suite.skip or _why_not(axes, quantizer),
             seed=seed_of(self._key.at(texts)),
             source=self._source,
             training=_training(axes),
@@ -124,7 +126,7 @@ class CaseMaker:
             calibration_batches=_batches(axes),
             capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
             lifecycle=lifecycle,
-            runtime=matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"]))),
+            runtime=runtime,
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
@@ -191,6 +193,14 @@ def _batches(axes: Mapping[str, Value]) -> int | None:
 def _lifecycle(axes: Mapping[str, Value]) -> Lifecycle:
     # The YAML was checked for words that are none.
     return cast("Lifecycle", axes.get("lifecycle", "none"))
+
+
+def _why_not(axes: Mapping[str, Value], quantizer: QuantizerSpec) -> str | None:
+    """Why a case cannot be run as its axes say, None where it can."""
+    lifecycle, runtime = _lifecycle(axes), axes.get("runtime", DEFAULTS["runtime"])
+    return why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")) or why_no_runtime(
+        runtime, lifecycle, quantizer
+    )
 
 
 def _training(axes: Mapping[str, Value]) -> Training | None:
