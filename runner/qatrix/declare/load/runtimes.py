@@ -11,7 +11,7 @@ from qatrix.declare.language.text import listed
 from qatrix.declare.load.pipelines import Pipelines, plain_value
 from qatrix.declare.load.registered import allow, read_registered
 from qatrix.declare.load.registry import Declared, Registry
-from qatrix.declare.registrations import RUNTIMES, registrations
+from qatrix.declare.registrations import RUNTIMES, registrations, unique_name
 from qatrix.declare.schema import Cursor, models, read
 from qatrix.declare.spec import QuantizerSpec, Registration, RuntimeSpec, RuntimeUse
 from qatrix.declare.trust import Trust, runtime_kind
@@ -26,6 +26,7 @@ from qatrix.ways import preset_of
 _WORD: Final = "runtime"
 _KEY: Final = "runtime"
 _KEYS: Final = (*models.Runtime.model_fields, *PIPELINES)
+_A_FEW: Final = 2
 _A_USE: Final = "a mapping: {runtime: its name, and its options}"
 
 
@@ -97,7 +98,8 @@ class _Reader:
             self._registry, at, name, runtime_kind(registrations(RUNTIMES)), self._trust
         ):
             return None
-        return _own_use(cursor, name, registration)
+        unique = name if registration is None else unique_name(registration, RUNTIMES, BUILT_IN)
+        return _own_use(cursor, unique, registration)
 
     def _check_kind(self, at: Cursor, name: str, pipeline: str) -> None:
         """Note a runtime that does not take the programs of a pipeline."""
@@ -124,8 +126,8 @@ class _Reader:
                 allowed = [_as_yaml(item) for item in known[option]]
                 text = getattr(at.node, "value", None)
                 hint = nearest(text, allowed) if isinstance(text, str) else None
-                problem = at.problem(f"{option} is {at.found()}", expected=" or ".join(allowed), hint=hint)
-                self._registry.note(problem)
+                expected = " or ".join(allowed) if len(allowed) <= _A_FEW else f"one of {', '.join(allowed)}"
+                self._registry.note(at.problem(f"{option} is {at.found()}", expected=expected, hint=hint))
             else:
                 found[option] = value
         return found
@@ -181,7 +183,7 @@ def strange_runtimes(suite: Cursor, runtimes: Mapping[str, RuntimeSpec], pipelin
         spec = runtimes.get(str(getattr(at.node, "value", None)))
         # One without any has a fault of its own.
         if spec is not None and spec.uses and not spec.uses.keys() & set(pipelines):
-            message = f"the runtime '{spec.name}' is of {' and '.join(spec.uses)}, and the suite runs neither"
+            message = f"the runtime '{spec.name}' is of {' and '.join(spec.uses)}, and the suite runs none of these"
             if len(spec.uses) == 1:
                 message = f"the runtime '{spec.name}' is of {next(iter(spec.uses))}, which the suite does not run"
             yield at.problem(message, expected=f"a runtime of {' or '.join(pipelines)}")
