@@ -105,6 +105,40 @@ def test_an_expectation_of_a_device_that_no_case_has_is_stale() -> None:
     assert stale([item], CASE, ON_CUDA) == ""
 
 
+def test_an_expectation_of_a_processor_holds_where_each_of_its_features_is_as_it_says() -> None:
+    items = [specs.expectation("*", cpu={"vnni": False, "avx512": True}), specs.expectation("*", because="elsewhere")]
+
+    def on(**cpu: bool) -> Expectation | None:
+        return ExpectationTable(items, {}, cpu).for_case(CASE, "cpu")
+
+    assert on(vnni=False, avx512=True, amx=True) == items[0]
+    assert on(vnni=True, avx512=True) == items[1]
+    assert on(vnni=False, avx512=False) == items[1]
+    # Runs of older releases do not know.
+    assert on(vnni=False) == items[1]
+    assert on() == items[1]
+
+
+def test_a_condition_on_onnxruntime_is_one_more_on_a_package() -> None:
+    item = specs.expectation("*", onnxruntime=">=1.30")
+    absent = specs.expectation("*", onnxruntime="none")
+
+    assert ExpectationTable([item], {"onnxruntime": "1.32.0"}, {}).for_case(CASE, "cpu") == item
+    assert ExpectationTable([item, absent], {"onnxruntime": None}, {}).for_case(CASE, "cpu") == absent
+
+
+def test_an_expectation_of_another_processor_is_not_stale_and_hides_only_those_of_the_same() -> None:
+    plain, without, more = (
+        specs.expectation("*", cpu=cpu) for cpu in ({}, {"vnni": False}, {"vnni": False, "amx": False})
+    )
+
+    assert stale([without], CASE) == ""
+    assert stale([without, plain], CASE) == ""
+    assert stale([more, without], CASE) == ""
+    assert "comes first for every case" in stale([without, more], CASE)
+    assert "comes first for every case" in stale([plain, without], CASE)
+
+
 def test_an_expectation_of_another_release_is_not_stale() -> None:
     assert stale([specs.expectation("*", torch=">=99")], CASE) == ""
 
