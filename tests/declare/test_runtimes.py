@@ -16,6 +16,7 @@ from qatrix.declare.selection import Selection, select
 from qatrix.declare.spec import Case, Matrix, Registration, RuntimeUse
 from qatrix.declare.yamltext import data, parse
 from qatrix.lowerings import REFERENCE
+from qatrix.resources import folder
 from qatrix.runtimes import BUILT_IN
 from support.distributions import install
 
@@ -272,6 +273,10 @@ def test_a_case_without_a_runtime_has_the_digest_that_it_had_before_there_were_a
 )
 def test_the_json_schema_takes_what_is_right(text: str) -> None:
     jsonschema.validate(tree(f"runtimes: {text}"), json_schema())
+
+
+def test_the_json_schema_takes_the_shipped_runtimes() -> None:
+    jsonschema.validate(tree((folder("matrix") / "runtimes.yaml").read_text()), json_schema())
 
 
 @pytest.mark.parametrize("fault", sorted(BAD.glob("runtime_*.yaml")), ids=lambda path: path.stem)

@@ -33,6 +33,9 @@ def json_schema() -> dict[str, Any]:
     ]
     definitions["Quantizer"]["additionalProperties"] = {"type": "object"}
     _publish_runtimes(schema)
+    # What is not said of a processor is neither true nor false.
+    for part in (definitions["Expectation"]["properties"]["cpu"], *definitions["CpuFeatures"]["properties"].values()):
+        part.pop("default", None)
     return {"$schema": _DIALECT, **schema, "title": "qatrix matrix file"}
 
 
