@@ -82,12 +82,15 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.SharedSpec: "Single ops",
     models.ConvertOptions: "What convert is told",
     models.Phase: "Phases",
+    models.Runtime: "runtimes",
+    models.RuntimeUse: "runtimes",
     models.Check: "checks",
     models.CheckUse: "suites",
     models.Pipelines: "suites",
     models.Suite: "suites",
     models.QuantizesNothing: "suites",
     models.Expectation: "expected",
+    models.CpuFeatures: "expected",
 }
 RECORDS = [
     outcomes.Record, outcomes.Comparison, outcomes.CheckOutcome, outcomes.PipelineOutcome, outcomes.StageTime,

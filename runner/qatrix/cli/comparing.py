@@ -78,6 +78,8 @@ def tell_comparison(console: Console, comparison: RunComparison) -> None:
     for pair in comparison.pairs:
         counts = ", ".join(f"{count} {KINDS[kind].word}" for kind, count in pair.counts.items())
         console.line(f"{pair.before} → {pair.after}: {counted(pair.total, 'case')}: {counts or 'none'}", style="bold")
+    for item in comparison.processors:
+        console.line(f"  {item.name}: {' → '.join(item.values)}")
     rows = [row for row in comparison.remarkable if row.kind != "figures"]
     for row in rows[:_NAMED]:
         verdicts = " → ".join(VERDICTS[record.verdict].word if record else "–" for record in row.records)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar, cast
 
-from qatrix.claims import GraphCheck, Quantizes
-from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle
+from qatrix.claims import ComparisonPoint, GraphCheck, Quantizes
+from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle, why_no_runtime
 from qatrix.declare.expand.points import Block
 from qatrix.declare.spec import (
     RESERVED_AXES,
@@ -24,6 +24,7 @@ from qatrix.declare.spec import (
     Training,
 )
 from qatrix.expressions import Value
+from qatrix.outcomes import LOWERED
 
 
 @dataclass
@@ -112,11 +113,11 @@ class CaseMaker:
             pipelines=_pipelines(suite.pipelines, runtime),
             pipelines_because=_because(suite.pipelines_because, runtime),
             own_pipelines=suite.own_pipelines,
-            compare=self._compare if runtime is None or len(_pipelines(suite.pipelines, runtime)) > 1 else (),
+            compare=self._points(runtime),
             tolerance=suite.tolerance,
             checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),
             convert_in=suite.convert_in,
-            skip=suite.skip or why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")),
+            skip=suite.skip or _why_not(axes, quantizer),
             seed=seed_of(self._key.at(texts)),
             source=self._source,
             training=_training(axes),
@@ -129,6 +130,12 @@ class CaseMaker:
             runtime=runtime,
             within_steps=suite.within_steps,
         )
+
+    def _points(self, runtime: RuntimeSpec | None) -> tuple[ComparisonPoint, ...]:
+        """Where the case's pipelines are compared with one another."""
+        if runtime is None:
+            return tuple(at for at in self._compare if at != LOWERED)
+        return self._compare if len(_pipelines(self._suite.pipelines, runtime)) > 1 else ()
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
         if not self._pattern.takes_conv:
@@ -204,6 +211,14 @@ def _batches(axes: Mapping[str, Value]) -> int | None:
 def _lifecycle(axes: Mapping[str, Value]) -> Lifecycle:
     # The YAML was checked for words that are none.
     return cast("Lifecycle", axes.get("lifecycle", "none"))
+
+
+def _why_not(axes: Mapping[str, Value], quantizer: QuantizerSpec) -> str | None:
+    """Why a case cannot be run as its axes say, None where it can."""
+    lifecycle, runtime = _lifecycle(axes), axes.get("runtime", DEFAULTS["runtime"])
+    return why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")) or why_no_runtime(
+        runtime, lifecycle, quantizer
+    )
 
 
 def _training(axes: Mapping[str, Value]) -> Training | None:

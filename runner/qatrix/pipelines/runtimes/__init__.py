@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from torch import nn
 
@@ -17,6 +17,9 @@ from qatrix.declare.spec import QuantizerSpec, RuntimeUse
 from qatrix.lowerings import Ran
 from qatrix.pipelines.inputs import Inputs
 from qatrix.runtimes import Takes
+
+# It needs what is below here.
+_PLUGGED: Final = "qatrix.pipelines.runtimes.plugged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,14 @@ class Runtime(Protocol):
 
 
 def runtime_of(use: RuntimeUse) -> Runtime:
-    """The runtime that a case names, told its options; nothing of it is imported beyond its module here."""
-    assert use.built_in is not None
+    """The runtime that a case names, told its options; nothing of it is imported beyond its module here.
+
+    Code of the user's own is not even that: it is imported where the runtime is asked something.
+    """
+    if use.built_in is None:
+        plugged: Any = importlib.import_module(_PLUGGED)
+        own: Runtime = plugged.Plugged(use)
+        return own
     module: Any = importlib.import_module(use.built_in.module)
     made: Runtime = module.runtime(use.options)
     return made

@@ -55,14 +55,14 @@ class Suite(Declaration):
 
     about: Text = Field(default="", description="what it covers, in a few words")
     axes: dict[Name, Values] = Field(
-        default={}, description="axis → its values: pattern, conv, dim, dtype, quantizer, device, …, a param"
+        default={}, description="axis → its values: pattern, conv, dim, dtype, quantizer, runtime, device, …, a param"
     )
     include: list[dict[Name, Values]] = Field(
         default=[], description="cases to add: axis → values; because is optional"
     )
     exclude: list[dict[Name, Values]] = Field(default=[], description="cases to leave out: axis → values, and because")
     compare: list[ComparisonPoint] | None = Field(
-        default=None, description="default: prepare and convert, where two run"
+        default=None, description="default: prepare and convert, where two run, and lowered, where they have runtimes"
     )
     checks: list[_Use] = Field(default=[], description="checks by name, or {check, where, with}")
     pipelines: Pipelines | None = Field(default=None, description="default: pt2e and fx")
