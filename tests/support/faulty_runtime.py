@@ -27,24 +27,24 @@ FAULTS: Final[Mapping[str, Fault]] = {
 
 @dataclass
 class Faulty:
-    """Computes the layers in `wrong`, by their names in the float model, wrong, and counts what it lowers.
+    """Computes the layers in `wrong`, by their names in the float model, wrong, and keeps what it lowers.
 
-    Names of layers are those of the whole program: a part of it has another number of calls.
+    Names of layers are those of the whole program: a part of it has another number of calls. Parts whose last op
+    is one of `refuses` cannot be lowered.
     """
 
     wrong: Mapping[str, Fault]
     whole: fx.GraphModule
     refuses: frozenset[str] = frozenset()
-    lowered: int = 0
-    parts: list[Program] = field(default_factory=list)
+    lowered: list[Program] = field(default_factory=list)
 
     def __call__(self, program: Program) -> FaultyProgram:
-        self.lowered += 1
-        self.parts.append(program)
+        self.lowered.append(program)
         module = program.module
         assert isinstance(module, fx.GraphModule)
         layers = {node.name: layer_of(node) for node in self.whole.graph.nodes if node.op.startswith("call")}
-        if any(layers.get(node.name) in self.refuses for node in module.graph.nodes):
+        *_, last = (layers[node.name] for node in module.graph.nodes if _is_op(node) and node.name in layers)
+        if last in self.refuses:
             msg = "planted: no such kernel here"
             raise RuntimeError(msg)
         return FaultyProgram(module, {name: self.wrong[layer] for name, layer in layers.items() if layer in self.wrong})
@@ -63,17 +63,18 @@ class FaultyProgram:
 
     def ran(self) -> Ran:
         """One kernel for each op."""
-        nodes = [node for node in self.module.graph.nodes if node.op in {"call_function", "call_module", "call_method"}]
-        quantizing = ("quantize_per", "dequantize", "activation_post")
+        nodes = [node for node in self.module.graph.nodes if node.op.startswith("call")]
         return Ran(
             kernels=tuple(
-                Kernel(
-                    name=f"fake.{node.name if node.op == 'call_module' else base_name(node)}",
-                    arithmetic="none" if base_name(node).startswith(quantizing) else "integers",
-                )
+                Kernel(name=f"fake.{base_name(node)}", arithmetic="integers" if _is_op(node) else "none")
                 for node in nodes
             )
         )
+
+
+def _is_op(node: fx.Node) -> bool:
+    quantizing = ("quantize_per", "dequantize", "activation_post")
+    return node.op.startswith("call") and not base_name(node).startswith(quantizing)
 
 
 class _Interpreter(fx.Interpreter):

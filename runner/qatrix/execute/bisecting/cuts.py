@@ -21,7 +21,7 @@ from qatrix.judge.diagnosis.exported import nested_graph
 from qatrix.judge.diagnosis.placement import Probe
 from qatrix.judge.diagnosis.quantizing import finds_range, quantizes
 from qatrix.judge.graphs.operands import operand
-from qatrix.judge.graphs.ops import argument, base_name, called_module, constant_value, is_guard, op_name
+from qatrix.judge.graphs.ops import argument, called_module, constant_value, is_guard, op_name
 from qatrix.pipelines.inputs import Inputs
 
 # What is computed as one with the op before it, where nothing is rounded between the two.
@@ -307,13 +307,11 @@ def _works_in_place(node: fx.Node) -> bool:
     schema = getattr(node.target, "_schema", None)
     if schema is not None:
         return bool(schema.is_mutable)
-    if node.op == "call_method":
-        return str(node.target).endswith("_") and not str(node.target).endswith("__")
     if node.op == "call_module":
         return bool(getattr(called_module(node), "inplace", False))
-    return node.op == "call_function" and (
-        base_name(node) in _OPERATORS_IN_PLACE or bool(node.kwargs.get("inplace", False))
-    )
+    name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+    marked = name.endswith("_") and not name.endswith("__")
+    return marked or name in _OPERATORS_IN_PLACE or bool(node.kwargs.get("inplace", False))
 
 
 def is_plain(value: object) -> bool:
