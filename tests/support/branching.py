@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from qatrix.declare.load import load
@@ -73,7 +73,7 @@ class Branching(nn.Module):
         y = self.block(y) + y
         z = torch.cat([self.left(y), self.act(self.right(y))], 1)
         z = self.avg(self.pool(z)).flatten(1)
-        z = F.relu(self.f1(z))
+        z = torch.relu(self.f1(z))
         return self.f2(z), z
 
 
@@ -90,7 +90,8 @@ class Masking(nn.Module):
         """The sum of the two layers' values."""
         y = self.conv(x)
         z = self.tail(self.head(torch.clamp(y, min=0.0)))
-        return z + y
+        total: Tensor = z + y
+        return total
 
 
 class Viewing(nn.Module):
@@ -119,7 +120,8 @@ class InPlace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The sum."""
         y: Tensor = self.conv(x)
-        return torch.relu_(y) + y
+        changed: Tensor = torch.relu_(y)
+        return changed + y
 
 
 @functools.lru_cache(maxsize=1)
@@ -136,7 +138,7 @@ def _quantizers() -> dict[str, QuantizerSpec]:
 @functools.lru_cache
 def prepared(
     pipeline: str,
-    model: type[nn.Module],
+    model: Callable[[], nn.Module],
     *,
     size: int = 8,
     quantizer: str = "xnnpack_int8_per_channel_ptq",
@@ -156,7 +158,7 @@ def prepared(
 @functools.lru_cache
 def converted(
     pipeline: str,
-    model: type[nn.Module],
+    model: Callable[[], nn.Module],
     *,
     size: int = 8,
     quantizer: str = "xnnpack_int8_per_channel_ptq",

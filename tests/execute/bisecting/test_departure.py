@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -29,7 +29,9 @@ PIPELINES = ("pt2e", "fx")
 MOST = 2 * math.ceil(math.log2(14)) + 8
 
 
-def bisected(pipeline: str, wrong: Mapping[str, Fault], model: type[nn.Module] = Branching) -> tuple[Bisected, Faulty]:
+def bisected(
+    pipeline: str, wrong: Mapping[str, Fault], model: Callable[[], nn.Module] = Branching
+) -> tuple[Bisected, Faulty]:
     program = converted(pipeline, model)
     runtime = Faulty(wrong, graph_of(program))
     return departure(runtime, program), runtime
