@@ -19,6 +19,7 @@ from qatrix.declare.spec import (
     Matrix,
     PatternSpec,
     QuantizerSpec,
+    RuntimeSpec,
     SuiteSpec,
     Training,
 )
@@ -97,6 +98,7 @@ class CaseMaker:
         dim = axes.get("dim")
         quantizer = matrix.quantizers[str(values[position["quantizer"]])]
         lifecycle = _lifecycle(axes)
+        runtime = matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"])))
         return Case(
             case_id=case_id,
             suite=suite.name,
@@ -107,10 +109,10 @@ class CaseMaker:
             dim=dim if isinstance(dim, int) else None,
             quantizer=quantizer,
             device=matrix.devices[str(device)],
-            pipelines=suite.pipelines,
-            pipelines_because=suite.pipelines_because,
+            pipelines=_pipelines(suite.pipelines, runtime),
+            pipelines_because=_because(suite.pipelines_because, runtime),
             own_pipelines=suite.own_pipelines,
-            compare=self._compare,
+            compare=self._compare if runtime is None or len(_pipelines(suite.pipelines, runtime)) > 1 else (),
             tolerance=suite.tolerance,
             checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),
             convert_in=suite.convert_in,
@@ -124,7 +126,8 @@ class CaseMaker:
             calibration_batches=_batches(axes),
             capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
             lifecycle=lifecycle,
-            runtime=matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"]))),
+            runtime=runtime,
+            within_steps=suite.within_steps,
         )
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
@@ -181,6 +184,16 @@ class CaseMaker:
 def check_values(params: Mapping[str, Value], axes: Mapping[str, Value], quantizer: QuantizerSpec) -> dict[str, Value]:
     """What the expected graphs of a case know beside the parameters of their checks, by name."""
     return {**params, "dim": axes.get("dim"), "per_channel": quantizer.per_channel, "device": axes["device"]}
+
+
+def _pipelines(pipelines: tuple[str, ...], runtime: RuntimeSpec | None) -> tuple[str, ...]:
+    """Those of a suite's pipelines that a case runs: with a runtime, those that the runtime is of."""
+    return pipelines if runtime is None else tuple(name for name in pipelines if name in runtime.uses)
+
+
+def _because(because: str | None, runtime: RuntimeSpec | None) -> str | None:
+    """Why not all of the default pipelines run."""
+    return because if runtime is None else because or f"the runtime {runtime.name} is of {' and '.join(runtime.uses)}"
 
 
 def _batches(axes: Mapping[str, Value]) -> int | None:

@@ -95,6 +95,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         checks=uses,
         tolerance=parts.tolerances[model.tolerance],
         convert_in=model.convert_in,
+        within_steps=float(model.within_steps),
         nothing=_nothing(registry, reader, cursor, model, known),
         skip=model.skip,
         source=cursor.source,

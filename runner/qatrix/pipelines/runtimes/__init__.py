@@ -24,13 +24,14 @@ class Program:
     """What a runtime lowers: a converted program, or a prepared one for runtimes that convert it themselves.
 
     `inputs` are an example call of it. The first axis of every input is free if `dynamic_batch`. A runtime leaves
-    the module as it is.
+    the module as it is. `case_id` is the case that it is of, empty for a part of a case's program.
     """
 
     module: nn.Module
     inputs: Inputs
     quantizer: QuantizerSpec
     dynamic_batch: bool = False
+    case_id: str = ""
 
 
 class Lowered(Protocol):
