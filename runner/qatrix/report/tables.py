@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
+import pandas as pd
+
 from qatrix import codec
 from qatrix.outcomes import Environment, Run
 from qatrix.report.figures import axis_value
@@ -46,8 +48,13 @@ def results_csv(data: ReportData) -> str:
 def csv_pieces(data: ReportData) -> Iterator[str]:
     """The text of `results_csv` in pieces of many rows."""
     for number, frame in enumerate(flat_frames(data.records, size=_CHUNK)):
-        named = frame.rename(columns=_csv_text)
-        yield named.map(_csv_value).to_csv(index=False, header=number == 0, lineterminator="\n")
+        yield csv_text(frame, header=number == 0)
+
+
+def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
+    """The frame as CSV that no spreadsheet takes for formulas; an empty cell is "not measured"."""
+    named = frame.rename(columns=_csv_text)
+    return named.map(_csv_value).to_csv(index=False, header=header, lineterminator="\n")
 
 
 def _dumped(content: object, indent: int | None = None) -> str:

@@ -60,13 +60,21 @@ def comparison_at(record: Record, point: str) -> Comparison | None:
 
 def main_line(record: Record) -> str:
     """Why the case is as it is, in one line: the cause or the first layer that differs, else its summary."""
-    found = record.diagnosis
     dull = record.verdict == "exact" or record.summary == VERDICTS[record.verdict].word
     words = "" if dull else record.summary
-    because = (
-        found.causes[0].sentence if found and found.causes else found.first.sentence if found and found.first else ""
-    )
+    because = _because(record)
     return figures.clipped(": ".join(part for part in (words, because) if part) or record.reason or "", _LINE_LENGTH)
+
+
+def _because(record: Record) -> str:
+    """The cause, else the first difference, of the pipelines, else of a runtime."""
+    lowerings = (outcome.lowering for outcome in record.pipelines.values())
+    for item in (record.diagnosis, *lowerings):
+        if item is not None and item.causes:
+            return item.causes[0].sentence
+        if item is not None and item.first is not None:
+            return item.first.sentence
+    return ""
 
 
 def _facts(records: Sequence[Record]) -> dict[str, Json]:
