@@ -7,7 +7,7 @@ from typing import Any
 from qatrix.diagnoses import Cause
 from qatrix.lowerings import Departure, FloatOp, Kernel, Lowering, Ran
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record, StageTime
-from support.records import make_comparison, make_error, make_outcome, make_record
+from support.records import HOSTILE, make_comparison, make_error, make_outcome, make_record
 
 STAGES = tuple(
     StageTime(name=name, seconds=0.02 if name != "lower" else 1.5)
@@ -185,6 +185,34 @@ def make_absent(case_id: str = "deployed/conv_bn/dim=2,runtime=onnx", **changes:
         "reason": reason,
     }
     return make_deployed(case_id, **{**fields, **changes})
+
+
+def make_hostile_runtime(case_id: str = "a") -> Record:
+    """A case whose runtime says nothing that is not hostile, and measures nothing that is a number."""
+    nan, inf, text = float("nan"), float("inf"), HOSTILE
+    lowering = Lowering(
+        runtime=text,
+        options={text: text},
+        version=text,
+        sqnr_db=nan,
+        variation_db=-inf,
+        ran=Ran(
+            kernels=(Kernel(name=text, arithmetic="float", layers=(text,)),),
+            float_ops=(FloatOp(op=text, layer=text, because=text),),
+            notes=(text,),
+        ),
+        first=Departure(layer=text, op=text, kernel=text, max_abs=inf, max_steps=nan, sentence=text),
+        causes=(Cause(name=text, kind="defect", sentence=text, evidence=(text,)),),
+        notes=(text,),
+    )
+    return make_deployed(
+        case_id,
+        axes={"pattern": text, "quantizer": text, "runtime": text},
+        pipelines={"pt2e": make_lowered("pt2e", lowering=lowering)},
+        comparisons=(off("pt2e", text, nan, status="diverged"),),
+        verdict="diverged",
+        summary=text,
+    )
 
 
 def deployed_records() -> list[Record]:

@@ -1,4 +1,4 @@
-"""The lines of YAML that declare a suite, a pattern, a conv kind or a quantizer, as they stand in their files."""
+"""The lines of YAML that declare a suite, pattern, conv kind, quantizer or runtime, as they stand in their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from qatrix.declare.spec import ConvKind, Matrix, PatternSpec, QuantizerSpec, SuiteSpec
+from qatrix.declare.spec import ConvKind, Matrix, PatternSpec, QuantizerSpec, RuntimeSpec, SuiteSpec
 from qatrix.errors import Source
 from qatrix.outcomes import Excerpt
 
@@ -19,18 +19,20 @@ _MOST_LINES: Final = 60
 def excerpts(matrix: Matrix) -> Iterator[Excerpt]:
     """The declarations of all that a case is made of; one whose file has gone is left out."""
     read = cache(_lines)
-    sections: Mapping[str, Mapping[str, SuiteSpec | PatternSpec | ConvKind | QuantizerSpec]] = {
+    sections: Mapping[str, Mapping[str, SuiteSpec | PatternSpec | ConvKind | QuantizerSpec | RuntimeSpec]] = {
         "suite": matrix.suites,
         "pattern": matrix.patterns,
         "conv": matrix.conv_kinds,
         "quantizer": matrix.quantizers,
+        "runtime": matrix.runtimes,
     }
     for axis, declared in sections.items():
         for name, spec in declared.items():
             found = _block(read(spec.source.file), spec.source)
             if found is not None:
                 line, text = found
-                yield Excerpt(axis=axis, name=name, file=spec.source.file, line=line, text=text)
+                about = None if isinstance(spec, ConvKind) else spec.about or None
+                yield Excerpt(axis=axis, name=name, file=spec.source.file, line=line, text=text, about=about)
 
 
 def _lines(file: str) -> tuple[str, ...]:

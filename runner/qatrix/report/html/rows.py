@@ -129,7 +129,7 @@ def _axis_text(axes: Mapping[str, Value], name: str) -> str | None:
 
 
 def _axis(name: str, given: Sequence[str | None]) -> Mapping[str, Json]:
-    texts = [None if text is None else figures.clipped(visible(text), NAME_LENGTH) for text in given]
+    texts = [None if text is None else shown_value(text) for text in given]
     distinct = dict.fromkeys(text for text in texts if text is not None)
     values = sorted(distinct, key=float) if all(text.isdecimal() for text in distinct) else list(distinct)
     codes = {text: code for code, text in enumerate(values)}
@@ -138,6 +138,11 @@ def _axis(name: str, given: Sequence[str | None]) -> Mapping[str, Json]:
         "values": values,
         "codes": [-1 if text is None else codes[text] for text in texts],
     }
+
+
+def shown_value(text: str) -> str:
+    """An axis value as the page knows it, by which it filters."""
+    return figures.clipped(visible(text), NAME_LENGTH)
 
 
 def _coded(texts: Iterable[str]) -> tuple[list[str], list[int]]:

@@ -16,11 +16,12 @@ from markupsafe import Markup, escape
 from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.explanation import explanation_lines, explanation_tables
-from qatrix.report.html.links import view_href
+from qatrix.report.html.links import support_href, view_href
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
 from qatrix.report.lowered import lowered_facts, lowered_line, lowered_lines, lowered_models, lowered_tables
 from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
+from qatrix.report.support import STATES
 from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
 from qatrix.text import visible
@@ -91,6 +92,8 @@ def environment() -> jinja2.Environment:
         "sqnr_plot": sqnr_plot,
         "inline": _inline,
         "pipeline_facts": PIPELINE_FACTS,
+        "states": STATES,
+        "support_href": support_href,
     }
     return made
 

@@ -7,10 +7,10 @@ what was gained and lost from a run to the next.
 from __future__ import annotations
 
 from qatrix.report.support.changes import SupportChange, support_changes
-from qatrix.report.support.entries import Names, known_names
+from qatrix.report.support.entries import Column, Names, known_names
 from qatrix.report.support.rendering import support_csv, support_md
 from qatrix.report.support.states import STATES, State
-from qatrix.report.support.table import Column, SupportCell, SupportRow, SupportTable, support_table
+from qatrix.report.support.table import SupportCell, SupportRow, SupportTable, support_table
 
 __all__ = [
     "STATES",

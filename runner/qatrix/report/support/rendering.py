@@ -8,9 +8,9 @@ import pandas as pd
 
 from qatrix.report.figures import NOT_MEASURED
 from qatrix.report.markup import text
+from qatrix.report.spreadsheets import csv_text
 from qatrix.report.support.states import STATES
 from qatrix.report.support.table import SupportCell, SupportTable
-from qatrix.report.tables import csv_text
 
 
 def support_md(table: SupportTable, *, level: int = 2) -> str:

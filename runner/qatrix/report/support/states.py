@@ -38,7 +38,7 @@ STATES: Final[Mapping[State, StateWords]] = {
         glyph="·", word="runs", tone="quiet", meaning="It runs; the runtime does not say what it computes in."
     ),
     "reference": StateWords(
-        glyph="=",
+        glyph="≡",
         word="reference",
         tone="fair",
         meaning="The runtime computes as the converted program does, in float.",

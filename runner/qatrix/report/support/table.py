@@ -141,7 +141,7 @@ def support_table(
     ]
     occurring = {cell.state for cell in cells.values()}
     return SupportTable(
-        columns=columns, rows=tuple(rows), states=tuple(state for state in reversed(STATES) if state in occurring)
+        columns=columns, rows=tuple(rows), states=tuple(state for state in reversed([*STATES]) if state in occurring)
     )
 
 
