@@ -112,6 +112,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         merging,
         repros,
         runs,
+        supporting,
         transcripts,
         trying,
     )

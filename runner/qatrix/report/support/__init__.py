@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from qatrix.report.support.changes import SupportChange, support_changes
 from qatrix.report.support.entries import Column, Names, known_names
-from qatrix.report.support.rendering import support_csv, support_md
+from qatrix.report.support.rendering import support_csv, support_md, support_page
 from qatrix.report.support.states import STATES, State
 from qatrix.report.support.table import SupportCell, SupportRow, SupportTable, support_table
 
@@ -25,5 +25,6 @@ __all__ = [
     "support_changes",
     "support_csv",
     "support_md",
+    "support_page",
     "support_table",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from qatrix.outcomes import Run
 from qatrix.report.figures import NOT_MEASURED
 from qatrix.report.markup import text
 from qatrix.report.spreadsheets import csv_text
@@ -16,6 +17,15 @@ from qatrix.report.support.table import SupportCell, SupportTable
 def support_md(table: SupportTable, *, level: int = 2) -> str:
     """The table as Markdown, a table per quantizer below headings of this level, and what the words mean."""
     return "\n".join(_markdown(table, level))
+
+
+def support_page(table: SupportTable, run: Run) -> str:
+    """A page of its own: the table below a title, and where it was measured."""
+    environment = run.environment
+    packages = [f"{name} {version}" for name, version in environment.packages.items() if version]
+    cpu = [f"{'with' if has else 'without'} {name}" for name, has in environment.cpu.items()]
+    where = ", ".join([*packages, " ".join([environment.processor, *cpu])])
+    return f"# What runs in integers where\n\n{text(f'Run {run.id}: {where}.')}\n\n{support_md(table)}\n"
 
 
 def support_csv(table: SupportTable) -> str:
