@@ -106,7 +106,7 @@ def test_runs_that_are_compared_say_what_was_gained_and_lost(deployed: Project) 
     write_store(deployed.path / "later/run.sqlite", later)
 
     ended = deployed.run("compare", "run.sqlite", "later/run.sqlite", "--label", "old", "--label", "new")
-    told = f"relu6 with xnnpack_ptq, {NATIVE}: integers, ≠ -1.3 dB, 95 steps off → integers, 36.2 dB, 0 steps off"
+    told = f"relu6 with xnnpack_ptq, {NATIVE}: ≠ integers, -1.3 dB, 95 steps off → ✓ integers, 36.2 dB, 0 steps off"
     page, markdown, document = (
         (deployed.path / "reports/compare" / name).read_text()
         for name in ("compare.html", "compare.md", "compare.json")

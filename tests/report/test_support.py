@@ -103,12 +103,7 @@ def test_cases_without_a_runtime_have_no_place() -> None:
 def test_a_pattern_that_computes_something_else_is_bad_whatever_it_computes_in() -> None:
     cell = cells(support_table(deployed_records()))["relu6", "xnnpack_ptq", NATIVE]
 
-    assert (cell.state, cell.tone, cell.told, cell.figures) == (
-        "integers",
-        "bad",
-        "integers",
-        "≠ -1.3 dB, 95 steps off",
-    )
+    assert (cell.state, cell.tone, cell.sentence) == ("integers", "bad", "≠ integers, -1.3 dB, 95 steps off")
 
 
 def test_the_worst_case_of_a_cell_counts() -> None:
@@ -120,13 +115,13 @@ def test_the_worst_case_of_a_cell_counts() -> None:
 
     assert (cell.state, cell.alike, cell.off, cell.case_ids) == ("partly", 1, 1, ("b", "c", "a"))
     assert (cell.sqnr_db, cell.steps) == (30.0, 2.5)
-    assert (cell.figures, cell.counts) == ("≠ 30.0 dB, 2.5 steps off", "1 of 3 cases")
+    assert (cell.figures, cell.counts) == ("30.0 dB, 2.5 steps off", "1 of 3 cases")
 
 
 def test_what_is_no_number_is_the_worst() -> None:
     cell = only_cell(on_executorch("a", sqnr_db=math.nan, steps=math.nan), on_executorch("b", sqnr_db=30.0, steps=9.0))
 
-    assert cell.figures == "≠ NaN dB, NaN steps off"
+    assert cell.figures == "NaN dB, NaN steps off"
 
 
 def test_cases_of_one_state_are_counted_and_one_alone_is_not() -> None:
@@ -303,44 +298,44 @@ FLOAT = make_ran(kernels=in_float("fc").kernels[1:])
         pytest.param(
             on_executorch(ran=FLOAT),
             on_executorch(),
-            [("gained", "float, 36.2 dB, 0 steps off → integers, 36.2 dB, 0 steps off")],
+            [("gained", "◌ float, 36.2 dB, 0 steps off → ✓ integers, 36.2 dB, 0 steps off")],
             id="integers now",
         ),
         pytest.param(
             on_executorch(),
             on_executorch(ran=in_float("fc")),
-            [("lost", "integers, 36.2 dB, 0 steps off → partly, 36.2 dB, 0 steps off")],
+            [("lost", "✓ integers, 36.2 dB, 0 steps off → ◐ partly, 36.2 dB, 0 steps off")],
             id="partly now",
         ),
         pytest.param(
             on_executorch(sqnr_db=38.1),
             on_executorch(sqnr_db=16.7),
-            [("lost", "integers, 38.1 dB, 0 steps off → integers, 16.7 dB, 0 steps off")],
+            [("lost", "✓ integers, 38.1 dB, 0 steps off → ✓ integers, 16.7 dB, 0 steps off")],
             id="decibels",
         ),
         pytest.param(
             on_executorch(ran=in_float("fc")),
             on_executorch(steps=95.0),
-            [("lost", "partly, 36.2 dB, 0 steps off → integers, ≠ 36.2 dB, 95 steps off")],
+            [("lost", "◐ partly, 36.2 dB, 0 steps off → ≠ integers, 36.2 dB, 95 steps off")],
             id="integers, and wrong",
         ),
         pytest.param(
             on_executorch(steps=95.0),
             on_executorch(),
-            [("gained", "integers, ≠ 36.2 dB, 95 steps off → integers, 36.2 dB, 0 steps off")],
+            [("gained", "≠ integers, 36.2 dB, 95 steps off → ✓ integers, 36.2 dB, 0 steps off")],
             id="right now",
         ),
         pytest.param(
             make_absent("a", axes={"runtime": "xnnpack"}),
             on_executorch(),
-            [("changed", "unavailable → integers, 36.2 dB, 0 steps off")],
+            [("changed", "○ unavailable → ✓ integers, 36.2 dB, 0 steps off")],
             id="run now, whatever the runtime was called before",
         ),
         pytest.param(on_executorch(sqnr_db=math.nan), on_executorch(), [], id="no number"),
         pytest.param(
             on_executorch(sqnr_db=-math.inf),
             on_executorch(),
-            [("gained", "integers, -∞ dB, 0 steps off → integers, 36.2 dB, 0 steps off")],
+            [("gained", "✓ integers, -∞ dB, 0 steps off → ✓ integers, 36.2 dB, 0 steps off")],
             id="infinite",
         ),
     ],

@@ -106,7 +106,7 @@ def _tell_runtimes(console: Console, record: Record) -> None:
         console.line(f"\n{model.deployed}", style="bold")
         for line in lowered_lines(model):
             console.paragraph(line)
-        for table in lowered_tables(model.lowering):
+        for table in lowered_tables(model):
             console.table(table)
 
 

@@ -111,9 +111,9 @@ def lowered_lines(model: LoweredModel) -> tuple[str, ...]:
 
 
 def lowered_facts(model: LoweredModel) -> tuple[tuple[str, str], ...]:
-    """Everything that is a single figure or word, with its label; what was not measured is "–"."""
+    """Everything that is a single figure or word, with its label; what was not measured is left out."""
     ran = model.lowering.ran or Ran()
-    return (
+    facts = (
         ("version", model.lowering.version or NOT_MEASURED),
         ("SQNR of the reference, dB", decibels(model.outcome.sqnr_db)),
         ("SQNR in the runtime, dB", decibels(model.lowering.sqnr_db)),
@@ -125,14 +125,15 @@ def lowered_facts(model: LoweredModel) -> tuple[tuple[str, str], ...]:
         ("partitions", number(ran.partitions)),
         ("size, bytes", NOT_MEASURED if ran.size_bytes is None else f"{ran.size_bytes:,}"),
     )
+    return tuple((label, value) for label, value in facts if value != NOT_MEASURED)
 
 
-def lowered_tables(lowering: Lowering) -> tuple[Table, ...]:
+def lowered_tables(model: LoweredModel) -> tuple[Table, ...]:
     """Ops that run in float although they are quantized, then all kernels; tables without rows are left out."""
-    ran = lowering.ran or Ran()
+    ran = model.lowering.ran or Ran()
     tables = (
         Table(
-            title="Runs in float, although it is quantized",
+            title=f"What is quantized and runs in float, {model.deployed}",
             columns=("layer", "op", "because"),
             rows=tuple(
                 (Cell(text=op.layer or NOT_MEASURED), Cell(text=op.op), Cell(text=op.because or ""))
@@ -140,7 +141,7 @@ def lowered_tables(lowering: Lowering) -> tuple[Table, ...]:
             ),
         ),
         Table(
-            title=f"Kernels: {counted(sum(kernel.count for kernel in ran.kernels), 'op')}",
+            title=f"Kernels of {model.deployed}: {counted(sum(kernel.count for kernel in ran.kernels), 'op')}",
             columns=("kernel", "computes in", "how often", "layers"),
             rows=tuple(map(_kernel_cells, ran.kernels)),
         ),

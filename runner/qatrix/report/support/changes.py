@@ -53,8 +53,8 @@ class SupportChange:
 
     @property
     def says(self) -> str:
-        """For instance "float, 38.1 dB → integers, 36.2 dB, 1 step off"."""
-        return " → ".join(", ".join(filter(None, (cell.told, cell.figures))) for cell in (self.before, self.after))
+        """For instance "◌ float, 38.1 dB → ✓ integers, 36.2 dB, 1 step off"."""
+        return f"{self.before.sentence} → {self.after.sentence}"
 
 
 def support_changes(before: Mapping[str, Record], after: Mapping[str, Record]) -> tuple[SupportChange, ...]:

@@ -62,7 +62,7 @@ def _markdown(table: SupportTable, level: int) -> Iterator[str]:
         yield f"- {text(f'{STATES[state].glyph} {STATES[state].word}: {STATES[state].meaning}')}"
     yield f"- {text('dB: SQNR in the runtime against the float model; steps: greatest difference from the reference')}"
     if any(cell.off for cell in table.cells().values()):
-        yield f"- {text('≠: further from the reference than the tolerance allows')}"
+        yield f"- {text('≠: further from the reference than the tolerance allows, whatever it computes in')}"
 
 
 def _table(table: SupportTable) -> Iterator[str]:
@@ -83,5 +83,4 @@ def _told(cell: SupportCell | None) -> str:
     """For instance "✓ integers, 36.2 dB, 1 step off (3 cases)"; "–" where there is no case."""
     if cell is None:
         return NOT_MEASURED
-    told = ", ".join(filter(None, (f"{cell.words.glyph} {cell.told}", cell.figures)))
-    return f"{told} ({cell.counts})" if cell.counts else told
+    return f"{cell.sentence} ({cell.counts})" if cell.counts else cell.sentence

@@ -38,6 +38,11 @@ class SupportCell:
         return STATES[self.state]
 
     @property
+    def glyph(self) -> str:
+        """That of the state, or "≠" where a case runs and is further off than the tolerance allows."""
+        return "≠" if self.off and self.state != "fails" else self.words.glyph
+
+    @property
     def tone(self) -> Tone:
         """That of the state; what computes something else is bad in whatever it computes."""
         return "bad" if self.off else self.words.tone
@@ -50,12 +55,16 @@ class SupportCell:
 
     @property
     def figures(self) -> str:
-        """Decibels and steps: "36.2 dB, 1 step off"; "≠" where that is out of tolerance."""
+        """Decibels and steps: "36.2 dB, 1 step off"."""
         quality = [] if self.sqnr_db is None else [f"{decibels(self.sqnr_db)} dB"]
         steps = number(self.steps)
         distance = [] if self.steps is None else [f"{steps} step{'' if steps == '1' else 's'} off"]
-        told = ", ".join([*quality, *distance])
-        return f"≠ {told}".rstrip() if self.off else told
+        return ", ".join([*quality, *distance])
+
+    @property
+    def sentence(self) -> str:
+        """All that on one line: "✓ integers, 36.2 dB, 1 step off"."""
+        return f"{self.glyph} {', '.join(filter(None, (self.told, self.figures)))}"
 
     @property
     def counts(self) -> str:
