@@ -14,7 +14,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from qatrix import outcomes
+from qatrix import lowerings, outcomes
 from qatrix.claims import Expectation
 from qatrix.cli import (
     app,
@@ -28,6 +28,7 @@ from qatrix.cli import (
     merging,
     repros,
     runs,
+    supporting,
     transcripts,
     trying,
 )
@@ -39,6 +40,7 @@ from qatrix.report.frames.flat import flat_frame
 from qatrix.report.storeschema import SCHEMA_VERSION
 from qatrix.report.writing import RENDERERS
 from qatrix.resources import folder
+from support.lowerings import make_deployed
 from support.records import make_comparison, make_record
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +58,7 @@ VERB_MODULES = (
     merging,
     repros,
     runs,
+    supporting,
     transcripts,
     trying,
 )
@@ -95,6 +98,7 @@ SECTIONS: dict[type[BaseModel], str] = {
 RECORDS = [
     outcomes.Record, outcomes.Comparison, outcomes.CheckOutcome, outcomes.PipelineOutcome, outcomes.StageTime,
     outcomes.ErrorReport, outcomes.Run, outcomes.Environment, outcomes.Dropped, Expectation,
+    lowerings.Lowering, lowerings.Ran, lowerings.Kernel, lowerings.FloatOp, lowerings.Departure,
 ]  # fmt: skip
 
 
@@ -209,7 +213,8 @@ def test_every_field_of_the_record_is_documented(kind: type) -> None:
 
 
 def test_every_column_of_the_csv_is_documented() -> None:
-    records = [make_record(), make_record(comparisons=tuple(map(make_comparison, outcomes.TRAINING_POINTS)))]
+    trained = make_record(comparisons=tuple(map(make_comparison, outcomes.TRAINING_POINTS)))
+    records = [make_record(), trained, make_deployed()]
     columns = [name for name in flat_frame(records).columns if not name.startswith("axis_")]
     points = "|".join(outcomes.COMPARED)
     facts = [re.sub(rf"^(pt2e|fx|{points})_", "", name) for name in columns]

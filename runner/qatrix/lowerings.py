@@ -102,3 +102,26 @@ class Lowering:
     def side(self, pipeline: str) -> str:
         """What a comparison calls it: "pt2e on executorch"."""
         return f"{pipeline} on {self.runtime}"
+
+    def deployed(self, pipeline: str) -> str:
+        """The same with its options: "fx on native (engine qnnpack)"."""
+        return f"{pipeline} on {runtime_in_words(self.runtime, self.options)}"
+
+
+def runtime_in_words(runtime: str, options: Mapping[str, Value]) -> str:
+    """A runtime with how it was told to run: "native (engine qnnpack)", or its name alone where it was told nothing."""
+    told = ", ".join(f"{name} {_option(value)}" for name, value in options.items())
+    return f"{runtime} ({told})" if told else runtime
+
+
+def _option(value: Value) -> str:
+    """An option's value as YAML spells it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return f"[{', '.join(map(_option, value))}]"
+        case _:
+            return str(value)

@@ -264,13 +264,17 @@ class Dropped:
 
 @dataclass(frozen=True, kw_only=True)
 class Excerpt:
-    """The lines of YAML that declare what an axis' value or a suite is; `line` is the first of them, from 1."""
+    """The lines of YAML that declare what an axis' value or a suite is; `line` is the first of them, from 1.
+
+    `about` says what it is, None where the YAML does not say.
+    """
 
     axis: str
     name: str
     file: str
     line: int
     text: str
+    about: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from qatrix.report.repro import wants_script
 from qatrix.report.writing import write_reports
 from support.demo_run import demo_records, many_records, write_store
 from support.diagnoses import make_diagnosis
+from support.lowerings import deployed_records
 from support.records import make_diverged, make_hostile, make_record, make_run, make_skipped
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -51,6 +52,7 @@ _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     "thousand": lambda: many_records(1000),
     "large": lambda: many_records(2500),
     "hostile": lambda: [replace(make_hostile(), seconds=1.0), make_record()],
+    "deployed": deployed_records,
     "none": list,
     "skipped": lambda: [make_skipped()],
 }

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from browser.conftest import Open, Report
 from support.demo_run import EXCERPT
 
+DEPLOYED = "deployed/relu6/runtime=xnnpack"
 CASE = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true,quantizer=xnnpack_int8_per_tensor_qat,device=cpu"
 EXACT = "conv_bn/conv/conv=conv,dim=1,bias=true,quantizer=xnnpack_int8_per_channel_qat,device=cpu"
 
@@ -251,6 +252,28 @@ def test_axe_finds_nothing(visit: Open, scheme: str, place: str) -> None:
     page = visit(fragment=place, color_scheme=scheme)
     found = Axe().run(page).response["violations"]
     assert [(item["id"], [node["target"] for node in item["nodes"]][:3]) for item in found] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", ["", f"#case={DEPLOYED}"], ids=["support table", "runtimes"])
+def test_axe_finds_nothing_about_runtimes(visit: Open, scheme: str, place: str) -> None:
+    page = visit("deployed", place, color_scheme=scheme)
+    found = Axe().run(page).response["violations"]
+    assert [(item["id"], [node["target"] for node in item["nodes"]][:3]) for item in found] == []
+
+
+@pytest.mark.parametrize("place", ["#support", f"#case={DEPLOYED}"], ids=["support table", "runtimes"])
+def test_runtimes_fit_a_phone(visit: Open, place: str) -> None:
+    page = visit("deployed", place, viewport={"width": 390, "height": 844})
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_cell_of_the_support_table_filters_the_cases(visit: Open) -> None:
+    page = visit("deployed")
+    page.locator("#support td a", has_text="2 cases").first.click()
+
+    expect(page.locator("#grid .tabulator-row")).to_have_count(2)
 
 
 @pytest.mark.parametrize("place", ["", f"#case={CASE}", "#case=models/explained"], ids=["report", "case", "diagnosis"])

@@ -48,7 +48,7 @@ def written(tmp_path: Path) -> Path:
 def test_a_block_is_all_that_is_below_its_key(written: Path) -> None:
     excerpt = found(written)["pattern", "first"]
 
-    assert excerpt.line == 4
+    assert (excerpt.line, excerpt.about) == (4, "a block")
     assert excerpt.text == dedent(
         """\
         first:
@@ -64,7 +64,7 @@ def test_a_block_is_all_that_is_below_its_key(written: Path) -> None:
 def test_a_value_beside_its_key_may_take_several_lines(written: Path) -> None:
     excerpt = found(written)["pattern", "second"]
 
-    assert excerpt.line == 12
+    assert (excerpt.line, excerpt.about) == (12, None)
     assert excerpt.text.endswith("inputs: {x: {shape: [2, 3]}}}")
 
 

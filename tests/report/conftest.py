@@ -6,6 +6,7 @@ import pytest
 
 from qatrix.report.frames import ReportData, report_data
 from support.demo_run import demo_records
+from support.lowerings import deployed_records, make_hostile_runtime
 from support.records import make_dropped, make_hostile, make_record, make_run, make_skipped
 
 _RECORDS = {
@@ -13,6 +14,8 @@ _RECORDS = {
     "none": [],
     "only skipped": [make_skipped()],
     "hostile": [make_hostile(), make_record()],
+    "deployed": deployed_records(),
+    "hostile runtime": [make_hostile_runtime(), make_hostile_runtime("b")],
 }
 
 

@@ -10,6 +10,7 @@ from qatrix.report.frames import ReportData, report_data
 from qatrix.report.frames.flat import flat_frame
 from qatrix.report.frames.matrix import compatibility_matrix
 from qatrix.report.vocabulary import VERDICTS
+from support.lowerings import make_clamped, make_deployed, make_partly
 from support.records import (
     make_comparison,
     make_diverged,
@@ -164,3 +165,39 @@ def test_comparisons_of_several_pairs_get_columns_of_their_own() -> None:
 def test_any_number_of_pipelines_is_reported() -> None:
     pipelines = {name: make_outcome(name) for name in ("one", "two", "three")}
     assert report_data(make_run(), [make_record(pipelines=pipelines)]).pipelines == ("one", "two", "three")
+
+
+def test_what_a_runtime_gave_has_columns_of_its_pipeline() -> None:
+    frame = flat_frame([make_clamped(), make_partly(), make_record()])
+    clamped, partly, plain = frame.to_dict("records")
+
+    assert {
+        name: clamped[name] for name in frame.columns if str(name).startswith("fx_lowered") or "runtime" in name
+    } == {
+        "axis_runtime": "xnnpack",
+        "pt2e_runtime": "executorch (partitioner xnnpack)",
+        "pt2e_runtime_version": "1.5.1",
+        "fx_runtime": "native (engine qnnpack)",
+        "fx_runtime_version": None,
+        "fx_lowered_sqnr_db": -1.3,
+        "fx_lowered_variation_db": None,
+        "fx_lowered_runs_in": "integers",
+        "fx_lowered_float_ops": 0,
+        "fx_lowered_first": "relu",
+        "fx_lowered_causes": "clamp_of_qnnpack",
+        "fx_lowered_status": "diverged",
+        "fx_lowered_max_abs": 5.9375,
+        "fx_lowered_steps": 95.0,
+        "fx_lowered_mismatched": 20,
+        "fx_lowered_forward_seconds": 0.02,
+    }
+    facts = ("delegated", "left_over", "partitions", "size_bytes", "lowered_runs_in", "lowered_float_ops")
+    assert [partly[f"pt2e_{fact}"] for fact in facts] == [4, 3, 2, 12345, "partly", 1]
+    assert {plain[name] for name in frame.columns if "lowered" in str(name)} == {None}
+
+
+def test_runtimes_beside_their_references_are_no_pairs_of_pipelines() -> None:
+    columns = set(flat_frame([make_deployed()]).columns)
+
+    assert {"convert_max_abs", "lowered_max_abs", "pt2e_lowered_max_abs", "fx_lowered_max_abs"} <= columns
+    assert [name for name in columns if "executorch" in name or "native" in name] == []

@@ -21,6 +21,7 @@ from qatrix.report.html import index_html, side_files
 from qatrix.report.html.details import ONE_FILE
 from qatrix.report.html.templating import environment, stage_rows
 from support.demo_run import many_records
+from support.lowerings import deployed_records, make_clamped, make_partly
 from support.records import make_expectation, make_failed, make_outcome, make_record, make_run
 
 
@@ -262,3 +263,60 @@ def test_why_a_case_has_no_script_or_no_bug_report_stands_on_its_page(has_script
     assert "a bug report with it" not in text
     assert "keeps no script" not in text
     assert ("A script that shows it: repro/" in text) is has_script
+
+
+def test_a_case_has_a_block_for_each_of_its_runtimes() -> None:
+    page = _page(report_data(make_run(), [make_clamped()]))
+    told = {" ".join(block.find("h4").text_content().split()): block for block in page.xpath("//section[h4]")}
+
+    assert [*told] == ["pt2e on executorch (partitioner xnnpack) ✓ exact", "fx on native (engine qnnpack) ≠ diverged"]
+    facts = {
+        str(fact.find("dt").text_content()): str(fact.find("dd").text_content())
+        for fact in told["fx on native (engine qnnpack) ≠ diverged"].xpath("./dl/div")
+    }
+    assert facts == {
+        "SQNR of the reference, dB": "39.1",
+        "SQNR in the runtime, dB": "-1.3",
+        "steps off the reference": "95",
+        "computed": "all that is quantized runs in integers",
+        "size, bytes": "12,345",
+    }
+    text = str(told["fx on native (engine qnnpack) ≠ diverged"].text_content())
+    assert "Cause, defect: fx's clamp is wrong." in text
+    assert "xnn_qs8_conv" in text
+
+
+def test_ops_that_run_in_float_are_named_by_layer() -> None:
+    page = _page(report_data(make_run(), [make_partly()]))
+    (row,) = page.xpath("//details[summary[starts-with(., 'What is quantized and runs in float')]]//tbody/tr")
+
+    assert [str(cell.text_content()) for cell in row] == ["fc", "aten.linear", "no kernel takes it"]
+
+
+def test_the_support_table_links_to_a_case_or_to_all_of_a_cell() -> None:
+    page = _page(report_data(make_run(), deployed_records()))
+    links = {
+        " ".join(str(link.text_content()).split()): str(link.get("href"))
+        for link in page.xpath("//*[@id='support']//td/a")
+    }
+
+    assert links["✗ fails at lower"] == "#case=deployed/conv3d/runtime=xnnpack"
+    assert links["✓ integers36.2 dB, 1 step off2 cases"] == (
+        "#axis.pattern=conv_bn&axis.quantizer=xnnpack_ptq&axis.runtime=xnnpack"
+    )
+
+
+def test_a_run_without_runtimes_has_no_support_table(demo: ReportData) -> None:
+    assert _page(demo).xpath("//*[@id='support'] | //a[@href='#support']") == []
+
+
+def test_the_stages_of_runtimes_are_the_last_bars() -> None:
+    drawn = plots.run_plots(report_data(make_run(), [make_clamped()]))
+
+    assert [bar.label for bar in drawn.stages[0].bars][-2:] == ["lower", "lowered_forward"]
+
+
+def test_the_line_of_a_case_has_the_cause_of_its_runtime() -> None:
+    told = _rows(report_data(make_run(), [make_clamped()]))["lines"]
+
+    assert told == ["fx and fx on native are 5.94 apart after lowering, 95 quantization steps: fx's clamp is wrong"]

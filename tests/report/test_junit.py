@@ -13,6 +13,7 @@ from qatrix.outcomes import Record
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.junit import junit_xml
 from support.diagnoses import make_diagnosis
+from support.lowerings import make_clamped
 from support.records import make_diverged, make_failed, make_record, make_run, make_skipped
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "junit.xsd"))
@@ -101,3 +102,23 @@ def test_a_case_has_a_property_for_each_axis_and_the_file_that_declares_it() -> 
     assert properties["dim"] == "2"
     assert properties["verdict"] == "exact"
     assert case.get("file") == "matrix/suites/conv_bn.yaml"
+
+
+def test_a_case_has_its_runtimes_and_their_figures_as_properties() -> None:
+    tree = etree.fromstring(junit_xml(report_data(make_run(), [make_clamped()])).encode())
+    properties = {item.get("name"): item.get("value") for item in tree.iter("property")}
+
+    assert {name: value for name, value in properties.items() if name.startswith("fx_")} == {
+        "fx_runtime": "native (engine qnnpack)",
+        "fx_lowered_runs_in": "integers",
+        "fx_lowered_sqnr_db": "-1.3",
+        "fx_lowered_steps": "95.0",
+    }
+
+
+def test_a_failure_says_where_a_runtime_leaves_its_reference_and_why() -> None:
+    (failure,) = _only_case(make_clamped()).result
+
+    assert "fx on native (engine qnnpack): SQNR -1.3 dB, 95 quantization steps off its reference" in failure.text
+    assert "fx on native (engine qnnpack): the runtime first leaves its reference at relu" in failure.text
+    assert "fx on native (engine qnnpack): Cause, defect: fx's clamp is wrong." in failure.text

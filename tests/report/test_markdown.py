@@ -6,6 +6,7 @@ import re
 
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.markdown import summary_md
+from support.lowerings import deployed_records, make_deployed
 from support.records import HOSTILE, make_diverged, make_expectation, make_failed, make_run, make_skipped
 
 
@@ -64,3 +65,22 @@ def test_a_huge_run_stays_under_the_limit_of_a_job_summary() -> None:
     assert "more in index.html" in text
     starts = [line for line in text.splitlines() if line.startswith("<details>")]
     assert len(starts) == text.splitlines().count("</details>")
+
+
+def test_a_short_support_table_is_in_the_summary() -> None:
+    text = summary_md(report_data(make_run(), deployed_records()))
+
+    assert "### What runs in integers where\n\n#### xnnpack_ptq\n\n| pattern | pt2e on executorch" in text
+    assert "≠ integers, -1.3 dB, 95 steps off" in text
+
+
+def test_a_long_support_table_is_left_to_the_page() -> None:
+    records = [make_deployed(f"d/{place}", axes={"pattern": f"pattern {place}"}) for place in range(300)]
+    text = summary_md(report_data(make_run(), records))
+
+    assert "300 patterns: the table is in index.html, and qatrix support prints it." in text
+    assert "| pattern 7 |" not in text
+
+
+def test_a_run_without_runtimes_has_no_support_table(demo: ReportData) -> None:
+    assert "What runs in integers" not in summary_md(demo)

@@ -13,7 +13,16 @@ from qatrix.claims import Verdict
 from qatrix.outcomes import UNREMARKABLE, CheckOutcome, Record
 from qatrix.report.figures import axis_value
 from qatrix.report.rules import Rule, failure, rules
-from support.records import make_diverged, make_error, make_failed, make_hostile, make_outcome, make_record
+from support.lowerings import apart, make_clamped, make_deployed, off
+from support.records import (
+    make_comparison,
+    make_diverged,
+    make_error,
+    make_failed,
+    make_hostile,
+    make_outcome,
+    make_record,
+)
 
 AXES: dict[str, list[Any]] = {
     "pattern": ["conv", "conv_bn", "conv_bn_relu"],
@@ -214,3 +223,17 @@ def test_hostile_records_have_rules_too() -> None:
 )
 def test_the_kind_of_a_failure_is_said_in_words(changes: dict[str, Any], said: str) -> None:
     assert failure(make_record(**changes)) == said
+
+
+def test_runtimes_that_diverge_are_told_from_pipelines_that_do() -> None:
+    pipelines = make_comparison("convert", status="diverged", max_abs=1.0)
+    clamped = make_clamped()
+
+    assert failure(clamped) == "fx on native (engine qnnpack) left its reference (clamp of qnnpack)"
+    assert failure(make_clamped(comparisons=(pipelines, *clamped.comparisons))) == "pt2e and fx diverged"
+    two = (off("pt2e", "executorch", 3.0), off("fx", "native", 3.0), apart(0.0))
+    assert failure(make_deployed(verdict="diverged", comparisons=two)) == (
+        "pt2e on executorch (partitioner xnnpack) left its reference and fx on native (engine qnnpack) left its reference"
+    )
+    between = make_deployed(verdict="diverged", comparisons=(apart(3.0),))
+    assert failure(between) == "pt2e on executorch and fx on native diverged"

@@ -113,6 +113,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         merging,
         repros,
         runs,
+        supporting,
         transcripts,
         trying,
     )

@@ -14,7 +14,7 @@ from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED
 
 if TYPE_CHECKING:
     from qatrix.console import Console
-    from qatrix.report.compare import Kind, RunComparison
+    from qatrix.report.compare import Kind, Pair, RunComparison
 
 # Cases that the terminal names; the page has all.
 _NAMED: Final = 20
@@ -80,9 +80,19 @@ def tell_comparison(console: Console, comparison: RunComparison) -> None:
         console.line(f"{pair.before} → {pair.after}: {counted(pair.total, 'case')}: {counts or 'none'}", style="bold")
     for item in comparison.processors:
         console.line(f"  {item.name}: {' → '.join(item.values)}")
+    for pair in comparison.pairs:
+        _tell_support(console, pair)
     rows = [row for row in comparison.remarkable if row.kind != "figures"]
     for row in rows[:_NAMED]:
         verdicts = " → ".join(VERDICTS[record.verdict].word if record else "–" for record in row.records)
         console.line(f"  {KINDS[row.kind].glyph} {row.case_id}: {verdicts}")
     if len(rows) > _NAMED:
         console.line(f"  … and {len(rows) - _NAMED} more")
+
+
+def _tell_support(console: Console, pair: Pair) -> None:
+    """What the later of two runs gained and lost in what runs in integers where."""
+    for change in pair.support[:_NAMED]:
+        console.line(f"  {change.glyph} {change.where}: {change.says}")
+    if len(pair.support) > _NAMED:
+        console.line(f"  … and {len(pair.support) - _NAMED} more in the support table")

@@ -76,6 +76,7 @@ def show(
         console.line(f"  {note}")
     if record.diagnosis is not None:
         _explain(console, record.diagnosis)
+    _tell_runtimes(console, record)
     if graphs:
         drawing = drawing_of(record)
         if drawing is None:
@@ -95,6 +96,18 @@ def _explain(console: Console, diagnosis: Diagnosis) -> None:
     console.line()
     for table in explanation_tables(diagnosis):
         console.table(table)
+
+
+def _tell_runtimes(console: Console, record: Record) -> None:
+    """For each model in its runtime: where it first leaves its reference, why, what runs in float, and the kernels."""
+    from qatrix.report.lowered import lowered_lines, lowered_models, lowered_tables
+
+    for model in lowered_models(record):
+        console.line(f"\n{model.deployed}", style="bold")
+        for line in lowered_lines(model):
+            console.paragraph(line)
+        for table in lowered_tables(model):
+            console.table(table)
 
 
 def _draw(console: Console, drawing: Drawing) -> None:

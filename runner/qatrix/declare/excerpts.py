@@ -31,7 +31,8 @@ def excerpts(matrix: Matrix) -> Iterator[Excerpt]:
             found = _block(read(spec.source.file), spec.source)
             if found is not None:
                 line, text = found
-                yield Excerpt(axis=axis, name=name, file=spec.source.file, line=line, text=text)
+                about = None if isinstance(spec, ConvKind) else spec.about or None
+                yield Excerpt(axis=axis, name=name, file=spec.source.file, line=line, text=text, about=about)
 
 
 def _lines(file: str) -> tuple[str, ...]:

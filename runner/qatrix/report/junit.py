@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from qatrix.outcomes import NOT_RUN, Record
+from qatrix.expressions import Value
+from qatrix.outcomes import LOWERED, NOT_RUN, Record
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import axis_value, clipped, clipped_head
 from qatrix.report.frames import ReportData
+from qatrix.report.lowered import LoweredModel, lowered_lines, lowered_models
 from qatrix.report.sentences import case_lines
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.text import printed
@@ -104,9 +106,11 @@ def _case(record: Record) -> ET.Element:
         file=printed(record.source.file),
     )
     properties = ET.SubElement(case, "properties")
-    facts = {**record.axes, "verdict": record.verdict, "source": str(record.source)}
+    facts: dict[str, Value] = {**record.axes, "verdict": record.verdict, "source": str(record.source)}
     if record.reused_from is not None:
         facts["reused_from"] = record.reused_from
+    for model in lowered_models(record):
+        facts |= _runtime(model)
     for name, value in facts.items():
         ET.SubElement(properties, "property", name=printed(name), value=printed(axis_value(value)))
     text = "\n".join(case_lines(record))
@@ -131,11 +135,19 @@ def _case(record: Record) -> ET.Element:
     return case
 
 
+def _runtime(model: LoweredModel) -> dict[str, Value]:
+    """Where a pipeline's model ran, how near it was to the float model there, and how far off its reference."""
+    name = model.outcome.pipeline
+    figures = {"sqnr_db": model.lowering.sqnr_db, "steps": None if model.off is None else model.off.max_steps}
+    measured = {f"{name}_{LOWERED}_{fact}": value for fact, value in figures.items() if value is not None}
+    return {f"{name}_runtime": model.runtime, f"{name}_{LOWERED}_runs_in": model.runs_in, **measured}
+
+
 def _explained(record: Record) -> list[str]:
-    """Where the pipelines part and why, in lines."""
-    if record.diagnosis is None:
-        return []
-    return [clipped(line, _LIMIT) for line in explanation_lines(record.diagnosis)]
+    """Where the pipelines part, or runtimes leave their references, and why, in lines."""
+    lines = [] if record.diagnosis is None else [*explanation_lines(record.diagnosis)]
+    lines += [f"{model.deployed}: {line}" for model in lowered_models(record) for line in lowered_lines(model)]
+    return [clipped(line, _LIMIT) for line in lines]
 
 
 def _tracebacks(record: Record) -> str:

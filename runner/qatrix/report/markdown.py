@@ -11,16 +11,29 @@ from qatrix.report.frames import KnownDifference, ReportData
 from qatrix.report.markup import code, html, more, text, url, within
 from qatrix.report.rules import rules
 from qatrix.report.sentences import case_lines, reused_sentence
+from qatrix.report.support import support_md
 from qatrix.report.vocabulary import VERDICTS
 
 _GROUP_BYTES: Final = 20_000
 _RULES: Final = 10
+# A longer support table is for the page.
+_SUPPORT_BYTES: Final = 20_000
 
 
 def summary_md(data: ReportData) -> str:
     """The run as GitHub's Markdown, under 1 MiB whatever is in it, everything from outside escaped."""
     return (
-        "\n".join([*_head(data), *_unexpected(data), *_rules(data), *_known(data), *_not_run(data), *_rest(data)])
+        "\n".join(
+            [
+                *_head(data),
+                *_unexpected(data),
+                *_rules(data),
+                *_support(data),
+                *_known(data),
+                *_not_run(data),
+                *_rest(data),
+            ]
+        )
         + "\n"
     )
 
@@ -73,6 +86,18 @@ def _rules(data: ReportData) -> Iterator[str]:
     yield ""
 
 
+def _support(data: ReportData) -> Iterator[str]:
+    if not data.support:
+        return
+    yield "### What runs in integers where\n"
+    table = support_md(data.support, level=4)
+    if len(table.encode("utf-8", "replace")) <= _SUPPORT_BYTES:
+        yield table
+    else:
+        yield f"{counted(len(data.support.rows), 'pattern')}: the table is in index.html, and qatrix support prints it."
+    yield ""
+
+
 def _known(data: ReportData) -> Iterator[str]:
     if data.known:
         yield "### Differences that were expected\n"
@@ -116,7 +141,8 @@ def _rest(data: ReportData) -> Iterator[str]:
     yield "<details><summary>Environment</summary>\n"
     packages = [f"{name} {version or 'not installed'}" for name, version in environment.packages.items()]
     devices = [f"{name}: {told}" for name, told in environment.devices.items()]
-    facts = (f"python {environment.python}", environment.platform, environment.processor)
+    cpu = [f"the processor {'has' if has else 'lacks'} {name}" for name, has in environment.cpu.items()]
+    facts = (f"python {environment.python}", environment.platform, environment.processor, *cpu)
     run = (
         f"{counted(environment.threads, 'thread')}",
         f"started {data.run.started}, took {duration(data.run.seconds)}",

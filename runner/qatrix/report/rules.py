@@ -18,8 +18,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
+from qatrix.outcomes import LOWERED, UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report.figures import axis_value, counted
+from qatrix.report.lowered import lowered_models
 from qatrix.report.vocabulary import SEVERITY, VERDICTS
 
 MOST_CONDITIONS: Final = 3
@@ -74,7 +75,7 @@ def failure(record: Record) -> str:
     if record.verdict == "unquantized":
         return f"{' and '.join(_idle(outcomes)) or 'a pipeline'} quantized nothing"
     if record.verdict == "diverged":
-        return f"{' and '.join(record.pipelines)} diverged{_cause(record)}"
+        return _diverged(record)
     if record.verdict == "check_failed":
         failed = dict.fromkeys(f"check {item.name} failed" for item in record.checks if item.status == "failed")
         return " and ".join(failed) or "a check failed"
@@ -91,11 +92,23 @@ def _idle(outcomes: Iterable[PipelineOutcome]) -> list[str]:
     return [item.pipeline for item in ran if item.keeps_float or 0 in (item.fake_quantizes, item.quantize_ops)]
 
 
-def _cause(record: Record) -> str:
-    """The causes of the first divergence by name, where they are known."""
-    causes = record.diagnosis.causes if record.diagnosis else ()
-    names = dict.fromkeys(cause.name.replace("_", " ") for cause in causes if cause.explains_first)
-    return f" ({', '.join(names)})" if names else ""
+def _diverged(record: Record) -> str:
+    """Which pipelines diverged; where they agree and only their runtimes do not, which runtimes, from what."""
+    apart = [item for item in record.comparisons if item.status in {"diverged", "mismatched"}]
+    if not apart or any(item.at != LOWERED for item in apart):
+        causes = record.diagnosis.causes if record.diagnosis else ()
+        names = (cause.name for cause in causes if cause.explains_first)
+        return f"{' and '.join(record.pipelines)} diverged{_causes(names)}"
+    off = [model for model in lowered_models(record) if model.off in apart]
+    told = [f"{model.deployed} left its reference" for model in off]
+    between = [f"{item.left} and {item.right} diverged" for item in apart]
+    return f"{' and '.join(told or between)}{_causes(cause.name for model in off for cause in model.lowering.causes)}"
+
+
+def _causes(names: Iterable[str]) -> str:
+    """The causes by name, where they are known."""
+    told = dict.fromkeys(name.replace("_", " ") for name in names)
+    return f" ({', '.join(told)})" if told else ""
 
 
 @dataclass(frozen=True, kw_only=True)

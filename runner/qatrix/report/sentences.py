@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from qatrix.claims import LEAVES_NO_TRACE
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
 from qatrix.report.figures import clipped, counted, decibels, number
+from qatrix.report.lowered import lowered_line, lowered_models
 from qatrix.report.vocabulary import status_words
 from qatrix.text import steps_apart
 
@@ -61,6 +62,7 @@ def _lines(record: Record) -> Iterator[str]:
     if record.error is not None:
         yield f"{record.error.type}: {clipped(record.error.message, _LIMIT)}"
     yield from map(pipeline_line, record.pipelines.values())
+    yield from map(lowered_line, lowered_models(record))
     yield from map(comparison_line, record.comparisons)
     yield from (check_line(check) for check in record.checks if check.status != "passed" or check.message)
     yield from (f"left behind: {clipped(trace, _LIMIT)}" for trace in record.traces)

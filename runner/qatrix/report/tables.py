@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any, Final
 
 from qatrix import codec
 from qatrix.outcomes import Environment, Run
-from qatrix.report.figures import axis_value
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.flat import flat_frames
-from qatrix.text import printed, printed_json
+from qatrix.report.spreadsheets import csv_text
+from qatrix.text import printed_json
 
 # Rows that are made at a time.
 _CHUNK: Final = 5000
-# What makes a spreadsheet take a text for a formula, some programs after blanks, or in full width.
-# https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def results_json(data: ReportData) -> str:
@@ -46,8 +42,7 @@ def results_csv(data: ReportData) -> str:
 def csv_pieces(data: ReportData) -> Iterator[str]:
     """The text of `results_csv` in pieces of many rows."""
     for number, frame in enumerate(flat_frames(data.records, size=_CHUNK)):
-        named = frame.rename(columns=_csv_text)
-        yield named.map(_csv_value).to_csv(index=False, header=number == 0, lineterminator="\n")
+        yield csv_text(frame, header=number == 0)
 
 
 def _dumped(content: object, indent: int | None = None) -> str:
@@ -63,21 +58,3 @@ def _environment(environment: Environment) -> dict[str, Any]:
     fields = codec.to_jsonable(environment)
     packages: dict[str, str | None] = fields.pop("packages")
     return {**packages, **fields}
-
-
-def _csv_value(value: object) -> object:
-    # An empty text, since beside None pandas would make the integers of a column floats.
-    if value is None:
-        return ""
-    # pandas would write NaN, which was measured, as an empty cell, which means "not measured".
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, (str, tuple)):
-        return _csv_text(axis_value(value))
-    return value
-
-
-def _csv_text(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: what begins as one gets a `'` before it."""
-    shown = printed(text)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) or shown[:1] in {"\t", "\n"} else shown

@@ -12,6 +12,7 @@ from qatrix.errors import UsageError
 from qatrix.outcomes import Environment, Record, Run
 from qatrix.report.compare.transitions import KINDS, Kind, Step, step
 from qatrix.report.store import Store
+from qatrix.report.support import SupportChange, support_changes
 
 _OF_PROCESSOR: Final = " of the processor"
 
@@ -43,11 +44,15 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two runs, the earlier first, and how many cases went which way; `counts` has every kind that occurs."""
+    """Two runs, the earlier first, and how many cases went which way; `counts` has every kind that occurs.
+
+    `support` is what the later one gained and lost in what runs in integers where.
+    """
 
     before: str
     after: str
     counts: Mapping[Kind, int]
+    support: tuple[SupportChange, ...] = ()
 
     @property
     def total(self) -> int:
@@ -178,7 +183,12 @@ def _overall(sides: Sequence[Side], rows: Sequence[Row]) -> Pair:
 
 def _counted(before: Side, after: Side, steps: Sequence[Step]) -> Pair:
     counts = Counter(item.kind for item in steps)
-    return Pair(before=before.label, after=after.label, counts={kind: counts[kind] for kind in KINDS if counts[kind]})
+    return Pair(
+        before=before.label,
+        after=after.label,
+        counts={kind: counts[kind] for kind in KINDS if counts[kind]},
+        support=support_changes(before.records, after.records),
+    )
 
 
 def _differences(sides: Sequence[Side]) -> Iterator[Difference]:
@@ -199,6 +209,8 @@ def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
     for feature, there in environment.cpu.items():
         yield f"{feature}{_OF_PROCESSOR}", "there" if there else "not there"
     yield "threads", str(environment.threads)
+    for name, has in environment.cpu.items():
+        yield f"processor has {name}", "yes" if has else "no"
     for name, device in environment.devices.items():
         yield f"device {name}", device
 

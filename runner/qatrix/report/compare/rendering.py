@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from qatrix.report.files import make_folder, write_file
 from qatrix.report.html.templating import environment
 from qatrix.report.markup import code, text, within
 from qatrix.report.sentences import case_lines
+from qatrix.report.support import SupportChange
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.text import printed_json
 
@@ -56,6 +58,8 @@ def compare_html(comparison: RunComparison) -> str:
             | set(comparison.overall.counts if comparison.overall else ()),
             lines=_LINES,
             why=why,
+            supported=[pair for pair in comparison.pairs if pair.support],
+            shown=_SHOWN,
             version=__version__,
         )
     )
@@ -147,7 +151,31 @@ def _tally(values: Iterable[T], order: Iterable[T]) -> dict[T, int]:
 
 
 def _pair_json(pair: Pair) -> dict[str, Any]:
-    return {"before": pair.before, "after": pair.after, "total": pair.total, "counts": pair.counts}
+    return {
+        "before": pair.before,
+        "after": pair.after,
+        "total": pair.total,
+        "counts": pair.counts,
+        "support": [_support_json(change) for change in pair.support],
+    }
+
+
+def _support_json(change: SupportChange) -> dict[str, Any]:
+    return {
+        "pattern": change.pattern,
+        "quantizer": change.column.quantizer,
+        "pipeline": change.column.pipeline,
+        "runtime": change.column.runtime,
+        "kind": change.kind,
+        "before": {"state": change.before.state, "sqnr_db": _figure(change.before.sqnr_db)},
+        "after": {"state": change.after.state, "sqnr_db": _figure(change.after.sqnr_db)},
+        "says": change.says,
+    }
+
+
+def _figure(value: float | None) -> float | str | None:
+    """A number, or the word for one that JSON lacks."""
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def _markdown(comparison: RunComparison) -> Iterator[str]:
@@ -166,7 +194,20 @@ def _markdown(comparison: RunComparison) -> Iterator[str]:
         for item in comparison.differences:
             yield f"| {text(item.name)} | {' | '.join(text(value) for value in item.values)} |"
         yield ""
+    yield from _support_md(comparison)
     yield from _cases_md(comparison)
+
+
+def _support_md(comparison: RunComparison) -> Iterator[str]:
+    for pair in comparison.pairs:
+        if pair.support:
+            yield f"### What runs in integers, {text(pair.before)} → {text(pair.after)}\n"
+            yield from within(pair.support, _change_md, whole="compare.json")
+            yield ""
+
+
+def _change_md(change: SupportChange) -> str:
+    return f"- {change.glyph} {text(change.where)}: {text(change.says)}"
 
 
 def _cases_md(comparison: RunComparison) -> Iterator[str]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from qatrix.lowerings import Ran
 from qatrix.outcomes import NOT_RUN, Record
 from qatrix.report.figures import decibels, number
+from qatrix.report.lowered import LoweredModel, lowered_models
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
 
 Kind = Literal["worse", "better", "changed", "figures", "stopped", "started", "vanished", "appeared", "same"]
@@ -151,9 +153,27 @@ def _facts(record: Record) -> dict[str, Fact]:
         facts[name] = _outcome(outcome.status, outcome.failed_stage, outcome.error.type if outcome.error else None)
         facts[f"{name}, SQNR{_DECIBELS}"] = outcome.sqnr_db
         facts |= {f"{name}, {count.replace('_', ' ')}": getattr(outcome, count) for count in _COUNTS}
+    for model in lowered_models(record):
+        facts |= _runtime(model)
     for check in record.checks:
         facts[f"check {check.name} on {check.pipeline}"] = check.status
     return facts
+
+
+def _runtime(model: LoweredModel) -> dict[str, Fact]:
+    """What a runtime made of a model: how near to the float model, what ran in what, how large."""
+    ran = model.lowering.ran or Ran()
+    figures = {
+        f"SQNR{_DECIBELS}": model.lowering.sqnr_db,
+        "computed in": model.runs_in,
+        "ops in float": len(ran.float_ops),
+        **{
+            fact.replace("_", " "): getattr(ran, fact)
+            for fact in ("delegated", "left_over", "partitions", "size_bytes")
+        },
+        "first departure": model.lowering.first.layer if model.lowering.first else None,
+    }
+    return {f"{model.deployed}, {name}": fact for name, fact in figures.items()}
 
 
 def _outcome(status: str, stage: str | None, error: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qatrix.report.frames.data import Conservation, KnownDifference, NotRun, ReportData, SuiteCount, VerdictCount
+from qatrix.report.frames.data import patterns_about as patterns_about
 from qatrix.report.frames.data import read_store as read_store
 from qatrix.report.frames.data import report_data as report_data
 from qatrix.report.frames.headline import Headline
@@ -20,6 +21,7 @@ __all__ = [
     "ReportData",
     "SuiteCount",
     "VerdictCount",
+    "patterns_about",
     "read_store",
     "report_data",
 ]

@@ -14,6 +14,7 @@ from qatrix.report.frames.flat import pipeline_names
 from qatrix.report.frames.headline import Headline, headline
 from qatrix.report.frames.matrix import CompatibilityMatrix, compatibility_matrix
 from qatrix.report.store import Store
+from qatrix.report.support import SupportTable, support_table
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, VerdictWords
 
 
@@ -86,6 +87,7 @@ class ReportData:
     counts: tuple[VerdictCount, ...]
     suites: tuple[SuiteCount, ...]
     matrix: CompatibilityMatrix
+    support: SupportTable
     pipelines: tuple[str, ...]
     points: tuple[str, ...]
     unexpected: tuple[Record, ...]
@@ -140,6 +142,7 @@ def report_data(
         counts=_verdict_counts(frame),
         suites=_suite_counts(frame),
         matrix=compatibility_matrix(records),
+        support=support_table(records, about=patterns_about(excerpts)),
         pipelines=pipeline_names(records),
         points=_points(records),
         unexpected=tuple(unexpected),
@@ -151,6 +154,11 @@ def report_data(
         script_notes=script_notes or {},
         excerpts=tuple(excerpts),
     )
+
+
+def patterns_about(excerpts: Sequence[Excerpt]) -> dict[str, str]:
+    """What patterns compute, by their names, as far as the YAML says."""
+    return {item.name: item.about for item in excerpts if item.axis == "pattern" and item.about}
 
 
 def _points(records: Sequence[Record]) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from qatrix.outcomes import Comparison, PipelineOutcome, Record
+from qatrix.lowerings import Ran
+from qatrix.outcomes import LOWERED, Comparison, PipelineOutcome, Record
+from qatrix.report.lowered import LoweredModel, is_own, lowered_models, pipeline_of
 
 Cell = object
 LEADING = (
@@ -30,8 +32,9 @@ def flat_frame(records: Sequence[Record]) -> pd.DataFrame:
     """One row per record and one column per fact, numbers as they were measured.
 
     Columns are `axis_<name>`, `<pipeline>_<fact>`, `<point>_<fact>` of a comparison
-    (`<point>_<left>_<right>_<fact>` where more than one pair was compared) and the numbers
-    of checks that passed, failed and did not run. None is "not measured".
+    (`<point>_<left>_<right>_<fact>` where more than one pair of pipelines was compared) and the numbers
+    of checks that passed, failed and did not run. What a runtime gave has `<pipeline>_lowered_<fact>`, beside its
+    own reference; `lowered_<fact>` is of the runtimes of two pipelines. None is "not measured".
     """
     (frame,) = flat_frames(records, size=len(records) or 1)
     return frame
@@ -39,7 +42,7 @@ def flat_frame(records: Sequence[Record]) -> pd.DataFrame:
 
 def flat_frames(records: Sequence[Record], *, size: int) -> Iterator[pd.DataFrame]:
     """The same in frames of `size` rows, at least one: a frame of very many takes more room than the records."""
-    several_pairs = len({(item.left, item.right) for record in records for item in record.comparisons}) > 1
+    several_pairs = len({pair for record in records for pair in _pairs(record)}) > 1
     names = dict.fromkeys(name for record in records for name in _row(record, several_pairs=several_pairs))
     leading = [name for name in LEADING if name in names] or list(LEADING)
     # Grouped by kind, whatever case comes first: axes, comparisons, checks, then pipelines.
@@ -57,7 +60,7 @@ def pipeline_names(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _group(name: str) -> int:
-    groups = ("axis_", "prepare_", "train_", "convert_", "checks_")
+    groups = ("axis_", "prepare_", "train_", "convert_", "lowered_", "checks_")
     return next((rank for rank, prefix in enumerate(groups) if name.startswith(prefix)), len(groups))
 
 
@@ -79,17 +82,28 @@ def _row(record: Record, *, several_pairs: bool) -> dict[str, Cell]:
     }
     row |= {f"axis_{name}": value for name, value in record.axes.items()}
     for comparison in record.comparisons:
-        row |= _comparison_cells(comparison, several_pairs=several_pairs)
+        if not is_own(record, comparison):
+            pair = f"{'_'.join(_pair(record, comparison))}_" if several_pairs else ""
+            row |= _comparison_cells(comparison, f"{comparison.at}_{pair}")
     for status in ("passed", "failed", "not_run"):
         row[f"checks_{status}"] = sum(check.status == status for check in record.checks)
     for name, outcome in record.pipelines.items():
         row |= _pipeline_cells(name, outcome)
+    for model in lowered_models(record):
+        row |= _lowered_cells(model)
     return row
 
 
-def _comparison_cells(comparison: Comparison, *, several_pairs: bool) -> dict[str, Cell]:
-    pair = f"{comparison.left}_{comparison.right}_" if several_pairs else ""
-    prefix = f"{comparison.at}_{pair}"
+def _pairs(record: Record) -> Iterator[tuple[str, str]]:
+    """The pairs of pipelines that were compared, whether or not in their runtimes."""
+    return (_pair(record, item) for item in record.comparisons if not is_own(record, item))
+
+
+def _pair(record: Record, item: Comparison) -> tuple[str, str]:
+    return pipeline_of(record, item.left), pipeline_of(record, item.right)
+
+
+def _comparison_cells(comparison: Comparison, prefix: str) -> dict[str, Cell]:
     facts = ("status", "max_abs", "max_rel", "max_steps", "mismatched", "total", "tolerance_used", "rtol", "atol")
     return {f"{prefix}{fact}": getattr(comparison, fact) for fact in facts}
 
@@ -105,4 +119,24 @@ def _pipeline_cells(name: str, outcome: PipelineOutcome) -> dict[str, Cell]:
         column = f"{name}_{stage.name}_seconds"
         known = cells.get(column)
         cells[column] = stage.seconds + (known if isinstance(known, float) else 0.0)
+    return cells
+
+
+def _lowered_cells(model: LoweredModel) -> dict[str, Cell]:
+    name, lowering, ran = model.outcome.pipeline, model.lowering, model.lowering.ran or Ran()
+    told = lowering.ran is not None
+    cells: dict[str, Cell] = {
+        f"{name}_runtime": model.runtime,
+        f"{name}_runtime_version": lowering.version,
+        f"{name}_{LOWERED}_sqnr_db": lowering.sqnr_db,
+        f"{name}_{LOWERED}_variation_db": lowering.variation_db,
+        f"{name}_{LOWERED}_runs_in": model.runs_in,
+        f"{name}_{LOWERED}_float_ops": len(ran.float_ops) if told else None,
+        f"{name}_{LOWERED}_first": lowering.first.layer if lowering.first else None,
+        f"{name}_{LOWERED}_causes": ", ".join(cause.name for cause in lowering.causes) or None,
+    }
+    cells |= {f"{name}_{fact}": getattr(ran, fact) for fact in ("delegated", "left_over", "partitions", "size_bytes")}
+    if model.off is not None:
+        facts = {"status": "status", "max_abs": "max_abs", "max_steps": "steps", "mismatched": "mismatched"}
+        cells |= {f"{name}_{LOWERED}_{column}": getattr(model.off, fact) for fact, column in facts.items()}
     return cells

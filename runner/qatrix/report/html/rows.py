@@ -60,13 +60,21 @@ def comparison_at(record: Record, point: str) -> Comparison | None:
 
 def main_line(record: Record) -> str:
     """Why the case is as it is, in one line: the cause or the first layer that differs, else its summary."""
-    found = record.diagnosis
     dull = record.verdict == "exact" or record.summary == VERDICTS[record.verdict].word
     words = "" if dull else record.summary
-    because = (
-        found.causes[0].sentence if found and found.causes else found.first.sentence if found and found.first else ""
-    )
+    because = _because(record)
     return figures.clipped(": ".join(part for part in (words, because) if part) or record.reason or "", _LINE_LENGTH)
+
+
+def _because(record: Record) -> str:
+    """The cause, else the first difference, of the pipelines, else of a runtime."""
+    lowerings = (outcome.lowering for outcome in record.pipelines.values())
+    for item in (record.diagnosis, *lowerings):
+        if item is not None and item.causes:
+            return item.causes[0].sentence
+        if item is not None and item.first is not None:
+            return item.first.sentence
+    return ""
 
 
 def _facts(records: Sequence[Record]) -> dict[str, Json]:
@@ -121,7 +129,7 @@ def _axis_text(axes: Mapping[str, Value], name: str) -> str | None:
 
 
 def _axis(name: str, given: Sequence[str | None]) -> Mapping[str, Json]:
-    texts = [None if text is None else figures.clipped(visible(text), NAME_LENGTH) for text in given]
+    texts = [None if text is None else shown_value(text) for text in given]
     distinct = dict.fromkeys(text for text in texts if text is not None)
     values = sorted(distinct, key=float) if all(text.isdecimal() for text in distinct) else list(distinct)
     codes = {text: code for code, text in enumerate(values)}
@@ -130,6 +138,11 @@ def _axis(name: str, given: Sequence[str | None]) -> Mapping[str, Json]:
         "values": values,
         "codes": [-1 if text is None else codes[text] for text in texts],
     }
+
+
+def shown_value(text: str) -> str:
+    """An axis value as the page knows it, by which it filters."""
+    return figures.clipped(visible(text), NAME_LENGTH)
 
 
 def _coded(texts: Iterable[str]) -> tuple[list[str], list[int]]:

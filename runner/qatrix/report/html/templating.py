@@ -16,10 +16,12 @@ from markupsafe import Markup, escape
 from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
 from qatrix.report.explanation import explanation_lines, explanation_tables
-from qatrix.report.html.links import view_href
+from qatrix.report.html.links import support_href, view_href
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
+from qatrix.report.lowered import lowered_facts, lowered_line, lowered_lines, lowered_models, lowered_tables
 from qatrix.report.plots import sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
+from qatrix.report.support import STATES
 from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
 from qatrix.resources import folder
 from qatrix.text import visible
@@ -71,6 +73,9 @@ def environment() -> jinja2.Environment:
         "explanation_lines": explanation_lines,
         "explanation_tables": explanation_tables,
         "groupby_order": _groupby_order,
+        "lowered_facts": lowered_facts,
+        "lowered_lines": lowered_lines,
+        "lowered_tables": lowered_tables,
     }
     made.globals |= {
         "verdicts": VERDICTS,
@@ -78,6 +83,7 @@ def environment() -> jinja2.Environment:
         "status": _status,
         "tone_of": tone_of,
         "comparison_at": comparison_at,
+        "lowered_models": lowered_models,
         "main_figures": main_figures,
         "main_line": main_line,
         "stage_rows": stage_rows,
@@ -86,6 +92,8 @@ def environment() -> jinja2.Environment:
         "sqnr_plot": sqnr_plot,
         "inline": _inline,
         "pipeline_facts": PIPELINE_FACTS,
+        "states": STATES,
+        "support_href": support_href,
     }
     return made
 
@@ -96,7 +104,8 @@ def main_figures(record: Record) -> tuple[str, ...]:
     apart = [comparison_line(item) for item in record.comparisons if item.status != "exact"]
     checks = [check_line(item) for item in record.checks if item.status == "failed"]
     sqnr = [_sqnr(item) for item in record.pipelines.values() if item.sqnr_db is not None]
-    return (*stopped, *apart, *checks, *([f"SQNR against the float model: {figures.listed(sqnr)}"] if sqnr else []))
+    quality = [f"SQNR against the float model: {figures.listed(sqnr)}"] if sqnr else []
+    return (*stopped, *apart, *checks, *quality, *map(lowered_line, lowered_models(record)))
 
 
 def stage_rows(record: Record) -> tuple[tuple[str, tuple[float | None, ...]], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from qatrix.outcomes import STAGES, Record
+from qatrix.outcomes import RUNTIME_STAGES, STAGES, Record
 from qatrix.report.figures import duration
 
 # Upper ends of the classes of step differences; the last has none.
@@ -48,7 +48,7 @@ def step_bars(records: Sequence[Record], point: str) -> Bars | None:
 
 def stage_bars(records: Sequence[Record], pipeline: str) -> Bars | None:
     """How many seconds a pipeline took for each stage, over all cases; None where it took none."""
-    seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+    seconds: dict[str, float] = dict.fromkeys((*STAGES, *RUNTIME_STAGES), 0.0)
     for record in records:
         outcome = record.pipelines.get(pipeline)
         for stage in outcome.stages if outcome and record.reused_from is None else ():
