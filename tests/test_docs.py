@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from qatrix import lowerings, outcomes
 from qatrix.claims import Expectation
 from qatrix.cli import (
+    against,
     app,
     comparing,
     documents,
@@ -48,6 +49,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 # Importing them registers their verbs.
 VERB_MODULES = (
+    against,
     comparing,
     documents,
     environments,

@@ -15,6 +15,7 @@ from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
+from qatrix.execute.departing import explained
 from qatrix.execute.deployment import Side, coarser, comparisons_of
 from qatrix.execute.devices import on_its_device
 from qatrix.execute.options import Diagnose
@@ -36,6 +37,7 @@ from qatrix.outcomes import (
     ErrorReport,
     PipelineOutcome,
     Record,
+    is_of_reference,
 )
 from qatrix.pipelines import Pipeline, pipelines_of
 from qatrix.pipelines.aten_ops import require_ops
@@ -98,7 +100,7 @@ def run_case(
             if case.runs_own_code and _absent(case) is None:
                 import_own_code(case)
                 watch = Watch()
-            record = _run(case, known, captures, frozen)
+            record = _run(case, known, captures, frozen, diagnose)
             if diagnose == "graphs":
                 record = replace(record, diagnosis=diagnosing.draw(case, pipelines=known, captures=captures))
             elif frozen is None and _is_worth_a_diagnosis(record, diagnose):
@@ -169,7 +171,9 @@ class _Facts:
     checks: tuple[CheckOutcome, ...] = ()
 
 
-def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: Reference | None) -> Record:
+def _run(
+    case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: Reference | None, diagnose: Diagnose
+) -> Record:
     absent = _absent(case)
     if absent is not None:
         return _record(case, facts=_Facts(), skipped=absent)
@@ -188,7 +192,7 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         isolation.let_ctrl_c_through(error)
         return _record(case, facts=_Facts(), invalid=report_error(error))
-    return _record(case, facts=_facts(case, known, batches, (reference, state), captures, frozen, arbiter))
+    return _record(case, facts=_facts(case, known, batches, (reference, state), captures, frozen, arbiter, diagnose))
 
 
 def _facts(
@@ -199,6 +203,7 @@ def _facts(
     captures: Captures,
     frozen: Reference | None,
     arbiter: Arbiter | str,
+    diagnose: Diagnose,
 ) -> _Facts:
     facts = _Facts()
     reference, state = float_model
@@ -233,7 +238,10 @@ def _facts(
         ]
         if "convert" in sight.outputs:
             sight.checks += quality.of_outputs(name, reference, sight.outputs["convert"])
-    facts.comparisons = (*_comparisons(case, sights), *comparisons_of(case, _sides(facts, sights, reference)))
+    lowered = tuple(comparisons_of(case, _sides(facts, sights, reference)))
+    facts.comparisons = (*_comparisons(case, sights), *lowered)
+    if diagnose != "never":
+        facts.pipelines |= _explained(facts, sights, lowered)
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):
             facts.pipelines[name] = replace(facts.pipelines[name], status="unavailable", reason=_OTHER_FLOAT)
@@ -274,6 +282,19 @@ def _sides(facts: _Facts, sights: Mapping[str, Sight], reference: object) -> lis
         for name, sight in sights.items()
         if (lowering := facts.pipelines[name].lowering) is not None and LOWERED in sight.outputs
     ]
+
+
+def _explained(
+    facts: _Facts, sights: Mapping[str, Sight], lowered: tuple[Comparison, ...]
+) -> dict[str, PipelineOutcome]:
+    """The outcomes of pipelines whose runtime is off its reference, with the reason in them."""
+    off = {item.left for item in lowered if is_of_reference(item) and item.status in {"diverged", "mismatched"}}
+    found = {}
+    for name in off:
+        outcome, deployed = facts.pipelines[name], sights[name].deployed
+        if outcome.lowering is not None and deployed is not None:
+            found[name] = replace(outcome, lowering=explained(outcome.lowering, deployed))
+    return found
 
 
 def _points(case: Case) -> tuple[str, ...]:

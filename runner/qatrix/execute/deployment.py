@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,7 +31,7 @@ _EQUAL: Final = Tolerance(name="exact", rtol=0, atol=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A model that has run in its runtime: what it was lowered from, its outputs, and the checks that were made."""
+    """A model that has run in its runtime: what it was lowered from and by, what it gave, and the checks of that."""
 
     program: Program
     lowered: Lowered
@@ -40,6 +40,7 @@ class Deployed:
     checks: tuple[CheckOutcome, ...]
     use: RuntimeUse
     version: str | None
+    lower: Callable[[Program], Lowered]
 
     def lowering(self, reference: object) -> Lowering:
         """What the record keeps of it; `reference` are the float model's outputs."""
@@ -99,6 +100,7 @@ class Deployment:
             checks=self._checks(lowered, inputs, outputs, ran),
             use=self.use,
             version=self.runtime.version(),
+            lower=self.runtime.lower,
         )
 
     def _run(self, lowered: Lowered, inputs: Inputs, *, seed: int = FORWARD_SEED) -> object:
