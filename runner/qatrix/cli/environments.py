@@ -137,6 +137,8 @@ def _runtime(name: str) -> tuple[str, bool]:
     from qatrix.runtimes import BUILT_IN
 
     known = BUILT_IN[name]
+    if known.file is not None:
+        return f"runtime {name}: {known.about}; it comes with qatrix", True
     options = {option: values[0] for option, values in known.options.items()}
     runtime = runtime_of(RuntimeUse(runtime=name, options=options))
     if (reason := runtime.missing()) is not None:
