@@ -227,6 +227,8 @@ def _joined(environments: Sequence[Environment]) -> Environment:
         platform=_listed(environment.platform for environment in environments),
         processor=_listed(environment.processor for environment in environments),
         devices={name: _listed(environment.devices[name] for environment in environments) for name in first.devices},
+        # A feature that some machines have and others lack is not known of all.
+        cpu={name: has for name, has in first.cpu.items() if all(item.cpu.get(name) is has for item in environments)},
     )
 
 

@@ -26,6 +26,7 @@ from qatrix.pipelines.torchenv.machine import (
     seed_generators,
 )
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
+from qatrix.pipelines.torchenv.processor import cpu_features
 from qatrix.pipelines.torchenv.quantization import (
     Pt2eApi,
     fx_api,
@@ -46,6 +47,7 @@ __all__ = [
     "Pt2eApi",
     "capture",
     "capture_name",
+    "cpu_features",
     "device_called",
     "device_missing",
     "engines",

@@ -182,12 +182,13 @@ def _differences(sides: Sequence[Side]) -> Iterator[Difference]:
 
 
 def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
-    """What runs are told apart by: versions, platform, processor, threads, devices, each by its name."""
+    """What runs are told apart by: versions, platform, processor and its features, threads, devices, each by its name."""
     for name, version in environment.packages.items():
         yield name, version or "not installed"
     yield "python", environment.python
     yield "platform", environment.platform
     yield "processor", environment.processor
+    yield "processor features", environment.cpu_words
     yield "threads", str(environment.threads)
     for name, device in environment.devices.items():
         yield f"device {name}", device
