@@ -58,6 +58,11 @@ def is_move(name: str) -> bool:
     return name in _MOVES
 
 
+def move_names() -> tuple[str, ...]:
+    """The plain names of the ops that only move or select values."""
+    return tuple(sorted(_MOVES))
+
+
 def _passes(node: fx.Node, reader: Reader) -> bool:
     """Whether a node computes nothing: it quantizes, dequantizes or moves values."""
     return reader.quantizes(node) or reader.dequantizes(node) or is_move(reader.name(node))

@@ -17,6 +17,7 @@ from qatrix.pipelines.torchenv.capturing import (
 )
 from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported
 from qatrix.pipelines.torchenv.inventory import Package, packages
+from qatrix.pipelines.torchenv.lowering import lowering_missing, x86_lowering
 from qatrix.pipelines.torchenv.machine import (
     THREADS,
     device_called,
@@ -59,6 +60,7 @@ __all__ = [
     "histogram_observers",
     "import_quantizers",
     "imported",
+    "lowering_missing",
     "named_tensors",
     "packages",
     "pattern_functions",
@@ -68,4 +70,5 @@ __all__ = [
     "saved_and_loaded",
     "second_pt2e_api",
     "seed_generators",
+    "x86_lowering",
 ]
