@@ -24,7 +24,7 @@ from qatrix.pipelines.runtimes import Program, onednn
 
 _FOLDER: Final = "TORCHINDUCTOR_CACHE_DIR"
 # Where Inductor hands over a graph that it will make code of.
-_LAST_PASS: Final = "post_grad_custom_post_pass"
+_GRAPH_HOOK: Final = "post_grad_custom_post_pass"
 # No other process compiles, because it would outlive the case; freezing is what makes weights constants.
 _SETTINGS: Final = {"freezing": True, "compile_threads": 1}
 
@@ -137,15 +137,24 @@ def _compiling(seen: Callable[[fx.Graph], None] = lambda _: None) -> Iterator[No
     with tempfile.TemporaryDirectory(prefix="qatrix-inductor-", ignore_cleanup_errors=True) as folder:
         os.environ[_FOLDER] = folder
         try:
-            # What it finds is kept by the process; asked here, no setting of a case can change the answer.
+            # The process keeps what this finds, and so do processes that are forked from it.
             cpu_vec_isa.valid_vec_isa_list()
-            with config.patch({**_SETTINGS, _LAST_PASS: seen}):
+            with config.patch({**_SETTINGS, _GRAPH_HOOK: seen}):
                 yield
         finally:
             if before is None:
                 os.environ.pop(_FOLDER, None)
             else:
                 os.environ[_FOLDER] = before
+
+
+def find_vector_units() -> None:
+    """Have this process, and those that will be forked from it, know which vector instructions Inductor may use.
+
+    That takes seconds, because a program is compiled and run for each, and depends on no case.
+    """
+    with _compiling():
+        pass
 
 
 class _Positional(nn.Module):

@@ -1,4 +1,4 @@
-"""What is left in floating point in a lowered graph: ops that read dequantized values and whose values are quantized."""
+"""What is left in floating point in a lowered graph: ops between dequantize and quantize ops."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 # How the exporter of older releases begins the path of a module.
 _ROOT: Final = re.compile(r"^L\['self'\]\.?")
 _NUMBER: Final = re.compile(r"_(\d+)$")
+_FUSED: Final = "torch.ao.nn.intrinsic"
 _OF_TORCH: Final = ("torch.nn.modules", "torch.ao.nn")
 
 
@@ -21,10 +22,12 @@ class Places:
     """The layers of a quantized program, by what a lowering keeps of them.
 
     `scales` has the scales of weights per channel, each with its layer; `ops` the layers of each op of aten in the
-    order in which the program calls it.
+    order in which the program calls it. `fused` are the modules that FX has put in the place of a layer, which then is
+    the first in them.
     """
 
     scales: tuple[tuple[Tensor, str], ...]
+    fused: frozenset[str]
     ops: tuple[tuple[Any, tuple[str | None, ...]], ...]
 
     @classmethod
@@ -35,9 +38,11 @@ class Places:
         for node in nodes:
             if isinstance(node.target, torch._ops.OpOverload):
                 by_op.setdefault(node.target, []).append(next(_by_exporter(node), None))
-        of_nodes = [pair for node in nodes for pair in _scales(program, node)]
+        of_nodes = [pair for node in nodes for pair in _scales(node)]
         of_modules = [(scale, name) for name, module in program.named_modules() for scale in _own_scale(module)]
-        return cls((*of_nodes, *of_modules), tuple((op, tuple(layers)) for op, layers in by_op.items()))
+        fused = (name for name, module in program.named_modules() if type(module).__module__.startswith(_FUSED))
+        ops = tuple((op, tuple(layers)) for op, layers in by_op.items())
+        return cls(scales=(*of_nodes, *of_modules), fused=frozenset(fused), ops=ops)
 
     def of_node(self, node: fx.Node) -> tuple[str, ...]:
         """The layers that a node computes.
@@ -46,7 +51,12 @@ class Places:
         the addition behind a convolution. So its weight's scale and its bias come first.
         """
         said = tuple(_by_exporter(node)) or tuple(self._by_call(node))
-        return tuple(dict.fromkeys((*self._by_parameters(node), *said)))
+        return tuple(dict.fromkeys(self._own_name(name) for name in (*self._by_parameters(node), *said)))
+
+    def _own_name(self, name: str) -> str:
+        """The float model's name of a layer: "conv" for "conv.0" where FX has fused conv with what follows."""
+        owner = name.rpartition(".")[0]
+        return owner if owner in self.fused else name
 
     def _by_parameters(self, node: fx.Node) -> Iterator[str]:
         for read in _read(node):
@@ -71,7 +81,7 @@ class Places:
             yield layer
 
 
-def _scales(program: nn.Module, node: fx.Node) -> Iterator[tuple[Tensor, str]]:
+def _scales(node: fx.Node) -> Iterator[tuple[Tensor, str]]:
     """The scale of a weight that a node dequantizes, with the layer that reads the weight."""
     if not str(node.target).startswith("quantized_decomposed.dequantize_per_channel"):
         return

@@ -130,9 +130,10 @@ def export_tracer() -> types.ModuleType | None:
 def forget_programs() -> None:
     """Let go of the programs that torch and torchao remember: after 1,500 cases a worker held 7.7 GB.
 
-    What torch.compile has made goes, too, where it has been at work. Both remember the device of every module that they were asked for, and with it the module,
-    in a functools.cache; and what dynamo makes of a model stays among the globals of the
-    function that it traced, which for an export is one of its own.
+    What torch.compile has made goes, too, where it has been at work. Both remember the device of
+    every module that they were asked for, and with it the module, in a functools.cache; and what
+    dynamo makes of a model stays among the globals of the function that it traced, which for an
+    export is one of its own.
     """
     if _COMPILER in sys.modules:
         reset_compiler()

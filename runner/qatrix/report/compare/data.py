@@ -182,7 +182,7 @@ def _differences(sides: Sequence[Side]) -> Iterator[Difference]:
 
 
 def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
-    """What runs are told apart by: versions, platform, processor and its features, threads, devices, each by its name."""
+    """What runs are told apart by: versions, platform, processor, features, threads, devices, each by its name."""
     for name, version in environment.packages.items():
         yield name, version or "not installed"
     yield "python", environment.python
