@@ -22,7 +22,8 @@ model = nn.Sequential(nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3)).eval
 inputs = (torch.randn(2, 16, 16, 16),)
 
 
-def decibels(value, wanted):
+def decibels(value: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The SQNR of a value."""
     return float(20 * torch.log10(wanted.norm() / (value - wanted).norm()))
 
 
