@@ -24,9 +24,9 @@ _NAMES: Final = {"eight_bits": {}, "seven_bits": {"reduce_range": True}}
 
 
 def quantizer(name: str) -> QuantizerSpec:
-    """X86InductorQuantizer's with eight or seven bits of activations; FX's for qnnpack goes with both."""
+    """X86InductorQuantizer's with eight or seven bits of activations; FX's for x86, of seven bits, goes with both."""
     preset = Pt2ePreset(quantizer="X86InductorQuantizer", config=_NAMES[name])
-    fx = FxPreset(backend_config="qnnpack", qconfig_mapping="qnnpack")
+    fx = FxPreset(backend_config="x86", qconfig_mapping="x86")
     return specs.quantizer(name, mode="ptq", pt2e=preset, fx=fx)
 
 
@@ -88,7 +88,8 @@ def _product(module: Any, values: Tensor) -> Product:
 def clamp(engine: str) -> tuple[Tensor, Tensor]:
     """What FX's reference and a native engine give for a convolution and a ReLU6."""
     torch.manual_seed(0)
-    inputs, spec = Inputs.of(torch.randn(2, 4, 8, 8)), quantizer("eight_bits")
+    inputs = Inputs.of(torch.randn(2, 4, 8, 8))
+    spec = specs.quantizer(mode="ptq", fx=FxPreset(backend_config="qnnpack", qconfig_mapping="qnnpack"))
     model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU6())
     prepared = program(model, inputs, spec, pipeline="fx", prepared=True)
     measured: Any = native.runtime({"engine": engine}).lower(prepared).run(inputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +23,8 @@ from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Program, onednn
 
 _FOLDER: Final = "TORCHINDUCTOR_CACHE_DIR"
+# What Inductor sets for itself while it loads the code that it has compiled.
+_POINTER: Final = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"
 # Where Inductor hands over a graph that it will make code of.
 _GRAPH_HOOK: Final = "post_grad_custom_post_pass"
 # No other process compiles, because it would outlive the case; freezing is what makes weights constants.
@@ -133,7 +135,7 @@ def _compiling(seen: Callable[[fx.Graph], None] = lambda _: None) -> Iterator[No
     """
     from torch._inductor import config, cpu_vec_isa
 
-    before = os.environ.get(_FOLDER)
+    before = {name: os.environ.get(name) for name in (_FOLDER, _POINTER)}
     with tempfile.TemporaryDirectory(prefix="qatrix-inductor-", ignore_cleanup_errors=True) as folder:
         os.environ[_FOLDER] = folder
         try:
@@ -142,10 +144,7 @@ def _compiling(seen: Callable[[fx.Graph], None] = lambda _: None) -> Iterator[No
             with config.patch({**_SETTINGS, _GRAPH_HOOK: seen}):
                 yield
         finally:
-            if before is None:
-                os.environ.pop(_FOLDER, None)
-            else:
-                os.environ[_FOLDER] = before
+            _set_back(before)
 
 
 def find_vector_units() -> None:
@@ -155,6 +154,14 @@ def find_vector_units() -> None:
     """
     with _compiling():
         pass
+
+
+def _set_back(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 class _Positional(nn.Module):

@@ -36,8 +36,8 @@ class Reader(Protocol):
 def left_in_float(graph: fx.Graph, reader: Reader) -> Iterator[fx.Node]:
     """The nodes that compute in floating point though all that they read is dequantized and their value is quantized.
 
-    For a product, such as a convolution, that both its operands are dequantized suffices. Ops that only move or
-    select values are none of them.
+    For a product, such as a convolution, that both its operands are dequantized suffices, where it reads both. Ops that
+    only move or select values are none of them.
     """
     for node in graph.nodes:
         if node.op not in {"call_function", "call_method", "call_module"} or _passes(node, reader):
@@ -45,11 +45,9 @@ def left_in_float(graph: fx.Graph, reader: Reader) -> Iterator[fx.Node]:
         operands = [source for source in node.all_input_nodes if _is_value(source)]
         if not operands:
             continue
-        if _is_product(reader.name(node)):
-            quantized = len(operands) > 1 and all(_from_integers(source, reader) for source in operands[:2])
-        else:
-            quantized = all(_from_integers(source, reader) for source in operands) and _to_integers(node, reader)
-        if quantized:
+        both = len(operands) > 1 and _is_product(reader.name(node))
+        read = operands[:2] if both else operands
+        if all(_from_integers(source, reader) for source in read) and (both or _to_integers(node, reader)):
             yield node
 
 

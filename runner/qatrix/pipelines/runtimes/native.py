@@ -209,6 +209,8 @@ def _kernels(module: fx.GraphModule, witness: _Witness) -> tuple[Kernel, ...]:
 def _left(module: fx.GraphModule, witness: _Witness) -> Iterator[FloatOp]:
     reader = _Reader(module, frozenset(witness.quantized))
     for node in left_in_float(module.graph, reader):
+        if _is_reference(module, node):
+            continue
         because = "convert_fx left it between a dequantize and a quantize op, because it has no quantized kernel for it"
         yield FloatOp(op=_kernel_name(module, node), layer=_layer(node), because=because)
 
@@ -216,10 +218,14 @@ def _left(module: fx.GraphModule, witness: _Witness) -> Iterator[FloatOp]:
 def _references(module: fx.GraphModule) -> Iterator[FloatOp]:
     """Modules of the reference that convert_fx did not replace: they dequantize their weights and compute in float."""
     for node in module.graph.nodes:
-        called = _called(module, node)
-        if called is not None and _REFERENCE in f"{type(called).__module__}.":
+        if _is_reference(module, node):
             because = "convert_fx left the reference's module, which dequantizes its weight and computes in float"
             yield FloatOp(op=_kernel_name(module, node), layer=_layer(node), because=because)
+
+
+def _is_reference(module: fx.GraphModule, node: fx.Node) -> bool:
+    called = _called(module, node)
+    return called is not None and _REFERENCE in f"{type(called).__module__}."
 
 
 def _size(module: nn.Module) -> int:
