@@ -48,6 +48,7 @@ def doctor(context: typer.Context) -> int:
         console.line(_told(package), style="yellow" if package.command else "")
     for name, text in environment.devices.items():
         console.line(f"device {name}: {text}")
+    console.line(f"processor features: {environment.cpu_words}")
     usable = _pipelines(console)
     console.line(_missing(found))
     if not usable:
