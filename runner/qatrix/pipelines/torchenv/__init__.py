@@ -15,7 +15,7 @@ from qatrix.pipelines.torchenv.capturing import (
     reset_compiler,
     saved_and_loaded,
 )
-from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported, package_version
 from qatrix.pipelines.torchenv.inventory import Package, packages
 from qatrix.pipelines.torchenv.machine import (
     THREADS,
@@ -58,6 +58,7 @@ __all__ = [
     "import_quantizers",
     "imported",
     "named_tensors",
+    "package_version",
     "packages",
     "pattern_functions",
     "pattern_modules",
