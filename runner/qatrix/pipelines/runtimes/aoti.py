@@ -21,12 +21,15 @@ from qatrix.pipelines.runtimes.programs import exported
 from qatrix.pipelines.runtimes.quiet import without_advice
 from qatrix.pipelines.torchenv import RELEASE, PackageMissing, imported
 
-_PACKAGES_SINCE: Final = (2, 8)
+# Earlier ones name what clears Inductor's caches otherwise, and are not tried.
+_SINCE: Final = (2, 8)
 _UTILS: Final = "torch._inductor.utils"
 _BUILDER: Final = "torch._inductor.cpp_builder"
 # `torch.utils.cpp_extension` imports setuptools, which adds to sys.path.
 _MODULES: Final = ("torch.utils.cpp_extension", "torch._inductor.compile_fx", _BUILDER, _UTILS)
 _CONFIG: Final = "torch._inductor.config"
+# They tell of compilers and accelerators that are not here.
+_LOGGERS: Final = ("torch._inductor", "torch.utils.cpp_extension")
 # Weights are constants of the compiled program, as they are of what is deployed; what it writes into the
 # configuration for its package is taken back.
 _SETTINGS: Final[Mapping[str, Any]] = {"freezing": True, "aot_inductor.metadata": {}}
@@ -54,13 +57,14 @@ class Aoti:
     """Compiles, packages and loads, each case in folders of its own."""
 
     def missing(self) -> str | None:
-        """A compiler of C++ that is not here; a release of torch that cannot package what it compiles."""
-        if RELEASE < _PACKAGES_SINCE:
-            since = ".".join(map(str, _PACKAGES_SINCE))
-            return f"torch {torch.__version__} does not package compiled programs; torch {since} and later do"
+        """A compiler of C++ that is not here; a release of torch that is too old."""
+        if RELEASE < _SINCE:
+            since = ".".join(map(str, _SINCE))
+            return f"AOTInductor is used on torch {since} and later; this is torch {torch.__version__}"
         try:
-            for module in _MODULES:
-                imported(module)
+            with without_advice(*_LOGGERS):
+                for module in _MODULES:
+                    imported(module)
             imported(_BUILDER).get_cpp_compiler()
         except PackageMissing as error:
             return str(error)
@@ -91,7 +95,7 @@ def _compiling_in(folder: str) -> Iterator[None]:
     """Inductor with a cache below that folder, frozen weights, and nothing else changed afterwards."""
     limit = sys.getrecursionlimit()
     with (
-        without_advice("torch._inductor", "torch.utils.cpp_extension"),
+        without_advice(*_LOGGERS),
         imported(_UTILS).fresh_cache(dir=folder),
         imported(_CONFIG).patch(dict(_SETTINGS)),
     ):

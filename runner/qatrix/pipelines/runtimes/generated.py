@@ -13,11 +13,11 @@ from qatrix.pipelines.runtimes.kernels import counted
 
 # A call of a kernel of torch's, through the interface of C that compiled programs have.
 _KERNEL: Final = re.compile(r"\baoti_torch_(?:cpu|mkldnn)_\w+(?=\()")
-# A loop that the compiler made, by the ops in it; what stands before a declaration is no call.
-_LOOP: Final = re.compile(r"(?<!void )(?<!void  )\bcpp_fused_\w+(?=\()")
+# A loop that the compiler made, by the ops in it.
+_LOOP: Final = re.compile(r"\bcpp_fused_\w+(?=\()")
 _IN_INTEGERS: Final = re.compile(r"_q(?:conv|linear)|_int_mm|qbinary|qadd|qmul")
-# In the name of a loop: what only rounds, moves and joins values.
-_MOVING: Final = re.compile(r"_?(?:quantize|dequantize)_per_(?:tensor|channel)|_(?:slice|cat|view|permute|clone)|_\d+$")
+# In the name of a loop: what only rounds and moves values, and the loop's number.
+_MOVING: Final = re.compile(r"_(?:de)?quantize_per_(?:tensor|channel)|_(?:slice|view|permute|clone)|_\d+$")
 _NO_INTEGERS: Final = (
     "AOTInductor found no convolution or linear layer that it computes in integers: it has kernels for what"
     " X86InductorQuantizer quantizes, and computes everything else as the reference does"

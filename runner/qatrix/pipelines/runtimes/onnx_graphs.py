@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from qatrix.lowerings import Arithmetic, FloatOp, Ran
 from qatrix.pipelines.runtimes.kernels import counted
-from qatrix.pipelines.runtimes.programs import QuantizedOp, layer_of
+from qatrix.pipelines.runtimes.programs import QuantizedOp, layer_of, plain_path
 
 _SCOPES: Final = "pkg.torch.onnx.name_scopes"
 _CLASSES: Final = "pkg.torch.onnx.class_hierarchy"
@@ -112,7 +112,10 @@ def _origins(given: Any) -> Iterator[tuple[str, _Origin]]:
             continue
         *paths, name = _names(notes[_SCOPES])
         kinds = _names(notes.get(_CLASSES, "[]"))
-        yield node.name, _Origin(op=name, layer=layer_of(list(zip(paths, kinds)), name))
+        yield (
+            node.name,
+            _Origin(op=name, layer=layer_of([(plain_path(path), kind) for path, kind in zip(paths, kinds)], name)),
+        )
 
 
 def _names(text: str) -> Sequence[str]:

@@ -6,6 +6,7 @@ between dequantize and quantize ops.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,9 @@ _MOVING: Final = frozenset(
 )
 # What runtimes compute together with the op before it.
 _ACTIVATIONS: Final = frozenset("clamp hardtanh relu relu6".split())
+# What paths begin with up to torch 2.6, where they are Python that reads the module, and the names in them.
+_OLD: Final = ("L['", "getattr(")
+_PARTS: Final = re.compile(r"\.(\w+)|, '([^']+)'|\['?(\w+)'?\]")
 # The module that a rewriting of PT2E made an op in, which is no part of the model.
 _REWRITING: Final = ".pt2e.export_utils."
 
@@ -98,9 +102,18 @@ def layer_of(path_and_kinds: Sequence[tuple[str, str]], name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
+def plain_path(path: str) -> str:
+    """A module's path: "conv" for the "conv@1" of a second call, and for "L['self'].conv" of torch 2.6 and earlier."""
+    path = path.partition("@")[0]
+    if not path.startswith(_OLD):
+        return path
+    parts = ("".join(found) for found in _PARTS.findall(path.partition("]")[2]))
+    return ".".join(part for part in parts if part != "_modules")
+
+
 def modules_around(node: fx.Node) -> list[tuple[str, str]]:
     """The modules around a node, the outermost first; none where a rewriting made it."""
-    found = [(str(path).partition("@")[0], _class_name(kind)) for path, kind in _stack(node)]
+    found = [(plain_path(str(path)), _class_name(kind)) for path, kind in _stack(node)]
     return [] if found and _REWRITING in found[-1][1] else found
 
 

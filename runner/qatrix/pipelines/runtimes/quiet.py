@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -27,17 +28,20 @@ def overheard() -> Iterator[list[str]]:
         # There is no standard error that anything could reach.
         yield said
         return
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    python = io.StringIO()
     with tempfile.TemporaryFile() as file:
-        if sys.stderr is not None:
-            sys.stderr.flush()
         os.dup2(file.fileno(), _STDERR)
         try:
-            yield said
+            # Bindings of C++ lead its stream of errors to Python's, as ExecuTorch's do.
+            with contextlib.redirect_stderr(python):
+                yield said
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
             file.seek(0)
-            said += file.read().decode(errors="replace").splitlines()
+            said += (python.getvalue() + file.read().decode(errors="replace")).splitlines()
 
 
 @contextlib.contextmanager
