@@ -77,6 +77,9 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         module="qatrix.pipelines.runtimes.aoti",
         about="AOTInductor: compiled ahead of time, packaged, loaded",
         presets=_ALL,
+        # Nothing lowers for it: Inductor finds the convolutions and linear layers of X86InductorQuantizer by itself,
+        # whose activations are uint8, and computes what XNNPACKQuantizer quantizes in floating point (torch 2.15).
+        computes_in_integers=False,
     ),
     "recorded": BuiltIn(
         module="qatrix.pipelines.runtimes.recorded",

@@ -15,7 +15,7 @@ from qatrix.pipelines.torchenv.capturing import (
     reset_compiler,
     saved_and_loaded,
 )
-from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported, package_version
 from qatrix.pipelines.torchenv.inventory import Package, packages
 from qatrix.pipelines.torchenv.lowering import lowering_missing, x86_lowering
 from qatrix.pipelines.torchenv.machine import (
@@ -62,6 +62,7 @@ __all__ = [
     "imported",
     "lowering_missing",
     "named_tensors",
+    "package_version",
     "packages",
     "pattern_functions",
     "pattern_modules",
