@@ -45,6 +45,7 @@ def convolution(name: str) -> DepartureFacts:
     inputs = Inputs.of(torch.randn(2, 6, 9, 9))
     made = program(nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.ReLU()), inputs, quantizer(name), pipeline="pt2e")
     lowered = inductor.runtime({"compile": False}).lower(made)
+    measured: Any = lowered.run(inputs)
     with torch.no_grad():
         reference: Any = inputs.call(made.module)
     return DepartureFacts(
@@ -52,7 +53,7 @@ def convolution(name: str) -> DepartureFacts:
         pipeline="pt2e",
         runtime="inductor",
         reference=reference,
-        measured=lowered.run(inputs),
+        measured=measured,
         product=_product(made.module, inputs.tensors[0]),
         cpu=torchenv.cpu_features(),
         ran=lowered.ran(),

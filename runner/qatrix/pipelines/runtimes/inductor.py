@@ -118,6 +118,7 @@ def _lowered(program: Program) -> Lowered:
 def _compiled(program: Program) -> Compiled:
     from torch._inductor.utils import run_and_get_code
 
+    torchenv.register_x86_patterns()
     graphs: list[fx.Graph] = []
     compiled = torch.compile(program.module)
     inputs = program.inputs.copies()

@@ -17,7 +17,7 @@ from qatrix.pipelines.torchenv.capturing import (
 )
 from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported, package_version
 from qatrix.pipelines.torchenv.inventory import Package, packages
-from qatrix.pipelines.torchenv.lowering import lowering_missing, x86_lowering
+from qatrix.pipelines.torchenv.lowering import lowering_missing, register_x86_patterns, x86_lowering
 from qatrix.pipelines.torchenv.machine import (
     THREADS,
     device_called,
@@ -67,6 +67,7 @@ __all__ = [
     "pattern_functions",
     "pattern_modules",
     "pt2e_api",
+    "register_x86_patterns",
     "reset_compiler",
     "saved_and_loaded",
     "second_pt2e_api",

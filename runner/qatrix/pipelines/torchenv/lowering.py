@@ -16,6 +16,8 @@ from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, importe
 from qatrix.pipelines.torchenv.quantization import TORCHAO_SINCE
 
 _FUNCTION: Final = "lower_pt2e_quantized_to_x86"
+# Importing it registers torchao's patterns with Inductor; without them no int8 kernel takes anything, silently.
+_PATTERNS: Final = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
 _X86: Final = frozenset({"x86_64", "AMD64"})
 # What torch.compile asks for where the environment variable CXX names nothing else.
 _COMPILER: Final = "g++"
@@ -24,12 +26,19 @@ _COMPILER: Final = "g++"
 def x86_lowering() -> Callable[[nn.Module, tuple[Any, ...]], nn.Module]:
     """The function that lowers a quantized program; raises PackageMissing where this release has none."""
     home = "torch.ao.quantization.pt2e.lowering" if RELEASE < TORCHAO_SINCE else "torchao.quantization.pt2e.lowering"
+    register_x86_patterns()
     module = imported(home)
     if not hasattr(module, _FUNCTION):
         msg = f"{home} has no {_FUNCTION}, because this release is older than it; try: pip install -U torch torchao"
         raise PackageMissing(msg)
     found: Callable[[nn.Module, tuple[Any, ...]], nn.Module] = getattr(module, _FUNCTION)
     return found
+
+
+def register_x86_patterns() -> None:
+    """Have Inductor know torchao's patterns of int8 kernels; those of older releases are in torch itself."""
+    if RELEASE >= TORCHAO_SINCE:
+        imported(_PATTERNS)
 
 
 @functools.cache
