@@ -27,9 +27,10 @@ _OPTIONS: Final[Mapping[str, Mapping[str, object]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Model:
-    """A small model: as PT2E converted it, as FX prepared it, and what it is called with."""
+    """A small model: as PT2E converted it for XNNPACK and Inductor, as FX prepared it, and what it is called with."""
 
-    converted: Any
+    int8: Any
+    uint8: Any
     prepared: Any
     example: Any
 
@@ -76,7 +77,7 @@ def _stages(runtime: Runtime, name: str, model: _Model) -> None:
 
     inputs = Inputs.of(model.example)
     (case,) = shipped(CONV_BN)
-    module = model.prepared if name == "native" else model.converted
+    module = {"native": model.prepared, "inductor": model.uint8}.get(name, model.int8)
     lowered = runtime.lower(Program(module=module, inputs=inputs, quantizer=case.quantizer))
     lowered.run(inputs)
     lowered.ran()
@@ -89,21 +90,29 @@ def _model() -> _Model:
     from torch.ao.quantization.quantize_fx import prepare_fx
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+    from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = nn.Sequential(
         *(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()),
         *(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(16 * 12 * 12, 10)),
     ).eval()
     example = torch.randn(2, 3, 16, 16)
-    quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
-    observed = prepare_pt2e(torch.export.export(model, (example,)).module(), quantizer)
+
+    def converted(quantizer: Any) -> Any:
+        observed = prepare_pt2e(torch.export.export(model, (example,)).module(), quantizer)
+        observed(example)
+        return convert_pt2e(observed)
+
     prepared = prepare_fx(model, get_default_qconfig_mapping("x86"), (example,))
-    observed(example)
     prepared(example)
-    return _Model(converted=convert_pt2e(observed), prepared=prepared, example=example)
+    return _Model(
+        int8=converted(xnnpack.XNNPACKQuantizer().set_global(xnnpack.get_symmetric_quantization_config())),
+        uint8=converted(x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())),
+        prepared=prepared,
+        example=example,
+    )
 
 
 def _executorch(model: _Model) -> object:
@@ -112,7 +121,7 @@ def _executorch(model: _Model) -> object:
     from executorch.exir import to_edge_transform_and_lower
     from executorch.runtime import Runtime
 
-    program = torch.export.export(model.converted, (model.example,))
+    program = torch.export.export(model.int8, (model.example,))
     deployed = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
     return Runtime.get().load_program(deployed.buffer).load_method("forward").execute([model.example])
 
@@ -121,7 +130,7 @@ def _onnxruntime(model: _Model) -> object:
     import onnxruntime
     import torch
 
-    program = torch.onnx.export(torch.export.export(model.converted, (model.example,)), (), dynamo=True, verbose=False)
+    program = torch.onnx.export(torch.export.export(model.int8, (model.example,)), (), dynamo=True, verbose=False)
     assert program is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -135,7 +144,7 @@ def _inductor(model: _Model) -> object:
     from torchao.quantization.pt2e.lowering import lower_pt2e_quantized_to_x86
 
     with torch.no_grad():
-        return lower_pt2e_quantized_to_x86(model.converted, (model.example,))(model.example)
+        return lower_pt2e_quantized_to_x86(model.uint8, (model.example,))(model.example)
 
 
 def _native(model: _Model) -> object:
