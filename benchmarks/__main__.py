@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks import cases, pages, revisions, runs, scale
+from benchmarks import cases, lowering, pages, revisions, runs, scale
 from benchmarks.rows import Benchmark, Row, measured
 from benchmarks.table import as_json, machine, markdown, terminal
 
@@ -22,6 +22,7 @@ BENCHMARKS: Final = (
     Benchmark(name="workers", measure=cases.workers),
     Benchmark(name="diagnosis", measure=cases.diagnosis),
     Benchmark(name="overhead", measure=cases.overhead),
+    Benchmark(name="lowering", measure=lowering.lowering),
     Benchmark(name="scheduler", measure=cases.scheduler),
     Benchmark(name="revision", measure=revisions.unnamed, against=revisions.against),
     Benchmark(name="disk-cache", measure=runs.disk_cache),

