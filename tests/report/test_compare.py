@@ -208,17 +208,6 @@ def test_what_a_runtime_made_of_a_model_is_compared() -> None:
     )
 
 
-def test_features_of_the_processor_are_differences_of_the_runs() -> None:
-    sides = [
-        Side(
-            label=label, path=Path(label), run=make_run(environment=replace(ENVIRONMENT, cpu={"vnni": has})), records={}
-        )
-        for label, has in (("old", False), ("new", True))
-    ]
-
-    assert [(item.name, item.values) for item in compare(sides).differences] == [("processor has vnni", ("no", "yes"))]
-
-
 def test_every_file_stands_what_a_hostile_runtime_says() -> None:
     before, after = (make_side(label, make_hostile_runtime()) for label in ("old", "new"))
     records = {"a": make_deployed("a", axes=dict(make_hostile_runtime().axes), pipelines={}, verdict="crashed")}

@@ -141,8 +141,7 @@ def _rest(data: ReportData) -> Iterator[str]:
     yield "<details><summary>Environment</summary>\n"
     packages = [f"{name} {version or 'not installed'}" for name, version in environment.packages.items()]
     devices = [f"{name}: {told}" for name, told in environment.devices.items()]
-    cpu = [f"the processor {'has' if has else 'lacks'} {name}" for name, has in environment.cpu.items()]
-    facts = (f"python {environment.python}", environment.platform, environment.processor, *cpu)
+    facts = (f"python {environment.python}", environment.platform, environment.processor)
     run = (
         f"{counted(environment.threads, 'thread')}",
         f"started {data.run.started}, took {duration(data.run.seconds)}",

@@ -199,8 +199,6 @@ def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "platform", environment.platform
     yield "processor", environment.processor
     yield "threads", str(environment.threads)
-    for name, has in environment.cpu.items():
-        yield f"processor has {name}", "yes" if has else "no"
     for name, device in environment.devices.items():
         yield f"device {name}", device
 
