@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from qatrix import lowerings, outcomes
 from qatrix.claims import Expectation
 from qatrix.cli import (
+    against,
     app,
     comparing,
     documents,
@@ -48,6 +49,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 # Importing them registers their verbs.
 VERB_MODULES = (
+    against,
     comparing,
     documents,
     environments,
@@ -85,12 +87,15 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.SharedSpec: "Single ops",
     models.ConvertOptions: "What convert is told",
     models.Phase: "Phases",
+    models.Runtime: "runtimes",
+    models.RuntimeUse: "runtimes",
     models.Check: "checks",
     models.CheckUse: "suites",
     models.Pipelines: "suites",
     models.Suite: "suites",
     models.QuantizesNothing: "suites",
     models.Expectation: "expected",
+    models.CpuFeatures: "expected",
 }
 RECORDS = [
     outcomes.Record, outcomes.Comparison, outcomes.CheckOutcome, outcomes.PipelineOutcome, outcomes.StageTime,

@@ -19,6 +19,8 @@ PACKAGE = ROOT / "examples" / "quantizer-package"
 MODELS = ROOT / "examples" / "models"
 PIPELINE = ROOT / "examples" / "pipeline-package"
 PIPELINE_MATRIX = str(PIPELINE / "matrix.yaml")
+RUNTIME = ROOT / "examples" / "runtime-package"
+RUNTIME_MATRIX = str(RUNTIME / "matrix.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +271,51 @@ def test_the_page_shows_the_pipeline_as_it_is() -> None:
     assert f"```python\n{(PIPELINE / 'eager_pipeline.py').read_text()}```" in page
     for table in re.findall(r'^\[project.entry-points."qatrix\.\w+"\]\n.*\n', metadata, flags=re.MULTILINE):
         assert table in page
+
+
+@pytest.fixture(scope="module")
+def runtime_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel of the runtime installs, its metadata included."""
+    return unpacked(RUNTIME, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_wheel_of_the_runtime_package_holds_its_module_and_its_metadata(runtime_site: Path) -> None:
+    files = {path.relative_to(runtime_site).as_posix() for path in runtime_site.rglob("*") if path.is_file()}
+
+    assert "layer_interpreter.py" in files
+    assert "layer_interpreter-1.0.dist-info/entry_points.txt" in files
+
+
+def test_the_runtimes_matrix_is_right_where_it_is_installed_and_nowhere_else(
+    runtime_site: Path, tmp_path: Path
+) -> None:
+    here = qatrix(tmp_path, "check", RUNTIME_MATRIX, site=runtime_site)
+    elsewhere = qatrix(tmp_path, "check", RUNTIME_MATRIX)
+
+    assert (here.returncode, here.stderr) == (0, "")
+    assert elsewhere.returncode == 2
+    assert "unknown runtime 'interpreter'" in elsewhere.stderr
+
+
+def test_checking_and_listing_import_neither_torch_nor_the_runtime(runtime_site: Path, tmp_path: Path) -> None:
+    for name in ("torch", "layer_interpreter"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    listing = Path(f"{tmp_path}{os.pathsep}{runtime_site}")
+    listed = qatrix(tmp_path, "list", RUNTIME_MATRIX, site=listing)
+
+    assert qatrix(tmp_path, "check", RUNTIME_MATRIX, site=listing).returncode == 0
+    assert listed.stdout.splitlines() == [
+        f"planted/tower/quantizer=int8,runtime={name},device=cpu"
+        for name in ("reference", "interpreter", "scales", "clamps", "drops")
+    ]
+
+
+def test_the_page_shows_the_runtime_as_it_is() -> None:
+    page = (ROOT / "docs" / "extending.md").read_text()
+
+    assert f"```python\n{(RUNTIME / 'layer_interpreter.py').read_text()}```" in page
+    assert '[project.entry-points."qatrix.runtimes"]\ninterpreter = "layer_interpreter:Interpreter"\n' in page
+    assert (
+        '[project.entry-points."qatrix.runtimes"]\ninterpreter = "layer_interpreter:Interpreter"\n'
+        in (RUNTIME / "pyproject.toml").read_text()
+    )

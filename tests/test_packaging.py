@@ -41,6 +41,7 @@ def test_the_wheel_holds_the_matrix_and_the_templates_and_no_tests(installed: Pa
 
     assert shipped <= packaged
     assert "qatrix/templates/report.html.j2" in packaged
+    assert "qatrix/py.typed" in packaged
     assert not any(name.startswith(("tests/", "docs/")) for name in packaged)
 
 

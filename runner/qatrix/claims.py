@@ -155,9 +155,9 @@ class Transcript:
 class Expectation:
     """A known difference: the verdict that YAML declares for the cases a glob names, and why.
 
-    It holds only where every condition does: `torch`, `torchao` and `executorch` are version specifiers
-    (">=2.5,<2.9"), or "none" where the package is not installed, `device` is a device name, and
-    `cpu` says which features the processor has or lacks ({"vnni": False}).
+    It holds only where every condition does: `torch`, `torchao`, `executorch` and `onnxruntime` are version
+    specifiers (">=2.5,<2.9"), or "none" where the package is not installed, `device` is a device name, and `cpu`
+    says which features the processor has or lacks ({"vnni": False}).
     `pipeline`, `stage`, `error` (the exception's type) and `message` (a part of its message) narrow a
     failure; `checks` names the checks that fail too. Strict both ways: a case that ends in another way
     is unexpected, also when it got better. `title` is the cause in a few words; expectations of one cause
@@ -175,6 +175,7 @@ class Expectation:
     torch: str | None = None
     torchao: str | None = None
     executorch: str | None = None
+    onnxruntime: str | None = None
     device: str | None = None
     cpu: Mapping[str, bool] = field(default_factory=dict)
     link: str | None = None

@@ -198,6 +198,11 @@ class Comparison:
         return COMPARED.get(self.at, f"after {self.at}")
 
 
+def is_of_reference(item: Comparison) -> bool:
+    """Whether a comparison is of a runtime with the pipeline's own reference."""
+    return item.at == LOWERED and item.right.startswith(f"{item.left} on ")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckOutcome:
     """One check on one pipeline; "not_run" where the pipeline did not get as far."""

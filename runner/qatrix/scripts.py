@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from qatrix.claims import Tolerance
+from qatrix.runtimes import Takes
 
 # How a script finds a package of the user's own.
 OWN_PACKAGE: Final = "run it with PYTHONPATH set to the folder that holds it"
@@ -42,6 +43,31 @@ class PhaseSource:
     dynamic_batch: bool = False
     quantizers: Mapping[str, QuantizerSource]
     converts_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeSource:
+    """Where a pipeline's model runs, as source.
+
+    `side` is what figures call it: "pt2e on executorch". `body` is that of a function of `program`, `args`, `kwargs`,
+    an example call, and `backend_config`, which returns what is called as the program is. `takes` says which program
+    it is given; `needs` as that of a quantizer.
+    """
+
+    side: str
+    body: str
+    takes: Takes = "converted"
+    needs: str | None = None
+
+    @property
+    def exports(self) -> bool:
+        """Whether it takes the program as `torch.export` gives it."""
+        return "exported(" in self.body
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it takes and gives tensors alone."""
+        return "tensors_of(" in self.body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +139,8 @@ class CaseSource:
     `one_tensor` says that the model's
     output is a single tensor for certain. `inexpressible` has the declared pipelines that
     cannot express the quantizer, with the reason; `pipelines` those that can. `strict` says how
-    PT2E exports the model, `lifecycle` what else is done with its programs.
+    PT2E exports the model, `lifecycle` what else is done with its programs, `runtimes` where those of each pipeline
+    run, where that is not the reference.
     """
 
     case_id: str
@@ -136,6 +163,7 @@ class CaseSource:
     reexports: bool = False
     strict: bool = True
     lifecycle: str = "none"
+    runtimes: Mapping[str, RuntimeSource] = field(default_factory=dict)
 
     @property
     def trains(self) -> bool:
@@ -146,7 +174,8 @@ class CaseSource:
     def packages(self) -> tuple[str, ...]:
         """The packages beside PyTorch's that it imports, each with how to come by it."""
         quantizers = (source for phase in self.phases for source in phase.quantizers.values())
-        needs = (self.needs, *(item.needs for item in quantizers))
+        runtimes = self.runtimes.values()
+        needs = (self.needs, *(item.needs for item in quantizers), *(item.needs for item in runtimes))
         return tuple(dict.fromkeys(text for text in needs if text is not None))
 
     @property

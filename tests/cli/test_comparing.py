@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.project import Project, ended_with
+from support.project import ENVIRONMENT, Project, ended_with
 
 
 def kept(project: Project, name: str) -> str:
@@ -42,6 +43,14 @@ def test_a_case_that_got_worse_is_named_and_gives_exit_code_1(project: Project, 
         "compare.json",
         "compare.md",
     ]
+
+
+def test_a_feature_that_one_processor_lacks_is_told_in_a_line(project: Project, good: str) -> None:
+    lacking = replace(ENVIRONMENT, cpu={"vnni": False})
+    project.run("run", "--fresh", "--out", "elsewhere", environment=lambda: lacking)
+    ended = project.run("compare", good, "elsewhere/latest")
+
+    assert "\n  vnni of the processor: – → not there\n" in ended.out
 
 
 @pytest.mark.parametrize(

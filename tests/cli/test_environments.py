@@ -10,12 +10,14 @@ import torch
 
 from qatrix.cli import run
 from qatrix.cli.collaborators import Collaborators, _environment
+from qatrix.declare.spec import RuntimeUse
 from qatrix.errors import EnvironmentUnusable
 from qatrix.outcomes import Environment
 from qatrix.pipelines import fx, torchenv
 from qatrix.pipelines.pt2e import Exporting
 from qatrix.pipelines.torchenv import PackageMissing, importing, inventory
 from qatrix.quantizers import BUILT_IN
+from qatrix.runtimes import BUILT_IN as RUNTIMES
 from support.distributions import install
 from support.project import Project
 
@@ -29,13 +31,15 @@ def test_doctor_tells_versions_engines_and_pipelines(project: Project) -> None:
     assert ended.code == 0
     assert f"torch {torch.__version__.partition('+')[0]}" in lines
     quantizers = [f"quantizer {name}" for name in BUILT_IN]
-    assert [line.partition(": ")[0] for line in lines[-7 - len(quantizers) :]] == [
+    runtimes = [f"runtime {name}" for name in RUNTIMES]
+    assert [line.partition(": ")[0] for line in lines[-7 - len(quantizers) - len(runtimes) :]] == [
         "quantized engines",
         f"models are captured with {torchenv.capture_name()}",
         "pipeline pt2e",
         "pipeline fx",
         "pipeline pt2e_torch_ao",
         *quantizers,
+        *runtimes,
         "pattern cache",
         "nothing is missing",
     ]
@@ -62,11 +66,12 @@ def test_doctor_lists_registered_quantizers_by_a_name_that_works_and_imports_non
     assert "quantizer two.XNNPACKQuantizer: registered by two 1.0 as two_code:Q, whose" in ended.out
 
 
-def test_doctor_lists_registered_pipelines_and_models_and_imports_none(
+def test_doctor_lists_registered_pipelines_runtimes_and_models_and_imports_none(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, group, point in (
         ("ways", "qatrix.pipelines", "fx = ways_code:Fx"),
+        ("chips", "qatrix.runtimes", "native = chips_code:Chip"),
         ("nets", "qatrix.models", "net = nets_code:net"),
     ):
         install(project.path / name, name, point, code="raise SystemExit(9)", group=group)
@@ -76,7 +81,32 @@ def test_doctor_lists_registered_pipelines_and_models_and_imports_none(
     assert ended.code == 0
     # The short name is that of a built-in.
     assert "pipeline ways.fx: registered by ways 1.0 as ways_code:Fx\n" in ended.out
+    assert "runtime chips.native: registered by chips 1.0 as chips_code:Chip\n" in ended.out
     assert "model net: registered by nets 1.0 as nets_code:net\n" in ended.out
+
+
+def test_doctor_says_which_runtimes_are_here_and_how_to_come_by_the_others(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Known:
+        def __init__(self, use: RuntimeUse) -> None:
+            self.name = use.runtime
+            assert use.options.keys() == RUNTIMES[self.name].options.keys()
+
+        def missing(self) -> str | None:
+            return "ExecuTorch is not installed; pip install it" if self.name == "executorch" else None
+
+        def version(self) -> str | None:
+            return "1.32.0" if self.name == "onnxruntime" else None
+
+    monkeypatch.setattr("qatrix.pipelines.runtimes.runtime_of", Known)
+    ended = project.run("doctor")
+
+    assert ended.code == 0
+    assert "runtime executorch: ExecuTorch is not installed; pip install it\n" in ended.out
+    assert f"runtime onnxruntime: {RUNTIMES['onnxruntime'].about}; version 1.32.0\n" in ended.out
+    assert f"runtime exported: {RUNTIMES['exported'].about}; it comes with torch\n" in ended.out
+    assert ended.out.endswith("nothing is missing\n")
 
 
 def test_doctor_says_how_to_come_by_a_quantizer_that_is_not_here(

@@ -144,6 +144,20 @@ def test_cases_of_a_registered_pipeline_are_run_again_and_no_others(
     assert ran_again(project) == sorted(SECOND)
 
 
+def test_cases_of_a_runtime_of_unknown_code_are_run_again_and_those_of_a_built_in_one_are_not(project: Project) -> None:
+    project.remembers = True
+    runtimes = "runtimes: {own: {fx: {runtime: mine.Runtime}}, native: {fx: {runtime: native}}}\nsuites:"
+    axes = "quantizer: int8, runtime: [own, native], device: [cpu"
+    text = MATRIX.replace("suites:", runtimes).replace("quantizer: int8, device: [cpu", axes)
+    project.write({"matrix/small.yaml": text})
+    project.run("run", "--allow-module", "mine")
+
+    assert ran_again(project, "--allow-module", "mine") == [
+        "second/linear/quantizer=int8,runtime=own,device=cpu",
+        "second/linear/quantizer=int8,runtime=own,device=cuda",
+    ]
+
+
 def test_cases_of_a_registered_model_are_run_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(install(project.path / "site", "mine", "net = mine_code:Net", group="qatrix.models"))
     project.remembers = True

@@ -188,8 +188,10 @@ def test_a_run_in_which_nothing_could_run_gives_exit_code_3(project: Project) ->
 
 def test_one_case_that_ran_is_a_run(project: Project) -> None:
     project.execution.records = lambda case: exact(case) if case.suite == "first" else unavailable(case)
+    ended = project.run("run")
 
-    assert project.run("run").code == 0
+    assert ended.code == 0
+    assert ended.out.count("unavailable because torchao is missing") == 1
 
 
 def test_cases_that_were_all_skipped_are_a_run(project: Project) -> None:

@@ -14,7 +14,7 @@ ON_CUDA = "fusion/conv_bn/conv=conv_transpose,dim=2,device=cuda"
 
 
 def table(*items: Expectation, torch: str | None = "2.15.0", torchao: str | None = "0.18.0") -> ExpectationTable:
-    return ExpectationTable(items, {"torch": torch, "torchao": torchao})
+    return ExpectationTable(items, {"torch": torch, "torchao": torchao}, {})
 
 
 def stale(items: Sequence[Expectation], *case_ids: str) -> str:
@@ -76,7 +76,7 @@ def test_a_condition_on_torchao_does_not_hold_without_torchao() -> None:
     item = specs.expectation("*", torchao=">=0.1")
     assert table(item).for_case(CASE, "cpu") == item
     assert table(item, torchao=None).for_case(CASE, "cpu") is None
-    assert ExpectationTable([item], {"torch": "2.15.0"}).for_case(CASE, "cpu") is None
+    assert ExpectationTable([item], {"torch": "2.15.0"}, {}).for_case(CASE, "cpu") is None
 
 
 def test_without_conditions_versions_do_not_matter() -> None:
@@ -103,6 +103,40 @@ def test_an_expectation_of_a_device_that_no_case_has_is_stale() -> None:
     item = specs.expectation("*", device="cuda")
     assert "no declared case fits * on device cuda" in stale([item], CASE)
     assert stale([item], CASE, ON_CUDA) == ""
+
+
+def test_an_expectation_of_a_processor_holds_where_each_of_its_features_is_as_it_says() -> None:
+    items = [specs.expectation("*", cpu={"vnni": False, "avx512": True}), specs.expectation("*", because="elsewhere")]
+
+    def on(**cpu: bool) -> Expectation | None:
+        return ExpectationTable(items, {}, cpu).for_case(CASE, "cpu")
+
+    assert on(vnni=False, avx512=True, amx=True) == items[0]
+    assert on(vnni=True, avx512=True) == items[1]
+    assert on(vnni=False, avx512=False) == items[1]
+    # Runs of older releases do not know.
+    assert on(vnni=False) == items[1]
+    assert on() == items[1]
+
+
+def test_a_condition_on_onnxruntime_is_one_more_on_a_package() -> None:
+    item = specs.expectation("*", onnxruntime=">=1.30")
+    absent = specs.expectation("*", onnxruntime="none")
+
+    assert ExpectationTable([item], {"onnxruntime": "1.32.0"}, {}).for_case(CASE, "cpu") == item
+    assert ExpectationTable([item, absent], {"onnxruntime": None}, {}).for_case(CASE, "cpu") == absent
+
+
+def test_an_expectation_of_another_processor_is_not_stale_and_hides_only_those_of_the_same() -> None:
+    plain, without, more = (
+        specs.expectation("*", cpu=cpu) for cpu in ({}, {"vnni": False}, {"vnni": False, "amx": False})
+    )
+
+    assert stale([without], CASE) == ""
+    assert stale([without, plain], CASE) == ""
+    assert stale([more, without], CASE) == ""
+    assert "comes first for every case" in stale([without, more], CASE)
+    assert "comes first for every case" in stale([plain, without], CASE)
 
 
 def test_an_expectation_of_another_release_is_not_stale() -> None:

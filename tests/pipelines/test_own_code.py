@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from qatrix.pipelines.own_code import own_object
-from support import own_models
+from qatrix.declare.spec import RuntimeSpec, RuntimeUse
+from qatrix.pipelines.own_code import import_own_code, own_object
+from support import own_models, specs
 
 pytestmark = pytest.mark.torch
 
@@ -27,3 +31,20 @@ def test_a_path_names_an_attribute_of_a_module_or_of_a_class_in_it() -> None:
 def test_a_path_that_names_nothing_says_where_it_ends(path: str, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         own_object(path)
+
+
+def test_the_modules_of_a_case_s_runtimes_are_imported_but_those_of_built_in_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chips.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "qatrix.pipelines.runtimes.exported", raising=False)
+    uses = {
+        "pt2e": RuntimeUse(runtime="chips.Chip", options={}),
+        "fx": RuntimeUse(runtime="exported", options={}),
+    }
+    runtime = RuntimeSpec(name="chip", about="", uses=uses, source=specs.source())
+    import_own_code(specs.case(runtime=runtime))
+
+    assert "chips" in sys.modules
+    assert "qatrix.pipelines.runtimes.exported" not in sys.modules

@@ -108,6 +108,18 @@ def test_facts_of_the_environments_that_differ_are_listed() -> None:
     assert [(item.name, item.values) for item in comparison.differences] == [("torch", ("2.15.0", "2.16.0"))]
 
 
+def test_features_of_the_processor_that_differ_are_listed_in_words_a_line_each() -> None:
+    one, other = (
+        replace(ENVIRONMENT, cpu=cpu) for cpu in ({"vnni": True, "amx": False}, {"vnni": False, "amx": False})
+    )
+    comparison = compare([make_side("a", environment=one), make_side("b", environment=other)])
+
+    assert [(item.name, item.values) for item in comparison.differences] == [
+        ("vnni of the processor", ("there", "not there"))
+    ]
+    assert "| vnni of the processor | there | not there |\n" in COMPARE_FILES["compare.md"](comparison)
+
+
 UNUSUAL: dict[str, tuple[Record, ...]] = {
     "no cases": (),
     "only skipped": (make_skipped(),),

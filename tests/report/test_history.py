@@ -64,6 +64,15 @@ def test_a_change_with_another_environment_has_a_reason(tmp_path: Path) -> None:
     assert case.changes[0].because == ("torch 2.15.0 → 2.14.0",)
 
 
+def test_a_change_with_another_feature_of_the_processor_has_a_reason(tmp_path: Path) -> None:
+    keep(tmp_path, 1, {"s/a": "exact"}, environment=replace(ENVIRONMENT, cpu={"vnni": True}))
+    keep(tmp_path, 2, {"s/a": "diverged"}, environment=replace(ENVIRONMENT, cpu={"vnni": False}))
+    (case,) = look_back(tmp_path).cases
+
+    assert case.steadiness == "changed"
+    assert case.changes[0].because == ("vnni of the processor there → not there",)
+
+
 def test_a_change_with_another_matrix_has_a_reason(tmp_path: Path) -> None:
     keep(tmp_path, 1, {"s/a": "exact"})
     keep(tmp_path, 2, {"s/a": "failed"}, matrix_digest="two")

@@ -63,6 +63,14 @@ def test_platforms_may_differ_and_a_warning_is_there_once(tmp_path: Path) -> Non
     assert run.warnings == ("stale",)
 
 
+def test_of_the_processors_features_those_are_kept_that_all_have_or_all_lack(tmp_path: Path) -> None:
+    first, second = (replace(ENVIRONMENT, cpu={"vnni": there, "amx": False}) for there in (True, False))
+    parts = read_parts([shard(tmp_path, "1/2", {}, environment=first), shard(tmp_path, "2/2", {}, environment=second)])
+    demand_one_run(parts, allow_missing=False)
+
+    assert merged_run(parts, "merged").environment.cpu == {"amx": False}
+
+
 OVERLAPS = {
     "a case in both": ({"s/a": 0, "s/b": 1}, {"s/b": 1, "s/c": 2}, "both have case s/b, and each case is of one shard"),
     "a case at two places": ({"s/a": 0}, {"s/a": 1}, "both have case s/a, and"),

@@ -23,11 +23,11 @@ def shipped_cases(*globs: str) -> tuple[Case, ...]:
 
 
 def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
-    """Cases of the suites in `text`, which may use the shipped patterns, quantizers, checks and conv kinds."""
+    """Cases of the suites in `text`, which may use the shipped patterns, quantizers, runtimes, checks and conv kinds."""
     path = tmp_path / "written.yaml"
     path.write_text(text)
     shipped = folder("matrix")
-    names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "checks.yaml", "devices.yaml")
+    names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "runtimes.yaml", "checks.yaml", "devices.yaml")
     return _cases([*(shipped / name for name in names), path], globs)
 
 

@@ -102,6 +102,7 @@ def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     """Run one command; its exit code. Known errors are printed in words, never as a traceback."""
     from qatrix.cli import (  # noqa: F401 - each registers its verbs
+        against,
         comparing,
         documents,
         environments,

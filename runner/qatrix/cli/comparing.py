@@ -56,7 +56,7 @@ def compare(
     stores = [run_store(path) for path in runs]
     comparison = compared(read_sides(stores, label or ()))
     console = Console()
-    _tell(console, comparison)
+    tell_comparison(console, comparison)
     paths = write_comparison(comparison, out)
     console.line(f"\n{paths[0]}")
     return EXIT_UNEXPECTED if comparison.has(*_FAILURES[fail_on]) else EXIT_OK
@@ -69,7 +69,8 @@ _FAILURES: Final[dict[str, tuple[Kind, ...]]] = {
 }
 
 
-def _tell(console: Console, comparison: RunComparison) -> None:
+def tell_comparison(console: Console, comparison: RunComparison) -> None:
+    """Say how many cases went which way, and which."""
     from qatrix.report.compare import KINDS
     from qatrix.report.figures import counted
     from qatrix.report.vocabulary import VERDICTS
@@ -77,6 +78,8 @@ def _tell(console: Console, comparison: RunComparison) -> None:
     for pair in comparison.pairs:
         counts = ", ".join(f"{count} {KINDS[kind].word}" for kind, count in pair.counts.items())
         console.line(f"{pair.before} → {pair.after}: {counted(pair.total, 'case')}: {counts or 'none'}", style="bold")
+    for item in comparison.processors:
+        console.line(f"  {item.name}: {' → '.join(item.values)}")
     for pair in comparison.pairs:
         _tell_support(console, pair)
     rows = [row for row in comparison.remarkable if row.kind != "figures"]

@@ -26,7 +26,7 @@ _DEVICES: Final = ("cuda", "xpu", "mps")
 
 @app.command()
 def doctor(context: typer.Context) -> int:
-    """Print what this environment has and lacks: versions, devices, engines, pipelines, quantizers, models.
+    """Print what this environment has and lacks: versions, devices, engines, pipelines, quantizers, runtimes, models.
 
     Exit code 3 when it can run no pipeline at all.
     """
@@ -94,17 +94,19 @@ def _pipelines(console: Console) -> bool:
 
 
 def _named_in_yaml() -> Iterator[tuple[str, bool]]:
-    """A line for each quantizer, and each registered pipeline and model, and whether it can be used.
+    """A line for each quantizer and runtime, and each registered pipeline and model, and whether it can be used.
 
     Of registered ones only the metadata is read: their code runs with cases alone.
     """
-    from qatrix import ways
-    from qatrix.declare.registrations import MODELS, PIPELINES, QUANTIZERS
+    from qatrix import runtimes, ways
+    from qatrix.declare.registrations import MODELS, PIPELINES, QUANTIZERS, RUNTIMES
     from qatrix.quantizers import BUILT_IN
 
     yield from _registered("pipeline", PIPELINES, ways.BUILT_IN)
     yield from (_built_in(name, known) for name, known in BUILT_IN.items())
     yield from _registered("quantizer", QUANTIZERS, BUILT_IN)
+    yield from map(_runtime, runtimes.BUILT_IN)
+    yield from _registered("runtime", RUNTIMES, runtimes.BUILT_IN)
     yield from _registered("model", MODELS, ())
 
 
@@ -126,6 +128,21 @@ def _built_in(name: str, known: BuiltIn) -> tuple[str, bool]:
     except PackageMissing as error:
         return f"quantizer {name}: {error}", False
     return f"quantizer {name}: of {package} {_version(package)}", True
+
+
+def _runtime(name: str) -> tuple[str, bool]:
+    """A built-in runtime with its default options."""
+    from qatrix.declare.spec import RuntimeUse
+    from qatrix.pipelines.runtimes import runtime_of
+    from qatrix.runtimes import BUILT_IN
+
+    known = BUILT_IN[name]
+    options = {option: values[0] for option, values in known.options.items()}
+    runtime = runtime_of(RuntimeUse(runtime=name, options=options))
+    if (reason := runtime.missing()) is not None:
+        return f"runtime {name}: {reason}", False
+    version = runtime.version()
+    return f"runtime {name}: {known.about}; {'it comes with torch' if version is None else f'version {version}'}", True
 
 
 def _is_there(package: str) -> bool:

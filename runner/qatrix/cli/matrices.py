@@ -244,7 +244,7 @@ def stale_expectations(matrix: Matrix, declared: Iterable[str], versions: dict[s
     """A warning for each expectation that fits no declared case."""
     from qatrix.declare.expected import ExpectationTable
 
-    return ExpectationTable(matrix.expectations, versions).stale(declared)
+    return ExpectationTable(matrix.expectations, versions, {}).stale(declared)
 
 
 def matrix_paths(paths: Sequence[Path] | None) -> list[Path]:

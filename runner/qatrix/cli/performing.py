@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -109,6 +109,10 @@ def _scripted(tools: Collaborators, console: Console, plan: Plan, data: ReportDa
     return True
 
 
+# What is missing is a package or two.
+_MISSING: Final = 5
+
+
 def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
     """End the run in its store. Every declared case must have ended in exactly one verdict."""
     from qatrix.report.ledger import ledger_warnings
@@ -146,6 +150,8 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
     if hindrance := hindrance_of(records):
         console.line(f"no case could run here: {hindrance}", style="bold red")
     else:
+        for line in _unavailable(records):
+            console.line(line)
         verdict = f"{len(unexpected) or 'nothing'} unexpected{' so far' if left else ''}"
         console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
     # What a shard finds is told once, where the shards are merged.
@@ -153,6 +159,15 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
         for annotation in annotation_lines(records):
             console.text(annotation)
     console.line(f"report: {folder / 'index.html'}")
+
+
+def _unavailable(records: Sequence[Record]) -> Iterator[str]:
+    """What is missing here, each thing once, with the number of its cases; what is missing as expected is no news."""
+    missing = Counter(record.reason for record in records if record.verdict == "unavailable" and not record.expected)
+    for reason, count in missing.most_common(_MISSING):
+        yield f"{count} unavailable because {reason}"
+    if len(missing) > _MISSING:
+        yield f"{len(missing) - _MISSING} more reasons in the report"
 
 
 def _differing(count: int) -> str:

@@ -51,7 +51,7 @@ def new_plan(
     from qatrix.report.store import Store
 
     durations, before = _run_before(folder.parent)
-    table = ExpectationTable(matrix.expectations, environment.packages)
+    table = ExpectationTable(matrix.expectations, environment.packages, environment.cpu)
     run = Run(
         id=folder.name,
         started=started.isoformat(timespec="seconds"),
@@ -99,7 +99,7 @@ def resumed_plan(
         _refuse(folder, f"it was compared with {run.reference or 'no reference'}")
     return Plan(
         cases=tuple(case for case in selected.cases if case.case_id in left),
-        expectations=ExpectationTable(matrix.expectations, environment.packages),
+        expectations=ExpectationTable(matrix.expectations, environment.packages, environment.cpu),
         run=run,
         folder=folder,
     )

@@ -79,7 +79,8 @@ def _is_watched(case: Case) -> bool:
     """Whether a change of all code that it runs would be seen; the user's own can import anything."""
     pattern = case.pattern
     known = pattern.registration is None and (pattern.factory is None or pattern.place[0].partition(".")[0] in WATCHED)
-    return known and not case.quantizes_by_own_code
+    own_runtime = case.runtime is not None and case.runtime.runs_own_code
+    return known and not case.quantizes_by_own_code and not own_runtime
 
 
 @contextmanager

@@ -204,7 +204,8 @@ def _answer(expectations: Sequence[Expectation], console: Console, data: ReportD
     from qatrix.judge.verdict import known_error
     from qatrix.report.answer import answer_lines
 
-    known = ExpectationTable(expectations, data.run.environment.packages).holding
+    environment = data.run.environment
+    known = ExpectationTable(expectations, environment.packages, environment.cpu).holding
     for warning in data.run.warnings:
         console.note(f"warning: {warning}", style="yellow")
     for record in data.records:

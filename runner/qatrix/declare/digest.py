@@ -18,7 +18,13 @@ from qatrix.files import content_digest
 # Fields that describe and change nothing.
 _PROSE: Final = frozenset({"about"})
 # Fields that older references and results do not know, with the values at which a case is what it was to them.
-_LATER: Final = (("lifecycle", "none"),)
+_LATER: Final[tuple[tuple[str, object], ...]] = (
+    ("lifecycle", "none"),
+    ("runtime", None),
+    ("within_steps", 1.0),
+    ("onnxruntime", None),
+    ("cpu", {}),
+)
 # Many cases share one of these, and they are most of the text; each is written once.
 _SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind)
 

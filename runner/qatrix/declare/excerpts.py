@@ -1,4 +1,4 @@
-"""The lines of YAML that declare a suite, pattern, conv kind, quantizer or runtime, as they stand in their files."""
+"""The lines of YAML that declare what cases are made of, as they stand in their files."""
 
 from __future__ import annotations
 

@@ -14,26 +14,34 @@ from qatrix.declare.globs import GlobIndex
 from qatrix.errors import Problem
 
 # The packages whose versions an expectation may name, and what it says of one that must not be there.
-PACKAGES: Final = ("torch", "torchao", "executorch")
+PACKAGES: Final = ("torch", "torchao", "executorch", "onnxruntime")
 ABSENT: Final = "none"
 _DEVICE: Final = re.compile(r"[/,]device=([^,]*)")
 
 
 class ExpectationTable:
-    """Expectations in file order, for one environment's package versions (None: not installed)."""
+    """Expectations in file order, for one environment.
 
-    def __init__(self, expectations: Sequence[Expectation], versions: Mapping[str, str | None]) -> None:
+    `versions` are those of its packages (None: not installed), `cpu` the features of its processor, as far as known.
+    """
+
+    def __init__(
+        self,
+        expectations: Sequence[Expectation],
+        versions: Mapping[str, str | None],
+        cpu: Mapping[str, bool],
+    ) -> None:
         self._all = tuple(expectations)
         self._index = GlobIndex([item.cases for item in self._all])
-        self._holding = frozenset(number for number, item in enumerate(self._all) if _holds(item, versions))
+        self._holding = frozenset(number for number, item in enumerate(self._all) if _holds(item, versions, cpu))
 
     @property
     def holding(self) -> tuple[Expectation, ...]:
-        """Those that hold for these versions."""
+        """Those that hold for this environment, on its devices."""
         return tuple(item for number, item in enumerate(self._all) if number in self._holding)
 
     def for_case(self, case_id: str, device: str) -> Expectation | None:
-        """The first expectation whose glob, versions and device all fit, None where there is none."""
+        """The first expectation whose glob, versions, processor and device all fit, None where there is none."""
         for number in self._index.fitting(case_id):
             item = self._all[number]
             if number in self._holding and item.device in (None, device):
@@ -43,8 +51,8 @@ class ExpectationTable:
     def stale(self, case_ids: Iterable[str]) -> tuple[Problem, ...]:
         """A warning for each expectation that no declared case fits, or that an earlier one always hides.
 
-        `case_ids` are all declared cases. Versions do not count here: what waits for another
-        release is not stale.
+        `case_ids` are all declared cases. Versions and processors do not count here: what waits for another
+        release or machine is not stale.
         """
         reached: set[int] = set()
         hidden: dict[int, int] = {}
@@ -82,7 +90,10 @@ class ExpectationTable:
             yield Problem(source=item.source, message=message, at="expected", expected=expected, severity="warning")
 
 
-def _holds(item: Expectation, versions: Mapping[str, str | None]) -> bool:
+def _holds(item: Expectation, versions: Mapping[str, str | None], cpu: Mapping[str, bool]) -> bool:
+    # Of a feature that is not known, nothing holds.
+    if any(cpu.get(feature) is not wanted for feature, wanted in item.cpu.items()):
+        return False
     conditions = ((package, getattr(item, package)) for package in PACKAGES)
     return all(_within(versions.get(package), text) for package, text in conditions if text is not None)
 
@@ -113,5 +124,7 @@ def _on_device(item: Expectation, case_id: str) -> bool:
 
 
 def _covers(earlier: Expectation, later: Expectation) -> bool:
-    """Whether the earlier one holds on every release on which the later one does, so far as can be read off."""
+    """Whether the earlier one holds wherever the later one does, so far as can be read off."""
+    if not earlier.cpu.items() <= later.cpu.items():
+        return False
     return all(getattr(earlier, package) in (None, getattr(later, package)) for package in PACKAGES)

@@ -14,6 +14,7 @@ from qatrix.declare.spec import Registration
 
 QUANTIZERS: Final = "qatrix.quantizers"
 PIPELINES: Final = "qatrix.pipelines"
+RUNTIMES: Final = "qatrix.runtimes"
 MODELS: Final = "qatrix.models"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 

@@ -18,6 +18,7 @@ from qatrix.declare.language import nearest
 from qatrix.declare.registered import LOADING_BACKBONES, MODELS
 from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN
+from qatrix.runtimes import BUILT_IN as RUNTIMES
 from qatrix.ways import BUILT_IN as PIPELINES
 
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -72,6 +73,12 @@ def quantizer_kind(registered: Collection[str]) -> Kind:
     """Quantizers: those that are built in, and the names that installed distributions register."""
     in_words = f"one of {', '.join(BUILT_IN)}; or a name that an installed distribution registers"
     return Kind("quantizer", (*BUILT_IN, *registered), in_words)
+
+
+def runtime_kind(registered: Collection[str]) -> Kind:
+    """Runtimes: those that are built in, and the names that installed distributions register."""
+    in_words = f"one of {', '.join(RUNTIMES)}; or a name that an installed distribution registers"
+    return Kind("runtime", (*RUNTIMES, *registered), in_words)
 
 
 class Refusal(NamedTuple):

@@ -15,6 +15,8 @@ from qatrix.declare.spec import Case
 from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
+from qatrix.execute.departing import explained
+from qatrix.execute.deployment import Side, coarser, comparisons_of
 from qatrix.execute.devices import on_its_device
 from qatrix.execute.options import Diagnose
 from qatrix.execute.sight import Onlooker, Sight, float_reference, with_counts
@@ -27,6 +29,7 @@ from qatrix.judge import numerics
 from qatrix.judge.verdict import conclude, with_diagnosis, with_traces
 from qatrix.outcomes import (
     COMPARED,
+    LOWERED,
     REPEATED,
     TRAINING_POINTS,
     CheckOutcome,
@@ -34,6 +37,7 @@ from qatrix.outcomes import (
     ErrorReport,
     PipelineOutcome,
     Record,
+    is_of_reference,
 )
 from qatrix.pipelines import Pipeline, pipelines_of
 from qatrix.pipelines.aten_ops import require_ops
@@ -43,6 +47,7 @@ from qatrix.pipelines.models import build_model
 from qatrix.pipelines.own_code import import_own_code
 from qatrix.pipelines.parts import with_paths
 from qatrix.pipelines.pattern_cache import nothing_remembered
+from qatrix.pipelines.runtimes import runtime_of
 from qatrix.pipelines.torchenv import PackageMissing, device_missing, forget_programs
 from qatrix.text import told
 
@@ -85,6 +90,8 @@ def run_case(
             continue
         if pipeline.missing() is None:
             pipeline.lacks(case.quantizer)
+        if name in case.pipelines and (use := case.runtime_of(name)) is not None and use.built_in is not None:
+            runtime_of(use).missing()
     watch = Watch()
     # What code of the user's own may have had a hand in is not kept for other cases.
     captures = Captures() if captures is None or case.runs_own_code else captures
@@ -93,7 +100,7 @@ def run_case(
             if case.runs_own_code and _absent(case) is None:
                 import_own_code(case)
                 watch = Watch()
-            record = _run(case, known, captures, frozen)
+            record = _run(case, known, captures, frozen, diagnose)
             if diagnose == "graphs":
                 record = replace(record, diagnosis=diagnosing.draw(case, pipelines=known, captures=captures))
             elif frozen is None and _is_worth_a_diagnosis(record, diagnose):
@@ -137,7 +144,7 @@ def _absent(case: Case) -> str | None:
 
 def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:
     # Two pipelines were compared, though a later stage of one may have failed.
-    if any(item.status != "exact" for item in record.comparisons):
+    if any(item.status != "exact" for item in record.comparisons if item.at != LOWERED):
         return wanted != "never"
     ran = {name for name, outcome in record.pipelines.items() if outcome.status == "ok"}
     failed: dict[str, set[str | None]] = {}
@@ -152,7 +159,7 @@ def _is_worth_a_diagnosis(record: Record, wanted: Diagnose) -> bool:
 
 def _apart_most(record: Record) -> tuple[str, str] | None:
     """The first two pipelines that differ, beyond tolerance if any do; None where none differ."""
-    differing = [item for item in record.comparisons if item.status != "exact"]
+    differing = [item for item in record.comparisons if item.status != "exact" and item.at != LOWERED]
     ranked = sorted(differing, key=lambda item: item.status == "close")
     return next(((item.left, item.right) for item in ranked), None)
 
@@ -164,7 +171,9 @@ class _Facts:
     checks: tuple[CheckOutcome, ...] = ()
 
 
-def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: Reference | None) -> Record:
+def _run(
+    case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: Reference | None, diagnose: Diagnose
+) -> Record:
     absent = _absent(case)
     if absent is not None:
         return _record(case, facts=_Facts(), skipped=absent)
@@ -183,7 +192,7 @@ def _run(case: Case, known: Mapping[str, Pipeline], captures: Captures, frozen: 
     except BaseException as error:  # noqa: BLE001 - any exception of the declared model makes the case invalid
         isolation.let_ctrl_c_through(error)
         return _record(case, facts=_Facts(), invalid=report_error(error))
-    return _record(case, facts=_facts(case, known, batches, (reference, state), captures, frozen, arbiter))
+    return _record(case, facts=_facts(case, known, batches, (reference, state), captures, frozen, arbiter, diagnose))
 
 
 def _facts(
@@ -194,6 +203,7 @@ def _facts(
     captures: Captures,
     frozen: Reference | None,
     arbiter: Arbiter | str,
+    diagnose: Diagnose,
 ) -> _Facts:
     facts = _Facts()
     reference, state = float_model
@@ -228,7 +238,10 @@ def _facts(
         ]
         if "convert" in sight.outputs:
             sight.checks += quality.of_outputs(name, reference, sight.outputs["convert"])
-    facts.comparisons = _comparisons(case, sights)
+    lowered = tuple(comparisons_of(case, _sides(facts, sights, reference)))
+    facts.comparisons = (*_comparisons(case, sights), *lowered)
+    if diagnose != "never":
+        facts.pipelines |= _explained(facts, sights, lowered)
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):
             facts.pipelines[name] = replace(facts.pipelines[name], status="unavailable", reason=_OTHER_FLOAT)
@@ -246,12 +259,42 @@ def _comparisons(case: Case, sights: Mapping[str, Sight]) -> tuple[Comparison, .
             at=point,
             names=(left, right),
             tolerance=case.tolerance,
-            steps=_larger(sights[left].steps.get(point, []), sights[right].steps.get(point, [])),
+            steps=coarser(sights[left].steps.get(point, []), sights[right].steps.get(point, [])),
         )
         for point in _points(case)
         for left, right in itertools.combinations(sights, 2)
+        if point != LOWERED
         if point in sights[left].outputs and point in sights[right].outputs
     )
+
+
+def _sides(facts: _Facts, sights: Mapping[str, Sight], reference: object) -> list[Side]:
+    """What ran in the case's runtime, beside the programs that it was made of."""
+    return [
+        Side(
+            pipeline=name,
+            lowering=lowering,
+            converted=sight.outputs["convert"],
+            lowered=sight.outputs[LOWERED],
+            steps=sight.steps.get("convert", []),
+            float_outputs=reference,
+        )
+        for name, sight in sights.items()
+        if (lowering := facts.pipelines[name].lowering) is not None and LOWERED in sight.outputs
+    ]
+
+
+def _explained(
+    facts: _Facts, sights: Mapping[str, Sight], lowered: tuple[Comparison, ...]
+) -> dict[str, PipelineOutcome]:
+    """The outcomes of pipelines whose runtime is off its reference, with the reason in them."""
+    off = {item.left for item in lowered if is_of_reference(item) and item.status in {"diverged", "mismatched"}}
+    found = {}
+    for name in off:
+        outcome, deployed = facts.pipelines[name], sights[name].deployed
+        if outcome.lowering is not None and deployed is not None:
+            found[name] = replace(outcome, lowering=explained(outcome.lowering, deployed))
+    return found
 
 
 def _points(case: Case) -> tuple[str, ...]:
@@ -260,13 +303,6 @@ def _points(case: Case) -> tuple[str, ...]:
     if not more or not case.compare:
         return case.compare
     return tuple(point for point in COMPARED if point in {*case.compare, *more})
-
-
-def _larger(left: list[float | None], right: list[float | None]) -> list[float | None]:
-    """The coarser of two outputs' quantization steps, so that a difference is not overstated."""
-    return [
-        max((step for step in pair if step is not None), default=None) for pair in itertools.zip_longest(left, right)
-    ]
 
 
 def _checks(case: Case, outcome: PipelineOutcome, sight: Sight) -> list[CheckOutcome]:

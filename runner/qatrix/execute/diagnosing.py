@@ -55,6 +55,7 @@ def diagnose(
     `captures` holds those of the case. What could not be found out is in the notes.
     """
     started = time.perf_counter()
+    case = replace(case, runtime=None)
     known = pipelines_of(case) if pipelines is None else pipelines
     left, right = names or _first_two(case, known)
     store = Store()
@@ -73,6 +74,7 @@ def draw(case: Case, *, pipelines: Mapping[str, Pipeline] | None = None, capture
 
     Runs the case once more. Raises nothing but Ctrl-C; what could not be drawn is in the notes.
     """
+    case = replace(case, runtime=None)
     known = pipelines_of(case) if pipelines is None else pipelines
     left, right = _first_two(case, known)
     store = Store()

@@ -13,6 +13,7 @@ from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.spec import Case
 from qatrix.execute import quality, soundness
 from qatrix.execute.arbitration import Arbitration
+from qatrix.execute.deployment import Deployed
 from qatrix.execute.lifecycles import Faults
 from qatrix.execute.passes import forward, kept, set_training
 from qatrix.execute.quality import Measure, trains
@@ -34,6 +35,7 @@ class Sight:
     `losses` tells what the converted program's quantize ops lose, None where it did not run here.
 
     `lifecycle_faults` are what is wrong with the steps of a case's lifecycle by themselves.
+    `deployed` is what ran in the case's runtime, None where that is the reference.
     `float_differs` says that the float model gave other bits where this was seen than here.
     """
 
@@ -47,6 +49,7 @@ class Sight:
     float_differs: bool = False
     lifecycle_faults: tuple[str, ...] = ()
     losses: Measure | None = None
+    deployed: Deployed | None = None
 
 
 @dataclass
@@ -71,6 +74,10 @@ class Onlooker:
             return
         if isinstance(outputs, Faults):
             sight.lifecycle_faults = outputs.found
+            return
+        if isinstance(outputs, Deployed):
+            sight.deployed, sight.outputs[point] = outputs, outputs.outputs
+            sight.checks += outputs.checks
             return
         outputs = kept(outputs)
         if point != "prepare" or self.case.calibration_batches != 0:
@@ -117,6 +124,8 @@ def with_counts(outcome: PipelineOutcome, sight: Sight, reference: object) -> Pi
     outcome = replace(outcome, fake_quantizes=sight.fake_quantizes)
     if "convert" not in sight.outputs:
         return outcome
+    if sight.deployed is not None:
+        outcome = replace(outcome, lowering=sight.deployed.lowering(reference))
     outputs = sight.outputs["convert"]
     sqnr, note = numerics.sqnr_db(reference, outputs)
     outcome = replace(

@@ -7,6 +7,7 @@ and not fused, without an error.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -120,6 +121,7 @@ def of_converted(
         *(f"{name}{graphs.reader_of(program, name)} has changed" for name in changed),
         *state.faults(program, inputs),
     ]
+    run = functools.partial(state.run, program)
     # In a program that unknown code has made, layers and weights may have any form.
     own = pipeline in case.own_pipelines
     parts = [] if own else _of_parts(case, pipeline, program, inputs, prepared_weights, state)
@@ -131,7 +133,7 @@ def of_converted(
             pipeline,
             [*_randomness(program, inputs, outputs, again), *graphs.live_random_ops(program)],
         ),
-        *([_of_other_batch(case, pipeline, program, state, inputs, outputs)] if case.dynamic_batch else []),
+        *([of_other_batch(case, pipeline, run, inputs, outputs)] if case.dynamic_batch else []),
     ]
 
 
@@ -287,16 +289,19 @@ def _claims(quantizer: QuantizerSpec, pipeline: str) -> tuple[str, ...]:
     return ("linear",) if as_it_comes else ("linear", "conv")
 
 
-def _of_other_batch(
-    case: Case, pipeline: str, program: nn.Module, state: State, inputs: Inputs, outputs: object
+def of_other_batch(
+    case: Case, pipeline: str, run: Callable[[Inputs], object], inputs: Inputs, outputs: object, *, where: str = ""
 ) -> CheckOutcome:
-    """A batch twice as long, each half the inputs: whoever exports with a free axis wants to run on other batches."""
+    """A batch twice as long, each half the inputs: whoever exports with a free axis wants to run on other batches.
+
+    `run` gives what was converted, or what runs `where` it was lowered to, on other inputs.
+    """
     doubled = inputs.map(_twice)
     try:
-        longer = state.run(program, doubled)
+        longer = run(doubled)
     except BaseException as error:  # noqa: BLE001 - whatever it raises is the answer
         isolation.let_ctrl_c_through(error)
-        return outcome_of(OTHER_BATCH, pipeline, [f"a batch twice as long fails: {told(error)}"])
+        return outcome_of(OTHER_BATCH, pipeline, [f"a batch twice as long fails{where}: {told(error)}"])
     expected = pytree.tree_map(lambda item: _twice(item) if isinstance(item, Tensor) else item, outputs)
     same = numerics.compare(
         expected, longer, at="convert", names=("one batch", "twice the batch"), tolerance=case.tolerance
@@ -304,7 +309,7 @@ def _of_other_batch(
     if same.status in {"exact", "close"}:
         return outcome_of(OTHER_BATCH, pipeline, [])
     apart = same.message or f"they are {same.max_abs:.3g} apart"
-    return outcome_of(OTHER_BATCH, pipeline, [f"a batch twice as long gives other outputs: {apart}"])
+    return outcome_of(OTHER_BATCH, pipeline, [f"a batch twice as long gives other outputs{where}: {apart}"])
 
 
 def _twice(tensor: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ from torch import nn
 from qatrix.declare.spec import Case, PhaseSpec, QuantizerSpec
 from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.clock import StageClock, StageFailed
+from qatrix.execute.deployment import Deployment
 from qatrix.execute.lifecycles import Faults, Life, Moment
 from qatrix.execute.passes import forward, set_training
 from qatrix.execute.steps import steps_of
 from qatrix.execute.training import FloatNames, state_of, train
-from qatrix.outcomes import REPEATED, ErrorReport, PipelineOutcome
+from qatrix.outcomes import LOWERED, REPEATED, ErrorReport, PipelineOutcome
 from qatrix.pipelines import Capture, Pipeline
 from qatrix.pipelines.inputs import Batches, Inputs
 from qatrix.pipelines.late_code import through_passes, unwritten
@@ -40,8 +41,9 @@ class Observer(Protocol):
 
         At "prepare" there are no outputs where nothing calibrates. At "train", and at "calibrate" where
         the batches after the first have trained batch norms, the outputs are a `training.Trained`.
-        At "repeat" they are those of several calls, at "lifecycle" the `lifecycles.Faults`. At "evaluating" a
-        program is about to be evaluated between training steps, at "evaluated" it was.
+        At "repeat" they are those of several calls, at "lifecycle" the `lifecycles.Faults`, at "lowered" a
+        `deployment.Deployed`. At "evaluating" a program is about to be evaluated between training steps, at
+        "evaluated" it was.
         """
 
 
@@ -79,6 +81,10 @@ def run_stages(
     reason = pipeline.inexpressible(case.quantizer)
     if reason is not None:
         return PipelineOutcome(pipeline=name, status="inexpressible", reason=reason)
+    deployment = Deployment.of(case, name)
+    absent = None if deployment is None else deployment.runtime.missing()
+    if absent is not None:
+        return PipelineOutcome(pipeline=name, status="unavailable", reason=absent)
     way = _Way(
         case=case,
         name=name,
@@ -88,6 +94,7 @@ def run_stages(
         run=run or forward,
         captures=captures or Captures(),
         life=Life(case=case, pipeline=pipeline, batches=batches),
+        deployment=deployment,
     )
     outcome = PipelineOutcome(pipeline=name, status="ok")
     try:
@@ -135,6 +142,7 @@ class _Way:
     run: Run
     captures: Captures
     life: Life
+    deployment: Deployment | None
     clock: StageClock = field(default_factory=StageClock)
 
     def go(self) -> None:
@@ -168,6 +176,9 @@ class _Way:
             with self.clock("reexport"):
                 again = self.pipeline.reexport(model, self.batches.first)
             self.observe("reexport", again, None)
+        if self.deployment is not None:
+            deployed = self.deployment.go(model, self.batches.first, self.clock)
+            self.observe(LOWERED, model, deployed)
 
     def _lived(self, moment: Moment, program: nn.Module) -> nn.Module:
         """The program to go on with after what the case's lifecycle does with it at a moment."""
@@ -258,6 +269,8 @@ class _Way:
     def _converted_part(self, phase: PhaseSpec, part: nn.Module) -> nn.Module:
         if phase.quantizer.mode == "qat" and self.case.convert_in == "eval":
             self.pipeline.to_eval(part)
+        if self.deployment is not None:
+            self.deployment.note_prepared(part)
         return self.pipeline.convert(part, phase.quantizer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -30,10 +30,12 @@ def compare(
     names: tuple[str, str],
     tolerance: Tolerance,
     steps: Sequence[float | None] = (),
+    allowances: Sequence[float | None] = (),
 ) -> Comparison:
     """Two outputs (tensors, or nested tuples, lists and dicts of them) at one point.
 
-    `steps` holds the quantization step of each leaf in order, None where it has none.
+    `steps` holds the quantization step of each leaf in order, None where it has none, and `allowances` what is
+    added to `atol` for it; the comparison tells the greatest.
     Close is |left - right| <= atol + rtol * |right|, as in torch.testing.assert_close,
     computed in float64; integers and booleans have no tolerance. Exact is equal to the bit,
     signs of zeros included, NaN equal to NaN.
@@ -43,13 +45,13 @@ def compare(
         "left": names[0],
         "right": names[1],
         "rtol": tolerance.rtol,
-        "atol": tolerance.atol,
+        "atol": tolerance.atol + max((item for item in allowances if item is not None), default=0.0),
     }
     try:
         pairs, message = _pairs(left, right, names)
         if message is not None:
             return Comparison(status="mismatched", message=message, **named)
-        gaps = [_gap(pair, tolerance, names) for pair in pairs]
+        gaps = [_gap(pair, _widened(tolerance, allowances, pair.leaf), names) for pair in pairs]
     except Exception as error:  # noqa: BLE001 - an output of whatever kind must not end the case
         return Comparison(status="mismatched", message=f"they cannot be compared: {_told(error)}", **named)
     worst = max(gaps, key=lambda gap: _rank(gap.max_abs), default=None)
@@ -67,6 +69,11 @@ def compare(
         tolerance_used=max((gap.used for gap in gaps), key=_rank, default=0.0),
         **named,
     )
+
+
+def _widened(tolerance: Tolerance, allowances: Sequence[float | None], leaf: int) -> Tolerance:
+    more = allowances[leaf] if leaf < len(allowances) else None
+    return tolerance if more is None else replace(tolerance, atol=tolerance.atol + more)
 
 
 def sqnr_db(reference: object, output: object) -> tuple[float | None, str | None]:

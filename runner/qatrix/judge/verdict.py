@@ -11,6 +11,7 @@ from typing import Final
 from qatrix.claims import AS_SPECIFIED, LEAVES_NO_TRACE, Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
 from qatrix.outcomes import (
+    LOWERED,
     PRECEDENCE,
     TRAINING_POINTS,
     UNREMARKABLE,
@@ -19,6 +20,7 @@ from qatrix.outcomes import (
     ErrorReport,
     PipelineOutcome,
     Record,
+    is_of_reference,
 )
 from qatrix.text import steps_apart
 
@@ -196,7 +198,9 @@ def _diverged(facts: _Facts) -> Iterator[Conclusion]:
     apart = [item for item in facts.comparisons if item.status in {"diverged", "mismatched"}]
     if apart:
         told = "; ".join(_differences(apart))
-        yield Conclusion(verdict="diverged", summary="; ".join([told + _nearer(facts), *_failed_checks(facts)]))
+        nearer = _nearer(facts) if any(item.at != LOWERED for item in apart) else ""
+        summary = "; ".join([told + nearer, *_lowered(facts, apart), *_failed_checks(facts)])
+        yield Conclusion(verdict="diverged", summary=summary)
 
 
 def _differences(apart: Sequence[Comparison]) -> Iterator[str]:
@@ -218,7 +222,22 @@ def _apart(item: Comparison) -> str:
     if item.status == "mismatched" or item.max_abs is None:
         return f"{item.left} and {item.right} cannot be compared {item.where}: {item.message}"
     steps = "" if item.max_steps is None else f", {steps_apart(f'{item.max_steps:.3g}')}"
+    if is_of_reference(item):
+        return f"{item.right} is {item.max_abs:.3g} off its reference{steps}"
     return f"{item.left} and {item.right} are {item.max_abs:.3g} apart {item.where}{_place(item)}{steps}"
+
+
+def _lowered(facts: _Facts, apart: Sequence[Comparison]) -> Iterator[str]:
+    """How near each runtime that is off its reference is to the float model, beside that reference."""
+    off = {item.left for item in apart if is_of_reference(item)}
+    for outcome in facts.having("ok"):
+        lowering = outcome.lowering
+        if lowering is None or outcome.pipeline not in off or lowering.sqnr_db is None or outcome.sqnr_db is None:
+            continue
+        yield (
+            f"{lowering.side(outcome.pipeline)} has {lowering.sqnr_db:.1f} dB against the float model, "
+            f"and its reference {outcome.sqnr_db:.1f} dB"
+        )
 
 
 def _place(item: Comparison) -> str:

@@ -1,4 +1,6 @@
-"""Importing code that qatrix does not know: factories of models, quantizers and what configures them, pipelines."""
+"""Importing code that qatrix does not know: factories of models, quantizers and what configures them, pipelines,
+runtimes.
+"""
 
 from __future__ import annotations
 
@@ -105,6 +107,9 @@ def _modules(case: Case) -> Iterator[str]:
     if case.pattern.runs_own_code:
         yield case.pattern.place[0]
     yield from (item.module for item in case.own_pipelines.values())
+    for use in () if case.runtime is None else case.runtime.uses.values():
+        if use.built_in is None:
+            yield use.place[0]
     for preset in case.quantizer.presets:
         if preset.built_in is None:
             yield preset.place[0]

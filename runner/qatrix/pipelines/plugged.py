@@ -172,7 +172,7 @@ class Plugged:
                 msg = f"{self._place} is no pipeline: it {lacks}; expected a class with {' and '.join(_METHODS)}"
                 raise PipelineFault(msg)
             config = quantizer.settings.get(self.name, {})
-            self._made[quantizer.name] = self._called(make, quantizer.mode, _frozen(config))
+            self._made[quantizer.name] = self._called(make, quantizer.mode, frozen(config))
         return self._made[quantizer.name]
 
     def _called(self, make: Any, mode: str, config: Any) -> Any:
@@ -211,8 +211,8 @@ def _nothing() -> None:
     return None
 
 
-def _frozen(value: object) -> Any:
+def frozen(value: object) -> Any:
     """A declared value that nobody can change for the next case."""
     if isinstance(value, Mapping):
-        return MappingProxyType({name: _frozen(item) for name, item in value.items()})
+        return MappingProxyType({name: frozen(item) for name, item in value.items()})
     return value

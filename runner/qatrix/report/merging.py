@@ -227,6 +227,12 @@ def _joined(environments: Sequence[Environment]) -> Environment:
         platform=_listed(environment.platform for environment in environments),
         processor=_listed(environment.processor for environment in environments),
         devices={name: _listed(environment.devices[name] for environment in environments) for name in first.devices},
+        # Of a feature that only some have, the whole has neither.
+        cpu={
+            name: there
+            for name, there in first.cpu.items()
+            if all(item.cpu.get(name) == there for item in environments)
+        },
     )
 
 

@@ -38,7 +38,7 @@ CREATE INDEX cases_in_order ON cases (ordinal);
 # These are made when a run keeps the first of its kind, so that stores without any stay as they were.
 EXCERPTS: Final = """
 CREATE TABLE IF NOT EXISTS excerpts (
-    axis    TEXT NOT NULL,          -- suite, pattern, conv or quantizer
+    axis    TEXT NOT NULL,          -- suite, pattern, conv, quantizer or runtime
     name    TEXT NOT NULL,
     excerpt TEXT NOT NULL,          -- outcomes.Excerpt as JSON: the YAML that declares it, with file and line
     PRIMARY KEY (axis, name)

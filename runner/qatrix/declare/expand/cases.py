@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar, cast
 
-from qatrix.claims import GraphCheck, Quantizes
-from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle
+from qatrix.claims import ComparisonPoint, GraphCheck, Quantizes
+from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle, why_no_runtime
 from qatrix.declare.expand.points import Block
 from qatrix.declare.spec import (
     RESERVED_AXES,
@@ -19,10 +19,12 @@ from qatrix.declare.spec import (
     Matrix,
     PatternSpec,
     QuantizerSpec,
+    RuntimeSpec,
     SuiteSpec,
     Training,
 )
 from qatrix.expressions import Value
+from qatrix.outcomes import LOWERED
 
 
 @dataclass
@@ -97,6 +99,7 @@ class CaseMaker:
         dim = axes.get("dim")
         quantizer = matrix.quantizers[str(values[position["quantizer"]])]
         lifecycle = _lifecycle(axes)
+        runtime = matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"])))
         return Case(
             case_id=case_id,
             suite=suite.name,
@@ -107,14 +110,14 @@ class CaseMaker:
             dim=dim if isinstance(dim, int) else None,
             quantizer=quantizer,
             device=matrix.devices[str(device)],
-            pipelines=suite.pipelines,
-            pipelines_because=suite.pipelines_because,
+            pipelines=_pipelines(suite.pipelines, runtime),
+            pipelines_because=_because(suite.pipelines_because, runtime),
             own_pipelines=suite.own_pipelines,
-            compare=self._compare,
+            compare=self._points(runtime),
             tolerance=suite.tolerance,
             checks=self._checks(texts, axes, params=params, quantizer=quantizer) if self._uses else (),
             convert_in=suite.convert_in,
-            skip=suite.skip or why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")),
+            skip=suite.skip or _why_not(axes, quantizer),
             seed=seed_of(self._key.at(texts)),
             source=self._source,
             training=_training(axes),
@@ -124,8 +127,15 @@ class CaseMaker:
             calibration_batches=_batches(axes),
             capture="non_strict" if axes.get("capture") == "non_strict" else "strict",
             lifecycle=lifecycle,
-            runtime=matrix.runtimes.get(str(axes.get("runtime", DEFAULTS["runtime"]))),
+            runtime=runtime,
+            within_steps=suite.within_steps,
         )
+
+    def _points(self, runtime: RuntimeSpec | None) -> tuple[ComparisonPoint, ...]:
+        """Where the case's pipelines are compared with one another."""
+        if runtime is None:
+            return tuple(at for at in self._compare if at != LOWERED)
+        return self._compare if len(_pipelines(self._suite.pipelines, runtime)) > 1 else ()
 
     def _conv_kind(self, axes: Mapping[str, Value]) -> ConvKind | None:
         if not self._pattern.takes_conv:
@@ -183,6 +193,16 @@ def check_values(params: Mapping[str, Value], axes: Mapping[str, Value], quantiz
     return {**params, "dim": axes.get("dim"), "per_channel": quantizer.per_channel, "device": axes["device"]}
 
 
+def _pipelines(pipelines: tuple[str, ...], runtime: RuntimeSpec | None) -> tuple[str, ...]:
+    """Those of a suite's pipelines that a case runs: with a runtime, those that the runtime is of."""
+    return pipelines if runtime is None else tuple(name for name in pipelines if name in runtime.uses)
+
+
+def _because(because: str | None, runtime: RuntimeSpec | None) -> str | None:
+    """Why not all of the default pipelines run."""
+    return because if runtime is None else because or f"the runtime {runtime.name} is of {' and '.join(runtime.uses)}"
+
+
 def _batches(axes: Mapping[str, Value]) -> int | None:
     batches = axes.get("calibration_batches")
     return batches if isinstance(batches, int) else None
@@ -191,6 +211,14 @@ def _batches(axes: Mapping[str, Value]) -> int | None:
 def _lifecycle(axes: Mapping[str, Value]) -> Lifecycle:
     # The YAML was checked for words that are none.
     return cast("Lifecycle", axes.get("lifecycle", "none"))
+
+
+def _why_not(axes: Mapping[str, Value], quantizer: QuantizerSpec) -> str | None:
+    """Why a case cannot be run as its axes say, None where it can."""
+    lifecycle, runtime = _lifecycle(axes), axes.get("runtime", DEFAULTS["runtime"])
+    return why_no_lifecycle(lifecycle, quantizer, axes.get("train_steps")) or why_no_runtime(
+        runtime, lifecycle, quantizer
+    )
 
 
 def _training(axes: Mapping[str, Value]) -> Training | None:

@@ -71,6 +71,17 @@ def why_no_lifecycle(lifecycle: Value, quantizer: QuantizerSpec, train_steps: Va
     return None if train_steps else f"lifecycle {lifecycle} needs training steps, and none is made"
 
 
+def why_no_runtime(runtime: Value, lifecycle: Value, quantizer: QuantizerSpec) -> str | None:
+    """Why a case's converted model is not lowered, None where it can be."""
+    if runtime == REFERENCE:
+        return None
+    if quantizer.phases:
+        return f"runtime {runtime} needs a model that is quantized as a whole, and {quantizer.name} has phases"
+    return (
+        None if lifecycle == "none" else f"runtime {runtime} needs a case without a lifecycle, and this has {lifecycle}"
+    )
+
+
 def model_key(case: Case) -> str:
     """What the float model is: pattern, conv kind, dim, parameters; equal keys have equal weights and inputs."""
     parts = [case.pattern.name]

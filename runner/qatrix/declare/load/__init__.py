@@ -14,6 +14,7 @@ from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.points import check_expectations
 from qatrix.declare.load.quantizers import read_quantizers
 from qatrix.declare.load.registry import MOST_NOTED, Registry
+from qatrix.declare.load.runtimes import read_runtimes
 from qatrix.declare.load.suites import read_suites
 from qatrix.declare.load.tables import read_conv_kinds, read_devices, read_tolerances
 from qatrix.declare.spec import Matrix
@@ -43,6 +44,7 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
     trust = Trust(tuple(allowed_modules))
     pipelines = Pipelines(registry, trust)
     quantizers = read_quantizers(registry, trust=trust, pipelines=pipelines)
+    runtimes = read_runtimes(registry, trust=trust, pipelines=pipelines)
     checks = read_checks(registry, pipelines)
     patterns = read_patterns(registry, trust=trust)
     suites = read_suites(
@@ -52,6 +54,7 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
         checks=checks,
         tolerances=tolerances,
         pipelines=pipelines,
+        runtimes=runtimes,
     )
     expectations = read_expectations(registry, pipelines)
     check_expectations(registry, suites, expectations)
@@ -66,6 +69,7 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
         conv_kinds=conv_kinds,
         devices=devices,
         quantizers=quantizers,
+        runtimes=runtimes,
         tolerances=tolerances,
         checks=checks,
         suites=suites,

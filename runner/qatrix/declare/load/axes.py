@@ -9,6 +9,7 @@ from typing import Final
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
 from qatrix.declare.load.registry import Registry
+from qatrix.declare.load.runtimes import idle_runtimes
 from qatrix.declare.load.training import idle_faults, lifecycle_faults, value_faults
 from qatrix.declare.schema import Cursor
 from qatrix.declare.schema.values import value_of
@@ -33,7 +34,13 @@ _WORDS: Final = {
     "lifecycle": typing.get_args(Lifecycle),
 }
 # Axes whose values are names, and the sections that declare them.
-_SECTIONS: Final = {"pattern": "patterns", "conv": "conv_kinds", "quantizer": "quantizers", "device": "devices"}
+_SECTIONS: Final = {
+    "pattern": "patterns",
+    "conv": "conv_kinds",
+    "quantizer": "quantizers",
+    "device": "devices",
+    "runtime": "runtimes",
+}
 # All of them are in memory at once.
 _MOST_BATCHES: Final = 10_000
 _REQUIRED: Final = ("pattern", "quantizer")
@@ -63,6 +70,7 @@ class AxisReader:
             self._registry.note(_missing(axis, axes, top))
         self._registry.note(*idle_faults(axes, top, self._quantizers, spelled_out=spelled_out))
         self._registry.note(*lifecycle_faults(axes, top, self._quantizers))
+        self._registry.note(*idle_runtimes(axes, top, self._quantizers))
         names = axes.get("pattern", ())
         patterns = [self._patterns[name] for name in names if isinstance(name, str) and name in self._patterns]
         if not names or len(patterns) < len(names):

@@ -26,7 +26,9 @@ def read_expectations(registry: Registry, pipelines: Pipelines) -> tuple[Expecta
         if model is not None:
             _check(registry, cursor, model)
             pipeline = None if model.pipeline is None else pipelines.named(model.pipeline)
-            values = model.model_dump() | {"checks": tuple(model.checks), "pipeline": pipeline}
+            # What is not named is neither there nor lacking.
+            cpu = model.cpu.model_dump(exclude_unset=True)
+            values = model.model_dump() | {"checks": tuple(model.checks), "pipeline": pipeline, "cpu": cpu}
             found.append(Expectation(**values, source=cursor.source))
     return tuple(found)
 

@@ -90,7 +90,7 @@ class Pipelines:
                 message = f"'{key}' stands beside another name of pipeline '{name}'"
                 self._registry.note(cursor.key(key).problem(message, expected="one of them"))
             else:
-                found[name] = {inner: _value(node) for inner, node in at.node.values.items()}
+                found[name] = {inner: plain_value(node) for inner, node in at.node.values.items()}
         return found
 
     def _addressee(self, at: Cursor, key: str) -> str | None:
@@ -101,11 +101,18 @@ class Pipelines:
             message = f"unknown key '{key}'"
             self._registry.note(at.problem(message, expected=f"{preset}: pipeline {key} takes the same preset"))
             return None
-        known = registrations(PIPELINES)
-        if key in known or "." in key:
+        return self.read_key(at, key, tuple(fields))
+
+    def read_key(self, at: Cursor, key: str, known: tuple[str, ...]) -> str | None:
+        """Which pipeline a key of a declaration is for, None where it is a mistake, which is noted.
+
+        `known` are the keys that need no distribution.
+        """
+        registered = registrations(PIPELINES)
+        if key in BUILT_IN or key in registered or "." in key:
             return self._read(at, key)
-        expected = f"one of {', '.join(fields)}; or a pipeline that an installed distribution registers"
-        hint = nearest(key, (*fields, *known))
+        expected = f"one of {', '.join(known)}; or a pipeline that an installed distribution registers"
+        hint = nearest(key, (*known, *registered))
         self._registry.note(at.problem(f"unknown key '{key}'", expected=expected, hint=hint))
         return None
 
@@ -121,10 +128,10 @@ def _places(registry: Registry) -> Iterator[Cursor]:
             yield cursor.down("pipeline")
 
 
-def _value(node: Node) -> object:
+def plain_value(node: Node) -> object:
     """A node as plain values that nobody changes by accident: lists are tuples."""
     if isinstance(node, ListNode):
-        return tuple(map(_value, node.items))
+        return tuple(map(plain_value, node.items))
     if isinstance(node, MappingNode):
-        return {key: _value(item) for key, item in node.values.items()}
+        return {key: plain_value(item) for key, item in node.values.items()}
     return node.value

@@ -15,6 +15,7 @@ from qatrix.declare.schema.models import Declaration
 from qatrix.declare.schema.values import NAME_PATTERN
 from qatrix.declare.yamltext import ListNode, MappingNode, ScalarNode
 from qatrix.errors import Problem
+from qatrix.lowerings import REFERENCE
 
 MOST_NOTED: Final = 200
 _M = TypeVar("_M", bound=Declaration)
@@ -24,11 +25,13 @@ _WORDS: Final = {
     "conv_kinds": "conv kind",
     "devices": "device",
     "quantizers": "quantizer",
+    "runtimes": "runtime",
     "tolerances": "tolerance",
     "checks": "check",
 }
-# What stands without being declared: plain convolution, the CPU, torch's own tolerance for float32.
-BUILT_IN: Final = {"conv_kinds": "conv", "devices": "cpu", "tolerances": "float32"}
+# What stands without being declared: plain convolution, the CPU, the converted program itself, torch's own tolerance
+# for float32.
+BUILT_IN: Final = {"conv_kinds": "conv", "devices": "cpu", "runtimes": REFERENCE, "tolerances": "float32"}
 
 
 class Declared(NamedTuple):

@@ -12,10 +12,13 @@ from qatrix.declare.load.axes import AxisReader
 from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.points import check_points
 from qatrix.declare.load.registry import Declared, Registry
+from qatrix.declare.load.runtimes import strange_runtimes
 from qatrix.declare.load.uses import read_uses
 from qatrix.declare.schema import Cursor, models
-from qatrix.declare.spec import FULL_TAG, PatternSpec, QuantizerSpec, Rule, SuiteSpec
+from qatrix.declare.spec import FULL_TAG, PatternSpec, QuantizerSpec, Rule, RuntimeSpec, SuiteSpec
 from qatrix.expressions import Value
+from qatrix.lowerings import REFERENCE
+from qatrix.outcomes import LOWERED
 
 COMPARISON_POINTS: Final[tuple[ComparisonPoint, ...]] = typing.get_args(ComparisonPoint)
 
@@ -28,6 +31,7 @@ def read_suites(
     checks: Mapping[str, GraphCheck],
     tolerances: Mapping[str, Tolerance],
     pipelines: Pipelines,
+    runtimes: Mapping[str, RuntimeSpec],
 ) -> dict[str, SuiteSpec]:
     """Suites by name; those with a problem may be left out."""
     parts = _Parts(
@@ -37,6 +41,7 @@ def read_suites(
         checks=checks,
         tolerances=tolerances,
         pipelines=pipelines,
+        runtimes=runtimes,
     )
     found = {declared.name: _suite(parts, declared, model) for declared, model in registry.read("suites", models.Suite)}
     suites = {name: suite for name, suite in found.items() if suite is not None}
@@ -54,6 +59,7 @@ class _Parts:
     checks: Mapping[str, GraphCheck]
     tolerances: Mapping[str, Tolerance]
     pipelines: Pipelines
+    runtimes: Mapping[str, RuntimeSpec]
 
 
 def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec | None:
@@ -76,6 +82,7 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         pipelines = parts.pipelines.all_named(model.pipelines.only)
         if not pipelines:
             return None
+    registry.note(*strange_runtimes(cursor, parts.runtimes, pipelines))
     uses = read_uses(registry, reader, cursor, model, checks=parts.checks, axes=tuple(known), pipelines=pipelines)
     known_tolerance = not cursor.has("tolerance") or registry.knows(
         "tolerances", model.tolerance, cursor.down("tolerance")
@@ -91,10 +98,11 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
         pipelines=pipelines,
         own_pipelines=parts.pipelines.own(pipelines),
         pipelines_because=model.pipelines.because if model.pipelines else None,
-        compare=_compare(registry, cursor, model, pipelines),
+        compare=_compare(registry, cursor, model, pipelines, lowers=_lowers(axes, include)),
         checks=uses,
         tolerance=parts.tolerances[model.tolerance],
         convert_in=model.convert_in,
+        within_steps=float(model.within_steps),
         nothing=_nothing(registry, reader, cursor, model, known),
         skip=model.skip,
         source=cursor.source,
@@ -104,14 +112,26 @@ def _suite(parts: _Parts, declared: Declared, model: models.Suite) -> SuiteSpec 
 
 
 def _compare(
-    registry: Registry, cursor: Cursor, model: models.Suite, pipelines: tuple[str, ...]
+    registry: Registry, cursor: Cursor, model: models.Suite, pipelines: tuple[str, ...], *, lowers: bool
 ) -> tuple[ComparisonPoint, ...]:
+    """What a suite compares: all that there is, unless it says otherwise. `lowers` is whether it has a runtime."""
     if model.compare is None:
-        return COMPARISON_POINTS if len(pipelines) > 1 else ()
+        points = COMPARISON_POINTS if lowers else tuple(at for at in COMPARISON_POINTS if at != LOWERED)
+        return points if len(pipelines) > 1 else ()
     if model.compare and len(pipelines) == 1:
         message = f"only {pipelines[0]} runs, so there is nothing to compare"
         registry.note(cursor.key("compare").problem(message, expected="compare: [], or two pipelines"))
+    elif LOWERED in model.compare and not lowers:
+        message = "the suite has no runtime but the reference, so there is nothing to compare after lowering"
+        at = cursor.down("compare", model.compare.index(LOWERED))
+        registry.note(at.problem(message, expected="runtime: [reference, the name of a runtime] among the axes"))
     return tuple(dict.fromkeys(model.compare))
+
+
+def _lowers(axes: Mapping[str, tuple[Value, ...]], include: tuple[Rule, ...]) -> bool:
+    """Whether some case of a suite has a runtime other than the reference."""
+    products = (axes, *(rule.values for rule in include))
+    return any(runtime != REFERENCE for product in products for runtime in product.get("runtime", ()))
 
 
 def _nothing(

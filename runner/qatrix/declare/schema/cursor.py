@@ -16,6 +16,7 @@ _MEMBERS: Final = {
     "conv_kinds": "conv kind",
     "devices": "device",
     "quantizers": "quantizer",
+    "runtimes": "runtime",
     "tolerances": "tolerance",
     "checks": "check",
     "suites": "suite",

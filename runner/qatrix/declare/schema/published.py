@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from qatrix.declare.schema.models import File
+from qatrix.declare.schema.models import File, RuntimeUse
+from qatrix.lowerings import REFERENCE
+from qatrix.runtimes import BUILT_IN, BuiltIn
+from qatrix.ways import BUILT_IN as PIPELINES
 
 # The keys of a quantizer of which one has to be there, unless pipelines that are not built in are told something.
 _SAYING: Final = ("pt2e", "fx", "annotate", "phases")
@@ -29,4 +32,27 @@ def json_schema() -> dict[str, Any]:
         {"not": {"anyOf": [*({"required": [key]} for key in _SAYING), {"propertyNames": {"enum": known}}]}},
     ]
     definitions["Quantizer"]["additionalProperties"] = {"type": "object"}
+    _publish_runtimes(schema)
+    # What is not said of a processor is neither true nor false.
+    for part in (definitions["Expectation"]["properties"]["cpu"], *definitions["CpuFeatures"]["properties"].values()):
+        part.pop("default", None)
     return {"$schema": _DIALECT, **schema, "title": "qatrix matrix file"}
+
+
+def _publish_runtimes(schema: dict[str, Any]) -> None:
+    """Say of runtimes that every key beside `about` is a pipeline's, and which options the built-in ones have."""
+    definitions, runtime = schema["$defs"], schema["$defs"]["Runtime"]
+    schema["properties"]["runtimes"]["propertyNames"] = {"not": {"const": REFERENCE}}
+    runtime["properties"] |= {name: {"$ref": "#/$defs/RuntimeUse"} for name in PIPELINES}
+    runtime["additionalProperties"] = {"$ref": "#/$defs/RuntimeUse"}
+    runtime["not"] = {"propertyNames": {"enum": ["about"]}}
+    use = RuntimeUse.model_json_schema()
+    use["allOf"] = [_options(name, known) for name, known in BUILT_IN.items()]
+    definitions["RuntimeUse"] = use
+
+
+def _options(name: str, known: BuiltIn) -> dict[str, Any]:
+    """That a use of a built-in runtime has its options and no others."""
+    options = {option: {"enum": [*values], "default": values[0]} for option, values in known.options.items()}
+    then = {"properties": options, "propertyNames": {"enum": ["runtime", *options]}}
+    return {"if": {"properties": {"runtime": {"const": name}}}, "then": then}

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from qatrix.expressions import Value
 from qatrix.quantizers import BUILT_IN
+from qatrix.runtimes import BUILT_IN as RUNTIMES
 from qatrix.ways import BUILT_IN as PIPELINES
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
@@ -103,6 +104,9 @@ QuantizerName: TypeAlias = Annotated[
 ]
 PipelineName: TypeAlias = Annotated[
     Text, WithJsonSchema({"anyOf": [{"enum": [*PIPELINES]}, {"type": "string", "minLength": 1}]})
+]
+RuntimeName: TypeAlias = Annotated[
+    Text, WithJsonSchema({"anyOf": [{"enum": [*RUNTIMES]}, {"type": "string", "minLength": 1}]})
 ]
 DeclaredValue: TypeAlias = Annotated[Any, PlainValidator(value_of), WithJsonSchema(_VALUE_SCHEMA)]
 # What a factory is called with: lists may nest.

@@ -9,6 +9,7 @@ from qatrix.declare.source.inputs import input_source
 from qatrix.declare.source.models import is_one_tensor, model_source
 from qatrix.declare.source.names import Names
 from qatrix.declare.source.quantizers import phase_sources, why_inexpressible
+from qatrix.declare.source.runtimes import runtime_sources
 from qatrix.declare.spec import Case, Training
 from qatrix.scripts import CaseSource, PhaseSource, TrainingSource
 
@@ -46,6 +47,7 @@ def case_source(case: Case, *, taken: frozenset[str]) -> CaseSource:
         reexports=any(check.at == "reexport" for check in case.checks),
         strict=case.capture == "strict",
         lifecycle=case.lifecycle,
+        runtimes=runtime_sources(case),
     )
 
 

@@ -44,7 +44,7 @@ class Case:
     before the program is converted, None for all that there are. `capture` is how PT2E exports the model,
     `lifecycle` what else is done with its programs, which must change nothing. `own_pipelines` are those of
     its pipelines that are not built in, by name. `runtime` is where its converted models run, None for the
-    reference.
+    reference, from which they may be `within_steps` quantization steps of the output.
     """
 
     case_id: str
@@ -74,6 +74,7 @@ class Case:
     own_pipelines: Mapping[str, OwnPipeline] = field(default_factory=dict)
     lifecycle: Lifecycle = "none"
     runtime: RuntimeSpec | None = None
+    within_steps: float = 1.0
 
     @property
     def runs_own_code(self) -> bool:

@@ -45,7 +45,7 @@ class SuiteSpec:
     them `pipelines_because` says why; `own_pipelines` are those of them that are not built in. `convert_in`
     is the mode the prepared model is in when it is converted. `nothing` says for which cases nothing is to be
     quantized. `skip` is a reason not to run the suite's cases, None to run them. `tags` say in which
-    selections the suite is.
+    selections the suite is. A runtime's outputs may be `within_steps` quantization steps of its reference's.
     """
 
     name: str
@@ -64,3 +64,4 @@ class SuiteSpec:
     tags: tuple[str, ...] = (DEFAULT_TAG,)
     nothing: tuple[Rule, ...] = ()
     own_pipelines: Mapping[str, OwnPipeline] = field(default_factory=dict)
+    within_steps: float = 1.0

@@ -22,7 +22,7 @@ from qatrix.execute.soundness import computes_in_integers
 from qatrix.execute.stages import run_stages
 from qatrix.execute.survival import checks_of_lifecycle
 from qatrix.judge.graphs.identity import graph_digest
-from qatrix.outcomes import PipelineOutcome, Record
+from qatrix.outcomes import LOWERED, PipelineOutcome, Record
 from qatrix.pipelines import PIPELINES
 from qatrix.pipelines.batches import build_batches
 from qatrix.pipelines.models import build_model
@@ -126,7 +126,8 @@ class _Watcher:
     def __call__(self, point: str, program: nn.Module, outputs: object) -> None:
         if point == "prepare":
             self.parameters += self._parameters(program)
-        if (found := graph_digest(program)) is not None:
+        # What is lowered is the converted program.
+        if point != LOWERED and (found := graph_digest(program)) is not None:
             self.graphs[point] = found
         self.onlooker(point, program, outputs)
 

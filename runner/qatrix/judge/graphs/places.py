@@ -49,6 +49,16 @@ def node_words(node: fx.Node) -> str:
     return f"node {node.name} of {place_of(node)}" if known else f"node {node.name}"
 
 
+def layer_of(node: fx.Node) -> str:
+    """The layer that a node computes, as a diagnosis names it: "conv", "block.add", "conv@2" of the second call."""
+    origin = _origin(node)
+    if origin is None:
+        return node.name
+    calls = [other for other, found in _alike(node) if found.name == origin.name]
+    call = origin.call or (calls.index(node) if node in calls else 0)
+    return f"{origin.name}@{call + 1}" if call else origin.name
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Origin:
     """The layer of a node, and which call of it where the exporter counts calls: 0 for the first."""

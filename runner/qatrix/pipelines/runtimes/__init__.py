@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from torch import nn
 
@@ -18,19 +18,23 @@ from qatrix.lowerings import Ran
 from qatrix.pipelines.inputs import Inputs
 from qatrix.runtimes import Takes
 
+# It needs what is below here.
+_PLUGGED: Final = "qatrix.pipelines.runtimes.plugged"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """What a runtime lowers: a converted program, or a prepared one for runtimes that convert it themselves.
 
     `inputs` are an example call of it. The first axis of every input is free if `dynamic_batch`. A runtime leaves
-    the module as it is.
+    the module as it is. `case_id` is the case that it is of, empty for a part of a case's program.
     """
 
     module: nn.Module
     inputs: Inputs
     quantizer: QuantizerSpec
     dynamic_batch: bool = False
+    case_id: str = ""
 
 
 class Lowered(Protocol):
@@ -57,8 +61,14 @@ class Runtime(Protocol):
 
 
 def runtime_of(use: RuntimeUse) -> Runtime:
-    """The runtime that a case names, told its options; nothing of it is imported beyond its module here."""
-    assert use.built_in is not None
+    """The runtime that a case names, told its options; nothing of it is imported beyond its module here.
+
+    Code of the user's own is not even that: it is imported where the runtime is asked something.
+    """
+    if use.built_in is None:
+        plugged: Any = importlib.import_module(_PLUGGED)
+        own: Runtime = plugged.Plugged(use)
+        return own
     module: Any = importlib.import_module(use.built_in.module)
     made: Runtime = module.runtime(use.options)
     return made

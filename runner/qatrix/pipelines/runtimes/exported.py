@@ -49,10 +49,9 @@ class Exported:
         exported = torchenv.exported(program.module, program.inputs, dynamic_batch=program.dynamic_batch)
         file = io.BytesIO()
         torch.export.save(exported, file)
-        size = file.tell()
         file.seek(0)
         loaded: Any = torch.export.load(file)
-        return Loaded(module=loaded.module(), size_bytes=size)
+        return Loaded(module=loaded.module(), size_bytes=file.getbuffer().nbytes)
 
 
 def runtime(options: Settings) -> Exported:

@@ -20,9 +20,9 @@ _TORCHAO: Final[dict[tuple[int, ...], str]] = {(2, 8): "torchao==0.17.0", (2, 9)
 
 
 # What computes, or decides what is computed.
-PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch")
+PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", "onnxruntime")
 # Packages that come as extras of qatrix, in the versions that go with it.
-_EXTRAS: Final = {"executorch": '"qatrix[executorch]"'}
+_EXTRAS: Final = {"executorch": '"qatrix[executorch]"', "onnxruntime": '"qatrix[onnx]"'}
 
 
 class PackageMissing(Exception):

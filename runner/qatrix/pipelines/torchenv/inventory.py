@@ -54,6 +54,10 @@ def _package(name: str) -> Package:
         # Nothing is missing that a case needs: those that name its class are unavailable, and say the same.
         copy = "so that XNNPACKQuantizer is the copy that torchao keeps for its tests"
         return Package(name=name, version=None, note=f"{copy}; pip install {requirement(name)} brings ExecuTorch's")
+    if name == "onnxruntime":
+        # Whether it works, the line of its runtime says.
+        note = None if version else f"and brought by pip install {requirement(name)}, for the runtime of that name"
+        return Package(name=name, version=version, note=note)
     try:
         imported(_TRIED.get(name, name))
     except PackageMissing as error:

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from qatrix.errors import UsageError
 from qatrix.outcomes import Environment, Record, Run
 from qatrix.report.compare.transitions import KINDS, Kind, Step, step
 from qatrix.report.store import Store
 from qatrix.report.support import SupportChange, support_changes
+
+_OF_PROCESSOR: Final = " of the processor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,11 @@ class RunComparison:
         """The cases that are not the same in all runs, those first that may be trouble."""
         order = {kind: rank for rank, kind in enumerate(KINDS)}
         return tuple(sorted((row for row in self.rows if row.kind != "same"), key=lambda row: order[row.kind]))
+
+    @property
+    def processors(self) -> tuple[Difference, ...]:
+        """The features of the processors that are not the same in all runs: kernels then give other numbers."""
+        return tuple(item for item in self.differences if item.name.endswith(_OF_PROCESSOR))
 
     def has(self, *kinds: Kind) -> bool:
         """Whether any case went one of these ways from a run to the next."""
@@ -192,12 +200,14 @@ def _differences(sides: Sequence[Side]) -> Iterator[Difference]:
 
 
 def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
-    """What runs are told apart by: versions, platform, processor, threads, devices, each by its name."""
+    """What runs are told apart by: versions, platform, processor, its features, threads, devices, each by its name."""
     for name, version in environment.packages.items():
         yield name, version or "not installed"
     yield "python", environment.python
     yield "platform", environment.platform
     yield "processor", environment.processor
+    for feature, there in environment.cpu.items():
+        yield f"{feature}{_OF_PROCESSOR}", "there" if there else "not there"
     yield "threads", str(environment.threads)
     for name, device in environment.devices.items():
         yield f"device {name}", device

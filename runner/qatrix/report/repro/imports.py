@@ -11,7 +11,7 @@ from typing import Final
 _MODULES: Final = {
     name: f"import {name}"
     for name in """
-    copy fnmatch functools io math numpy operator pathlib textwrap torch torchvision traceback warnings
+    copy fnmatch functools io math numpy operator pathlib tempfile textwrap torch torchvision traceback warnings
     """.split()
 }
 _ALIASES: Final = {
@@ -19,6 +19,7 @@ _ALIASES: Final = {
     "F": "import torch.nn.functional as F",
     "nn": "from torch import nn",
     "pytree": "import torch.utils._pytree as pytree",
+    "reorder_kwargs": "from torch.export._tree_utils import reorder_kwargs",
 }
 # What scripts call modules.
 MODULES: Final = frozenset((*_MODULES, *_ALIASES))
@@ -31,6 +32,7 @@ _STANDARD: Final = (
     "math",
     "operator",
     "pathlib",
+    "tempfile",
     "textwrap",
     "traceback",
     "warnings",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qatrix.claims import DETERMINISTIC_EVAL, SURVIVES_LIFECYCLE
-from qatrix.outcomes import OTHERWISE, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
+from qatrix.outcomes import LOWERED, OTHERWISE, CheckOutcome, Comparison, ErrorReport, PipelineOutcome, Record
 
 # Where an object or a file lies differs from process to process.
 _PLACES: Final = re.compile(r"0x[0-9a-fA-F]+")
@@ -55,9 +55,15 @@ def _lines(record: Record) -> Iterator[str]:
         yield from (f"{check.pipeline}: two seeds give two outputs" for check in _random(record, outcome.pipeline))
         if outcome.pipeline in changed_by_lifecycle(record):
             yield f"{outcome.pipeline}: {OTHERWISE} without {record.axes['lifecycle']}"
-    several = len(record.comparisons) > len({item.at for item in record.comparisons})
-    yield from (_comparison_line(item, named=several) for item in record.comparisons)
-    yield from (_sqnr_line(outcome) for outcome in record.pipelines.values() if outcome.is_converted)
+    of_pipelines = [item for item in record.comparisons if item.at != LOWERED]
+    several = len(of_pipelines) > len({item.at for item in of_pipelines})
+    yield from (_comparison_line(item, named=several) for item in of_pipelines)
+    yield from (_lowered_line(item) for item in record.comparisons if item.at == LOWERED)
+    for outcome in record.pipelines.values():
+        if outcome.is_converted:
+            yield _sqnr_line(outcome.pipeline, outcome.sqnr_db)
+        if outcome.lowering is not None:
+            yield _sqnr_line(outcome.lowering.side(outcome.pipeline), outcome.lowering.sqnr_db)
     if shows_counts(record):
         yield from (_counts_line(outcome) for outcome in record.pipelines.values() if _is_counted(outcome))
 
@@ -88,9 +94,18 @@ def _is_counted(outcome: PipelineOutcome) -> bool:
     return outcome.quantize_ops is not None
 
 
-def _sqnr_line(outcome: PipelineOutcome) -> str:
-    told = "undefined" if outcome.sqnr_db is None else f"{outcome.sqnr_db!r} dB"
-    return f"{outcome.pipeline}: SQNR {told}"
+def _lowered_line(item: Comparison) -> str:
+    """What a runtime and another side are apart, and in quantization steps of the outputs."""
+    where = f"{item.left} and {item.right} {item.where}"
+    if item.status == "mismatched":
+        return f"{where}: cannot be compared"
+    steps = "" if item.max_steps is None else f", {item.max_steps!r} steps"
+    return f"{where}: max abs difference {item.max_abs!r}{steps}"
+
+
+def _sqnr_line(name: str, sqnr_db: float | None) -> str:
+    told = "undefined" if sqnr_db is None else f"{sqnr_db!r} dB"
+    return f"{name}: SQNR {told}"
 
 
 def _counts_line(outcome: PipelineOutcome) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
@@ -17,8 +17,10 @@ from qatrix.claims import DETERMINISTIC_EVAL
 from qatrix.outcomes import (
     COMPARED,
     LIFECYCLE_STAGES,
+    LOWERED,
     OTHERWISE,
     REPEATED,
+    RUNTIME_STAGES,
     STAGES,
     TRAINING_POINTS,
     Environment,
@@ -28,7 +30,7 @@ from qatrix.report.repro.imports import import_lines
 from qatrix.report.repro.lines import changed_by_lifecycle, expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
 from qatrix.resources import folder
-from qatrix.scripts import CaseSource, literal
+from qatrix.scripts import CaseSource, RuntimeSource, literal
 from qatrix.text import printed_source, visible
 from qatrix.ways import preset_of
 
@@ -159,7 +161,7 @@ class _Script:
     def failed_stages(self) -> frozenset[str]:
         """The stages at which a pipeline raises; all where nothing is known."""
         if self.record is None:
-            return frozenset((*STAGES, *LIFECYCLE_STAGES))
+            return frozenset((*STAGES, *LIFECYCLE_STAGES, *RUNTIME_STAGES))
         return frozenset(item.failed_stage for item in self.record.pipelines.values() if item.failed_stage)
 
     @property
@@ -194,7 +196,11 @@ class _Script:
     def may_lack_sqnr(self) -> bool:
         """Whether there may be no noise, no signal, or values that are not finite."""
         ran = () if self.record is None else self.record.pipelines.values()
-        return self.record is None or any(item.sqnr_db is None and item.is_converted for item in ran)
+        return self.record is None or any(
+            item.is_converted
+            and (item.sqnr_db is None or (item.lowering is not None and item.lowering.sqnr_db is None))
+            for item in ran
+        )
 
     @property
     def is_nested(self) -> bool:
@@ -224,12 +230,34 @@ class _Script:
         if self.record is not None and self.record.pipelines:
             # A point that a pipeline did not reach needs no code.
             wanted = {item.at for item in self.record.comparisons}
-        return tuple((point, where) for point, where in COMPARED.items() if point in wanted)
+        return tuple((point, where) for point, where in COMPARED.items() if point in wanted - {LOWERED})
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Which pipelines are compared with each other."""
         return tuple(itertools.combinations(self.pipelines, 2))
+
+    @property
+    def runtimes(self) -> Mapping[str, RuntimeSource]:
+        """The runtimes of the pipelines that run."""
+        return {name: item for name, item in self.source.runtimes.items() if name in self.pipelines}
+
+    @property
+    def sides(self) -> Mapping[str, str]:
+        """The pipelines of those that run, by what figures call them in their runtimes."""
+        return {item.side: name for name, item in self.runtimes.items()}
+
+    @property
+    def lowered_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Which outputs of runtimes are compared with which others, by what figures call them."""
+        if self.record is not None:
+            return tuple((item.left, item.right) for item in self.record.comparisons if item.at == LOWERED)
+        others = itertools.combinations(self.sides, 2) if LOWERED in self.source.compare else ()
+        return (*((name, side) for side, name in self.sides.items()), *others)
+
+    def takes_prepared(self, name: str) -> bool:
+        """Whether a pipeline's runtime converts the prepared program itself."""
+        return name in self.runtimes and self.runtimes[name].takes == "prepared"
 
     @property
     def captures(self) -> bool:

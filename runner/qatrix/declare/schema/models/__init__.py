@@ -1,14 +1,14 @@
 """The keys of every declaration, with what they mean; this is the reference of the YAML.
 
-A section of a file has a module: `patterns`, `quantizers` (with `presets`, `tensors` and `ops`), `checks`, `suites`
-and `expectations`; `files` puts them together.
+A section of a file has a module: `patterns`, `quantizers` (with `presets`, `tensors` and `ops`), `runtimes`, `checks`,
+`suites` and `expectations`; `files` puts them together.
 """
 
 from __future__ import annotations
 
 from qatrix.declare.schema.models.checks import Check, Op
 from qatrix.declare.schema.models.declaration import Count, Declaration, Number, Positive
-from qatrix.declare.schema.models.expectations import Expectation, Stage
+from qatrix.declare.schema.models.expectations import CpuFeatures, Expectation, Stage
 from qatrix.declare.schema.models.files import SECTIONS, Device, File, Tolerance
 from qatrix.declare.schema.models.ops import OpAnnotation
 from qatrix.declare.schema.models.patterns import (
@@ -23,6 +23,7 @@ from qatrix.declare.schema.models.patterns import (
 )
 from qatrix.declare.schema.models.presets import Backend, FxPreset, MappingBackend, Pt2ePreset, QConfigSpecs
 from qatrix.declare.schema.models.quantizers import Chain, ConvertOptions, Phase, Quantizer
+from qatrix.declare.schema.models.runtimes import Runtime, RuntimeUse
 from qatrix.declare.schema.models.suites import CheckUse, Pipelines, QuantizesNothing, Suite
 from qatrix.declare.schema.models.tensors import DerivedSpec, Observer, QScheme, QuantizedDtype, SharedSpec, TensorSpec
 
@@ -35,6 +36,7 @@ __all__ = [
     "ConvKind",
     "ConvertOptions",
     "Count",
+    "CpuFeatures",
     "Declaration",
     "DerivedSpec",
     "Device",
@@ -62,6 +64,8 @@ __all__ = [
     "QuantizedDtype",
     "Quantizer",
     "QuantizesNothing",
+    "Runtime",
+    "RuntimeUse",
     "SharedSpec",
     "Stage",
     "Suite",

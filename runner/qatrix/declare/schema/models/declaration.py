@@ -13,4 +13,6 @@ class Declaration(BaseModel):
 
 Count = Annotated[StrictInt, Field(ge=0)]
 Positive = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+# 1 as well as 1.5.
+PositiveNumber = Annotated[StrictInt | StrictFloat, Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[StrictFloat, Field(ge=0, allow_inf_nan=False)]

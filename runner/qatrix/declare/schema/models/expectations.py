@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from qatrix.claims import Verdict
 from qatrix.declare.schema.models.declaration import Declaration
@@ -30,6 +30,16 @@ Stage = Literal[
 ]
 
 
+class CpuFeatures(Declaration):
+    """What the processor has, true, or lacks, false; what is not named does not matter."""
+
+    vnni: StrictBool = Field(default=False, description="instructions that add products of 8 bits in 32 bits, on x86")
+    onednn_vnni: StrictBool = Field(default=False, description="oneDNN uses them, which its environment may forbid")
+    avx512: StrictBool = Field(default=False, description="vectors of 512 bits, on x86")
+    amx: StrictBool = Field(default=False, description="instructions on tiles of 8 bits, on x86")
+    asimddp: StrictBool = Field(default=False, description="dot products of 8 bits, on Arm")
+
+
 class Expectation(Declaration):
     """A known difference: the verdict of the cases that a glob names, and why."""
 
@@ -46,6 +56,12 @@ class Expectation(Declaration):
     torchao: Text | None = Field(default=None, description="torchao versions that it holds for")
     executorch: Text | None = Field(
         default=None, description="ExecuTorch versions that it holds for; none where it is not installed"
+    )
+    onnxruntime: Text | None = Field(
+        default=None, description="ONNX Runtime versions that it holds for; none where it is not installed"
+    )
+    cpu: CpuFeatures = Field(
+        default=CpuFeatures(), description="features that the processor must have or lack, such as {vnni: false}"
     )
     device: Name | None = Field(default=None, description="the device that it holds for")
     link: Text | None = Field(default=None, description="where to read on")

@@ -11,6 +11,7 @@ from qatrix.declare.schema.models.declaration import Declaration, Number
 from qatrix.declare.schema.models.expectations import Expectation
 from qatrix.declare.schema.models.patterns import ConvKind, Pattern
 from qatrix.declare.schema.models.quantizers import Quantizer
+from qatrix.declare.schema.models.runtimes import Runtime
 from qatrix.declare.schema.models.suites import Suite
 from qatrix.declare.schema.values import Name, Text
 
@@ -36,6 +37,7 @@ class File(Declaration):
     conv_kinds: dict[Name, ConvKind] = Field(default={}, description="kinds of convolution")
     devices: dict[Name, Device] = Field(default={}, description="devices")
     quantizers: dict[Name, Quantizer] = Field(default={}, description="ways to quantize")
+    runtimes: dict[Name, Runtime] = Field(default={}, description="where converted models run")
     tolerances: dict[Name, Tolerance] = Field(default={}, description="tolerances of comparisons")
     checks: dict[Name, Check] = Field(default={}, description="assertions on graphs")
     suites: dict[Name, Suite] = Field(default={}, description="products of axes")
@@ -47,6 +49,7 @@ SECTIONS: Final[dict[str, type[Declaration]]] = {
     "conv_kinds": ConvKind,
     "devices": Device,
     "quantizers": Quantizer,
+    "runtimes": Runtime,
     "tolerances": Tolerance,
     "checks": Check,
     "suites": Suite,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from qatrix.claims import ComparisonPoint, Quantizes
-from qatrix.declare.schema.models.declaration import Declaration
+from qatrix.declare.schema.models.declaration import Declaration, PositiveNumber
 from qatrix.declare.schema.values import DeclaredValue, Name, PipelineName, Text, Values
 
 
@@ -55,18 +55,21 @@ class Suite(Declaration):
 
     about: Text = Field(default="", description="what it covers, in a few words")
     axes: dict[Name, Values] = Field(
-        default={}, description="axis → its values: pattern, conv, dim, dtype, quantizer, device, …, a param"
+        default={}, description="axis → its values: pattern, conv, dim, dtype, quantizer, runtime, device, …, a param"
     )
     include: list[dict[Name, Values]] = Field(
         default=[], description="cases to add: axis → values; because is optional"
     )
     exclude: list[dict[Name, Values]] = Field(default=[], description="cases to leave out: axis → values, and because")
     compare: list[ComparisonPoint] | None = Field(
-        default=None, description="default: prepare and convert, where two run"
+        default=None, description="default: prepare and convert, where two run, and lowered, where they have runtimes"
     )
     checks: list[_Use] = Field(default=[], description="checks by name, or {check, where, with}")
     pipelines: Pipelines | None = Field(default=None, description="default: pt2e and fx")
     tolerance: Name = Field(default="float32", description="the tolerance's name")
+    within_steps: PositiveNumber = Field(
+        default=1, description="how many quantization steps a runtime's outputs may be off those of its reference"
+    )
     convert_in: Literal["eval", "train"] = Field(default="eval", description="the mode in which the model is converted")
     quantizes: _Quantizes = Field(
         default="something", description="nothing, or {nothing: […]} for some cases: whatever is quantized is a fault"
