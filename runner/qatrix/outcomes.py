@@ -294,6 +294,11 @@ class Environment:
     cpu: Mapping[str, bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def cpu_words(self) -> str:
+        """What the processor has and lacks, in words: "avx512, vnni, no amx"; "not known" where nothing is."""
+        return ", ".join(name if has else f"no {name}" for name, has in sorted(self.cpu.items())) or "not known"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:

@@ -19,7 +19,8 @@ class BuiltIn:
 
     `presets` are the kinds of pipelines whose programs it lowers. `options` has the values that each option may have,
     the default first. `computes_in_integers` says whether what is quantized is meant to run in integers there, or
-    as the reference does, in floating point between quantize and dequantize ops.
+    as the reference does, in floating point between quantize and dequantize ops. `file` is the option that names a
+    file of tensors, which has to be there, None where there is none.
     """
 
     module: str
@@ -28,6 +29,7 @@ class BuiltIn:
     takes: Takes = "converted"
     options: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     computes_in_integers: bool = True
+    file: str | None = None
 
 
 _ALL: Final[tuple[Preset, ...]] = ("pt2e", "fx")
@@ -75,5 +77,15 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         module="qatrix.pipelines.runtimes.aoti",
         about="AOTInductor: compiled ahead of time, packaged, loaded",
         presets=_ALL,
+        # Nothing lowers for it: Inductor finds the convolutions and linear layers of X86InductorQuantizer by itself,
+        # whose activations are uint8, and computes what XNNPACKQuantizer quantizes in floating point (torch 2.15).
+        computes_in_integers=False,
+    ),
+    "recorded": BuiltIn(
+        module="qatrix.pipelines.runtimes.recorded",
+        about="what a device elsewhere gave, recorded in a file",
+        presets=_ALL,
+        computes_in_integers=False,
+        file="outputs",
     ),
 }

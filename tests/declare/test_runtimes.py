@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from qatrix.declare.digest import case_digests, matrix_digest
+from qatrix.declare.inputs import DataFile
 from qatrix.declare.load import Loaded, load
 from qatrix.declare.schema import json_schema
 from qatrix.declare.selection import Selection, select
@@ -74,7 +75,7 @@ def cases(tmp_path: Path, suite: str, text: str = PHONE) -> tuple[Case, ...]:
     return tuple(selected.cases)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [name for name, known in BUILT_IN.items() if known.file is None])
 def test_a_built_in_runtime_has_every_option_with_its_default(tmp_path: Path, name: str) -> None:
     (use,) = uses(tmp_path, f"{{fx: {{runtime: {name}}}}}").values()
 
@@ -87,6 +88,42 @@ def test_what_the_yaml_says_stands_in_the_place_of_the_default(tmp_path: Path) -
 
     assert found["pt2e"].options == {"compile": False}
     assert found["fx"].options == {"engine": "x86"}
+
+
+def test_a_recorded_runtime_names_the_file_of_its_outputs(tmp_path: Path) -> None:
+    (tmp_path / "phone.safetensors").write_bytes(b"one")
+    (use,) = uses(tmp_path, "{pt2e: {runtime: recorded, outputs: phone.safetensors}}").values()
+    file = use.options["outputs"]
+
+    assert isinstance(file, DataFile)
+    assert file.path == str(tmp_path / "phone.safetensors")
+
+
+def test_what_is_recorded_counts_and_not_the_name_of_its_file(tmp_path: Path) -> None:
+    suite = "suites: {s: {axes: {pattern: linear, quantizer: q, runtime: it}}}\n"
+
+    def digest(name: str, content: bytes) -> str:
+        (tmp_path / name).write_bytes(content)
+        text = f"runtimes: {{it: {{pt2e: {{runtime: recorded, outputs: {name}}}}}}}\n{suite}"
+        return matrix_digest(matrix(tmp_path, text))
+
+    assert digest("a.safetensors", b"one") == digest("b.safetensors", b"one")
+    assert digest("a.safetensors", b"one") != digest("a.safetensors", b"two")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("", "the key 'outputs' is missing"),
+        (", outputs: 3", "outputs is the number 3"),
+        (", outputs: none.safetensors", "there is no such file: 'none.safetensors'"),
+        (", outputs: m.yaml", "the name ends in '.yaml': 'm.yaml'"),
+    ],
+)
+def test_a_file_that_is_none_is_a_fault(tmp_path: Path, options: str, message: str) -> None:
+    (fault,) = loaded(tmp_path, f"runtimes: {{it: {{pt2e: {{runtime: recorded{options}}}}}}}").problems
+
+    assert fault.message == message
 
 
 def test_both_kinds_of_pt2e_may_have_a_runtime_and_native_takes_fx_alone(tmp_path: Path) -> None:
@@ -268,6 +305,7 @@ def test_a_case_without_a_runtime_has_the_digest_that_it_had_before_there_were_a
     "text",
     [
         "{phone: {pt2e: {runtime: executorch, partitioner: none}, about: words}}",
+        "{phone: {pt2e: {runtime: recorded, outputs: phone.safetensors}}}",
         "{phone: {fx: {runtime: native, engine: x86}, some.Pipeline: {runtime: some.Runtime, cores: [1, 2]}}}",
     ],
 )

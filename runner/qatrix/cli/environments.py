@@ -48,6 +48,7 @@ def doctor(context: typer.Context) -> int:
         console.line(_told(package), style="yellow" if package.command else "")
     for name, text in environment.devices.items():
         console.line(f"device {name}: {text}")
+    console.line(f"processor features: {environment.cpu_words}")
     usable = _pipelines(console)
     console.line(_missing(found))
     if not usable:
@@ -137,6 +138,8 @@ def _runtime(name: str) -> tuple[str, bool]:
     from qatrix.runtimes import BUILT_IN
 
     known = BUILT_IN[name]
+    if known.file is not None:
+        return f"runtime {name}: {known.about}; it comes with qatrix", True
     options = {option: values[0] for option, values in known.options.items()}
     runtime = runtime_of(RuntimeUse(runtime=name, options=options))
     if (reason := runtime.missing()) is not None:

@@ -293,7 +293,7 @@ def _explained(
     for name in off:
         outcome, deployed = facts.pipelines[name], sights[name].deployed
         if outcome.lowering is not None and deployed is not None:
-            found[name] = replace(outcome, lowering=explained(outcome.lowering, deployed))
+            found[name] = replace(outcome, lowering=explained(outcome.lowering, deployed, name))
     return found
 
 

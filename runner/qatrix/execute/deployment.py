@@ -7,12 +7,14 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import torch
 from torch import nn
 
 from qatrix.claims import DETERMINISTIC_EVAL, RUNS_IN_INTEGERS, Tolerance
+from qatrix.declare.inputs import DataFile
 from qatrix.declare.spec import Case, RuntimeUse
 from qatrix.execute.clock import StageClock
 from qatrix.execute.passes import FORWARD_SEED, kept
@@ -124,7 +126,9 @@ class Deployment:
 
 
 def _shown(value: object) -> Value:
-    """An option's value; what unknown code is told in mappings and tuples as text."""
+    """An option's value; a file by its name, and what unknown code is told in mappings and tuples as text."""
+    if isinstance(value, DataFile):
+        return Path(value.path).name
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import qatrix
 
 # What computes; that a file of these changed is seen by its size and time, as `make` does.
-WATCHED: Final = ("torch", "torchao", "torchvision", "numpy", "executorch")
+WATCHED: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", "onnx", "onnxscript", "onnxruntime")
 _CODE: Final = (".py", ".so", ".pyd", ".dll", ".dylib")
 # The files of accelerators: of NVIDIA, of those behind a graphics driver, which are AMD's and Intel's, and others.
 _DEVICE_FILES: Final = ("nvidia*", "kfd", "dri/render*", "accel/*")

@@ -141,7 +141,8 @@ def _rest(data: ReportData) -> Iterator[str]:
     yield "<details><summary>Environment</summary>\n"
     packages = [f"{name} {version or 'not installed'}" for name, version in environment.packages.items()]
     devices = [f"{name}: {told}" for name, told in environment.devices.items()]
-    facts = (f"python {environment.python}", environment.platform, environment.processor)
+    features = f"processor features: {environment.cpu_words}"
+    facts = (f"python {environment.python}", environment.platform, environment.processor, features)
     run = (
         f"{counted(environment.threads, 'thread')}",
         f"started {data.run.started}, took {duration(data.run.seconds)}",

@@ -227,12 +227,8 @@ def _joined(environments: Sequence[Environment]) -> Environment:
         platform=_listed(environment.platform for environment in environments),
         processor=_listed(environment.processor for environment in environments),
         devices={name: _listed(environment.devices[name] for environment in environments) for name in first.devices},
-        # Of a feature that only some have, the whole has neither.
-        cpu={
-            name: there
-            for name, there in first.cpu.items()
-            if all(item.cpu.get(name) == there for item in environments)
-        },
+        # A feature that some machines have and others lack is not known of all.
+        cpu={name: has for name, has in first.cpu.items() if all(item.cpu.get(name) is has for item in environments)},
     )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from qatrix.declare.expand.names import why_no_runtime
+from qatrix.declare.inputs import DataFile
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
+from qatrix.declare.load.datafiles import BATCHES, read_file
 from qatrix.declare.load.pipelines import Pipelines, plain_value
 from qatrix.declare.load.registered import allow, read_registered
 from qatrix.declare.load.registry import Declared, Registry
@@ -109,17 +111,20 @@ class _Reader:
         message = f"the runtime '{name}' does not take the programs of {pipeline}"
         self._registry.note(at.problem(message, expected=f"one of {', '.join(known)}"))
 
-    def _options(self, cursor: Cursor, name: str) -> dict[str, Option]:
-        """Every option of a built-in runtime: as the YAML says, else the default."""
-        known = BUILT_IN[name].options
-        found = {option: values[0] for option, values in known.items()}
+    def _options(self, cursor: Cursor, name: str) -> dict[str, object]:
+        """Every option of a built-in runtime: as the YAML says, else the default; and its file, if it takes one."""
+        known, file = BUILT_IN[name].options, BUILT_IN[name].file
+        names = [*known, *([file] if file else [])]
+        found: dict[str, object] = {option: values[0] for option, values in known.items()}
+        if file is not None:
+            found[file] = self._file(cursor, name, file)
         for option, at in cursor.members():
-            if option == _KEY:
+            if option in {_KEY, file}:
                 continue
             if option not in known:
                 message = f"the runtime '{name}' has no option '{option}'"
-                expected = listed(known) if known else f"no option: {name} has none"
-                self._registry.note(cursor.key(option).problem(message, expected=expected, hint=nearest(option, known)))
+                expected = listed(names) if names else f"no option: {name} has none"
+                self._registry.note(cursor.key(option).problem(message, expected=expected, hint=nearest(option, names)))
                 continue
             value = _known_value(at, known[option])
             if value is None:
@@ -131,6 +136,16 @@ class _Reader:
             else:
                 found[option] = value
         return found
+
+    def _file(self, cursor: Cursor, name: str, option: str) -> DataFile | None:
+        """The file that an option names, None where there is none, which is noted."""
+        text = getattr(cursor.down(option).node, "value", None) if cursor.has(option) else None
+        if isinstance(text, str) and text:
+            return read_file(self._registry, cursor.down(option), text, kinds=BATCHES)
+        at = cursor.down(option) if cursor.has(option) else cursor
+        found = f"{option} is {at.found()}" if cursor.has(option) else f"the key '{option}' is missing"
+        self._registry.note(at.problem(found, expected=f"{option}: the file with what {name} is to give"))
+        return None
 
 
 def _lowers(name: str, pipeline: str) -> bool:

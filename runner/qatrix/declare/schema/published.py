@@ -53,6 +53,11 @@ def _publish_runtimes(schema: dict[str, Any]) -> None:
 
 def _options(name: str, known: BuiltIn) -> dict[str, Any]:
     """That a use of a built-in runtime has its options and no others."""
-    options = {option: {"enum": [*values], "default": values[0]} for option, values in known.options.items()}
-    then = {"properties": options, "propertyNames": {"enum": ["runtime", *options]}}
+    options: dict[str, Any] = {
+        option: {"enum": [*values], "default": values[0]} for option, values in known.options.items()
+    }
+    file = {} if known.file is None else {known.file: {"type": "string", "minLength": 1}}
+    then: dict[str, Any] = {"properties": options | file, "propertyNames": {"enum": ["runtime", *options, *file]}}
+    if file:
+        then["required"] = [*file]
     return {"if": {"properties": {"runtime": {"const": name}}}, "then": then}

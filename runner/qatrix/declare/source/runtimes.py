@@ -33,6 +33,9 @@ def runtime_sources(case: Case) -> dict[str, RuntimeSource]:
 
 
 def _source(pipeline: str, use: RuntimeUse) -> RuntimeSource:
+    if use.built_in is not None and use.built_in.file is not None:
+        msg = f"what {use.runtime} gives is in a file, and was computed elsewhere"
+        raise ValueError(msg)
     write = _WRITERS.get(use.runtime)
     needs = _NEEDS.get(use.runtime)
     if write is None:

@@ -21,7 +21,7 @@ from qatrix.execute.workers import RunCase
 from qatrix.outcomes import Record
 
 # What must be the same on all nodes: other versions compute other numbers.
-PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", "onnxruntime")
+PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", "onnx", "onnxscript", "onnxruntime")
 # Ray chooses a task's accelerators by these, after the process that workers are forked from has begun.
 _ACCELERATORS: Final = (
     "CUDA_VISIBLE_DEVICES",

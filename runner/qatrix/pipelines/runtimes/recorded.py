@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from qatrix.declare.inputs import DataFile
+from qatrix.declare.spec import Settings
 from qatrix.lowerings import Ran
 from qatrix.pipelines.datafiles import DataFault, read_tensors
 from qatrix.pipelines.inputs import Inputs
@@ -75,8 +76,10 @@ class Recorded:
         return Played(program.inputs, pytree.tree_unflatten(list(outputs), structure), notes)
 
 
-def runtime(file: DataFile) -> Recorded:
+def runtime(options: Settings) -> Recorded:
     """The runtime whose outputs are in a file."""
+    file = options["outputs"]
+    assert isinstance(file, DataFile)
     return Recorded(file)
 
 

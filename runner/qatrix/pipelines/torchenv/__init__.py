@@ -15,8 +15,9 @@ from qatrix.pipelines.torchenv.capturing import (
     reset_compiler,
     saved_and_loaded,
 )
-from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import PACKAGES, RELEASE, PackageMissing, imported, package_version
 from qatrix.pipelines.torchenv.inventory import Package, packages
+from qatrix.pipelines.torchenv.lowering import lowering_missing, x86_lowering
 from qatrix.pipelines.torchenv.machine import (
     THREADS,
     device_called,
@@ -26,6 +27,7 @@ from qatrix.pipelines.torchenv.machine import (
     seed_generators,
 )
 from qatrix.pipelines.torchenv.patterns import PATTERN_FUNCTION, pattern_functions, pattern_modules
+from qatrix.pipelines.torchenv.processor import cpu_features
 from qatrix.pipelines.torchenv.quantization import (
     Pt2eApi,
     fx_api,
@@ -46,6 +48,7 @@ __all__ = [
     "Pt2eApi",
     "capture",
     "capture_name",
+    "cpu_features",
     "device_called",
     "device_missing",
     "engines",
@@ -57,7 +60,9 @@ __all__ = [
     "histogram_observers",
     "import_quantizers",
     "imported",
+    "lowering_missing",
     "named_tensors",
+    "package_version",
     "packages",
     "pattern_functions",
     "pattern_modules",
@@ -66,4 +71,5 @@ __all__ = [
     "saved_and_loaded",
     "second_pt2e_api",
     "seed_generators",
+    "x86_lowering",
 ]

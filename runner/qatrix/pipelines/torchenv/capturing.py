@@ -35,6 +35,8 @@ _BATCH: Final = "batch"
 _FLOAT_NAMES: Final = "float_names"
 _TRACER: Final = "torch._dynamo.functional_export"
 _TRACED: Final = (_TRACER, "torch._dynamo.eval_frame")
+# What torch.compile imports when it first compiles.
+_COMPILER: Final = "torch._inductor.compile_fx"
 _REMEMBERING: Final = (
     ("torchao.utils", "_assert_and_get_unique_device"),
     ("torch.ao.quantization.fx.utils", "assert_and_get_unique_device"),
@@ -128,10 +130,13 @@ def export_tracer() -> types.ModuleType | None:
 def forget_programs() -> None:
     """Let go of the programs that torch and torchao remember: after 1,500 cases a worker held 7.7 GB.
 
-    Both remember the device of every module that they were asked for, and with it the module,
-    in a functools.cache; and what dynamo makes of a model stays among the globals of the
-    function that it traced, which for an export is one of its own.
+    What torch.compile has made goes, too, where it has been at work. Both remember the device of
+    every module that they were asked for, and with it the module, in a functools.cache; and what
+    dynamo makes of a model stays among the globals of the function that it traced, which for an
+    export is one of its own.
     """
+    if _COMPILER in sys.modules:
+        reset_compiler()
     for module, function in _REMEMBERING:
         remembered: Any = getattr(sys.modules.get(module), function, None)
         if hasattr(remembered, "cache_clear"):

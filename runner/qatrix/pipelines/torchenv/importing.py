@@ -19,10 +19,12 @@ RELEASE: Final = Version(torch.__version__).release[:2]
 _TORCHAO: Final[dict[tuple[int, ...], str]] = {(2, 8): "torchao==0.17.0", (2, 9): "torchao==0.17.0"}
 
 
+# What a program goes through on its way to ONNX Runtime.
+ONNX: Final = ("onnx", "onnxscript", "onnxruntime")
 # What computes, or decides what is computed.
-PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", "onnxruntime")
+PACKAGES: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", *ONNX)
 # Packages that come as extras of qatrix, in the versions that go with it.
-_EXTRAS: Final = {"executorch": '"qatrix[executorch]"', "onnxruntime": '"qatrix[onnx]"'}
+_EXTRAS: Final = {"executorch": '"qatrix[executorch]"'} | dict.fromkeys(ONNX, '"qatrix[onnx]"')
 
 
 class PackageMissing(Exception):

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 
 from qatrix.pipelines.torchenv.importing import (
+    ONNX,
     PACKAGES,
     RELEASE,
     PackageMissing,
@@ -54,10 +55,8 @@ def _package(name: str) -> Package:
         # Nothing is missing that a case needs: those that name its class are unavailable, and say the same.
         copy = "so that XNNPACKQuantizer is the copy that torchao keeps for its tests"
         return Package(name=name, version=None, note=f"{copy}; pip install {requirement(name)} brings ExecuTorch's")
-    if name == "onnxruntime":
-        # Whether it works, the line of its runtime says.
-        note = None if version else f"and brought by pip install {requirement(name)}, for the runtime of that name"
-        return Package(name=name, version=version, note=note)
+    if name in ONNX and version is None:
+        return Package(name=name, version=None, note=f"only onnxruntime needs it: pip install {requirement(name)}")
     try:
         imported(_TRIED.get(name, name))
     except PackageMissing as error:

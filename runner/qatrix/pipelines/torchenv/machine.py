@@ -15,6 +15,7 @@ from qatrix import __version__
 from qatrix.outcomes import Environment
 from qatrix.pipelines.torchenv.importing import PACKAGES, package_version
 from qatrix.pipelines.torchenv.patterns import pattern_functions
+from qatrix.pipelines.torchenv.processor import cpu_features
 
 # What the report names; None where a package is not installed.
 # Cases run on one thread, so that sums are added up in one order whatever the machine.
@@ -119,7 +120,7 @@ def _accelerated() -> bool:
 
 
 def environment() -> Environment:
-    """Where this process runs: versions, platform, devices, threads."""
+    """Where this process runs: versions, platform, devices, threads, what its processor has."""
     devices = {"cpu": _processor()} | accelerators()
     return Environment(
         python=platform.python_version(),
@@ -128,6 +129,7 @@ def environment() -> Environment:
         packages={name: package_version(name) for name in PACKAGES} | {"qatrix": __version__},
         devices=devices,
         threads=THREADS,
+        cpu=cpu_features(),
         notes=() if (reason := pattern_functions()[0]) is None else (reason,),
     )
 

@@ -53,6 +53,7 @@ def _facts(environment: Environment) -> Iterator[str]:
     yield from (f"{name} {version or 'not installed'}" for name, version in environment.packages.items())
     yield f"Python {environment.python}"
     yield f"{environment.platform}, {environment.processor}"
+    yield f"processor features: {environment.cpu_words}"
     yield from (f"device {name}: {told}" for name, told in environment.devices.items())
 
 

@@ -1,0 +1,160 @@
+"""How an op's numbers come about: sums that do not fit, clamps that are missing, ties, the order of sums."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from qatrix.diagnoses import Cause
+from qatrix.judge.lowering import products
+from qatrix.judge.lowering.facts import DepartureFacts, near
+from qatrix.judge.lowering.findings import counted, found
+
+# Half the distance of two neighbors in float32, relative to them.
+_ROUNDING: Final = 2.0**-24
+# A kernel multiplies by the scales, adds the bias, divides by the output's scale, adds the zero point, rounding each.
+_ROUNDINGS: Final = 4
+_HALF: Final = 0.5
+
+
+def saturates_in_16_bits(facts: DepartureFacts) -> Cause | None:
+    """Pairs of products are added in 16 bits and do not fit, as without VNNI, or half the activations mend it."""
+    product, feature = facts.product, facts.pairing_feature
+    # Where nobody knows the processor, the numbers must show it alone.
+    if product is None or feature is None or facts.cpu.get(feature, False):
+        return None
+    paired = products.paired(product)
+    if paired is None or not paired.saturated:
+        return None
+    shown = bool(_agree(facts, products.quantized(paired.values, facts)).all())
+    wrong = ~_agree(facts, facts.reference.double())
+    if not bool(wrong.any()) or not (shown or facts.agrees_on_seven_bits):
+        return None
+    evidence = [
+        f"{counted(wrong)} are off by more than {_tolerance(facts)}",
+        f"{paired.saturated} pairs of products do not fit into 16 bits: the greatest sum is {paired.greatest}",
+    ]
+    if shown:
+        evidence.append("adding the pairs in 16 bits, with saturation, gives all of the runtime's values")
+    if facts.agrees_on_seven_bits:
+        evidence.append("with activations of half the size, in seven bits, runtime and reference agree")
+    if feature in facts.cpu:
+        evidence.append(f"the processor's feature {feature} is not there")
+    return found(
+        facts,
+        "saturates_in_16_bits",
+        "defect",
+        f"the int8 kernel of {facts.departure.layer} adds pairs of products in 16 bits, which saturate, because "
+        f"it does without VNNI and the activations have eight bits; a quantizer with reduce_range has seven",
+        evidence,
+    )
+
+
+def activation_lost(facts: DepartureFacts) -> Cause | None:
+    """The runtime gives the op without the activation that belongs to it."""
+    product = facts.product
+    if product is None or product.fused == "none":
+        return None
+    bare = products.quantized(products.exact(product, activated=False), facts)
+    wrong = ~_agree(facts, facts.reference.double())
+    if not bool(wrong.any()) or not bool(_agree(facts, bare).all()):
+        return None
+    return found(
+        facts,
+        "activation_lost",
+        "defect",
+        f"{facts.runtime} computes {facts.departure.layer} without the {product.fused} that is fused into it",
+        (f"{counted(wrong)} are off", f"all are those of the op without {product.fused}"),
+    )
+
+
+def range_not_kept(facts: DepartureFacts) -> Cause | None:
+    """The runtime clamps its output at the ends of its integers, where the program has an inner range."""
+    if facts.scale is None or facts.quant_min is None or facts.quant_max is None:
+        return None
+    low, high = ((end - facts.zero_point) * facts.scale for end in (facts.quant_min, facts.quant_max))
+    beyond = ~near(facts.measured, facts.measured.double().clamp(low, high), facts.scale, steps=_HALF)
+    clamped = near(facts.measured.double().clamp(low, high), facts.reference, facts.scale, steps=1)
+    if not bool(beyond.any()) or not bool(clamped.all()):
+        return None
+    return found(
+        facts,
+        "range_not_kept",
+        "by_design",
+        f"{facts.runtime} clamps the output of {facts.departure.layer} at the ends of its integer type, where the "
+        f"reference clamps at {facts.quant_min} and {facts.quant_max}",
+        (
+            f"{counted(beyond)} lie outside {facts.quant_min} to {facts.quant_max}",
+            "clamped to that range, all are the reference's within one step",
+        ),
+    )
+
+
+def rounding_ties(facts: DepartureFacts) -> Cause | None:
+    """All values that differ do so by one step, and the exact value lies on the border of two steps."""
+    value, differs = _exact(facts), facts.differs
+    if facts.scale is None or value is None or not bool(differs.any()):
+        return None
+    steps = (facts.measured.double() - facts.reference.double())[differs].abs() / facts.scale
+    border = ((value / facts.scale) % 1 - _HALF).abs()[differs]
+    reach = _ROUNDINGS * _ROUNDING * 2 * _size(facts, value)[differs] / facts.scale
+    if bool((torch.round(steps) != 1).any()) or bool((border > reach).any()):
+        return None
+    return found(
+        facts,
+        "rounding_ties",
+        "by_design",
+        f"{facts.runtime} and the reference round {facts.departure.layer} to different neighbors, because the exact "
+        f"values lie on the border between two steps",
+        (
+            f"{counted(differs)} differ, each by one step",
+            f"each is within float32's rounding of a border, at most {float(border.max()):.2g} steps from it",
+        ),
+    )
+
+
+def accumulates_in_another_order(facts: DepartureFacts) -> Cause | None:
+    """The output is float, and differs by no more than sums of float32 do that are added up in another order."""
+    product, differs = facts.product, facts.measured != facts.reference
+    if facts.scale is not None or product is None or not bool(differs.any()):
+        return None
+    distance = (facts.measured.double() - facts.reference.double()).abs()
+    # Either may be off the exact sum by as much.
+    bound = 2 * products.terms(product) * _ROUNDING * products.magnitude(product)
+    if bool((distance > bound).any()):
+        return None
+    return found(
+        facts,
+        "accumulates_in_another_order",
+        "by_design",
+        f"{facts.runtime} adds up {facts.departure.layer} in another order than the reference",
+        (
+            f"{counted(differs)} differ, by at most {float(distance.max()):.2g}",
+            f"sums of {products.terms(product)} terms of float32 may differ by {float(bound.max()):.2g} here",
+        ),
+    )
+
+
+def _agree(facts: DepartureFacts, value: Tensor) -> Tensor:
+    """The elements at which the runtime gives a value, within one step, or within the sums' rounding in float."""
+    if facts.scale is not None or facts.product is None:
+        return near(facts.measured, value, facts.scale, steps=1)
+    # Both are sums of float32 where they are not exact.
+    bound = 2 * products.terms(facts.product) * _ROUNDING * products.magnitude(facts.product)
+    return (facts.measured.double() - value).abs() <= bound
+
+
+def _tolerance(facts: DepartureFacts) -> str:
+    return "float32's rounding of the sum" if facts.scale is None else "one step"
+
+
+def _exact(facts: DepartureFacts) -> Tensor | None:
+    return facts.exact if facts.product is None else products.exact(facts.product)
+
+
+def _size(facts: DepartureFacts, value: Tensor) -> Tensor:
+    """What the roundings on the way to a value are relative to: the greatest number that is added there."""
+    whole = value.abs() + abs(facts.zero_point) * (facts.scale or 0)
+    return whole if facts.product is None else torch.maximum(whole, products.magnitude(facts.product))

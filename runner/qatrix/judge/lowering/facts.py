@@ -1,0 +1,150 @@
+"""What a recogniser looks at: one op's operands and values, the processor, and what the runtime says that it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from qatrix.lowerings import Departure, Ran
+
+# The kernels that add pairs of u8 x s8 products in 16 bits where the processor has no VNNI, as parts of runtimes'
+# and kernels' names, each with the feature that tells. ONNX Runtime and fbgemm do not
+# read what holds oneDNN back.
+_PAIRING: Final[Mapping[str, str]] = {
+    "fbgemm": "vnni",
+    "onednn": "onednn_vnni",
+    "inductor": "onednn_vnni",
+    "native": "onednn_vnni",
+    "onnxruntime": "vnni",
+}
+_SEVEN_BITS: Final = 127
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codes:
+    """Integers that stand for real numbers: `scale * (codes - zero_point)`.
+
+    `scale` and `zero_point` are numbers as tensors, or have one value for each index of axis 0, which is a weight's
+    axis of output channels.
+    """
+
+    codes: Tensor
+    scale: Tensor
+    zero_point: Tensor
+    quant_min: int
+    quant_max: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A convolution or a linear op on integers, as the program has it.
+
+    `fused` is the activation behind it that belongs to the same kernel. The weight is as torch lays it out; a
+    transposed convolution is not one of these.
+    """
+
+    kind: Literal["conv", "linear"]
+    activation: Codes
+    weight: Codes
+    bias: Tensor | None = None
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+    fused: Literal["none", "relu", "relu6", "hardtanh"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """The lowered program on a batch of another size than the one that it was lowered for.
+
+    `error` is what it raised; `agrees` whether it gave what the reference gives, None where it gave nothing.
+    """
+
+    batch: int
+    agrees: bool | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepartureFacts:
+    """One op that leaves its reference, by itself: both were given the same integers.
+
+    `reference` and `measured` are the op's values as real numbers, from the reference and from the runtime. `scale`,
+    `zero_point`, `quant_min` and `quant_max` are those of its quantized output, None where it leaves as float.
+    `product` is what it computes where that is a convolution or linear; `exact` its value in float64 before it is
+    quantized, for other ops. `cpu` is what `Environment.cpu` has. `agrees_on_seven_bits` is what came of the
+    experiment (see `is_worth_halving`), None where nobody made it. `trials` are runs of the whole program on other
+    batches than `batch`. `partition_of` has the part of the runtime's backend that each layer went to, and `reads`
+    the layers whose values the op reads.
+    """
+
+    departure: Departure
+    pipeline: str
+    runtime: str
+    reference: Tensor
+    measured: Tensor
+    scale: float | None = None
+    zero_point: int = 0
+    quant_min: int | None = None
+    quant_max: int | None = None
+    product: Product | None = None
+    exact: Tensor | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    cpu: Mapping[str, bool] = field(default_factory=dict)
+    agrees_on_seven_bits: bool | None = None
+    batch: int | None = None
+    trials: tuple[Trial, ...] = ()
+    partition_of: Mapping[str, int] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    ran: Ran | None = None
+
+    @property
+    def differs(self) -> Tensor:
+        """The elements that the runtime gives otherwise, beyond what float32 cannot hold."""
+        return ~near(self.measured, self.reference, self.scale, steps=0.01)
+
+    @property
+    def pairing_feature(self) -> str | None:
+        """The feature of the processor without which this kernel adds in 16 bits; None where none decides that."""
+        names = f"{self.runtime} {self.departure.kernel or ''} {self.options.get('engine', '')}"
+        if "qnnpack" in names or "xnnpack" in names:
+            return None
+        return next((feature for part, feature in _PAIRING.items() if part in names), None)
+
+
+def near(left: Tensor, right: Tensor, scale: float | None, *, steps: float) -> Tensor:
+    """The elements at which two values are that many steps apart at most, or equal in float32 without steps."""
+    left, right = left.double(), right.double()
+    tolerance = 1e-6 * right.abs() if scale is None else torch.full_like(right, steps * scale)
+    return (left - right).abs() <= tolerance
+
+
+def is_worth_halving(facts: DepartureFacts) -> bool:
+    """Whether the op should be run once more on `halved` activations: eight bits of them, and a kernel that may pair.
+
+    The caller then gives the halved codes to the reference and to the runtime, and says whether both agree.
+    """
+    product = facts.product
+    if product is None or facts.agrees_on_seven_bits is not None or facts.pairing_feature is None:
+        return False
+    return product.activation.quant_min >= 0 and int(product.activation.codes.max()) > _SEVEN_BITS
+
+
+def halved(activation: Codes) -> Codes:
+    """The same values to within one of their steps, in seven bits: half the codes, twice the scale."""
+    zero_point = torch.div(activation.zero_point, 2, rounding_mode="floor")
+    codes = torch.div(activation.codes - activation.zero_point, 2, rounding_mode="floor") + zero_point
+    top = activation.quant_max // 2
+    return replace(
+        activation,
+        codes=codes.clamp(0, top),
+        scale=activation.scale * 2,
+        zero_point=zero_point,
+        quant_min=0,
+        quant_max=top,
+    )

@@ -1,0 +1,104 @@
+"""Where an op ran and where its values went."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import Tensor
+
+from qatrix.diagnoses import Cause
+from qatrix.judge.lowering.facts import DepartureFacts, near
+from qatrix.judge.lowering.findings import counted, found
+
+# Without channels and an axis behind them there is no other order to be in.
+_LEAST_AXES: Final = 3
+_QNNPACK_CLAMPS: Final = ("hardtanh", "relu6", "clamp")
+_QCLAMP: Final = "aten/src/ATen/native/quantized/cpu/qclamp.cpp, qnnpack_clamp"
+
+
+def memory_order_lost(facts: DepartureFacts) -> Cause | None:
+    """The values are the right ones in the wrong places: channels-last memory that is read as contiguous memory."""
+    reference, measured = facts.reference, facts.measured
+    if reference.shape != measured.shape or reference.ndim < _LEAST_AXES:
+        return None
+    moved = reference.movedim(1, -1).reshape(reference.shape)
+    right = near(measured, reference, facts.scale, steps=1)
+    if bool(right.all()) or not bool(near(measured, moved, facts.scale, steps=1).all()):
+        return None
+    name = f"{facts.departure.kernel or ''} {facts.departure.op}".lower()
+    is_clamp = "qnnpack" in f"{facts.runtime} {facts.options.get('engine', '')} {name}" and any(
+        clamp in name for clamp in _QNNPACK_CLAMPS
+    )
+    who = "qnnpack's clamp" if is_clamp else f"{facts.departure.kernel or facts.departure.op} on {facts.runtime}"
+    source = f" ({_QCLAMP}: the output is made without the input's memory format)" if is_clamp else ""
+    return found(
+        facts,
+        "memory_order_lost",
+        "defect",
+        f"{who} writes the values of a channels-last tensor, in that order, into a contiguous one, "
+        f"so that they belong to other places{source}",
+        (
+            f"{counted(~right)} are off by more than one step",
+            "the reference's channels-last memory, read as contiguous memory, gives all of the runtime's values",
+            f"the runtime's values range from {_range(measured)}, the reference's from {_range(reference)}",
+        ),
+    )
+
+
+def batch_specialized(facts: DepartureFacts) -> Cause | None:
+    """The lowered program holds for the size of the batch that it was lowered for, and for no other."""
+    bad = [trial for trial in facts.trials if trial.batch != facts.batch and trial.agrees is not True]
+    same = [trial for trial in facts.trials if trial.batch == facts.batch]
+    if facts.batch is None or not bad or any(trial.agrees is not True for trial in same) or not same:
+        return None
+    return found(
+        facts,
+        "batch_specialized",
+        "by_design",
+        f"{facts.runtime} lowers the program for batches of {facts.batch} alone",
+        (
+            f"it agrees with its reference on a batch of {facts.batch}",
+            *(
+                f"on a batch of {trial.batch} it {f'raises {trial.error}' if trial.error else 'gives other values'}"
+                for trial in bad
+            ),
+        ),
+    )
+
+
+def fell_back_to_float(facts: DepartureFacts) -> Cause | None:
+    """The op runs in floating point, by the runtime's own account."""
+    layer = facts.departure.layer
+    ops = [] if facts.ran is None else [item for item in facts.ran.float_ops if item.layer == layer]
+    if not ops:
+        return None
+    return found(
+        facts,
+        "fell_back_to_float",
+        "by_design",
+        f"{facts.runtime} computes {layer} in floating point, though the quantizer quantizes it",
+        [f"{facts.runtime} runs {item.op} for it{f': {item.because}' if item.because else ''}" for item in ops],
+    )
+
+
+def split_between_partitions(facts: DepartureFacts) -> Cause | None:
+    """The op agrees by itself, and in the whole program it reads a value from another part of the backend."""
+    layer = facts.departure.layer
+    own = facts.partition_of.get(layer)
+    others = [name for name in facts.reads if facts.partition_of.get(name, own) != own]
+    if facts.departure.alone or own is None or not others:
+        return None
+    return found(
+        facts,
+        "split_between_partitions",
+        "by_design",
+        f"{facts.runtime} cuts the program between {', '.join(others)} and {layer}",
+        (
+            f"{layer} by itself agrees with its reference",
+            *(f"{name} is in part {facts.partition_of[name]}, {layer} in part {own}" for name in others),
+        ),
+    )
+
+
+def _range(values: Tensor) -> str:
+    return f"{float(values.min()):.6g} to {float(values.max()):.6g}"
