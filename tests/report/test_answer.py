@@ -13,6 +13,7 @@ from qatrix.judge.verdict import known_error
 from qatrix.outcomes import CheckOutcome, ErrorReport, PipelineOutcome, Record
 from qatrix.report.answer import answer_lines
 from support.diagnoses import make_diagnosis
+from support.lowerings import make_deployed
 from support.records import make_outcome, make_record
 
 KNOWN = Expectation(
@@ -131,3 +132,12 @@ def test_what_varies_is_told_where_an_offset_hides_its_noise() -> None:
         "Quality against the float model (SQNR): "
         "pt2e 40.0 dB (12.0 dB of what varies from sample to sample), fx 40.0 dB."
     ) in answer_lines(tried(pipelines=outcomes), None)
+
+
+def test_what_a_runtime_gives_is_told() -> None:
+    lines = answer_lines(make_deployed(), None)
+
+    assert (
+        "In the runtime, fx on native (engine qnnpack): SQNR 36.2 dB, 0 quantization steps off its reference, "
+        "all that is quantized runs in integers, 12345 bytes."
+    ) in lines

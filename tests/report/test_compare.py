@@ -19,6 +19,7 @@ from qatrix.errors import UsageError
 from qatrix.outcomes import Record
 from qatrix.report.compare import COMPARE_FILES, KINDS, Kind, RunComparison, Side, compare, read_sides, step
 from qatrix.report.store import Store
+from support.lowerings import in_float, make_deployed, make_hostile_runtime, make_lowered, make_lowering, make_ran
 from support.records import ENVIRONMENT, HOSTILE, make_hostile, make_outcome, make_record, make_run, make_skipped
 from support.transitions import TRANSITIONS, every_transition, make_side
 
@@ -200,3 +201,31 @@ def test_what_cannot_be_compared_is_refused(stores: list[Path], count: int, labe
 def test_a_run_named_twice_is_refused(stores: list[Path]) -> None:
     with pytest.raises(UsageError, match="named twice"):
         read_sides([stores[0], stores[0]])
+
+
+def test_what_a_runtime_made_of_a_model_is_compared() -> None:
+    before, after = (
+        make_deployed(pipelines={"pt2e": make_lowered(lowering=make_lowering(sqnr_db=sqnr_db, ran=ran))})
+        for sqnr_db, ran in ((36.2, make_ran()), (36.1, in_float("fc")))
+    )
+
+    deployed = "pt2e on executorch (partitioner xnnpack)"
+    assert step(before, after).says == (
+        f"{deployed}, SQNR in dB: 36.2 → 36.1",
+        f"{deployed}, computed in: integers → partly",
+        f"{deployed}, ops in float: 0 → 1",
+        f"{deployed}, delegated: 9 → 4",
+        f"{deployed}, left over: 1 → 3",
+        f"{deployed}, partitions: 1 → 2",
+    )
+
+
+def test_every_file_stands_what_a_hostile_runtime_says() -> None:
+    before, after = (make_side(label, make_hostile_runtime()) for label in ("old", "new"))
+    records = {"a": make_deployed("a", axes=dict(make_hostile_runtime().axes), pipelines={}, verdict="crashed")}
+    comparison = compare([before, replace(after, records=records)])
+
+    assert len(comparison.pairs[0].support) == 1
+    for name in ("compare.html", "compare.md"):
+        assert "<script>alert" not in COMPARE_FILES[name](comparison)
+    assert json.loads(COMPARE_FILES["compare.json"](comparison), parse_constant=pytest.fail)

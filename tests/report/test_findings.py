@@ -12,6 +12,7 @@ from qatrix.errors import UsageError
 from qatrix.outcomes import Record
 from qatrix.report.findings import MARK, findings, findings_page
 from qatrix.report.findings.data import FindingsRun
+from support.lowerings import make_clamped, make_lowered, make_lowering
 from support.records import ENVIRONMENT, EXPECTED, make_comparison, make_outcome, make_record, make_run
 
 EPS = "PT2E computes batch norms with an eps of its own"
@@ -228,3 +229,28 @@ def test_a_case_that_is_not_as_expected_is_no_finding() -> None:
 
     with pytest.raises(UsageError, match="no case of these runs is explained by an expectation"):
         findings([side(unexpected)])
+
+
+def test_a_finding_of_a_runtime_tells_what_it_loses_against_its_reference() -> None:
+    clamp = Expectation(cases="*", verdict="diverged", because="qnnpack's clamp is wrong", source=EXPECTED)
+    found = findings([side(*(make_clamped(name, expected=clamp, unexpected=False) for name in ("d/a", "d/b")))])
+
+    (finding,) = found.found
+    assert finding.spread is None
+    assert [(loss.deployed, loss.cases) for loss in finding.losses] == [("fx on native (engine qnnpack)", 2)]
+    assert (
+        "fx on native (engine qnnpack) leaves its reference in 2 cases: in the median it is 40.4 dB further from the "
+        "float model than that, in the worst case 40.4 dB further from it."
+    ) in findings_page(found).text
+    assert "Nearer to the float model, of" not in findings_page(found).text
+
+
+@pytest.mark.parametrize(("sqnr_db", "told"), [(-1.3, "40.4 dB further from"), (41.0, "1.9 dB nearer to")])
+def test_one_case_of_a_runtime_is_told_alone(sqnr_db: float, told: str) -> None:
+    clamp = Expectation(cases="*", verdict="diverged", because="it is not clamped", source=EXPECTED)
+    native = make_lowered("fx", lowering=make_lowering("native", sqnr_db=sqnr_db), sqnr_db=39.1)
+    record = make_clamped(expected=clamp, unexpected=False, pipelines={"fx": native})
+
+    assert (
+        f"fx on native (engine qnnpack) leaves its reference in 1 case, and is {told} the float model than that."
+    ) in findings_page(findings([side(record)])).text

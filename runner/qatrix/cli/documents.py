@@ -103,10 +103,12 @@ def _tell_runtimes(console: Console, record: Record) -> None:
     from qatrix.report.lowered import lowered_lines, lowered_models, lowered_tables
 
     for model in lowered_models(record):
-        console.line(f"\n{model.deployed}", style="bold")
-        for line in lowered_lines(model):
+        lines, tables = lowered_lines(model), lowered_tables(model)
+        if lines or tables:
+            console.line(f"\n{model.deployed}", style="bold")
+        for line in lines:
             console.paragraph(line)
-        for table in lowered_tables(model):
+        for table in tables:
             console.table(table)
 
 

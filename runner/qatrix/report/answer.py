@@ -10,6 +10,7 @@ from qatrix.claims import SQNR_OF_BITS, Expectation, Verdict
 from qatrix.outcomes import PipelineOutcome, Record
 from qatrix.report.explanation import explanation_lines, tells_more
 from qatrix.report.figures import counted, decibels
+from qatrix.report.lowered import lowered_line, lowered_models
 from qatrix.report.vocabulary import VERDICTS
 
 # Causes that are told; a network of a hundred layers may have one for each.
@@ -43,6 +44,7 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
     figures = [_quality(outcome) for outcome in record.pipelines.values() if outcome.sqnr_db is not None]
     if figures:
         yield f"Quality against the float model (SQNR): {', '.join(figures)}."
+    yield from (f"In the runtime, {lowered_line(model)}." for model in lowered_models(record))
     if record.diagnosis is not None:
         causes = sorted(record.diagnosis.causes, key=lambda cause: not cause.explains_first)
         yield from explanation_lines(replace(record.diagnosis, causes=tuple(causes[:_CAUSES])))

@@ -209,8 +209,6 @@ def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
     for feature, there in environment.cpu.items():
         yield f"{feature}{_OF_PROCESSOR}", "there" if there else "not there"
     yield "threads", str(environment.threads)
-    for name, has in environment.cpu.items():
-        yield f"processor has {name}", "yes" if has else "no"
     for name, device in environment.devices.items():
         yield f"device {name}", device
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Final, get_args
 
 from qatrix.claims import ComparisonPoint, Verdict
 from qatrix.errors import UsageError
-from qatrix.outcomes import NOT_RUN, Record, Run
+from qatrix.outcomes import LOWERED, NOT_RUN, Record, Run
+from qatrix.report.lowered import lowered_models
 from qatrix.report.store import Store
 
 # Below this many decibels apart, neither pipeline is called nearer to the float model, as in judge.verdict.
@@ -47,9 +49,23 @@ class Spread:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loss:
+    """How much further from the float model a runtime is than its own reference, over the cases in which it leaves it.
+
+    `deployed` is "fx on native (engine qnnpack)"; where decibels are below zero, the runtime is nearer.
+    """
+
+    deployed: str
+    cases: int
+    median_db: float
+    most_db: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One cause, and the cases of the first run that it explains, in the order of that run.
 
+    Where only runtimes differ, `spread` is None, since it is about references, and `losses` are those of the runtimes.
     `counts` has the number of cases that it explains in every run, in the order of the runs,
     `ran` the number of cases which each run took through its pipelines of all that it explains in any.
     `example` is the case whose script is the shortest, `script` that script; None where no run kept one.
@@ -65,6 +81,7 @@ class Finding:
     most_abs: float | None
     most_steps: float | None
     spread: Spread | None
+    losses: tuple[Loss, ...]
     example: Record
     script: str | None
 
@@ -130,7 +147,8 @@ def _finding(because: str, by_run: list[list[Record]], runs: Sequence[FindingsRu
         ran=_ran({record.case_id for record in every}, runs),
         most_abs=max((item.max_abs for item in comparisons if item.max_abs is not None), default=None),
         most_steps=max((item.max_steps for item in comparisons if item.max_steps is not None), default=None),
-        spread=_spread(records),
+        spread=None if comparisons and all(item.at == LOWERED for item in comparisons) else _spread(records),
+        losses=_losses(records),
         example=example,
         script=scripts.get(example.case_id),
     )
@@ -167,3 +185,19 @@ def _spread(records: Iterable[Record]) -> Spread | None:
     if not apart:
         return None
     return Spread(nearer=dict(nearer), median_db=statistics.median(apart), most_db=max(apart))
+
+
+def _losses(records: Iterable[Record]) -> tuple[Loss, ...]:
+    """Those that lose most first."""
+    lost: dict[str, list[float]] = {}
+    for record in records:
+        for model in lowered_models(record):
+            reference, there = model.outcome.sqnr_db, model.lowering.sqnr_db
+            leaves = model.off is not None and model.off.status == "diverged"
+            if leaves and reference is not None and there is not None and math.isfinite(reference - there):
+                lost.setdefault(model.deployed, []).append(reference - there)
+    found = [
+        Loss(deployed=name, cases=len(values), median_db=statistics.median(values), most_db=max(values))
+        for name, values in lost.items()
+    ]
+    return tuple(sorted(found, key=lambda loss: -loss.most_db))

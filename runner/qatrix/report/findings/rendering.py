@@ -11,7 +11,7 @@ from urllib.parse import quote
 import jinja2
 
 from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, number
-from qatrix.report.findings.data import Finding, Findings, Spread
+from qatrix.report.findings.data import Finding, Findings, Loss, Spread
 from qatrix.report.findings.names import anchors
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
@@ -143,7 +143,21 @@ def _figures(finding: Finding) -> list[str]:
         told.append(f"Outputs are at most {number(finding.most_abs)} apart{steps}.")
     if finding.spread is not None:
         told.append(_nearer(finding.spread))
+    told += map(_loss, finding.losses)
     return told
+
+
+def _loss(loss: Loss) -> str:
+    if loss.cases == 1:
+        return f"{loss.deployed} leaves its reference in 1 case, and is {_way(loss.most_db)} the float model than that."
+    return (
+        f"{loss.deployed} leaves its reference in {counted(loss.cases, 'case')}: in the median it is "
+        f"{_way(loss.median_db)} the float model than that, in the worst case {_way(loss.most_db)} it."
+    )
+
+
+def _way(lost_db: float) -> str:
+    return f"{decibels(abs(lost_db))} dB {'further from' if lost_db >= 0 else 'nearer to'}"
 
 
 def _nearer(spread: Spread) -> str:

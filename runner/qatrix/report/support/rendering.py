@@ -23,8 +23,8 @@ def support_page(table: SupportTable, run: Run) -> str:
     """A page of its own: the table below a title, and where it was measured."""
     environment = run.environment
     packages = [f"{name} {version}" for name, version in environment.packages.items() if version]
-    cpu = [f"{'with' if has else 'without'} {name}" for name, has in environment.cpu.items()]
-    where = ", ".join([*packages, " ".join([environment.processor, *cpu])])
+    features = f" ({environment.cpu_words})" if environment.cpu else ""
+    where = ", ".join([*packages, f"{environment.processor}{features}"])
     return f"# What runs in integers where\n\n{text(f'Run {run.id}: {where}.')}\n\n{support_md(table)}\n"
 
 

@@ -49,9 +49,10 @@ class SupportCell:
 
     @property
     def told(self) -> str:
-        """The state in words: "integers", "fails at lower"."""
-        where = f" {self.detail}" if self.state == "fails" and self.detail else ""
-        return f"{self.words.word}{where}"
+        """The state in words: "integers", "fails at lower", "fails: crashed"."""
+        if self.state != "fails" or not self.detail:
+            return self.words.word
+        return f"{self.words.word}{'' if self.detail.startswith('at ') else ':'} {self.detail}"
 
     @property
     def figures(self) -> str:
