@@ -10,6 +10,7 @@ from typing import Final
 
 from qatrix.claims import AS_SPECIFIED, LEAVES_NO_TRACE, Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
+from qatrix.judge.migration import migration
 from qatrix.outcomes import (
     LOWERED,
     PRECEDENCE,
@@ -199,7 +200,7 @@ def _diverged(facts: _Facts) -> Iterator[Conclusion]:
     if apart:
         told = "; ".join(_differences(apart))
         nearer = _nearer(facts) if any(item.at != LOWERED for item in apart) else ""
-        summary = "; ".join([told + nearer, *_lowered(facts, apart), *_failed_checks(facts)])
+        summary = "; ".join([told + nearer, *_lowered(facts, apart), *_moving(facts), *_failed_checks(facts)])
         yield Conclusion(verdict="diverged", summary=summary)
 
 
@@ -238,6 +239,16 @@ def _lowered(facts: _Facts, apart: Sequence[Comparison]) -> Iterator[str]:
             f"{lowering.side(outcome.pipeline)} has {lowering.sqnr_db:.1f} dB against the float model, "
             f"and its reference {outcome.sqnr_db:.1f} dB"
         )
+        if lowering.first is not None:
+            known = [cause.sentence for cause in lowering.causes if cause.kind != "unexplained"]
+            yield f"first at {lowering.first.layer}: {known[0] if known else lowering.first.sentence}"
+
+
+def _moving(facts: _Facts) -> Iterator[str]:
+    """What changes for who moves from FX on its runtime to PT2E on its own."""
+    before, after = (facts.pipelines.get(name) for name in ("fx", "pt2e"))
+    if before is not None and after is not None and (told := migration(before, after, facts.comparisons)) is not None:
+        yield told
 
 
 def _place(item: Comparison) -> str:
@@ -294,10 +305,12 @@ def _agreeing(facts: _Facts) -> Conclusion:
         names = ", ".join(outcome.pipeline for outcome in facts.having("ok"))
         absent = [f"{item.pipeline} is not there: {item.reason}" for item in _left_out(facts)]
         return Conclusion(verdict="checked", summary="; ".join([f"every check holds on {names}", *absent]))
+    moving = tuple(_moving(facts))
     if all(item.status == "exact" for item in facts.comparisons):
-        return Conclusion(verdict="exact", summary="equal to the bit, every check holds")
+        return Conclusion(verdict="exact", summary="; ".join(["equal to the bit, every check holds", *moving]))
     largest = max((item.max_abs or 0.0 for item in facts.comparisons), default=0.0)
-    return Conclusion(verdict="close", summary=f"within tolerance, at most {largest:.3g} apart, every check holds")
+    told = f"within tolerance, at most {largest:.3g} apart, every check holds"
+    return Conclusion(verdict="close", summary="; ".join([told, *moving]))
 
 
 def _left_out(facts: _Facts) -> list[PipelineOutcome]:

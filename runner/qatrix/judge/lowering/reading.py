@@ -91,10 +91,7 @@ class InFloat64(fx.Interpreter):
         """A module's value, with its parameters in float64."""
         module = self.fetch_attr(target)
         assert isinstance(module, nn.Module)
-        # Reference modules of FX keep how they quantize in their state, too.
-        state = module.state_dict().items()
-        doubled = {name: _doubled(item) for name, item in state if isinstance(item, Tensor)}
-        return torch.func.functional_call(module, doubled, args, kwargs)
+        return _called(module, args, kwargs)
 
     def _quantized(self, node: fx.Node) -> Any:
         value: Any = self._known(operand(node, 0))
@@ -119,6 +116,26 @@ class InFloat64(fx.Interpreter):
 
     def _known(self, item: Any) -> Any:
         return self.env[item] if isinstance(item, fx.Node) else item
+
+
+def _called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A module's value in float64; a reference module of FX has its weight rounded in float32, as it says."""
+    if isinstance(module, nn.Sequential):
+        for part in module:
+            args, kwargs = (_called(part, args, kwargs),), {}
+        return args[0]
+    rounded = getattr(module, "get_weight", None)
+    if rounded is None:
+        doubled = {name: _doubled(item) for name, item in module.state_dict().items() if isinstance(item, Tensor)}
+        return torch.func.functional_call(module, doubled, args, kwargs)
+    weight, bias = rounded().double(), _doubled(getattr(module, "bias", None))
+    if isinstance(module, nn.Linear):
+        return nn.functional.linear(args[0], weight, bias)
+    forward: Any = getattr(module, "_conv_forward", None)
+    if forward is None:
+        msg = f"{type(module).__name__} is not computed in float64"
+        raise NotImplementedError(msg)
+    return forward(args[0], weight, bias)
 
 
 def _doubled(value: Any) -> Any:
