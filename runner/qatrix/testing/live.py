@@ -182,15 +182,15 @@ def _undisturbed() -> Iterator[None]:
     import torch
 
     trace = logging.getLogger(_TRACE)
-    propagates = trace.propagate
+    hushed = trace.disabled
     threads, drawn, state = torch.get_num_threads(), random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one is what cases seed
     try:
         with warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")
-            trace.propagate = False
+            trace.disabled = True
             yield
     finally:
-        trace.propagate = propagates
+        trace.disabled = hushed
         torch.set_num_threads(threads)
         random.setstate(drawn)
         np.random.set_state(state)  # noqa: NPY002 - the same
