@@ -111,7 +111,9 @@ def test_the_page_for_a_model_of_ones_own_works_from_the_wheel(installed: Path, 
 DOCKERFILE = [
     (word, rest)
     for word, _, rest in (
-        line.partition(" ") for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if line[:1].isupper()
+        line.partition(" ")
+        for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if line[:1].isupper()
     )
 ]
 # The stages of the image: the first builds the wheel, the second installs it. Nobody builds the image here.
@@ -149,7 +151,9 @@ def test_the_image_is_built_from_what_the_wheel_is_made_of(installed: Path, tmp_
 
 def test_the_image_gets_all_that_its_steps_copy() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    copied = {name for word, rest in (*BUILD, *IMAGE) if word == "COPY" and "--from" not in rest for name in rest.split()[:-1]}
+    copied = {
+        name for word, rest in (*BUILD, *IMAGE) if word == "COPY" and "--from" not in rest for name in rest.split()[:-1]
+    }
 
     assert lines[0] == "*"
     assert {name.split("/")[0] for name in copied} == {line.strip("!/") for line in lines if line.startswith("!")}

@@ -80,9 +80,7 @@ class CaseItem(pytest.Item):
             # Only with --runxfail, which takes an expected failure as any other.
             raise failure
 
-    def repr_failure(
-        self, excinfo: ExceptionInfo[BaseException], style: Any = None
-    ) -> str | TerminalRepr:
+    def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """What the failure says; a traceback is of no use where a case is at fault, or the environment."""
         if isinstance(excinfo.value, UnexpectedRecord | QatrixError):
             return str(excinfo.value)

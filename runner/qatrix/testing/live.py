@@ -149,16 +149,18 @@ def _declared(declaration: Declaration, folder: Path, beside: Sequence[Path], al
 
     __tracebackhide__ = True
     path = declaration.write(folder)
-    try:
-        loaded = load([*beside, path], allowed_modules=(*allowed_modules(allowed), MAKER))
-        if loaded.matrix is None:
-            raise DeclarationError(loaded.problems)
+    loaded = load([*beside, path], allowed_modules=(*allowed_modules(allowed), MAKER))
+    problems = loaded.problems
+    if loaded.matrix is not None:
         alone = replace(loaded.matrix, suites={SUITE: loaded.matrix.suites[SUITE]}, expectations=())
-        (case,) = selected_cases(alone, Selection.parse([SUITE])).cases
-    except DeclarationError as error:
-        msg = f"the model cannot be declared as a case:\n{problems_text(error.problems)}"
-        raise UsageError(msg) from error
-    return case
+        try:
+            (case,) = selected_cases(alone, Selection.parse([SUITE])).cases
+        except DeclarationError as error:
+            problems = error.problems
+        else:
+            return case
+    msg = f"the model cannot be declared as a case:\n{problems_text(problems)}"
+    raise UsageError(msg)
 
 
 def _holding(case: Case, model: Model) -> Case:
@@ -177,7 +179,7 @@ def _run(case: Case) -> Record:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """What a case changes in this process by intention is set back; a warning is no error here, whatever pytest says."""
+    """What a case changes by intention is set back; a warning is no error within, whatever pytest says."""
     import numpy as np
     import torch
 

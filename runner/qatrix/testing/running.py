@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class Runner:
     root: Path
     matrix: Matrix
     timeout: float
-    tools: Collaborators = Collaborators()
+    tools: Collaborators = field(default_factory=Collaborators)
 
     def run(self, case: Case) -> Record:
         """The record of a case. Raises EnvironmentUnusable where torch cannot be imported."""

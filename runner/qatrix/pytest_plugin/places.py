@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from qatrix.declare.load.files import SUFFIXES
-
+# Those of declare.load.files, which takes pydantic to import.
+SUFFIXES: Final = (".yaml", ".yml")
 # The key at the top of a file that declares suites.
 _SUITES: Final = re.compile(rb"^(\xef\xbb\xbf)?(suites|\"suites\"|'suites')[ \t]*:", re.MULTILINE)
 # Where the suites of a matrix lie that has folders.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-_SUFFIXES: Final = (".yaml", ".yml")
+from qatrix.pytest_plugin.places import SUFFIXES, matrix_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,14 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """The cases of a YAML file of a matrix; of a matrix that nobody named, and of other YAML, none."""
-    if file_path.suffix not in _SUFFIXES or file_path.name.startswith("."):
+    if file_path.suffix not in SUFFIXES or file_path.name.startswith("."):
         return None
     if (named := _named(file_path, parent.config)) is None:
         return None
-    from qatrix.testing.places import matrix_of
-
-    root = matrix_of(file_path, named, parent.config.rootpath)
-    if root is None:
+    if (root := matrix_of(file_path, named, parent.config.rootpath)) is None:
         return None
     from qatrix.testing.items import MatrixFile
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.testing.places import declares_suites, matrix_of
+from qatrix.declare.load import files
+from qatrix.pytest_plugin.places import SUFFIXES, declares_suites, matrix_of
 
 SUITES = "suites:\n  s: {}\n"
 
@@ -17,6 +18,10 @@ def write(top: Path, **files: str) -> None:
         path = path.with_name(f"{path.name}.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def test_the_files_are_those_that_qatrix_reads() -> None:
+    assert SUFFIXES == files.SUFFIXES
 
 
 @pytest.mark.parametrize(
