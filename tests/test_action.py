@@ -309,6 +309,42 @@ def test_every_command_of_the_scripts_is_one_that_qatrix_understands() -> None:
     assert len(lines) == 4
 
 
+PAGE = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
+EXAMPLES: list[dict[str, Any]] = [
+    step["with"]
+    for block in re.findall(r"```yml\n(.*?)```", PAGE.partition("\n## The action for GitHub")[2], flags=re.DOTALL)
+    for job in yaml.safe_load(block).get("jobs", {}).values()
+    for step in job["steps"]
+    if step["uses"].startswith("OWNER/qatrix/action@")
+]
+
+
+def test_the_page_documents_every_input_and_its_examples_use_no_other() -> None:
+    documented = set(re.findall(r"`([\w-]+)`", " ".join(re.findall(r"^\| (`.*?) \|", PAGE, flags=re.MULTILINE))))
+
+    assert documented == set(DECLARED["inputs"])
+    assert len(EXAMPLES) == 3
+    assert {name for example in EXAMPLES for name in example} <= documented
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["run", "shard", "merge"])
+def test_the_examples_of_the_page_give_commands(job: Job, example: dict[str, Any]) -> None:
+    variables = {
+        f"QATRIX_{name.upper()}": str(example[name]) for name in ("selection", "shards", "shard") if name in example
+    }
+    number = {name: value.replace("${{ matrix.shard }}", "2") for name, value in variables.items()}
+
+    assert job.step("run.sh", **number).returncode == 0
+    assert not any("$" in word or "'" in word for word in job.taken[1:])
+    assert (ROOT / f"constraints/torch-{example['release']}.txt").is_file()
+
+
+def test_the_page_shows_the_hook_by_its_name() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+
+    assert [f"      - id: {hook['id']}\n" in PAGE for hook in hooks] == [True]
+
+
 @pytest.mark.torch
 def test_a_real_run_ends_in_a_summary_annotations_and_the_exit_code(job: Job) -> None:
     job.command("qatrix", f'#!/usr/bin/env bash\nexec {sys.executable} -m qatrix "$@"\n')

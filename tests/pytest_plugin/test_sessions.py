@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
+from qatrix.declare.load import load
+from qatrix.declare.selection import Selection, select
+from qatrix.declare.spec import FULL_TAG, Case
+from qatrix.resources import folder
 from support.project import MATRIX
 
 pytest_plugins = ["pytester"]
@@ -44,6 +51,16 @@ expected:
     verdict: failed
     because: it was once so
 """
+
+
+def cases_of(more: str) -> tuple[Case, ...]:
+    """All cases of the matrix that comes with qatrix, and of some YAML beside it."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "more.yaml"
+        path.write_text(more, encoding="utf-8")
+        matrix = load([folder("matrix"), path]).matrix
+    assert matrix is not None
+    return select(matrix, Selection(tags=(FULL_TAG,))).cases
 
 
 class Session:
@@ -165,6 +182,26 @@ def test_a_session_without_a_matrix_imports_the_hooks_and_nothing_more(session: 
     )
 
     assert "1 passed" in session.run("data", "test_modules.py")
+
+
+def test_the_page_documents_every_option(session: Session) -> None:
+    page = (Path(__file__).parents[2] / "docs/pytest.md").read_text(encoding="utf-8")
+    (ours,) = re.findall(r"\ncases of qatrix:\n(.*?)\n\n", session.run("--help"), flags=re.DOTALL)
+    options = re.findall(r"^  (--[\w-]+)", ours, flags=re.MULTILINE)
+
+    assert re.findall(r"^\| `(--[\w-]+) ", page, flags=re.MULTILINE) == options
+    assert len(options) == 4
+
+
+def test_the_page_names_cases_that_are_declared() -> None:
+    page = (Path(__file__).parents[2] / "docs/pytest.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (mine,) = re.findall(r"```yaml\n(.*?)```", readme, flags=re.DOTALL)
+    named = re.findall(r"(matrix/[\w/]+\.yaml)::([\w/=,]+)", page)
+
+    assert [name for name, _ in named] == ["matrix/mine.yaml", "matrix/suites/conv.yaml"]
+    declared = {case.case_id for case in cases_of(mine)}
+    assert {case_id for _, case_id in named} <= declared
 
 
 @pytest.mark.torch

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+import re
 import unittest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,8 @@ from qatrix.testing import assert_case, live, run_model
 from qatrix.testing.declaring import Declaration
 from support.records import make_record
 
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/pytest.md").read_text(encoding="utf-8")
 INT8 = """
 quantizers:
   int8: {mode: ptq, fx: {backend_config: qnnpack, qconfig: default_symmetric_qnnpack_qconfig}}
@@ -94,11 +99,23 @@ def test_the_process_is_left_as_it_was(matrix: Path) -> None:
 
 
 @pytest.mark.torch
-def test_both_pipelines_agree_on_a_convolution_with_the_quantizer_that_is_the_default() -> None:
-    record = assert_case(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.randn(1, 3, 8, 8))
+def test_the_test_that_the_page_shows_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/pytest.md", "exec"), names)
+    # The matrix that comes with qatrix is read in a folder that has none.
+    monkeypatch.chdir(ROOT / "docs")
 
-    assert record.verdict in {"exact", "close"}
-    assert {item.at for item in record.comparisons} == {"prepare", "convert"}
+    names["test_both_pipelines_agree"]()
+
+
+def test_the_page_documents_every_argument_with_its_default() -> None:
+    section = PAGE.partition("\n## A model in hand")[2]
+    parameters = inspect.signature(assert_case).parameters
+
+    assert re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE) == list(parameters)
+    assert [name for name in parameters if name != "expect"] == list(inspect.signature(run_model).parameters)
+    assert f"`{parameters['quantizer'].default}` by default" in section
 
 
 @pytest.mark.torch

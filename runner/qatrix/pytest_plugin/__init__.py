@@ -59,7 +59,7 @@ def _named(file: Path, config: pytest.Config) -> Path | None:
     The folder of pytest's configuration names no matrix: people give it to run everything.
     """
     folder = config.invocation_params.dir
-    named = {(folder / argument.partition("::")[0]).resolve() for argument in config.args} - {config.rootpath}
+    named = {(folder / argument.partition("::")[0]).resolve() for argument in config.args} - {config.rootpath.resolve()}
     return next((place for place in (file, *file.parents) if place.resolve() in named), None)
 
 
