@@ -44,6 +44,12 @@ def test_the_wheel_holds_the_matrix_and_the_templates_and_no_tests(installed: Pa
     assert not any(name.startswith(("tests/", "docs/")) for name in packaged)
 
 
+def test_the_wheel_tells_pytest_of_its_plug_in(installed: Path) -> None:
+    (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
+
+    assert "[pytest11]\nqatrix = qatrix.pytest_plugin\n" in entry_points.read_text(encoding="utf-8")
+
+
 PACKED = {
     "runner", "matrix", "templates", "tests", "docs", "constraints", "reports", "tox.ini", "pyproject.toml",
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",

@@ -90,6 +90,8 @@ class Session:
 def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Session:
     # A terminal of 80 columns cuts the lines of the summary.
     monkeypatch.setenv("COLUMNS", "400")
+    # As for `qatrix run`, a module beside the matrix has to be found.
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
     return Session(pytester)
 
 
@@ -227,6 +229,41 @@ def test_verdicts_become_what_pytest_calls_them(session: Session) -> None:
     assert float(properties["sqnr_db.fx"] or "") > 20
     # And what failed can run again alone.
     assert "= 1 failed in " in session.run("matrix", "--lf")
+
+
+# A model each that ends its process, and that never ends.
+UNRULY = """
+import os, time
+from torch import nn
+class Abort(nn.Linear):
+    def __init__(self): super().__init__(3, 3)
+    def forward(self, x): os.abort()
+class Hang(Abort):
+    def forward(self, x): time.sleep(1000)
+"""
+
+
+@pytest.mark.torch
+def test_a_case_that_crashes_or_hangs_fails_alone(session: Session) -> None:
+    session.write("unruly.py", UNRULY)
+    session.write("matrix/patterns.yaml", REAL)
+    session.write(
+        "matrix/unruly.yaml",
+        "patterns:\n"
+        "  abort: {model: unruly.Abort, inputs: {x: {shape: [2, 3]}}}\n"
+        "  hang: {model: unruly.Hang, inputs: {x: {shape: [2, 3]}}}\n"
+        "suites:\n"
+        "  u: {axes: {pattern: [abort, hang, linear], quantizer: int8}, pipelines: {only: [fx], because: quick}}\n",
+    )
+    out = session.run("matrix", "--allow-module", "unruly", "--qatrix-timeout", "20")
+
+    assert "crashed: abort with int8" in out
+    assert "the case's process died by signal SIGABRT" in out
+    assert "stopped after 20 seconds" in out
+    assert "pytest's option for that is --qatrix-timeout." in out
+    command = "qatrix run matrix --case u/abort/quantizer=int8,device=cpu --allow-module unruly"
+    assert f"  Run it with a report: {command}\n" in out
+    assert "2 failed, 1 passed in " in out
 
 
 @pytest.mark.torch

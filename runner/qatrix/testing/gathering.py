@@ -63,6 +63,6 @@ class Gathering:
         stale = stale_expectations(loaded.matrix, selected.declared, {})
         return Gathered(
             cases=cases,
-            runner=Runner(root=root, matrix=loaded.matrix, timeout=self.timeout),
+            runner=Runner(root=root, matrix=loaded.matrix, allowed=self.allowed, timeout=self.timeout),
             warnings=(*loaded.problems, *selected.problems, *stale),
         )

@@ -69,7 +69,7 @@ class CaseItem(pytest.Item):
         record = runner.run(self._case)
         self.add_report_section("call", "qatrix", record_text(record))
         self.user_properties += _properties(record)
-        failure = UnexpectedRecord(answer_text(record, f"Run it with a report: {runner.command(self._case)}"))
+        failure = UnexpectedRecord(answer_text(record, *_advice(record, runner.command(self._case))))
         if record.unexpected:
             raise failure
         if record.verdict in NOT_RUN:
@@ -104,6 +104,13 @@ def _gathering(config: pytest.Config) -> Gathering:
             timeout=option.qatrix_timeout,
         )
     return config.stash[_GATHERING]
+
+
+def _advice(record: Record, command: str) -> Iterator[str]:
+    """What there is to say to who reads it in pytest."""
+    if record.verdict == "timed_out":
+        yield "pytest's option for that is --qatrix-timeout."
+    yield f"Run it with a report: {command}"
 
 
 def _properties(record: Record) -> Iterable[tuple[str, object]]:

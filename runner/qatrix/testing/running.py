@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """Runs a case in a process of its own, at most for so many seconds, and applies what is expected of it."""
+    """Runs a case in a process of its own, at most for so many seconds, and applies what is expected of it.
+
+    `allowed` are the modules whose code the user has consented to run.
+    """
 
     root: Path
     matrix: Matrix
+    allowed: Sequence[str]
     timeout: float
     tools: Collaborators = field(default_factory=Collaborators)
 
@@ -38,7 +43,10 @@ class Runner:
 
     def command(self, case: Case) -> str:
         """What runs a case without pytest."""
-        return shlex.join(["qatrix", "run", str(self.root), "--case", case.case_id])
+        here = Path.cwd()
+        root = self.root.relative_to(here) if here in self.root.parents else self.root
+        consents = [word for module in self.allowed for word in ("--allow-module", module)]
+        return shlex.join(["qatrix", "run", str(root), "--case", case.case_id, *consents])
 
     @functools.cached_property
     def _options(self) -> Execution:
