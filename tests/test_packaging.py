@@ -45,6 +45,12 @@ def test_the_wheel_holds_the_matrix_and_the_templates_and_no_tests(installed: Pa
     assert not any(name.startswith(("tests/", "docs/")) for name in packaged)
 
 
+def test_the_wheel_tells_pytest_of_its_plug_in(installed: Path) -> None:
+    (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
+
+    assert "[pytest11]\nqatrix = qatrix.pytest_plugin\n" in entry_points.read_text(encoding="utf-8")
+
+
 PACKED = {
     "runner", "matrix", "templates", "tests", "docs", "constraints", "reports", "tox.ini", "pyproject.toml",
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
@@ -107,3 +113,69 @@ def test_the_page_for_a_model_of_ones_own_works_from_the_wheel(installed: Path, 
         assert {cause, advice} <= set(done.stdout.splitlines()), done.stdout
     assert title in first.stdout.splitlines()
     assert qatrix(installed, tmp_path, *shlex.split(run.replace("run ", "check ", 1))).returncode == 0
+
+
+DOCKERFILE = [
+    (word, rest)
+    for word, _, rest in (
+        line.partition(" ")
+        for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if line[:1].isupper()
+    )
+]
+# The stages of the image: the first builds the wheel, the second installs it. Nobody builds the image here.
+BUILD, IMAGE = (
+    [step for step in DOCKERFILE[start + 1 : end] if step[0] in {"COPY", "RUN"}]
+    for starts in [[place for place, (word, _) in enumerate(DOCKERFILE) if word == "FROM"]]
+    for start, end in zip(starts, [*starts[1:], len(DOCKERFILE)])
+)
+
+
+def run_lines(steps: list[tuple[str, str]], start: str) -> list[list[str]]:
+    """The words of the commands of a stage that begin so."""
+    return [shlex.split(rest) for word, rest in steps if word == "RUN" and rest.startswith(start)]
+
+
+def test_the_image_is_built_from_what_the_wheel_is_made_of(installed: Path, tmp_path: Path) -> None:
+    source, wheels = tmp_path / "source", tmp_path / "wheels"
+    for word, rest in BUILD:
+        *names, target = rest.split()
+        for name in names if word == "COPY" else ():
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, source / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                source.mkdir(exist_ok=True)
+                shutil.copy(ROOT / name, source / target)
+    (command,) = run_lines(BUILD, "python -m hatchling")
+    words = [str(wheels) if word == "/wheels" else word for word in command[1:]]
+    subprocess.run([sys.executable, *words], cwd=source, check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if not name.endswith("/")}
+
+    assert packed == {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
+
+
+def test_the_image_gets_all_that_its_steps_copy() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = {
+        name for word, rest in (*BUILD, *IMAGE) if word == "COPY" and "--from" not in rest for name in rest.split()[:-1]
+    }
+
+    assert lines[0] == "*"
+    assert {name.split("/")[0] for name in copied} == {line.strip("!/") for line in lines if line.startswith("!")}
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_installs_the_wheel_in_a_tested_set_and_runs_what_works_in_an_empty_folder(
+    installed: Path, tmp_path: Path
+) -> None:
+    ((*_, wheels),) = run_lines(IMAGE, "python -m pip install")
+    commands = run_lines(IMAGE, "qatrix")
+
+    assert wheels == "/wheels/*.whl"
+    assert ("COPY", "constraints/torch-2.15.txt /constraints.txt") in IMAGE
+    assert commands == [["qatrix", "check"]]
+    for command in commands:
+        assert qatrix(installed, tmp_path, *command[1:]).returncode == 0
+    assert DOCKERFILE[-2:] == [("ENTRYPOINT", '["qatrix"]'), ("CMD", '["run"]')]

@@ -53,13 +53,27 @@ def show(
     """
     from qatrix import codec
     from qatrix.console import Console
-    from qatrix.report.sentences import case_lines
 
     record, note = _the_record(case, run)
     console = Console()
     if as_json:
         console.json(codec.to_jsonable(record), indent=2)
         return EXIT_OK
+    tell_record(console, record, note)
+    if graphs:
+        drawing = drawing_of(record)
+        if drawing is None:
+            drawing = drawn_here(context, console, record, run=run, paths=paths, allow_module=allow_module)
+            console.line()
+            console.line("The record has no graphs, so the case ran again for those below.")
+        _draw(console, drawing)
+    return EXIT_OK
+
+
+def tell_record(console: Console, record: Record, note: str | None = None) -> None:
+    """Print a record without its graphs; `note` is a line on where it is from."""
+    from qatrix.report.sentences import case_lines
+
     console.record(record)
     for line in case_lines(record):
         console.paragraph(f"  {line}")
@@ -77,14 +91,6 @@ def show(
     if record.diagnosis is not None:
         _explain(console, record.diagnosis)
     _tell_runtimes(console, record)
-    if graphs:
-        drawing = drawing_of(record)
-        if drawing is None:
-            drawing = drawn_here(context, console, record, run=run, paths=paths, allow_module=allow_module)
-            console.line()
-            console.line("The record has no graphs, so the case ran again for those below.")
-        _draw(console, drawing)
-    return EXIT_OK
 
 
 def _explain(console: Console, diagnosis: Diagnosis) -> None:
