@@ -61,4 +61,4 @@ class Runner:
 
         with recalling(self.tools, self._options, fresh=True) as recall:
             environment = recall.environment()
-        return ExpectationTable(self.matrix.expectations, environment.packages)
+        return ExpectationTable(self.matrix.expectations, environment.packages, environment.cpu)
