@@ -310,6 +310,27 @@ def test_checking_and_listing_import_neither_torch_nor_the_runtime(runtime_site:
     ]
 
 
+@pytest.mark.torch
+def test_the_runtime_as_it_should_be_is_exact_and_each_wrong_kernel_is_noticed(
+    runtime_site: Path, tmp_path: Path
+) -> None:
+    ended = qatrix(tmp_path, "run", RUNTIME_MATRIX, "--fresh", "--workers", "1", site=runtime_site)
+    cases = {case["axes"]["runtime"]: case for case in results_of(tmp_path)}
+    lowering = cases["scales"]["pipelines"]["pt2e"]["lowering"]
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert {name: case["verdict"] for name, case in cases.items()} == {
+        "reference": "exact",
+        "interpreter": "exact",
+        "scales": "diverged",
+        "clamps": "diverged",
+        "drops": "diverged",
+    }
+    assert [lowering[key] for key in ("runtime", "version")] == ["interpreter", "1.0"]
+    assert lowering["options"] == {"fault": "scale", "layer": "layers.6"}
+    assert ["linear.default", ["layers.6"]] in [[item["name"], item["layers"]] for item in lowering["ran"]["kernels"]]
+
+
 def test_the_page_shows_the_runtime_as_it_is() -> None:
     page = (ROOT / "docs" / "extending.md").read_text()
 

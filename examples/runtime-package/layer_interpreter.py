@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -60,8 +61,8 @@ class OpByOp(fx.Interpreter):
 
     def ran(self) -> dict[str, Any]:
         """What ran where, for reports: all in floating point, between ops that round."""
-        kinds = ["none" if rounds(node) else "float" for node in self.ops]
-        return {"kernels": [(name_of(node), kind, 1, layers_of(node)) for node, kind in zip(self.ops, kinds)]}
+        counts = Counter((name_of(node), "none" if rounds(node) else "float", layers_of(node)) for node in self.ops)
+        return {"kernels": [(name, kind, count, layers) for (name, kind, layers), count in counts.items()]}
 
 
 def layers_of(node: fx.Node) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ class Tower(nn.Module):
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*(nn.Linear(width, width) if number % 2 else nn.ReLU() for number in range(12)))
+        self.layers = nn.Sequential(*(nn.ReLU() if number % 2 else nn.Linear(width, width) for number in range(12)))
         for parameter in self.layers.parameters():
             # Through six halvings the input still reaches the output.
             nn.init.orthogonal_(parameter, gain=2**0.5) if parameter.dim() > 1 else nn.init.zeros_(parameter)

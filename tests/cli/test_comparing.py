@@ -50,7 +50,7 @@ def test_a_feature_that_one_processor_lacks_is_told_in_a_line(project: Project, 
     project.run("run", "--fresh", "--out", "elsewhere", environment=lambda: lacking)
     ended = project.run("compare", good, "elsewhere/latest")
 
-    assert "\n  vnni of the processor: – → not there\n" in ended.out
+    assert "\n  processor has vnni: – → no\n" in ended.out
 
 
 @pytest.mark.parametrize(

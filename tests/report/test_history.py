@@ -70,7 +70,7 @@ def test_a_change_with_another_feature_of_the_processor_has_a_reason(tmp_path: P
     (case,) = look_back(tmp_path).cases
 
     assert case.steadiness == "changed"
-    assert case.changes[0].because == ("vnni of the processor there → not there",)
+    assert case.changes[0].because == ("processor has vnni yes → no",)
 
 
 def test_a_change_with_another_matrix_has_a_reason(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,3 +73,27 @@ class NoRuntime:
 
 
 NOT_A_CLASS = 3
+
+
+class Aborting(Doubling):
+    """Ends the process, as native code may."""
+
+    def lower(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        os.abort()
+
+
+class TiresOut(Doubling):
+    """Runs once and never again."""
+
+    def lower(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Tensor]:
+        calls: list[None] = []
+
+        def called(x: Tensor) -> Tensor:
+            calls.append(None)
+            if len(calls) > 1:
+                msg = "worn out"
+                raise RuntimeError(msg)
+            found: Tensor = model(x)
+            return found
+
+        return called

@@ -16,7 +16,8 @@ from torch import nn
 from qatrix.claims import DETERMINISTIC_EVAL, RUNS_IN_INTEGERS, Tolerance
 from qatrix.declare.inputs import DataFile
 from qatrix.declare.spec import Case, RuntimeUse
-from qatrix.execute.clock import StageClock
+from qatrix.execute import isolation
+from qatrix.execute.clock import StageClock, StageFailed
 from qatrix.execute.passes import FORWARD_SEED, kept
 from qatrix.execute.soundness import of_other_batch, outcome_of
 from qatrix.expressions import Value
@@ -28,6 +29,7 @@ from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Lowered, Program, Runtime, runtime_of
 from qatrix.pipelines.torchenv import seed_generators
 
+_FORWARD: Final = "lowered_forward"
 _EQUAL: Final = Tolerance(name="exact", rtol=0, atol=0)
 
 
@@ -91,7 +93,7 @@ class Deployment:
         )
         with clock("lower"), torch.no_grad():
             lowered = self.runtime.lower(program)
-        with clock("lowered_forward"), torch.no_grad():
+        with clock(_FORWARD), torch.no_grad():
             outputs = self._run(lowered, inputs)
             ran = lowered.ran()
         return Deployed(
@@ -109,8 +111,16 @@ class Deployment:
         seed_generators(seed)
         return kept(lowered.run(inputs))
 
+    def _run_again(self, lowered: Lowered, inputs: Inputs) -> object:
+        """Its outputs once more, outside the clock; raises StageFailed all the same."""
+        try:
+            return self._run(lowered, inputs, seed=FORWARD_SEED + 1)
+        except BaseException as error:
+            isolation.let_ctrl_c_through(error)
+            raise StageFailed(_FORWARD) from error
+
     def _checks(self, lowered: Lowered, inputs: Inputs, outputs: object, ran: Ran) -> tuple[CheckOutcome, ...]:
-        again = self._run(lowered, inputs, seed=FORWARD_SEED + 1)
+        again = self._run_again(lowered, inputs)
         same = numerics.compare(outputs, again, at=LOWERED, names=("first", "second"), tolerance=_EQUAL)
         made = []
         if same.status != "exact":

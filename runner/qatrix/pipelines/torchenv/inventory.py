@@ -55,8 +55,10 @@ def _package(name: str) -> Package:
         # Nothing is missing that a case needs: those that name its class are unavailable, and say the same.
         copy = "so that XNNPACKQuantizer is the copy that torchao keeps for its tests"
         return Package(name=name, version=None, note=f"{copy}; pip install {requirement(name)} brings ExecuTorch's")
-    if name in ONNX and version is None:
-        return Package(name=name, version=None, note=f"only onnxruntime needs it: pip install {requirement(name)}")
+    if name in ONNX:
+        # Whether it works, the line of the runtime says.
+        needed = f"only the runtime onnxruntime needs it: pip install {requirement(name)}"
+        return Package(name=name, version=version, note=None if version else needed)
     try:
         imported(_TRIED.get(name, name))
     except PackageMissing as error:

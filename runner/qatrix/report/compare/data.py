@@ -14,7 +14,7 @@ from qatrix.report.compare.transitions import KINDS, Kind, Step, step
 from qatrix.report.store import Store
 from qatrix.report.support import SupportChange, support_changes
 
-_OF_PROCESSOR: Final = " of the processor"
+_PROCESSOR_HAS: Final = "processor has "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class RunComparison:
     @property
     def processors(self) -> tuple[Difference, ...]:
         """The features of the processors that are not the same in all runs: kernels then give other numbers."""
-        return tuple(item for item in self.differences if item.name.endswith(_OF_PROCESSOR))
+        return tuple(item for item in self.differences if item.name.startswith(_PROCESSOR_HAS))
 
     def has(self, *kinds: Kind) -> bool:
         """Whether any case went one of these ways from a run to the next."""
@@ -206,9 +206,9 @@ def environment_facts(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "python", environment.python
     yield "platform", environment.platform
     yield "processor", environment.processor
-    for feature, there in environment.cpu.items():
-        yield f"{feature}{_OF_PROCESSOR}", "there" if there else "not there"
     yield "threads", str(environment.threads)
+    for name, has in environment.cpu.items():
+        yield f"{_PROCESSOR_HAS}{name}", "yes" if has else "no"
     for name, device in environment.devices.items():
         yield f"device {name}", device
 
