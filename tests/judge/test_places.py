@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from qatrix.judge.graphs.layers import nodes_of
 from qatrix.judge.graphs.origins import canonical, plain_path
-from qatrix.judge.graphs.places import node_words, place_of
+from qatrix.judge.graphs.places import layer_of, node_words, place_of
 from support.graphs import aten, graph_module
 
 pytestmark = pytest.mark.torch
@@ -85,6 +85,29 @@ def places(program: nn.Module, name: str) -> list[str]:
 @pytest.mark.parametrize("strict", [True, False])
 def test_the_nodes_of_an_exported_program_go_by_their_layers(name: str, told: list[str], strict: bool) -> None:
     assert places(exported(Model(), strict=strict), name) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("conv2d", ["block.conv", "block.conv@2"]),
+        ("add", ["block.add", "add"]),
+        ("relu", ["block.norms.1", "block.relu", "relu"]),
+        ("linear", ["attention.linear", "attention.linear@2"]),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_layer_is_named_as_in_a_diagnosis(name: str, layers: list[str], strict: bool) -> None:
+    nodes = nodes_of(exported(Model(), strict=strict))
+
+    assert [layer_of(node) for node in nodes if node.name.startswith(name)] == layers
+
+
+def test_a_layer_that_fx_traced_is_named_as_in_a_diagnosis() -> None:
+    program = traced(Block())
+    called = {node.name: layer_of(node) for node in program.graph.nodes if node.op.startswith("call")}
+
+    assert list(called.values()) == ["conv", "norms.0", "norms.1", "conv@2", "add", "relu"]
 
 
 class Nesting(nn.Module):

@@ -9,6 +9,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from qatrix.declare.load import load
 from qatrix.declare.spec import FxPreset, QuantizerSpec
@@ -73,7 +74,7 @@ class Branching(nn.Module):
         y = self.block(y) + y
         z = torch.cat([self.left(y), self.act(self.right(y))], 1)
         z = self.avg(self.pool(z)).flatten(1)
-        z = torch.relu(self.f1(z))
+        z = functional.relu(self.f1(z))
         return self.f2(z), z
 
 

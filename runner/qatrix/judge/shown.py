@@ -12,8 +12,9 @@ from torch import Tensor, fx
 class Shown:
     """The part that was lowered by itself, what it was given, and what the reference and the runtime made of that.
 
-    `module` is converted or prepared, as the runtime takes it. `inputs` are the reference's own values. `scale` and
-    `zero_point` are those of the output where it is quantized per tensor, None otherwise.
+    `module` is converted or prepared, as the runtime takes it. `inputs` are the reference's own values. `scale`,
+    `zero_point`, `quant_min` and `quant_max` are those of the output where it is quantized per tensor, None
+    otherwise. `reads` are the layers whose values the part is given.
     """
 
     module: fx.GraphModule
@@ -22,3 +23,6 @@ class Shown:
     lowered: Tensor
     scale: float | None = None
     zero_point: int | None = None
+    quant_min: int | None = None
+    quant_max: int | None = None
+    reads: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from qatrix.declare.spec import QuantizerSpec
 from qatrix.execute import isolation
 from qatrix.execute.bisecting.cuts import Cut, Outline, outline, uncuttable
 from qatrix.execute.bisecting.search import Found, Search
-from qatrix.execute.bisecting.trials import Lower, Reference, Trial, Trials, gap
+from qatrix.execute.bisecting.trials import Lower, Reference, Trials, gap
 from qatrix.execute.bisecting.wording import kernel_of, op_of, sentence
 from qatrix.execute.recording import Store
 from qatrix.judge.graphs.places import layer_of
@@ -104,7 +104,7 @@ def _departure(lower: Lower, program: Program, reference: Reference, outputs: ob
         note = "no first difference was found, because the program departs as a whole and no part of it does"
         return Bisected(notes=(note, *trials.notes), lowerings=trials.count)
     return Bisected(
-        first=_told(found, first), shown=_shown(first.trial, found), notes=tuple(trials.notes), lowerings=trials.count
+        first=_told(found, first), shown=_shown(first, found), notes=tuple(trials.notes), lowerings=trials.count
     )
 
 
@@ -136,13 +136,17 @@ def _told(found: Outline, first: Found) -> Departure:
     )
 
 
-def _shown(trial: Trial, found: Outline) -> Shown:
-    cut = trial.part.output
+def _shown(first: Found, found: Outline) -> Shown:
+    made, cut = first.trial.part, first.cut
+    given = (found.ops(item)[-1:] for item in found.feeding(first.first))
     return Shown(
-        module=trial.part.module,
-        inputs=trial.part.inputs,
+        module=made.module,
+        inputs=made.inputs,
         reference=found.value(cut),
-        lowered=trial.lowered,
+        lowered=first.trial.lowered,
         scale=cut.scale,
         zero_point=cut.zero_point,
+        quant_min=cut.quant_min,
+        quant_max=cut.quant_max,
+        reads=tuple(dict.fromkeys(layer_of(node) for nodes in given for node in nodes)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -58,6 +58,8 @@ class Cut:
     shown: str
     scale: float | None = None
     zero_point: int | None = None
+    quant_min: int | None = None
+    quant_max: int | None = None
     begins: bool = True
 
 
@@ -174,15 +176,7 @@ def outline(program: fx.GraphModule, reference: fx.GraphModule, inputs: Inputs, 
             known = rounded.get(source.name, []) if isinstance(source, fx.Node) and _rounds(node) else []
             if known:
                 item = known.pop(0)
-                cuts.append(
-                    Cut(
-                        source=item.source,
-                        read=node.name,
-                        shown=_shown(node),
-                        scale=item.scale,
-                        zero_point=item.zero_point,
-                    )
-                )
+                cuts.append(replace(item, read=node.name, shown=_shown(node)))
                 seen[node.name] = item.shown
                 quantized.update(user.name for user in (node, *node.users))
         elif (found := _float_cut(node, recorded, quantized)) is not None:
@@ -238,7 +232,9 @@ def _rounded(active: Mapping[fx.Node, None]) -> dict[str, list[Cut]]:
                     read=node.name,
                     shown=_shown(node),
                     scale=_number(node, "scale"),
-                    zero_point=None if (zero := _number(node, "zero_point")) is None else int(zero),
+                    zero_point=_integer(node, "zero_point"),
+                    quant_min=_integer(node, "quant_min"),
+                    quant_max=_integer(node, "quant_max"),
                 )
             )
     return found
@@ -252,6 +248,11 @@ def _shown(node: fx.Node) -> str:
     """Who has a rounded value as other ops read it: the first that dequantizes it, or an observer itself."""
     users = (user.name for user in node.users if op_name(user).startswith("dequantize"))
     return next(users, node.name)
+
+
+def _integer(node: fx.Node, name: str) -> int | None:
+    found = _number(node, name)
+    return None if found is None else int(found)
 
 
 def _number(node: fx.Node, name: str) -> float | None:
