@@ -77,8 +77,8 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
         module="qatrix.pipelines.runtimes.aoti",
         about="AOTInductor: compiled ahead of time, packaged, loaded",
         presets=_ALL,
-        # Nothing lowers for it: Inductor finds the convolutions and linear layers of X86InductorQuantizer by itself,
-        # whose activations are uint8, and computes what XNNPACKQuantizer quantizes in floating point (torch 2.15).
+        # Inductor has integer kernels for convolutions and linear layers, which it finds by itself; what else is
+        # quantized, as additions and pools are, it computes in floating point, in one loop with what is around it.
         computes_in_integers=False,
     ),
     "recorded": BuiltIn(

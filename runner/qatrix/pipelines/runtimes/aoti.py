@@ -25,8 +25,11 @@ from qatrix.pipelines.torchenv import RELEASE, PackageMissing, imported
 _SINCE: Final = (2, 8)
 _UTILS: Final = "torch._inductor.utils"
 _BUILDER: Final = "torch._inductor.cpp_builder"
+# Importing it registers, for the whole process, the passes of Inductor that find integer layers; without it all is in
+# floating point. Other cases of a process import it or not, so that it is always imported.
+_PASSES: Final = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
 # `torch.utils.cpp_extension` imports setuptools, which adds to sys.path.
-_MODULES: Final = ("torch.utils.cpp_extension", "torch._inductor.compile_fx", _BUILDER, _UTILS)
+_MODULES: Final = ("torch.utils.cpp_extension", "torch._inductor.compile_fx", _BUILDER, _UTILS, _PASSES)
 _CONFIG: Final = "torch._inductor.config"
 # They tell of compilers and accelerators that are not here.
 _LOGGERS: Final = ("torch._inductor", "torch.utils.cpp_extension")
