@@ -6,7 +6,7 @@ import io
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None 
 
 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
-    """Run one command; its exit code. Known errors are printed in words, never as a traceback."""
+    """Run one command; its exit code."""
     from qatrix.cli import (  # noqa: F401 - each registers its verbs
         comparing,
         documents,
@@ -114,11 +114,18 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
         runs,
         transcripts,
         trying,
+        watching,
     )
+
+    return answered(lambda: app(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv))))
+
+
+def answered(command: Callable[[], object]) -> int:
+    """The exit code of a command. Known errors are printed in words, never as a traceback."""
     from qatrix.console import Console
 
     try:
-        code = app(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv)))
+        code = command()
         Console().flush()
     except QatrixError as error:
         return _refused(error)
