@@ -35,7 +35,7 @@ class Running(Protocol):
         """The exit code, None while it goes on."""
 
     def abandon(self) -> None:
-        """End it where it still goes on, and leave nothing of it."""
+        """End it where it still goes on, and leave nothing of it but a report that is whole."""
 
 
 @dataclass(kw_only=True)
@@ -52,7 +52,7 @@ class Attempt:
 
     @property
     def told(self) -> Mapping[str, Any]:
-        """What it has said until now."""
+        """What it has said until now; `folder` once it has a whole report there."""
         self._listen()
         return self._told
 
@@ -66,7 +66,7 @@ class Attempt:
         return self._code
 
     def abandon(self) -> None:
-        """End it where it still goes on, and leave nothing of it; its workers end with it.
+        """End it where it still goes on, and leave nothing of a run without a report; its workers end with it.
 
         What it has found out is kept for the run after it, case by case.
         """
@@ -74,6 +74,8 @@ class Attempt:
             return
         os.kill(self.pid, signal.SIGKILL)
         self._close(os.waitpid(self.pid, 0)[1])
+        if "folder" in self._told:
+            return
         for lock in self.out.glob(f"*/{LOCK_FILE}"):
             if not lock.parent.is_symlink() and was_held_by(lock.parent, self.pid):
                 shutil.rmtree(lock.parent, ignore_errors=True)

@@ -51,7 +51,10 @@ class Patience:
 
 @dataclass(kw_only=True)
 class Vigil:
-    """Looks at what is declared and at the program; `begin` starts a run, and is told which files changed before it."""
+    """Looks at what is declared and at the program; `begin` starts a run, and is told which files changed before it.
+
+    `ended` is told of each run that came to an end, or was given up for the next.
+    """
 
     declared: Looks
     program: Looks
@@ -63,21 +66,23 @@ class Vigil:
     def keep(self) -> End:
         """Run what edits touch; says why it ends, which a Ctrl-C does, too. No run goes on after it."""
         running = self.begin(())
-        open_end = True
+        goes_on = True
         try:
-            while self.patience.lasts(busy=open_end):
+            while self.patience.lasts(busy=goes_on):
                 self.pause(LOOK_SECONDS)
                 self.declared.also(map(Path, running.told.get("files", ())))
-                if open_end and (code := running.code()) is not None:
+                if goes_on and (code := running.code()) is not None:
                     if code == OUTDATED:
                         return "outdated"
-                    open_end = False
+                    goes_on = False
                     self.ended(running)
                 if self.program.changes():
                     return "outdated"
                 if changed := self._settled():
                     running.abandon()
-                    running, open_end = self.begin(changed), True
+                    if goes_on:
+                        self.ended(running)
+                    running, goes_on = self.begin(changed), True
             return "idle"
         finally:
             running.abandon()

@@ -22,7 +22,7 @@ from qatrix.cli.consents import allowed_modules
 from qatrix.cli.folders import newly_conducted
 from qatrix.cli.interruption import Interruption
 from qatrix.cli.matrices import load_matrix, matrix_paths, selected_cases, wanted_cases
-from qatrix.cli.newest import newest_run
+from qatrix.cli.newest import LATEST, STORE, newest_run, point_latest
 from qatrix.cli.options import (
     REPORTS,
     AllowModules,
@@ -41,7 +41,7 @@ from qatrix.cli.performing import Wanted, conclude, perform
 from qatrix.cli.runs import exit_code
 from qatrix.cli.sight import Sight, declared_files, program_files
 from qatrix.cli.vigil import OUTDATED, Patience, Vigil
-from qatrix.errors import EXIT_OK, FolderInUse, QatrixError, UsageError
+from qatrix.errors import EXIT_OK, FolderInUse, QatrixError, StoreError, UsageError
 from qatrix.execute.options import Execution, limits
 from qatrix.execute.scratch import adopt_forking
 from qatrix.locks import locked
@@ -126,7 +126,10 @@ def watch(
 
 @dataclass(kw_only=True)
 class _Runs:
-    """The runs of one watch, one after another; `loaded` is the fingerprint of what is loaded for all of them."""
+    """The runs of one watch, one after another; `loaded` is the fingerprint of what is loaded for all of them.
+
+    `before` is the newest that has a report, `newest` what `latest` pointed at as the last one began.
+    """
 
     context: typer.Context
     console: Console
@@ -137,6 +140,7 @@ class _Runs:
     options: Execution
     loaded: str
     before: Path | None = None
+    newest: Path | None = None
 
     def vigil(self) -> Vigil:
         """What runs the cases now, and after each edit."""
@@ -153,6 +157,7 @@ class _Runs:
     def begin(self, changed: Sequence[Path]) -> Running:
         """A run that has begun."""
         tools: Collaborators = self.context.obj
+        self.newest = _newest(self.out)
         if changed:
             more = f" and {len(changed) - _NAMED_FILES} more" if len(changed) > _NAMED_FILES else ""
             names = ", ".join(map(_shown, changed[:_NAMED_FILES]))
@@ -162,12 +167,14 @@ class _Runs:
         return attempt(self._once, self.out)
 
     def ended(self, running: Running) -> None:
-        """Keep the newest run of all that were made here; a broken declaration makes none."""
+        """Keep the newest report of all that were made here; a run that was given up may have none."""
         folder = running.told.get("folder")
-        if folder is not None:
-            superseded, self.before = self.before, Path(folder)
-            if superseded is not None:
-                _remove(superseded, self.context.obj.now())
+        if folder is None:
+            _point_back(self.out / LATEST, self.newest)
+            return
+        superseded, self.before = self.before, Path(folder)
+        if superseded is not None:
+            _remove(superseded, self.context.obj.now())
 
     def _once(self, say: Say) -> int:
         """Run in a process of its own what has changed, by the way of `qatrix run`."""
@@ -185,20 +192,20 @@ class _Runs:
         before = records_of(self.before or _alike(self.out, selected))
 
         def told(console: Console, data: ReportData, folder: Path) -> None:
+            # The report is whole now, whatever becomes of this process.
+            say(folder=str(folder))
             if before is None:
                 conclude(console, data, folder)
                 return
             for warning in data.run.warnings:
                 console.note(f"warning: {warning}", style="yellow")
             tell(console, before, data.records)
+            console.line(f"report: {self.out / LATEST / 'index.html'}")
 
         wanted = Wanted(matrix=matrix, selected=selected, options=self.options, out=self.out, live=True)
         own = typer.Context(self.context.command, obj=tools)
         with own:
             performed = perform(own, console, wanted, told)
-        say(folder=str(performed.folder))
-        if before is not None:
-            console.line(f"report: {self.out / 'latest' / 'index.html'}")
         return exit_code(performed.data.records, "unexpected")
 
 
@@ -208,15 +215,31 @@ def _is_warm(_: Execution) -> None:
 
 def _alike(out: Path, selected: Selected) -> Path | None:
     """The newest run in a folder, where it was one of the same selection."""
-    from qatrix.cli.newest import STORE
     from qatrix.report.store import Store
 
+    run = _newest(out)
     try:
-        run = newest_run(out)
-        with Store.reading(run / STORE) as store:
+        with Store.reading((run or out) / STORE) as store:
             return run if store.run().selectors == selected.selectors else None
+    except StoreError:
+        return None
+
+
+def _newest(out: Path) -> Path | None:
+    """The newest run in a folder, None where that cannot be told."""
+    try:
+        return newest_run(out)
     except QatrixError:
         return None
+
+
+def _point_back(latest: Path, run: Path | None) -> None:
+    """Have `latest` point at the run before one that was given up, and of which nothing is left."""
+    if latest.is_symlink() and not latest.exists():
+        if run is None:
+            latest.unlink()
+        else:
+            point_latest(run)
 
 
 def _data_files(cases: Sequence[Case]) -> set[str]:
