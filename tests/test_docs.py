@@ -30,6 +30,7 @@ from qatrix.cli import (
     runs,
     transcripts,
     trying,
+    watching,
 )
 from qatrix.cli.newest import STORE
 from qatrix.declare.load import load
@@ -58,6 +59,7 @@ VERB_MODULES = (
     runs,
     transcripts,
     trying,
+    watching,
 )
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands
