@@ -96,14 +96,14 @@ def runs(folder: Path, count: int) -> None:
 
 
 def test_an_edit_gives_the_numbers_that_a_run_of_its_own_gives(folder: Path) -> None:
-    with qatrix(folder, "watch") as watch:
+    with qatrix(folder, "watch", "--case", "edited/*") as watch:
         runs(folder, 1)
         before = found(folder / "reports/latest")
         (folder / "matrix/edited.yaml").write_text(MATRIX.replace("n: 4, quantizer", "n: 5, quantizer"))
         runs(folder, 2)
         after = found(folder / "reports/latest")
         assert watch.poll() is None
-    with qatrix(folder, "run", "--fresh", "--out", "alone") as run:
+    with qatrix(folder, "run", "--case", "edited/*", "--fresh", "--out", "alone") as run:
         assert run.wait(timeout=600) == 0
 
     assert after == found(folder / "alone/latest")
