@@ -32,6 +32,7 @@ from qatrix.cli import (
     supporting,
     transcripts,
     trying,
+    watching,
 )
 from qatrix.cli.newest import STORE
 from qatrix.declare.load import load
@@ -63,6 +64,7 @@ VERB_MODULES = (
     supporting,
     transcripts,
     trying,
+    watching,
 )
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group of commands

@@ -66,13 +66,13 @@ def content_digest(path: Path) -> str:
             told = "".join(f"{item.name} {content_digest(item)}\n" for item in inside)
             return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
         _demand(facts, LARGEST)
-        return _file_digest(path, facts.st_size, facts.st_mtime_ns)
+        return _file_digest(path, facts.st_size, (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino))
     except (OSError, NotPlain):
         return "absent"
 
 
 @functools.lru_cache(maxsize=256)
-def _file_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - a file with another time is read again
+def _file_digest(path: Path, size: int, notes: tuple[int, ...]) -> str:  # noqa: ARG001 - a file of which the system notes something else is read again
     with open_plain(path, largest=size) as file:
         found = hashlib.sha256()
         while block := file.read(_BLOCK):

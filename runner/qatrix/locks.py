@@ -50,6 +50,11 @@ def locked(folder: Path, *, since: datetime) -> Iterator[str | None]:
         os.close(descriptor)
 
 
+def was_held_by(folder: Path, process: int) -> bool:
+    """Whether the process that locked a folder last was this one, which was killed: else the file would be gone."""
+    return _holder(folder / LOCK_FILE).startswith(f"process {process} ")
+
+
 def _taken(path: Path) -> int:
     """The descriptor of the file, locked. Raises BlockingIOError where another process has it.
 

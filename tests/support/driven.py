@@ -112,9 +112,9 @@ def driven(folder: Path, *argv: str, pause_at: str = "", **others: Any) -> Itera
         started.process.communicate()
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

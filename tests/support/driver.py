@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -19,7 +20,7 @@ from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.matrices import load_matrix
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
-from qatrix.execute.workers import execute
+from qatrix.execute.workers import execute, warm_up
 from qatrix.outcomes import Comparison, Environment, Record
 from qatrix.report.files import write_file
 from qatrix.report.resultcache import ResultCache
@@ -70,18 +71,19 @@ def environment() -> Environment:
 
 
 def drive(argv: list[str]) -> None:
-    """Run one command; results of earlier runs are only in the reports."""
+    """Run one command."""
     mock.patch("qatrix.cli.runs.load_matrix", pausing("load", load_matrix)).start()
     mock.patch("qatrix.report.writing.write_file", pausing("reports", write_file)).start()
     main(
         argv,
         Collaborators(
             execute=executing,
-            warm_up=lambda _: None,
+            # A watch forks all runs' workers from the one process that it has started.
+            warm_up=partial(warm_up, preload=()) if argv[0] == "watch" else lambda _: None,
             environment=environment,
             fingerprint=lambda: "one",
-            # A folder that cannot be made: nothing is remembered.
-            result_cache=lambda: ResultCache(Path("/dev/null/cache")),
+            # Unless told otherwise a folder that cannot be made: nothing is remembered.
+            result_cache=lambda: ResultCache(Path(os.environ.get("KEPT_RESULTS", "/dev/null/cache"))),
         ),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from qatrix.cli.interruption import Interruption
 from qatrix.errors import EnvironmentUnusable, UsageError
@@ -91,6 +94,11 @@ def _transcribe(case: Case, pipeline: str, at: CheckPoint, values: bool) -> Tran
         raise UsageError(msg) from reason
 
 
+def _renew() -> NoReturn:
+    """Become this program anew, in the same process, with the arguments that it was started with."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is wanted
+
+
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -106,6 +114,8 @@ class Collaborators:
     result_cache: Callable[[], ResultCache] = _result_cache
     reference: Callable[[Path], str] = _reference
     transcribe: Callable[[Case, str, CheckPoint, bool], Transcript] = _transcribe
+    renew: Callable[[], object] = _renew
+    pause: Callable[[float], object] = time.sleep
     now: Callable[[], datetime] = _now
     interruption: Interruption = field(default_factory=Interruption)
     argv: tuple[str, ...] = ()

@@ -35,7 +35,10 @@ Tell = Callable[["Console", "ReportData", Path], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is to be run, how, and in which folder of runs; `reference` says what is compared with instead of FX."""
+    """What is to be run, how, and in which folder of runs; `reference` says what is compared with instead of FX.
+
+    A `live` report shows the run after it as soon as that one has its own.
+    """
 
     matrix: Matrix
     selected: Selected
@@ -44,6 +47,7 @@ class Wanted:
     fresh: bool = False
     resume: bool = False
     reference: str | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,7 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
-    data = write_results(plan.folder / STORE, plan.folder)
+    data = write_results(plan.folder / STORE, plan.folder, live=wanted.live)
     (tell or conclude)(console, data, plan.folder)
     interrupted = not finished or tools.interruption.asked
     if origin is None and not interrupted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from packaging.specifiers import SpecifierSet
@@ -54,31 +54,32 @@ class ExpectationTable:
         `case_ids` are all declared cases. Versions and processors do not count here: what waits for another
         release or machine is not stale.
         """
-        reached: set[int] = set()
+        left = set(range(len(self._all)))
         hidden: dict[int, int] = {}
         for case_id in case_ids:
-            if len(reached) == len(self._all):
+            if not left:
                 break
-            self._note(case_id, reached=reached, hidden=hidden)
-        return tuple(self._warnings(reached, hidden))
+            # Most cases fit only what earlier ones have reached.
+            if self._index.any_of(left, case_id):
+                self._note(case_id, left=left, hidden=hidden)
+        return tuple(self._warnings(left, hidden))
 
-    def _note(self, case_id: str, *, reached: set[int], hidden: dict[int, int]) -> None:
-        """Note the expectations that a case reaches, and by which earlier one others are hidden from it."""
+    def _note(self, case_id: str, *, left: set[int], hidden: dict[int, int]) -> None:
+        """Take away the expectations that a case reaches, and note by which earlier one others are hidden from it."""
         fitting = [number for number in self._index.fitting(case_id) if _on_device(self._all[number], case_id)]
         for place, number in enumerate(fitting):
-            if number in reached:
+            if number not in left:
                 continue
             earlier = (other for other in fitting[:place] if _covers(self._all[other], self._all[number]))
             hiding = next(earlier, None)
             if hiding is None:
-                reached.add(number)
+                left.discard(number)
             else:
                 hidden.setdefault(number, hiding)
 
-    def _warnings(self, reached: set[int], hidden: Mapping[int, int]) -> Iterator[Problem]:
-        for number, item in enumerate(self._all):
-            if number in reached:
-                continue
+    def _warnings(self, left: Collection[int], hidden: Mapping[int, int]) -> Iterator[Problem]:
+        for number in sorted(left):
+            item = self._all[number]
             if number in hidden:
                 other = self._all[hidden[number]]
                 message = f"stale expectation: the one at {other.source} comes first for every case of {item.cases}"

@@ -6,7 +6,7 @@ import fnmatch
 import functools
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,6 +97,12 @@ class GlobIndex:
         """The numbers of the globs that a case id fits, ascending."""
         found = [number for number in self._nearby(case_id) if self._globs[number].fits(case_id)]
         return sorted([*found, *self._exact[case_id]]) if case_id in self._exact else found
+
+    def any_of(self, numbers: Container[int], case_id: str) -> bool:
+        """Whether a case id fits any of the globs with these numbers."""
+        if any(number in numbers for number in self._exact.get(case_id, ())):
+            return True
+        return any(number in numbers and self._globs[number].fits(case_id) for number in self._nearby(case_id))
 
     def any(self, case_id: str) -> bool:
         """Whether a case id fits any of the globs."""

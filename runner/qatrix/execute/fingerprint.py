@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import sys
@@ -11,15 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import qatrix
+from qatrix.contents import code_digest
 
-# What computes; that a file of these changed is seen by its size and time, as `make` does.
+# What computes.
 WATCHED: Final = ("torch", "torchao", "torchvision", "numpy", "executorch", "onnx", "onnxscript", "onnxruntime")
-_CODE: Final = (".py", ".so", ".pyd", ".dll", ".dylib")
 # The files of accelerators: of NVIDIA, of those behind a graphics driver, which are AMD's and Intel's, and others.
 _DEVICE_FILES: Final = ("nvidia*", "kfd", "dri/render*", "accel/*")
-# Headers and shared data: thousands of files that nothing here runs.
-_NO_CODE: Final = frozenset({"__pycache__", "include", "share"})
 # Variables that choose kernels, devices or numbers of threads.
 _VARIABLES: Final = (
     *("ATEN_", "CUBLAS", "CUDA", "CUDNN", "DNNL", "GOMP", "KMP_", "MKL", "NVIDIA_", "OMP_", "ONEDNN", "OPENBLAS"),
@@ -30,7 +26,7 @@ _VARIABLES: Final = (
 def fingerprint() -> str:
     """A SHA-256, in hex, that changes with the environment, its devices, its packages and this program's code."""
     digest = hashlib.sha256()
-    for fact in (*_machine(), *_variables(), *_installed(), *_sources()):
+    for fact in (*_machine(), *_variables(), *_installed(), code_digest(("qatrix", *WATCHED))):
         digest.update(f"{fact}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -66,28 +62,6 @@ def _installed() -> Iterator[str]:
         folder = Path(place or ".")
         if folder.is_dir():
             yield from sorted(name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info")))  # noqa: PTH208 - names are all that is needed
-
-
-def _sources() -> Iterator[str]:
-    for path in sorted(Path(qatrix.__file__).parent.rglob("*.py")):
-        yield f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-    for package in WATCHED:
-        found = importlib.util.find_spec(package)
-        yield package
-        # Where it is, also of one without an __init__.py; plain names are four times as fast for thousands of files.
-        for folder in found.submodule_search_locations or () if found is not None else ():
-            yield from _files(folder)
-
-
-def _files(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda item: item.name):
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _NO_CODE:
-                    yield from _files(entry.path)
-            elif entry.name.endswith(_CODE) or ".so." in entry.name:
-                facts = entry.stat()
-                yield f"{entry.path} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def _text(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -52,6 +51,9 @@ def default_workers() -> int:
 
     None, and so this process, where the system cannot fork from a prepared process (Windows).
     """
+    # Commands that run nothing know these options, too, and it takes 10 ms.
+    import multiprocessing
+
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,10 +10,12 @@ import torch.hub
 
 from qatrix.execute import case
 from qatrix.pipelines import PIPELINES
+from qatrix.pipelines.pattern_cache.files import loaded_code
 from qatrix.pipelines.torchenv import import_quantizers
 
 READY = {name: pipeline.missing() is None for name, pipeline in PIPELINES.items()}
 import_quantizers()
+loaded_code()
 
 # FX's interpreters make progress bars that they hide. The lock of tqdm's own choice is one between processes, of which
 # Python says at the end that each worker has leaked it.

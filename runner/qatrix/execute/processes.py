@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,11 @@ def _kind(case: Case) -> Kind:
 
 def _enter(folder: str, memory_limit: int | None, preload: Sequence[str]) -> None:
     """Runs first in a process, so that no case's time counts what is imported; if it fails, so does the first case."""
-    isolation.enter(folder, memory_limit)
+    try:
+        isolation.enter(folder, memory_limit)
+    except FileNotFoundError:
+        # The driver was killed, and its folder is gone already: there is nobody to tell.
+        os._exit(1)
     for name in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

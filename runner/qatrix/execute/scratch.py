@@ -91,6 +91,20 @@ def end_forking() -> None:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # no public name
 
 
+def adopt_forking() -> None:
+    """In a process that was forked from the one that started it, fork workers from the process that holds torch, too.
+
+    multiprocessing would ask after it as after a child of this process, which it is not.
+    """
+    from multiprocessing import forkserver
+
+    vars(forkserver)["_forkserver"].ensure_running = _is_running
+
+
+def _is_running() -> None:
+    """Whoever started it has seen to that."""
+
+
 @contextmanager
 def short_path(folder: Path) -> Iterator[str]:
     """Within it, a path of the folder that leaves room for a socket's name, however long its own is.

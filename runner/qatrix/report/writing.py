@@ -11,7 +11,7 @@ from typing import Final
 
 from qatrix.report.files import make_folder, make_own_folder, own_files, remove_files, write_file
 from qatrix.report.frames import ReportData, read_store
-from qatrix.report.html import SIDE_MARKED, SIDE_NAMED, index_html, side_files
+from qatrix.report.html import NEWS, SIDE_MARKED, SIDE_NAMED, index_html, news_js, side_files
 from qatrix.report.junit import junit_pieces
 from qatrix.report.markdown import summary_md
 from qatrix.report.repro import FOLDER, write_scripts
@@ -38,14 +38,20 @@ def write_reports(store_path: Path, out: Path) -> ReportData:
     return write_scripted(data, out)
 
 
-def write_results(store_path: Path, out: Path) -> ReportData:
-    """Write the reports alone, without the files of scripts that they link to. Raises StoreError and OutputError."""
+def write_results(store_path: Path, out: Path, *, live: bool = False) -> ReportData:
+    """Write the reports alone, without the files of scripts that they link to. Raises StoreError and OutputError.
+
+    A page that is `live` shows the reports that are written in its place after it, as soon as they are.
+    """
     with _no_search_for_cycles():
-        data = read_store(store_path)
+        data = replace(read_store(store_path), live=live)
         make_folder(out)
         _write_sides(out / "data", data)
         for name, render in RENDERERS.items():
             write_file(out / name, render(data))
+        if live:
+            # Pages that are open look for it, and find all else in place then.
+            write_file(out / NEWS, news_js(data.run.id))
     return data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -18,11 +19,14 @@ from typing import Any, Final
 
 import torch
 
+from qatrix.contents import code_digest
 from qatrix.resources import cache_folder
 
 # A pattern takes about 20 kB; what is far beyond was not written here.
 _LARGEST: Final = 4 * 2**20
 _HEX_DIGITS: Final = 64
+# What a graph is exported by.
+_EXPORTING: Final = ("torch", "torchao")
 # About 3 MB each.
 _ENVIRONMENTS: Final = 20
 
@@ -88,11 +92,17 @@ def files_for(modules: Sequence[types.ModuleType]) -> Files | None:
         return None
 
 
+@functools.cache
+def loaded_code() -> str:
+    """A digest of the code that exports patterns, as it was when this process, or the one it is forked from, asked."""
+    return code_digest(_EXPORTING)
+
+
 def _environment(modules: Sequence[types.ModuleType], sources: frozenset[Path]) -> str:
     """A digest of all that a pattern's graph depends on besides its key, and of the code that writes the files."""
     roots = sorted({module.__name__.partition(".")[0] for module in modules} | {"torch"})
     versions = [f"{root} {getattr(sys.modules.get(root), '__version__', None)}" for root in roots]
-    versions += [str(torch.version.git_version), platform.python_implementation(), sys.version]
+    versions += [loaded_code(), str(torch.version.git_version), platform.python_implementation(), sys.version]
     digest = hashlib.sha256("\n".join(versions).encode())
     for folder in sorted(sources | {Path(__file__).parent}):
         for path in sorted(folder.glob("*.py")):

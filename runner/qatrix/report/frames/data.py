@@ -76,7 +76,8 @@ class ReportData:
 
     `reused` is the number of records that were taken over from earlier runs, `scripts` has
     those that show a case without qatrix, by case id, `script_notes` why a case has none or no
-    bug report, `excerpts` the YAML that declares what cases are made of.
+    bug report, `excerpts` the YAML that declares what cases are made of. The page of a `live` one looks for the
+    run after it.
     """
 
     run: Run
@@ -98,6 +99,7 @@ class ReportData:
     scripts: Mapping[str, str] = field(default_factory=dict)
     script_notes: Mapping[str, str] = field(default_factory=dict)
     excerpts: tuple[Excerpt, ...] = ()
+    live: bool = False
 
 
 def read_store(path: Path) -> ReportData:

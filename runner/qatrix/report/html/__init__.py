@@ -7,6 +7,7 @@ very many cases keeps beside it. Neither needs the network.
 from __future__ import annotations
 
 from qatrix.report.html.details import SIDE_MARKED, SIDE_NAMED, side_files
+from qatrix.report.html.news import NEWS, news_js
 from qatrix.report.html.page import index_html
 
-__all__ = ["SIDE_MARKED", "SIDE_NAMED", "index_html", "side_files"]
+__all__ = ["NEWS", "SIDE_MARKED", "SIDE_NAMED", "index_html", "news_js", "side_files"]

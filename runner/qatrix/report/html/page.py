@@ -16,6 +16,7 @@ from qatrix.outcomes import Record
 from qatrix.report import plots
 from qatrix.report.frames import ReportData
 from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
+from qatrix.report.html.news import looking_js
 from qatrix.report.html.rows import rows_json
 from qatrix.report.html.templating import environment
 from qatrix.report.repro import script_name
@@ -40,6 +41,7 @@ def index_html(data: ReportData) -> str:
     static = static_facts(data, facts)
     drawn, undrawn = _run_plots(data)
     code = [_EARLY, _text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
+    live = [looking_js(data.run.id)] if data.live else []
     return (
         environment()
         .get_template("report.html.j2")
@@ -54,7 +56,8 @@ def index_html(data: ReportData) -> str:
             plots_note=undrawn,
             rules=rules(data.records),
             code=[Markup(text) for text in code],  # noqa: S704  # our own files
-            policy=_policy(code, sides=large),
+            policy=_policy([*code, *live], sides=large or data.live),
+            live=[Markup(text) for text in live],  # noqa: S704  # our own file
             rows_json=None if large else Markup(rows_json(data, sides=False, block=BLOCK)),  # noqa: S704  # escaped there
             blocks=() if large else blocks(data.records, facts, without=static),
         )
