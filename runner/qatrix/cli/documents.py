@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.baselines import wanted_baseline
 from qatrix.cli.drawings import Drawing, drawing_of, drawn_here
 from qatrix.cli.folders import writing
 from qatrix.cli.newest import run_store
-from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
+from qatrix.cli.options import LATEST_RUN, AllowModules, Baseline, NoBaseline, Paths
 from qatrix.cli.repros import tell_missing
 from qatrix.errors import EXIT_OK, UsageError
 
@@ -118,22 +119,31 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write. Default: beside the store.")
     ] = None,
+    baseline: Baseline = None,
+    no_baseline: NoBaseline = False,
 ) -> int:
-    """Write the report files of a run once more, from its run.sqlite.
+    """Write the report files of a run again, from its run.sqlite.
+
+    They say what changed since the baseline that the run was compared with when it ended;
+    --baseline compares it with another one in these files alone.
 
     \b
       qatrix report
+      qatrix report --baseline reports/20260827-101500
       qatrix report reports/20260827-101500 --out public
     """
     from qatrix.console import Console
+    from qatrix.report.baselines import changes_since
     from qatrix.report.writing import RENDERERS, write_reports
 
     tools: Collaborators = context.obj
     console, store = Console(), run_store(run)
     folder = out or store.parent
+    held_against = wanted_baseline(baseline, no_baseline=no_baseline)
+    since = "kept" if held_against == "newest" else None if held_against is None else changes_since(held_against, store)
     beside = store.exists() and folder.resolve() == store.parent.resolve()
     with writing(folder, tools.now(), console) if beside else nullcontext():
-        data = write_reports(store, folder)
+        data = write_reports(store, folder, since)
     for name in RENDERERS:
         console.line(str(folder / name))
     tell_missing(console, data.scripts, data.script_notes)

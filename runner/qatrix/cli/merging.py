@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qatrix.cli import app
+from qatrix.cli.baselines import tell_changes
 from qatrix.cli.folders import new_folder
 from qatrix.cli.newest import STORE, point_latest, run_store
 from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
@@ -58,6 +59,7 @@ def merge(
     with new_folder(out, tools.now(), console) as folder:
         try:
             write_merged(parts, merged_run(parts, folder.name), folder / STORE)
+            tell_changes(folder / STORE, "newest")
             data = write_reports(folder / STORE, folder)
         except KeyboardInterrupt:
             # The shards are all there still, and a part of their sum is of no use.
