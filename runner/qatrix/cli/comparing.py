@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import COMPARE, app
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import REPORTS
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NAMED: Final = 20
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def compare(
     runs: Annotated[
         list[Path],

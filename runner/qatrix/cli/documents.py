@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import LOOK, app
 from qatrix.cli.baselines import wanted_baseline
 from qatrix.cli.drawings import Drawing, drawing_of, drawn_here
 from qatrix.cli.folders import writing
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from qatrix.cli.collaborators import Collaborators
     from qatrix.console import Console
     from qatrix.diagnoses import Diagnosis
-    from qatrix.outcomes import Record
+    from qatrix.outcomes import Record, Run
+    from qatrix.report.changes import Since
+    from qatrix.report.writing import KeptSince
 
 RunFolder = Annotated[
     Path, typer.Option("--run", metavar="RUN", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def show(
     context: typer.Context,
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
@@ -43,7 +45,10 @@ def show(
     ] = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Print all that a run knows of one case: where the pipelines part, why, and who is right.
+    """Show one case: what differs, why, and who is right.
+
+    It prints all that a run knows of the case, and says of an unexpected one how to run it
+    again and how to declare it.
 
     The declarations are read for --graphs alone, and only where the record has no graphs.
 
@@ -56,7 +61,7 @@ def show(
     from qatrix.console import Console
     from qatrix.report.sentences import case_lines
 
-    record, note = _the_record(case, run)
+    record, note, ran = _the_record(case, run)
     console = Console()
     if as_json:
         console.json(codec.to_jsonable(record), indent=2)
@@ -74,7 +79,9 @@ def show(
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
     if note is not None:
-        console.line(f"  {note}")
+        console.paragraph(f"  {note}")
+    if record.unexpected:
+        _advise(console, record, ran)
     if record.diagnosis is not None:
         _explain(console, record.diagnosis)
     if graphs:
@@ -85,6 +92,18 @@ def show(
             console.line("The record has no graphs, so the case ran again for those below.")
         _draw(console, drawing)
     return EXIT_OK
+
+
+def _advise(console: Console, record: Record, run: Run) -> None:
+    """What to do about an unexpected case: run it again, or declare it."""
+    from qatrix.report.again import again
+    from qatrix.report.declaring import declaring_hint, expectation_yaml
+
+    console.line(f"  run it again: {again(run.command, record.case_id)}")
+    entry = expectation_yaml(record, run.environment)
+    if entry is not None:
+        console.paragraph(f"  {declaring_hint(record)}")
+        console.text(entry)
 
 
 def _explain(console: Console, diagnosis: Diagnosis) -> None:
@@ -110,7 +129,7 @@ def _draw(console: Console, drawing: Drawing) -> None:
                 console.line(f"{mark} {node.text}{layer}", style="bold" if place == graph.first_differing else "")
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def report(
     context: typer.Context,
     run: Annotated[
@@ -140,7 +159,9 @@ def report(
     console, store = Console(), run_store(run)
     folder = out or store.parent
     held_against = wanted_baseline(baseline, no_baseline=no_baseline)
-    since = "kept" if held_against == "newest" else None if held_against is None else changes_since(held_against, store)
+    since: Since | KeptSince = "kept"
+    if held_against != "newest":
+        since = None if held_against is None else changes_since(held_against, store)
     beside = store.exists() and folder.resolve() == store.parent.resolve()
     with writing(folder, tools.now(), console) if beside else nullcontext():
         data = write_reports(store, folder, since)
@@ -150,18 +171,21 @@ def report(
     return EXIT_OK
 
 
-def _the_record(selector: str, run: Path) -> tuple[Record, str | None]:
-    """The one record that a selector fits, and why it has no script if so; raises UsageError for none or several."""
+def _the_record(selector: str, run: Path) -> tuple[Record, str | None, Run]:
+    """The one record that a selector fits, why it has no script if so, and its run.
+
+    Raises UsageError for none or several.
+    """
     import difflib
     from fnmatch import fnmatchcase
 
     from qatrix.report.store import Store
 
     with Store.reading(run_store(run)) as store:
-        records, notes = store.records(), store.script_notes()
+        records, notes, ran = store.records(), store.script_notes(), store.run()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:
-        return found[0], notes.get(found[0].case_id)
+        return found[0], notes.get(found[0].case_id), ran
     ids = [record.case_id for record in found or records]
     if found:
         msg = f"{selector} fits {len(found)} cases; name one of them:\n" + "\n".join(ids[:20])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import COMPARE, app
 from qatrix.cli.options import REPORTS
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED
 
@@ -21,7 +21,7 @@ _RUNS: Final = 40
 _WORDS: Final = {"flaky": "flaky", "changed": "changed", "steady": "steady", "once": "seen once"}
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def history(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="A folder that holds runs, at any depth. Default: reports.")
@@ -39,7 +39,7 @@ def history(
         ),
     ] = "worse",
 ) -> int:
-    """Show every case's verdicts over many runs, flaky cases first.
+    """Show every case's verdicts over many runs.
 
     A case wavers when its verdict is another one although neither the environment nor the
     matrix has changed since the run before. It got worse when it is unexpected and once was

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import RUN, app
 from qatrix.cli.baselines import wanted_baseline
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.matrices import load_matrix, selected_cases, wanted_cases
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from qatrix.console import Console
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def run(
     context: typer.Context,
     paths: Paths = None,

@@ -36,7 +36,7 @@ def newest_comparable(run_folder: Path, run: Run) -> Path | None:
 def changes_since(baseline: Path, store: Path) -> Since:
     """What changed in the run of a store since its baseline. Raises StoreError where either cannot be read."""
     before, after = read_side(baseline, diagnoses=False), read_side(store, diagnoses=False)
-    steps = {case_id: step_between(before, after, case_id) for case_id in (after.records | before.records)}
+    steps = {case_id: step_between(before, after, case_id) for case_id in {**after.records, **before.records}}
     counts = Counter(item.kind for item in steps.values())
     order = {kind: place for place, kind in enumerate(KINDS)}
     moved = sorted((item for item in steps.items() if item[1].kind != "same"), key=lambda item: order[item[1].kind])
