@@ -59,7 +59,7 @@ def _failure(record: Record) -> Iterator[str]:
         yield f"pipeline: {_quoted(culprits[0].pipeline)}"
     stages = {outcome.failed_stage for outcome in culprits}
     if len(stages) == 1 and (stage := stages.pop()) is not None:
-        yield f"stage: {stage}"
+        yield f"stage: {stage if stage.isidentifier() else _quoted(stage)}"
     errors = {outcome.error for outcome in culprits}
     error = errors.pop() if len(errors) == 1 else None
     if error is not None:

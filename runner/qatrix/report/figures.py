@@ -18,6 +18,8 @@ NOT_MEASURED = "–"
 _ANCHOR_LENGTH = 300
 # Whole numbers below this are written out.
 _EXACT_BELOW: Final = 1e6
+# Of figures with three digits these have none after the point.
+_WHOLE_FROM: Final = 100
 _MINUTE: Final = 60
 # A key of a dict among the steps to a value, as Python writes it.
 _KEY: Final = re.compile(r"""\[['"]([^'"]*)['"]\]""")
@@ -120,7 +122,9 @@ def tolerance_used(factor: float | None) -> str:
         return f"{number(100 * factor)} %"
     if not math.isfinite(factor):
         return "more than any"
-    return f"{factor:.3g} times" if factor < _EXACT_BELOW else f"over {_EXACT_BELOW:,.0f} times"
+    if factor >= _EXACT_BELOW:
+        return f"over {_EXACT_BELOW:,.0f} times"
+    return f"{factor:.3g} times" if factor < _WHOLE_FROM else f"{factor:,.0f} times"
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from qatrix.errors import StoreError
-from qatrix.outcomes import Run
+from qatrix.outcomes import Record, Run
 from qatrix.report.figures import href
 from qatrix.report.links import report_page
 from qatrix.report.neighbors import runs_before
@@ -17,7 +17,7 @@ from qatrix.report.store import Store, Visit
 
 # Runs that a case page shows, and lines of all of them together: many cases have fewer runs each.
 _RUNS: Final = 20
-_LINES: Final = 60_000
+_LINES: Final = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +44,18 @@ class Past:
         )
 
 
-def read_past(store: Path, run: Run, case_ids: Sequence[str], out: Path) -> Past:
-    """The newest runs before this one, as seen from a report in the folder `out`."""
-    most = min(_RUNS, _LINES // max(1, len(case_ids)))
+def read_past(store: Path, run: Run, cases: Sequence[Record], pipelines: Sequence[str], out: Path) -> Past:
+    """The newest runs before this one that have any of its cases, as seen from a report in the folder `out`."""
+    most = min(_RUNS, _LINES // max(1, len(cases)))
     earlier = islice(runs_before(store.parent, run), most)
-    read = (_read(path, other, case_ids, out) for path, other in earlier)
+    read = (_read(path, other, cases, pipelines, out) for path, other in earlier)
     return Past(runs=tuple(item for item in read if item is not None and item.visits))
 
 
-def _read(path: Path, run: Run, case_ids: Sequence[str], out: Path) -> EarlierRun | None:
+def _read(path: Path, run: Run, cases: Sequence[Record], pipelines: Sequence[str], out: Path) -> EarlierRun | None:
     try:
         with Store.reading(path) as store:
-            visits = store.visits(case_ids)
+            visits = store.visits((record.case_id for record in cases), pipelines)
     except StoreError:
         return None
     return EarlierRun(run=run, page=report_page(path.parent, out), visits=visits)

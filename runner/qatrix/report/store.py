@@ -6,7 +6,7 @@ import contextlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -324,26 +324,29 @@ class Store:
         )
         return tuple(self._record(*row) for row in self._read(statement))
 
-    def visits(self, case_ids: Iterable[str]) -> dict[str, Visit]:
-        """What became of some cases, each with a few figures, by their ids; the rest of a record is not read."""
-        wanted = json.dumps(list(case_ids))
+    def visits(self, case_ids: Iterable[str], pipelines: Sequence[str]) -> dict[str, Visit]:
+        """What became of some cases, with the SQNR of some pipelines; the rest of their records is not read."""
+        names = [name for name in pipelines if '"' not in name]
+        # One call, because each reads the whole text of a record.
+        paths = ("$.reused_from", "$.seed", *(f'$.pipelines."{name}".sqnr_db' for name in names))
         statement = (
-            "SELECT case_id, verdict, unexpected, seconds, json_extract(record, '$.reused_from'),"
-            " (SELECT json_group_object(key, json_extract(value, '$.sqnr_db')) FROM json_each(record, '$.pipelines'))"
+            f"SELECT case_id, verdict, unexpected, seconds, json_extract(record{', ?' * len(paths)})"  # noqa: S608
             " FROM cases WHERE state = 'finished' AND case_id IN (SELECT value FROM json_each(?))"
         )
-        return dict(self._visit(*row) for row in self._read(statement, wanted))
+        rows = self._read(statement, *paths, json.dumps(list(case_ids)))
+        return dict(self._visit(names, *row) for row in rows)
 
-    def _visit(self, case_id: object, *columns: object) -> tuple[str, Visit]:
-        verdict, unexpected, seconds, reused_from, sqnr = columns
-        found = self._decoded(_Sqnr, f'{{"by_pipeline":{sqnr}}}')
+    def _visit(self, names: Sequence[str], case_id: object, *columns: object) -> tuple[str, Visit]:
+        verdict, unexpected, seconds, figures = columns
         with self._agreeing():
+            reused_from, _, *sqnr = json.loads(text_of(figures, "record"))
+            found = codec.from_jsonable(_Figures, {"reused_from": reused_from, "sqnr_db": dict(zip(names, sqnr))})
             return text_of(case_id, "case_id"), Visit(
                 verdict=verdict_of(verdict),
                 unexpected=flag_of(unexpected, "unexpected"),
                 seconds=seconds_of(seconds),
-                reused=reused_from is not None,
-                sqnr_db=found.by_pipeline,
+                reused=found.reused_from is not None,
+                sqnr_db=found.sqnr_db,
             )
 
     def _record(self, text: object, case_id: object, *columns: object) -> Record:
@@ -455,10 +458,11 @@ class _CaseIds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sqnr:
-    """What each pipeline's SQNR was."""
+class _Figures:
+    """What a visit has of a record."""
 
-    by_pipeline: Mapping[str, float | None]
+    reused_from: str | None
+    sqnr_db: Mapping[str, float | None]
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ def _beside(data: ReportData, store: Path, out: Path, since: Since | KeptSince) 
     """The data with what the runs before this one had, and where their reports are."""
     told = data.since if since == "kept" else since
     page = None if told is None else report_page(store.parent / told.folder, out)
-    past = read_past(store, data.run, [record.case_id for record in data.records], out)
+    past = read_past(store, data.run, data.records, data.pipelines, out)
     return replace(data, since=told, since_page=page, past=past)
 
 
