@@ -28,7 +28,8 @@ from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
 from support.records import ENVIRONMENT, make_dropped, make_expectation, make_failed, make_hostile, make_run
 
 KNOWN = "https://example.org/known/fx-conv-transpose"
-_CODE = re.compile(r"(?s)(`+)(?!`).*?(?<!`)\1(?!`)")
+# Code is on one line, and an escaped backtick begins none.
+_CODE = re.compile(r"(?<!\\)(`+)(?!`).*?(?<!`)\1(?!`)")
 _FENCE = re.compile(r"(?ms)^(`{3,})\w*\n.*?\n\1$")
 # What GitHub makes a link or a notification of, and markup that is not ours.
 _LIVE = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|://|\bwww\.|<(?!/?(?:details|summary)>|https?:)")
