@@ -103,7 +103,8 @@ def _advise(console: Console, record: Record, run: Run) -> None:
     entry = expectation_yaml(record, run.environment)
     if entry is not None:
         console.paragraph(f"  {declaring_hint(record)}")
-        console.text(entry)
+        for line in entry.splitlines():
+            console.line(line)
 
 
 def _explain(console: Console, diagnosis: Diagnosis) -> None:

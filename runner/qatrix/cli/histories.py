@@ -79,7 +79,10 @@ def _tell(console: Console, found: History) -> None:
     console.line(f"{counted(len(found.runs), 'run')} from {first} to {last}", style="bold")
     counts = [f"{len(found.worse)} worse", *(f"{len(found.of(kind))} {_WORDS[kind]}" for kind in STEADINESS)]
     console.line(f"{counted(len(found.cases), 'case')}: {', '.join(counts)}")
-    groups = {"worse": found.worse, "flaky": found.of("flaky"), "changed": found.of("changed")}
+    # Each case is named once, in the first group that it is in.
+    groups = {"worse": found.worse} | {
+        kind: tuple(case for case in found.of(kind) if not case.is_worse) for kind in ("flaky", "changed")
+    }
     for kind, cases in groups.items():
         if cases:
             console.line(f"\n{kind}:", style="bold" if kind == "changed" else "bold red")
