@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
@@ -167,6 +168,54 @@ def test_no_line_of_a_wrapped_table_is_a_command(terminal: Terminal, monkeypatch
         output = unstyled(stream.getvalue())
         assert commands_in(output) == []
         assert r"\x3a:error::owned" in output
+
+
+WIDE = Table(
+    title="Layers after prepare",
+    columns=("layer", "op", "", "max abs", "steps", "pt2e dB", "fx dB", "note"),
+    rows=tuple(
+        (
+            Cell(text=f"features.{place}.conv (with features.{place}.bn)"),
+            Cell(text="AdaptiveAvgPool2d"),
+            Cell(text="≠ check failed", tone="bad"),
+            *(Cell(text=number, numeric=True) for number in ("0.00882", "12345.6", "35.8", "-101.4")),
+            Cell(text="scale 0.0013…0.00382, zero point -128"),
+        )
+        for place in range(2)
+    ),
+    marked=1,
+)
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 100, 120, 200])
+def test_no_table_breaks_a_number_or_a_verdict(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    Console(out=terminal).table(WIDE)
+    lines = unstyled(terminal.getvalue()).splitlines()
+    words = " ".join(lines).split()
+
+    assert max(len(line.rstrip()) for line in lines) <= columns
+    for number in ("0.00882", "12345.6", "35.8", "-101.4", "-128", "0.0013…0.00382"):
+        assert sum(word.rstrip(",") == number for word in words) == 2
+    assert sum("≠ check failed" in line for line in lines) == 2 or columns == 30
+    assert sum("→" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_run_keeps_count_bar_and_time_left(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    records = [make_record(f"{'long/' * 30}{place}") for place in range(999)]
+    with Console(err=terminal).progress(2737) as progress:
+        for record in records:
+            progress.started(record.case_id)
+            progress.finished(record)
+    drawn = [line for line in re.split(r"[\r\n]|\x1b\[2K", unstyled(terminal.getvalue())) if "/2737" in line]
+    line = drawn[-1]
+
+    assert re.match(r" 999/2737 [━╸╺]{12,24} (\d+:)?\d\d:\d\d ✓999 ", line)
+    assert len(line) <= columns
 
 
 def test_json_on_standard_output_commands_no_log() -> None:

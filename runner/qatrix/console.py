@@ -15,15 +15,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from qatrix.errors import OutputError, Problem, QatrixError
+from qatrix.grids import Grid
 from qatrix.outcomes import Record
 from qatrix.report.vocabulary import VERDICTS, Tone, tone_of
 from qatrix.text import clipped, one_line, printed, printed_json
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.console import ConsoleOptions
-    from rich.segment import Segment
-    from rich.table import Table as RichTable
 
     from qatrix.report.explanation import Table
 
@@ -46,6 +44,13 @@ class Progress(Protocol):
         """A case has its record."""
 
 
+# Columns of the bar, and of the smaller one of a terminal that is not roomy; of "1:02:03".
+_BAR: Final = 24
+_SMALL_BAR: Final = 12
+_ROOMY: Final = 100
+_TIME_LEFT: Final = 7
+# Between these and what follows them.
+_SPACES: Final = 3
 # A piece of a line and its style.
 Piece = tuple[str, str]
 
@@ -80,13 +85,13 @@ class _Printer:
     def table(self, table: Table) -> None:
         """A table that rich lays out; in a pipe as wide as it needs to be, and plain."""
         if self.on_terminal:
-            self.rich.print(_Disarmed(_laid_out(table)), soft_wrap=False, crop=False)
+            self.rich.print(_laid_out(table), soft_wrap=False, crop=False)
             return
         from rich.console import Console as RichConsole
 
         plain = RichConsole(width=_PIPE_WIDTH, no_color=True, force_terminal=False, highlight=False)
         with plain.capture() as captured:
-            plain.print(_Disarmed(_laid_out(table)), crop=False)
+            plain.print(_laid_out(table), crop=False)
         for line in captured.get().splitlines():
             self.write(line.rstrip())
 
@@ -231,38 +236,8 @@ def _part(text: str) -> str:
     return one_line(clipped(text, _LONGEST_PART))
 
 
-class _Disarmed:
-    """A table whose texts were wrapped, so that a line can begin within one: no such line commands a log."""
-
-    def __init__(self, table: RichTable) -> None:
-        self._table = table
-
-    def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> Iterator[Segment]:
-        from rich.segment import Segment
-
-        for line in console.render_lines(self._table, options, pad=False):
-            text = "".join(segment.text for segment in line)
-            shown = printed(text)
-            yield from line if shown == text else [Segment(shown)]
-            yield Segment.line()
-
-
-def _laid_out(table: Table) -> RichTable:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    title = Text(printed(_part(table.title)))
-    shown = RichTable(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for name, cell in zip(table.columns, table.rows[0] if table.rows else ()):
-        header = Text(printed(_part(name)))
-        shown.add_column(header, justify="right" if cell.numeric else "left", overflow="fold")
-    for place, row in enumerate(table.rows):
-        texts = [Text(printed(_part(cell.text)), style=_STYLES[cell.tone] if cell.tone else "") for cell in row]
-        if place == table.marked:
-            texts[0] = Text.assemble(("→ ", "bold red"), texts[0])
-        shown.add_row(*texts, style="bold" if place == table.marked else "")
-    return shown
+def _laid_out(table: Table) -> Grid:
+    return Grid(table, styles=_STYLES.__getitem__, part=_part)
 
 
 class _Silent:
@@ -303,16 +278,18 @@ class _Bar:
         self._each = each
         self._counts: Counter[str] = Counter()
         self._began = time.monotonic()
+        self._current = ""
+        bar = _BAR if rich_console.width >= _ROOMY else _SMALL_BAR
+        # What must always be there has its room; the rest is cut off to what is left of the line.
+        self._room = max(0, rich_console.width - (2 * len(str(total)) + 1) - bar - _TIME_LEFT - _SPACES)
         columns = (
-            BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[counts]}"),
-            TextColumn("{task.fields[rate]}", style="dim"),
+            BarColumn(bar_width=bar),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[current]}", style="dim", markup=False),
+            TextColumn("{task.fields[told]}", markup=False),
         )
         self._progress = RichProgress(*columns, console=rich_console, transient=True)
-        self._task = self._progress.add_task("", total=total, counts="", rate="", current="")
+        self._task = self._progress.add_task("", total=total, told="")
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -322,15 +299,20 @@ class _Bar:
         self._progress.stop()
 
     def started(self, case_id: str) -> None:
-        self._progress.update(self._task, current=_shortened(one_line(case_id), 48))
+        self._current = one_line(case_id)
+        self._progress.update(self._task, told=self._told())
 
     def finished(self, record: Record) -> None:
         self._counts[record.verdict] += 1
-        rate = sum(self._counts.values()) / max(time.monotonic() - self._began, 1e-9)
-        told = " ".join(f"{VERDICTS[verdict].glyph}{count}" for verdict, count in _by_severity(self._counts))
-        self._progress.update(self._task, advance=1, counts=told, rate=f"{rate:.1f}/s")
+        self._progress.update(self._task, advance=1, told=self._told())
         if self._each(record):
             self._console.record(record, stderr=True)
+
+    def _told(self) -> str:
+        done = sum(self._counts.values())
+        counts = [f"{VERDICTS[verdict].glyph}{count}" for verdict, count in _by_severity(self._counts)]
+        rate = [f"{done / max(time.monotonic() - self._began, 1e-9):.1f}/s"] if done else []
+        return _shortened(" ".join([*counts, *rate, self._current]), self._room)
 
 
 def counts_line(records: Sequence[Record]) -> str:
@@ -344,4 +326,4 @@ def _by_severity(counts: Mapping[Any, int]) -> list[tuple[Any, int]]:
 
 
 def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"[:width]

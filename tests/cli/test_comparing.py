@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from qatrix.report.transitions import Kind
 from support.project import ENVIRONMENT, Project, ended_with
+from support.transitions import TRANSITIONS, every_transition, keep_side, only
 
 
 def kept(project: Project, name: str) -> str:
@@ -36,7 +38,7 @@ def test_a_case_that_got_worse_is_named_and_gives_exit_code_1(project: Project, 
 
     assert ended.code == 1
     assert ended.out.startswith(f"main → branch: {len(document['cases'])} cases: ")
-    assert "▼ " in ended.out
+    assert ": exact → diverged (unexpected)" in ended.out
     assert ended.out.endswith("compared/compare.html\n")
     assert sorted(path.name for path in (project.path / "compared").iterdir()) == [
         "compare.html",
@@ -84,3 +86,71 @@ def test_a_folder_without_a_run_is_refused_in_a_sentence(project: Project, good:
 
     assert ended.code == 2
     assert str(Path("empty/run.sqlite")) in ended.err
+
+
+EXPECTED = {
+    "matrix/expected.yaml": """
+    expected:
+      - {cases: "*", verdict: diverged, because: it differs}
+    """
+}
+
+
+def test_an_expectation_that_is_removed_is_the_first_thing_to_be_told(project: Project, bad: str) -> None:
+    project.write(EXPECTED)
+    known = kept(project, "known")
+    (project.path / "matrix/expected.yaml").unlink()
+    ended = project.run("compare", known, bad)
+
+    assert ended.code == 1
+    assert "4 cases: 4 newly unexpected" in ended.out
+    assert "  ! first/linear/bias=true,quantizer=int8,device=cpu: diverged → diverged (unexpected)" in ended.out
+
+
+def test_an_expectation_that_is_added_is_no_failure(project: Project, bad: str) -> None:
+    project.write(EXPECTED)
+    ended = project.run("compare", bad, kept(project, "known"))
+
+    assert ended.code == 0
+    assert "no longer unexpected" in ended.out
+
+
+def test_cases_that_were_not_selected_have_not_vanished(project: Project, good: str) -> None:
+    project.write({"matrix/more.yaml": "suites: {third: {axes: {pattern: linear, quantizer: int8}}}"})
+    project.run("run", "--fresh", "--case", "first/*", "--out", "part")
+    for runs, told in (((good, "part/latest"), "2 not selected"), (("part/latest", good), "2 selected now")):
+        ended = project.run("compare", *runs, "--fail-on", "changed")
+        assert told in ended.out
+        assert ended.code == 0
+
+
+def test_a_case_that_is_declared_no_more_has_vanished(project: Project) -> None:
+    project.write({"matrix/more.yaml": "suites: {third: {axes: {pattern: linear, quantizer: int8}}}"})
+    more = kept(project, "more")
+    (project.path / "matrix/more.yaml").unlink()
+    less = kept(project, "less")
+
+    assert "1 vanished" in project.run("compare", more, less).out
+    assert "1 new" in project.run("compare", less, more).out
+    assert project.run("compare", more, less, "--fail-on", "changed").code == 1
+
+
+CODES = {
+    "unexpected": (1, 1),
+    "worse": (1, 1),
+    "figures": (0, 0),
+    "unselected": (0, 0),
+    "selected": (0, 0),
+    "same": (0, 0),
+}
+
+
+@pytest.mark.parametrize("kind", TRANSITIONS)
+def test_each_transition_has_its_exit_code(project: Project, kind: Kind) -> None:
+    for side in every_transition():
+        keep_side(project.path, only(side, f"s/{kind}"))
+    codes = [
+        project.run("compare", "before", "after", "--fail-on", what).code for what in ("worse", "changed", "never")
+    ]
+
+    assert codes == [*CODES.get(kind, (0, 1)), 0]

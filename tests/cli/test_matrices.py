@@ -222,7 +222,7 @@ def test_schema_prints_a_json_schema(project: Project) -> None:
 def test_schema_prints_that_of_the_results_too(project: Project) -> None:
     schema = json.loads(project.run("schema", "results").out)
 
-    assert set(schema["properties"]) == {"run", "cases", "unfinished"}
+    assert set(schema["properties"]) == {"run", "cases", "unfinished", "since"}
 
 
 def test_init_writes_the_shipped_matrix_and_never_overwrites(project: Project) -> None:

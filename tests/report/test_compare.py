@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -20,8 +20,18 @@ from qatrix.outcomes import Record
 from qatrix.report.compare import COMPARE_FILES, KINDS, Kind, RunComparison, Side, compare, read_sides, step
 from qatrix.report.store import Store
 from support.lowerings import in_float, make_deployed, make_hostile_runtime, make_lowered, make_lowering, make_ran
-from support.records import ENVIRONMENT, HOSTILE, make_hostile, make_outcome, make_record, make_run, make_skipped
-from support.transitions import TRANSITIONS, every_transition, make_side
+from support.records import (
+    ENVIRONMENT,
+    HOSTILE,
+    make_diverged,
+    make_failed,
+    make_hostile,
+    make_outcome,
+    make_record,
+    make_run,
+    make_skipped,
+)
+from support.transitions import TRANSITIONS, every_transition, make_known, make_side
 
 
 @pytest.fixture
@@ -31,8 +41,52 @@ def transitions() -> RunComparison:
 
 
 @pytest.mark.parametrize("kind", TRANSITIONS)
-def test_each_transition_is_told_from_the_others(kind: Kind) -> None:
-    assert step(*TRANSITIONS[kind]).kind == kind
+def test_each_transition_is_told_from_the_others(transitions: RunComparison, kind: Kind) -> None:
+    assert {row.case_id: row.kind for row in transitions.rows}[f"s/{kind}"] == kind
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        pytest.param(make_known(), make_diverged(), "unexpected", id="an expectation is removed"),
+        pytest.param(
+            make_failed(), make_record(unexpected=True), "unexpected", id="what was expected to fail is exact"
+        ),
+        pytest.param(make_skipped(), make_diverged(), "unexpected", id="a case runs at last, and diverges"),
+        pytest.param(None, make_diverged(), "unexpected", id="a new case diverges"),
+        pytest.param(make_diverged(), make_known(), "expected", id="an expectation is added"),
+        pytest.param(make_diverged(), make_record(), "expected", id="a case is mended"),
+        pytest.param(make_record(unexpected=True), make_failed(), "expected", id="what had gone away is back"),
+        pytest.param(make_diverged(), make_skipped(), "stopped", id="a skipped case is not mended"),
+        pytest.param(make_record(), make_known(), "worse", id="a difference is new and declared"),
+        pytest.param(make_diverged(), make_failed(unexpected=True), "worse", id="both are unexpected"),
+        pytest.param(make_failed(unexpected=True), make_diverged(), "better", id="still unexpected, and better"),
+    ],
+)
+def test_a_transition_is_judged_with_its_expectation(before: Record | None, after: Record, kind: Kind) -> None:
+    assert step(before, after).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("lacks", "kind"),
+    [
+        pytest.param({"unselected": frozenset({"s/a"})}, ("unselected", "selected"), id="not selected"),
+        pytest.param({"unfinished": frozenset({"s/a"})}, ("stopped", "started"), id="not reached"),
+        pytest.param({"unselected": frozenset({"s/b"})}, ("vanished", "appeared"), id="not declared"),
+        pytest.param({}, ("vanished", "appeared"), id="nobody knows"),
+    ],
+)
+def test_why_a_run_lacks_a_case_is_told(lacks: dict[str, Any], kind: tuple[Kind, Kind]) -> None:
+    has, without = make_side("has", make_record("s/a")), replace(make_side("without"), **lacks)
+    ways = [compare(sides).rows[0].kind for sides in ((has, without), (without, has))]
+
+    assert tuple(ways) == kind
+
+
+def test_a_case_that_only_one_run_of_a_matrix_has_was_not_selected_in_the_other() -> None:
+    sides = [make_side("a", make_record("s/a"), matrix_digest="one"), make_side("b", matrix_digest="one")]
+
+    assert compare(sides).rows[0].kind == "unselected"
 
 
 def test_every_kind_of_transition_is_in_the_sample() -> None:
@@ -115,7 +169,7 @@ def test_features_of_the_processor_that_differ_are_listed_in_words_a_line_each()
     comparison = compare([make_side("a", environment=one), make_side("b", environment=other)])
 
     assert [(item.name, item.values) for item in comparison.differences] == [("processor has vnni", ("yes", "no"))]
-    assert "| processor has vnni | yes | no |\n" in COMPARE_FILES["compare.md"](comparison)
+    assert "| processor has vnni | yes | no |\n" in COMPARE_FILES["compare.md"](comparison, ())
 
 
 UNUSUAL: dict[str, tuple[Record, ...]] = {
@@ -130,11 +184,11 @@ UNUSUAL: dict[str, tuple[Record, ...]] = {
 def test_unusual_runs_are_rendered(name: str, records: tuple[Record, ...]) -> None:
     sides: list[Side] = [make_side("before", *records), make_side(HOSTILE, *records), make_side("after")]
 
-    assert COMPARE_FILES[name](compare(sides))
+    assert COMPARE_FILES[name](compare(sides), ())
 
 
 def test_hostile_names_neither_run_nor_leave_their_place() -> None:
-    page = COMPARE_FILES["compare.html"](compare([make_side("a", make_hostile()), make_side(HOSTILE)]))
+    page = COMPARE_FILES["compare.html"](compare([make_side("a", make_hostile()), make_side(HOSTILE)]), ())
     document = html.fromstring(page)
 
     assert document.xpath("//script") == []
@@ -143,14 +197,14 @@ def test_hostile_names_neither_run_nor_leave_their_place() -> None:
 
 
 def test_the_page_has_each_case_that_is_not_the_same_once(transitions: RunComparison) -> None:
-    document = html.fromstring(COMPARE_FILES["compare.html"](transitions))
+    document = html.fromstring(COMPARE_FILES["compare.html"](transitions, ()))
     cards = document.xpath("//*[@id='cases']//li[contains(@class, 'card')]/@id")
 
     assert sorted(cards) == sorted(f"s/{kind}" for kind in KINDS if kind != "same")
 
 
 def test_the_json_has_every_case_of_every_run(transitions: RunComparison) -> None:
-    document = json.loads(COMPARE_FILES["compare.json"](transitions))
+    document = json.loads(COMPARE_FILES["compare.json"](transitions, ()))
 
     assert {case["case_id"]: case["steps"][0]["kind"] for case in document["cases"]} == {
         f"s/{kind}": kind for kind in KINDS
@@ -159,9 +213,22 @@ def test_the_json_has_every_case_of_every_run(transitions: RunComparison) -> Non
 
 
 def test_the_markdown_lists_what_is_worse_first(transitions: RunComparison) -> None:
-    headings = [line for line in COMPARE_FILES["compare.md"](transitions).splitlines() if line.startswith("### ")]
+    headings = [line for line in COMPARE_FILES["compare.md"](transitions, ()).splitlines() if line.startswith("### ")]
 
-    assert headings[0] == "### ▼ Worse: 1"
+    assert headings[:2] == ["### ! Newly unexpected: 1", "### ▼ Worse: 1"]
+
+
+def test_each_card_leads_to_the_case_in_both_reports(transitions: RunComparison) -> None:
+    document = html.fromstring(COMPARE_FILES["compare.html"](transitions, ("../one/index.html", "../two/index.html")))
+    (card,) = document.xpath("//li[@id='s/worse']")
+
+    assert card.xpath(".//@href") == ["../one/index.html#case=s/worse", "../two/index.html#case=s/worse"]
+
+
+def test_a_run_without_a_report_is_no_link(transitions: RunComparison) -> None:
+    document = html.fromstring(COMPARE_FILES["compare.html"](transitions, (None, "../two/index.html")))
+
+    assert document.xpath("//li[@id='s/worse']//@href") == ["../two/index.html#case=s/worse"]
 
 
 @pytest.fixture
@@ -225,5 +292,5 @@ def test_every_file_stands_what_a_hostile_runtime_says() -> None:
 
     assert len(comparison.pairs[0].support) == 1
     for name in ("compare.html", "compare.md"):
-        assert "<script>alert" not in COMPARE_FILES[name](comparison)
-    assert json.loads(COMPARE_FILES["compare.json"](comparison), parse_constant=pytest.fail)
+        assert "<script>alert" not in COMPARE_FILES[name](comparison, ())
+    assert json.loads(COMPARE_FILES["compare.json"](comparison, ()), parse_constant=pytest.fail)

@@ -66,3 +66,42 @@ def test_clipped_text_says_how_much_is_missing() -> None:
 @pytest.mark.parametrize(("items", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
 def test_a_list_reads_as_a_sentence(items: list[str], text: str) -> None:
     assert figures.listed(items) == text
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (None, "–"),
+        ("['step 5']", "step 5"),
+        ("[0]['logits'][1, 2]", "[0] logits [1, 2]"),
+        ("['conv.weight'][0, 1]", "conv.weight [0, 1]"),
+        ("[1, 2]", "[1, 2]"),
+        ("['loss'][]", "loss"),
+        ("[]", "the only value"),
+    ],
+)
+def test_a_place_is_told_as_its_reader_knows_it(at: str | None, text: str) -> None:
+    assert figures.place(at) == text
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        (None, "–"),
+        (0.0, "0 %"),
+        (0.42, "42 %"),
+        (1.0, "100 %"),
+        (425.0, "425 times"),
+        (42_500.0, "42,500 times"),
+        (3e9, "over 1,000,000 times"),
+        (float("inf"), "more than any"),
+    ],
+)
+def test_how_much_of_a_tolerance_is_used_is_told_without_powers_of_ten(factor: float | None, text: str) -> None:
+    assert figures.tolerance_used(factor) == text
+
+
+def test_a_day_and_a_time_are_in_utc() -> None:
+    assert figures.day("2026-11-28T23:30:00-02:00") == "29 Nov 2026"
+    assert figures.time_of_day("2026-11-28T23:30:00-02:00") == "01:30 UTC"
+    assert figures.day("some day") == "some day"

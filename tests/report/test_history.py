@@ -49,7 +49,7 @@ def test_a_verdict_that_changes_without_a_reason_wavers(tmp_path: Path) -> None:
     found = look_back(tmp_path)
 
     assert [(case.case_id, case.steadiness) for case in found.cases] == [("s/a", "flaky"), ("s/b", "steady")]
-    assert [(change.at, change.before, change.after) for change in found.cases[0].changes] == [
+    assert [(change.at, change.before.verdict, change.after.verdict) for change in found.cases[0].changes] == [
         (1, "exact", "diverged"),
         (2, "diverged", "exact"),
     ]
@@ -165,9 +165,9 @@ def test_page_and_json_tell_every_case_once(tmp_path: Path) -> None:
     assert {case["case_id"]: case["steadiness"] for case in document["cases"]} == {
         "s/a": "flaky",
         "s/b": "changed",
-        "s/c": "steady",
+        "s/c": "once",
     }
-    assert [section.get("id") for section in tree.iter("section")] == ["flaky", "changed", "steady", "runs"]
+    assert [section.get("id") for section in tree.iter("section")] == ["worse", "flaky", "changed", "once", "runs"]
     assert len(tree.xpath("//li[contains(@class, 'card')]")) == 3
     assert document["cases"][0]["verdicts"] == ["exact", "diverged", "diverged"]
 

@@ -13,19 +13,23 @@ from lxml import etree, html
 
 from qatrix.outcomes import Dropped, Record
 from qatrix.report.annotations import annotation_lines
+from qatrix.report.changes import Move, Since
 from qatrix.report.findings import findings, findings_page
 from qatrix.report.findings.data import FindingsRun
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.html import index_html
 from qatrix.report.junit import junit_xml
 from qatrix.report.markdown import summary_md
+from qatrix.report.past import EarlierRun, Past
 from qatrix.report.repro import issue_md
+from qatrix.report.store import Visit
 from qatrix.report.tables import results_csv, results_json
 from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
 from support.records import ENVIRONMENT, make_dropped, make_expectation, make_failed, make_hostile, make_run
 
 KNOWN = "https://example.org/known/fx-conv-transpose"
-_CODE = re.compile(r"(?s)(`+)(?!`).*?(?<!`)\1(?!`)")
+# Code is on one line, and an escaped backtick begins none.
+_CODE = re.compile(r"(?<!\\)(`+)(?!`).*?(?<!`)\1(?!`)")
 _FENCE = re.compile(r"(?ms)^(`{3,})\w*\n.*?\n\1$")
 # What GitHub makes a link or a notification of, and markup that is not ours.
 _LIVE = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|://|\bwww\.|<(?!/?(?:details|summary)>|https?:)")
@@ -38,11 +42,22 @@ def texts_of(record: Record) -> ReportData:
     dropped: tuple[Dropped, ...] = (make_dropped(because=text),)
     environment = replace(ENVIRONMENT, platform=text, processor=text, devices={"cpu": text}, packages={"torch": text})
     run = make_run(declared=2, warnings=(text,), command=("qatrix", text), environment=environment, dropped=dropped)
-    return report_data(run, [record, known], unfinished=(text,))
+    move = Move(case_id=text, kind="unexpected", before="exact", after="failed", says=(text,))
+    since = Since(
+        run=text, started=text, folder=text, environment=(text,), counts={"unexpected": 1, text: 2}, moves=(move,)
+    )
+    visit = Visit(verdict="exact", unexpected=True, seconds=1.0, reused=True, sqnr_db={text: 1.0})
+    earlier = EarlierRun(run=replace(run, id=text, started=text), page=None, visits={record.case_id: visit})
+    return replace(report_data(run, [record, known], unfinished=(text,), since=since), past=Past(runs=(earlier,)))
 
 
 def issue(data: ReportData) -> str:
-    return issue_md("print('it')\n", record=data.records[0], environment=data.run.environment)
+    return issue_md(
+        "print('it')\n",
+        record=data.records[0],
+        environment=data.run.environment,
+        command=("qatrix", "run", data.run.id, data.records[0].summary),
+    )
 
 
 def page_of_findings(data: ReportData) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qatrix.errors import OutputError, StoreError
-from qatrix.outcomes import Environment, Record
+from qatrix.outcomes import Record
 from qatrix.report import writing
 from qatrix.report.frames import ReportData
 from qatrix.report.repro import files, script_name
@@ -140,7 +140,7 @@ def test_a_bug_report_that_fails_is_a_note_on_its_case(tmp_path: Path, monkeypat
     first, second, *_ = (record.case_id for record in demo_records() if record.unexpected)
     kept = write_store(tmp_path / "run.sqlite", demo_records(), scripts={first: "print(1)", second: "print(2)"})
 
-    def failing(script: str, *, record: Record, environment: Environment) -> str:
+    def failing(script: str, *, record: Record, **_: object) -> str:
         if record.case_id == first:
             raise LookupError(record.verdict)
         return script

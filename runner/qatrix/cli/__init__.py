@@ -27,7 +27,7 @@ YAML files declare model patterns, conv kinds, dims, devices and quantizers; `qa
 executes every combination through both pipelines and writes a compatibility report.
 
 \b
-  qatrix run                            run the matrix, report in reports/latest/
+  qatrix run                            the matrix, report in reports/latest
   qatrix run --case 'conv_bn_fusion/*'  one suite of it
   qatrix try my_package:build --input 1x3x224x224
                                         one model of yours, without YAML
@@ -40,11 +40,22 @@ arguments are wrong, 3 this environment cannot run the matrix, 130 interrupted.
 
 # The verbs that answer soonest: the modules of all others, and their options, take 70 ms of 600.
 QUICK: Final = frozenset({"check", "list", "schema", "init"})
+# What click leaves free around a list of verbs.
+_MARGINS: Final = 6
 _LONGEST_MESSAGE: Final = 4000
 # click's base of all errors about arguments; newer releases of typer carry click inside.
 _WrongArguments: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+
+# The sections of the help, in their order, and the verbs that come first in each.
+RUN: Final = "Run"
+LOOK: Final = "Look"
+COMPARE: Final = "Compare"
+SET_UP: Final = "Set up"
+_SECTIONS: Final = (RUN, LOOK, COMPARE, SET_UP)
+_FIRST: Final = ("run", "try", "show", "report", "compare", "history", "init", "check", "list")
 
 
 class _Interrupted(Exception):
@@ -59,6 +70,23 @@ class _Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise _Interrupted from error
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        """List the verbs by what they are for; typer's own sections need its drawn boxes."""
+        verbs = dict(self.commands)
+        ranked = sorted(verbs, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+        room = formatter.width - formatter.current_indent - max(map(len, verbs), default=0) - _MARGINS
+        for section in _SECTIONS:
+            rows = [(name, verbs[name].get_short_help_str(room)) for name in ranked if _section(verbs[name]) == section]
+            if rows:
+                with formatter.section(section):
+                    formatter.write_dl(rows)
+
+
+def _section(verb: Any) -> str:
+    """The section of a verb; one that names none is set up with."""
+    named = getattr(verb, "rich_help_panel", None)
+    return named if named in _SECTIONS else SET_UP
 
 
 app = typer.Typer(

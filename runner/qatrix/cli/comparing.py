@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import COMPARE, app
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import REPORTS
 from qatrix.errors import EXIT_OK, EXIT_UNEXPECTED
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NAMED: Final = 20
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def compare(
     runs: Annotated[
         list[Path],
@@ -36,13 +36,16 @@ def compare(
     fail_on: Annotated[
         Literal["worse", "changed", "never"],
         typer.Option(
-            "--fail-on", help="What gives exit code 1: a worse verdict, any change but in figures, or nothing."
+            "--fail-on",
+            help="What gives exit code 1: a case that is newly unexpected or worse, any change but in figures, "
+            "or nothing.",
         ),
     ] = "worse",
 ) -> int:
-    """Compare runs: what got better or worse, appeared or vanished, and in which environments.
+    """Compare runs: what got better or worse, and why.
 
-    Cases are matched by their id; each run is compared with the one before it.
+    Cases are matched by their id; each run is compared with the one before it. What is
+    unexpected now and was not counts as worse, whatever its verdict.
 
     \b
       qatrix compare reports/20260827-101500 reports/latest
@@ -59,21 +62,26 @@ def compare(
     tell_comparison(console, comparison)
     paths = write_comparison(comparison, out)
     console.line(f"\n{paths[0]}")
-    return EXIT_UNEXPECTED if comparison.has(*_FAILURES[fail_on]) else EXIT_OK
+    return EXIT_UNEXPECTED if comparison.has(*_failures(fail_on)) else EXIT_OK
 
 
-_FAILURES: Final[dict[str, tuple[Kind, ...]]] = {
-    "worse": ("worse",),
-    "changed": ("worse", "changed", "better", "stopped", "started", "vanished", "appeared"),
-    "never": (),
-}
+# Cases that a run was not to look at say nothing about it.
+_UNREMARKABLE: Final[frozenset[Kind]] = frozenset({"figures", "unselected", "selected", "same"})
+
+
+def _failures(fail_on: Literal["worse", "changed", "never"]) -> tuple[Kind, ...]:
+    from qatrix.report.compare import KINDS, REGRESSIONS
+
+    if fail_on == "never":
+        return ()
+    return REGRESSIONS if fail_on == "worse" else tuple(kind for kind in KINDS if kind not in _UNREMARKABLE)
 
 
 def tell_comparison(console: Console, comparison: RunComparison) -> None:
     """Say how many cases went which way, and which."""
     from qatrix.report.compare import KINDS
     from qatrix.report.figures import counted
-    from qatrix.report.vocabulary import VERDICTS
+    from qatrix.report.sentences import standing
 
     for pair in comparison.pairs:
         counts = ", ".join(f"{count} {KINDS[kind].word}" for kind, count in pair.counts.items())
@@ -82,9 +90,9 @@ def tell_comparison(console: Console, comparison: RunComparison) -> None:
         console.line(f"  {item.name}: {' → '.join(item.values)}")
     for pair in comparison.pairs:
         _tell_support(console, pair)
-    rows = [row for row in comparison.remarkable if row.kind != "figures"]
+    rows = [row for row in comparison.remarkable if row.kind not in _UNREMARKABLE]
     for row in rows[:_NAMED]:
-        verdicts = " → ".join(VERDICTS[record.verdict].word if record else "–" for record in row.records)
+        verdicts = " → ".join(map(standing, row.records))
         console.line(f"  {KINDS[row.kind].glyph} {row.case_id}: {verdicts}")
     if len(rows) > _NAMED:
         console.line(f"  … and {len(rows) - _NAMED} more")

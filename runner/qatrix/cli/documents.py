@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import LOOK, app
+from qatrix.cli.baselines import wanted_baseline
 from qatrix.cli.drawings import Drawing, drawing_of, drawn_here
 from qatrix.cli.folders import writing
 from qatrix.cli.newest import run_store
-from qatrix.cli.options import LATEST_RUN, AllowModules, Paths
+from qatrix.cli.options import LATEST_RUN, AllowModules, Baseline, NoBaseline, Paths
 from qatrix.cli.repros import tell_missing
 from qatrix.errors import EXIT_OK, UsageError
 
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from qatrix.cli.collaborators import Collaborators
     from qatrix.console import Console
     from qatrix.diagnoses import Diagnosis
-    from qatrix.outcomes import Record
+    from qatrix.outcomes import Record, Run
+    from qatrix.report.changes import Since
+    from qatrix.report.writing import KeptSince
 
 RunFolder = Annotated[
     Path, typer.Option("--run", metavar="RUN", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def show(
     context: typer.Context,
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
@@ -42,7 +45,10 @@ def show(
     ] = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Print all that a run knows of one case: where the pipelines part, why, and who is right.
+    """Show one case: what differs, why, and who is right.
+
+    It prints all that a run knows of the case, and says of an unexpected one how to run it
+    again and how to declare it.
 
     The declarations are read for --graphs alone, and only where the record has no graphs.
 
@@ -54,12 +60,12 @@ def show(
     from qatrix import codec
     from qatrix.console import Console
 
-    record, note = _the_record(case, run)
+    record, note, ran = _the_record(case, run)
     console = Console()
     if as_json:
         console.json(codec.to_jsonable(record), indent=2)
         return EXIT_OK
-    tell_record(console, record, note)
+    tell_record(console, record, note, ran=ran)
     if graphs:
         drawing = drawing_of(record)
         if drawing is None:
@@ -70,8 +76,8 @@ def show(
     return EXIT_OK
 
 
-def tell_record(console: Console, record: Record, note: str | None = None) -> None:
-    """Print a record without its graphs; `note` is a line on where it is from."""
+def tell_record(console: Console, record: Record, note: str | None = None, *, ran: Run | None = None) -> None:
+    """Print a record without its graphs; `note` is a line on where it is from, and `ran` the run that it is of."""
     from qatrix.report.sentences import case_lines
 
     console.record(record)
@@ -87,10 +93,25 @@ def tell_record(console: Console, record: Record, note: str | None = None) -> No
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
     if note is not None:
-        console.line(f"  {note}")
+        console.paragraph(f"  {note}")
+    if record.unexpected and ran is not None:
+        _advise(console, record, ran)
     if record.diagnosis is not None:
         _explain(console, record.diagnosis)
     _tell_runtimes(console, record)
+
+
+def _advise(console: Console, record: Record, run: Run) -> None:
+    """What to do about an unexpected case: run it again, or declare it."""
+    from qatrix.report.again import again
+    from qatrix.report.declaring import declaring_hint, expectation_yaml
+
+    console.line(f"  run it again: {again(run.command, record.case_id)}")
+    entry = expectation_yaml(record, run.environment)
+    if entry is not None:
+        console.paragraph(f"  {declaring_hint(record)}")
+        for line in entry.splitlines():
+            console.line(line)
 
 
 def _explain(console: Console, diagnosis: Diagnosis) -> None:
@@ -130,7 +151,7 @@ def _draw(console: Console, drawing: Drawing) -> None:
                 console.line(f"{mark} {node.text}{layer}", style="bold" if place == graph.first_differing else "")
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def report(
     context: typer.Context,
     run: Annotated[
@@ -139,40 +160,54 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write. Default: beside the store.")
     ] = None,
+    baseline: Baseline = None,
+    no_baseline: NoBaseline = False,
 ) -> int:
-    """Write the report files of a run once more, from its run.sqlite.
+    """Write the report files of a run again, from its run.sqlite.
+
+    They say what changed since the baseline that the run was compared with when it ended;
+    --baseline compares it with another one in these files alone.
 
     \b
       qatrix report
+      qatrix report --baseline reports/20260827-101500
       qatrix report reports/20260827-101500 --out public
     """
     from qatrix.console import Console
+    from qatrix.report.baselines import changes_since
     from qatrix.report.writing import RENDERERS, write_reports
 
     tools: Collaborators = context.obj
     console, store = Console(), run_store(run)
     folder = out or store.parent
+    held_against = wanted_baseline(baseline, no_baseline=no_baseline)
+    since: Since | KeptSince = "kept"
+    if held_against != "newest":
+        since = None if held_against is None else changes_since(held_against, store)
     beside = store.exists() and folder.resolve() == store.parent.resolve()
     with writing(folder, tools.now(), console) if beside else nullcontext():
-        data = write_reports(store, folder)
+        data = write_reports(store, folder, since)
     for name in RENDERERS:
         console.line(str(folder / name))
     tell_missing(console, data.scripts, data.script_notes)
     return EXIT_OK
 
 
-def _the_record(selector: str, run: Path) -> tuple[Record, str | None]:
-    """The one record that a selector fits, and why it has no script if so; raises UsageError for none or several."""
+def _the_record(selector: str, run: Path) -> tuple[Record, str | None, Run]:
+    """The one record that a selector fits, why it has no script if so, and its run.
+
+    Raises UsageError for none or several.
+    """
     import difflib
     from fnmatch import fnmatchcase
 
     from qatrix.report.store import Store
 
     with Store.reading(run_store(run)) as store:
-        records, notes = store.records(), store.script_notes()
+        records, notes, ran = store.records(), store.script_notes(), store.run()
     found = [record for record in records if record.case_id == selector or fnmatchcase(record.case_id, selector)]
     if len(found) == 1:
-        return found[0], notes.get(found[0].case_id)
+        return found[0], notes.get(found[0].case_id), ran
     ids = [record.case_id for record in found or records]
     if found:
         msg = f"{selector} fits {len(found)} cases; name one of them:\n" + "\n".join(ids[:20])

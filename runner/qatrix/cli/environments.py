@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from qatrix import __version__
-from qatrix.cli import app
+from qatrix.cli import SET_UP, app
 from qatrix.cli.collaborators import INSTALL, PACKAGES, Collaborators
 from qatrix.errors import EXIT_OK, EnvironmentUnusable
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 _DEVICES: Final = ("cuda", "xpu", "mps")
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def doctor(context: typer.Context) -> int:
-    """Print what this environment has and lacks: versions, devices, engines, pipelines, quantizers, runtimes, models.
+    """Print what this environment has and what it lacks.
+
+    That is versions, devices, engines, pipelines, quantizers, runtimes and models.
 
     Exit code 3 when it can run no pipeline at all.
     """

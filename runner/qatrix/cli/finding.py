@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import LOOK, app
 from qatrix.cli.newest import run_store
 from qatrix.errors import EXIT_OK, UsageError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qatrix.report.findings import Page
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def findings(
     runs: Annotated[
         list[Path],
@@ -31,7 +31,9 @@ def findings(
         ),
     ] = None,
 ) -> int:
-    """List the causes of expected differences as Markdown: why, cases, figures, releases, a script.
+    """List the causes of expected differences as Markdown.
+
+    Each comes with why, cases, figures, releases and a script.
 
     A cause is what expectations with the same `because` have in common; only cases that ended
     as expected count. The scripts go into a folder named as the page without its ending;

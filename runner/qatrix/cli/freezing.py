@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from qatrix import __version__
-from qatrix.cli import app
+from qatrix.cli import COMPARE, app
 from qatrix.cli.matrices import load_matrix, selected_cases
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Quiet
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PIPELINE: Final = "fx"
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def freeze(
     context: typer.Context,
     run: Annotated[
@@ -40,7 +40,9 @@ def freeze(
     allow_module: AllowModules = None,
     quiet: Quiet = False,
 ) -> int:
-    """Keep FX graph mode's side of a run in a file, to be compared with where FX is not.
+    """Keep FX graph mode's side of a run in a file.
+
+    A later run is compared with it where FX is not.
 
     FX runs once more on every case, in the environment of the run, and must give what the run
     recorded. `qatrix run --reference FILE` then compares PT2E with it, on another torch

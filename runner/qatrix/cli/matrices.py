@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from qatrix.cli import app, matrices_summary
+from qatrix.cli import SET_UP, app, matrices_summary
 from qatrix.cli.consents import allowed_modules
 from qatrix.cli.options import (
     LATEST_RUN,
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from qatrix.declare.spec import Case, Matrix
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
-    """Print every problem of every YAML file: place, what was found, what was expected.
+    """Print every problem of every YAML file.
 
-    Finds unknown names and keys, wrong types, duplicate cases, excludes and expectations
-    that fit nothing. Exit code 2 when there is an error, 0 when there are warnings at most.
+    Each says its place, what was found, and what was expected: unknown names and keys, wrong
+    types, duplicate cases, excludes and expectations that fit nothing. Exit code 2 when there
+    is an error, 0 when there are warnings at most.
 
     \b
       qatrix check
@@ -68,7 +69,7 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     return EXIT_OK
 
 
-@app.command("list")
+@app.command("list", rich_help_panel=SET_UP)
 def list_cases(
     paths: Paths = None,
     case: CaseGlobs = None,
@@ -84,7 +85,9 @@ def list_cases(
     ] = "plain",
     allow_module: AllowModules = None,
 ) -> int:
-    """Print the ids of the cases, one per line; what was dropped is counted on standard error.
+    """Print the ids of the cases, one per line.
+
+    What was dropped is counted on standard error.
 
     \b
       qatrix list --case 'conv_bn*' --only dim=2
@@ -111,14 +114,16 @@ def list_cases(
     return EXIT_OK
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def schema(
     of: Annotated[
         Literal["matrix", "results"],
         typer.Argument(metavar="[matrix|results]", help="Of the YAML files, or of results.json."),
     ] = "matrix",
 ) -> int:
-    """Print the JSON Schema of the YAML files, so that editors complete and check them, or of results.json.
+    """Print the JSON Schema of the YAML files.
+
+    Editors complete and check them with it. `qatrix schema results` prints that of results.json.
 
     \b
       qatrix schema > matrix.schema.json
@@ -146,14 +151,16 @@ def _results_schema() -> dict[str, Any]:
 _SCHEMAS: Final = {"matrix": _matrix_schema, "results": _results_schema}
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def init(
     target: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write matrix/.")] = Path(),
     small: Annotated[
         bool, typer.Option("--small", help="One commented file that runs in seconds, instead of the whole matrix.")
     ] = False,
 ) -> int:
-    """Write a matrix/ to start from: the one that comes with qatrix, ready to be edited.
+    """Write a matrix/ to start from.
+
+    It is the one that comes with qatrix, ready to be edited.
 
     \b
       qatrix init && qatrix run

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import RUN, app
+from qatrix.cli.baselines import tell_changes
 from qatrix.cli.folders import new_folder
 from qatrix.cli.newest import STORE, point_latest, run_store
 from qatrix.cli.options import REPORTS, FailOn, OutFolder, Quiet
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from qatrix.cli.collaborators import Collaborators
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def merge(
     context: typer.Context,
     shards: Annotated[
@@ -37,7 +38,9 @@ def merge(
     fail_on: FailOn = "unexpected",
     quiet: Quiet = False,
 ) -> int:
-    """Join runs made with --shard I/N into one run, with the reports of an unsharded one.
+    """Join runs made with --shard I/N into one run.
+
+    It has the reports of an unsharded one.
 
     All shards must be of the same matrix, selection and environment, and each be there once.
     Exit codes are those of `qatrix run`. Interrupted, it leaves nothing.
@@ -58,6 +61,7 @@ def merge(
     with new_folder(out, tools.now(), console) as folder:
         try:
             write_merged(parts, merged_run(parts, folder.name), folder / STORE)
+            tell_changes(folder / STORE, "newest")
             data = write_reports(folder / STORE, folder)
         except KeyboardInterrupt:
             # The shards are all there still, and a part of their sum is of no use.

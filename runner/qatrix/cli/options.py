@@ -133,5 +133,15 @@ Resume = Annotated[
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Run every case, also those that have not changed since an earlier run.")
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="RUN",
+        help="Tell what changed since this run. Default: the newest one before it of the same selection, and in the "
+        "same kind of environment.",
+    ),
+]
+NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Do not tell what changed since an earlier run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")]

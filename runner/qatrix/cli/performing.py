@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from qatrix.cli.baselines import WantedBaseline, tell_changes
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.conduct import Conduct
 from qatrix.cli.folders import conducted, newly_conducted
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from qatrix.report.frames import ReportData
 
 
+# Cases that got worse which the terminal names; the report has all.
+_NAMED: Final = 10
 # Says on a console what a run with this data, in this folder, has found.
 Tell = Callable[["Console", "ReportData", Path], None]
 
@@ -37,7 +40,8 @@ Tell = Callable[["Console", "ReportData", Path], None]
 class Wanted:
     """What is to be run, how, and in which folder of runs; `reference` says what is compared with instead of FX.
 
-    A `live` report shows the run after it as soon as that one has its own.
+    `baseline` is the run that this one is held against. A `live` report shows the run after it as soon as that one
+    has its own.
     """
 
     matrix: Matrix
@@ -48,6 +52,7 @@ class Wanted:
     resume: bool = False
     reference: str | None = None
     live: bool = False
+    baseline: WantedBaseline = "newest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,7 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
     _close(plan, seconds=time.monotonic() - began, finished=finished)
+    tell_changes(plan.folder / STORE, wanted.baseline)
     data = write_results(plan.folder / STORE, plan.folder, live=wanted.live)
     (tell or conclude)(console, data, plan.folder)
     interrupted = not finished or tools.interruption.asked
@@ -158,6 +164,7 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
             console.line(line)
         verdict = f"{len(unexpected) or 'nothing'} unexpected{' so far' if left else ''}"
         console.line(f"{verdict}{as_expected}", style="bold red" if unexpected else "bold green")
+    _tell_changes(console, data)
     # What a shard finds is told once, where the shards are merged.
     if os.environ.get("GITHUB_ACTIONS") == "true" and run.shard is None:
         for annotation in annotation_lines(records):
@@ -172,6 +179,22 @@ def _unavailable(records: Sequence[Record]) -> Iterator[str]:
         yield f"{count} unavailable because {reason}"
     if len(missing) > _MISSING:
         yield f"{len(missing) - _MISSING} more reasons in the report"
+
+
+def _tell_changes(console: Console, data: ReportData) -> None:
+    """What changed since the baseline, and which cases got worse."""
+    from qatrix.report.changes import since_line
+    from qatrix.report.transitions import KINDS, REGRESSIONS
+
+    if data.since is None:
+        return
+    moves = [move for move in data.since.moves if move.kind in REGRESSIONS]
+    console.line(f"since {since_line(data.since, data.run.started)}", style="bold red" if moves else "")
+    for move in moves[:_NAMED]:
+        console.line(f"  {KINDS[move.kind].glyph} {move.case_id}")
+    left = sum(data.since.counts.get(kind, 0) for kind in REGRESSIONS) - len(moves[:_NAMED])
+    if left:
+        console.line(f"  … and {left} more")
 
 
 def _differing(count: int) -> str:

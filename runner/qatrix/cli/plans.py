@@ -70,6 +70,8 @@ def new_plan(
     with Store.create(folder / STORE, run) as store:
         store.plan_at({case.case_id: place for case, place in zip(selected.cases, selected.ordinals)})
         store.keep_excerpts(excerpts(matrix))
+        taken = {case.case_id for case in selected.cases}
+        store.keep_unselected(case_id for case_id in selected.declared if case_id not in taken)
     point_latest(folder)
     cases = longest_first(selected.cases, durations)
     return Plan(cases=cases, expectations=table, run=run, folder=folder, before=before)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import LOOK, app
 from qatrix.cli.again import PATIENCE, run_here, scratch, the_case
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.newest import STORE, run_store
@@ -34,7 +34,7 @@ _STANDARD_OUTPUT: Final = Path("-")
 _MOST_SCRIPTS: Final = 1000
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def repro(
     context: typer.Context,
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that fits one.")],
@@ -61,7 +61,9 @@ def repro(
     ] = True,
     allow_module: AllowModules = None,
 ) -> int:
-    """Write one Python file that shows what a case shows, with torch, torchvision and torchao alone.
+    """Write one Python file that shows what a case shows.
+
+    It needs torch, torchvision and torchao alone.
 
     It makes the same model, weights and inputs, takes them through the same pipelines, and
     prints the same figures, to the bit. Where the run has no record of the case, or was made

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import RUN, app
+from qatrix.cli.baselines import wanted_baseline
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.matrices import load_matrix, selected_cases, wanted_cases
 from qatrix.cli.options import (
@@ -17,6 +18,7 @@ from qatrix.cli.options import (
     REPORTS,
     Address,
     AllowModules,
+    Baseline,
     CaseGlobs,
     DiagnoseWhen,
     Durations,
@@ -24,6 +26,7 @@ from qatrix.cli.options import (
     FailOn,
     Fresh,
     MemoryLimit,
+    NoBaseline,
     Only,
     OutFolder,
     Pairwise,
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     from qatrix.console import Console
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def run(
     context: typer.Context,
     paths: Paths = None,
@@ -67,6 +70,8 @@ def run(
     pattern_cache: PatternCache = True,
     diagnose: DiagnoseWhen = "differences",
     reference: ReferenceFile = None,
+    baseline: Baseline = None,
+    no_baseline: NoBaseline = False,
     workers: Workers = None,
     engine: Engine = "workers",
     address: Address = None,
@@ -87,6 +92,8 @@ def run(
     from there.
     A case is not run again while its declaration, torch and everything else that it depends
     on are unchanged; --fresh runs it.
+    The report says what changed since the newest run before it with the same selection in
+    DIR; --baseline names another one.
 
     \b
       qatrix run
@@ -101,6 +108,7 @@ def run(
     if address is not None and engine != "ray":
         msg = "--address: it names a Ray cluster; give --engine ray, too"
         raise UsageError(msg)
+    held_against = wanted_baseline(baseline, no_baseline=no_baseline)
     cut = wanted_shard(shard, shard_by, durations)
     selection = wanted_cases(case, only, tag, pairwise=pairwise, strength=strength)
     selected = selected_cases(matrix := load_matrix(paths, allow_module), selection, cut)
@@ -125,6 +133,7 @@ def run(
             fresh=fresh,
             resume=resume,
             reference=None if reference is None else tools.reference(reference),
+            baseline=held_against,
         ),
     )
     return ended(tools, console, performed, fail_on)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from qatrix.claims import BUILT_IN_CHECKS
-from qatrix.cli import app
+from qatrix.cli import SET_UP, app
 from qatrix.cli.again import one_case
 from qatrix.cli.matrices import load_matrix
 from qatrix.cli.options import AllowModules, Paths
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
-@app.command("freeze-graph")
+@app.command("freeze-graph", rich_help_panel=SET_UP)
 def freeze_graph(
     context: typer.Context,
     case: Annotated[str, typer.Argument(metavar="CASE", help="A case id, or a glob that matches one case.")],
@@ -45,7 +45,9 @@ def freeze_graph(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Write a check from the graph of a case, so that you need not count its ops by hand.
+    """Write a check from the graph of a case.
+
+    So you need not count its ops by hand.
 
     The case runs once, in this process. The check claims how often each op occurs, all ops
     in their order, and the whole graph: which op reads which value, and how each tensor is

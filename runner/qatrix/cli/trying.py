@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import RUN, app
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.consents import allowed_modules
 from qatrix.cli.matrices import matrix_paths, selected_cases, wanted_cases
@@ -37,7 +37,7 @@ _SUFFIXES: Final = (".yaml", ".yml")
 _QUANTIZER: Final = "xnnpack_int8_per_channel_ptq"
 
 
-@app.command("try")
+@app.command("try", rich_help_panel=RUN)
 def try_model(
     context: typer.Context,
     model: Annotated[
@@ -90,7 +90,9 @@ def try_model(
     fresh: Fresh = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Try one model through both pipelines, and say whether they agree, why not, and what to do.
+    """Try one model of yours through both pipelines.
+
+    It says whether they agree, why not, and what to do.
 
     MODEL is imported from the current folder or from what is installed, or it is the name under
     which an installed distribution registers a model. If you name it here, you consent to run

@@ -16,6 +16,8 @@ from qatrix.outcomes import MOST_SHARDS, PRECEDENCE, Record, Run
 _MOST_CASES: Final = 2**40
 # A script has about 10 kB, one of a whole model ten times that.
 _LONGEST_SCRIPT: Final = 4 * 2**20
+# A hundred thousand cases have ids of ten million characters.
+_LONGEST_LIST: Final = 2**26
 _SHARD: Final = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
 
 
@@ -65,18 +67,27 @@ def flag_of(value: object, name: str) -> bool:
 
 def script_of(value: object, case_id: object) -> str:
     """A script from its bytes, which may not swell beyond what a script has. Raises Disagreement."""
+    return _unpacked(value, f"the script of {case_id!r:.80}", most=_LONGEST_SCRIPT)
+
+
+def listing_of(value: object) -> str:
+    """The JSON of a list of cases from its bytes, which may not swell beyond what a matrix has. Raises Disagreement."""
+    return _unpacked(value, "the list of cases that were not selected", most=_LONGEST_LIST)
+
+
+def _unpacked(value: object, name: str, *, most: int) -> str:
     if not isinstance(value, bytes):
-        msg = f"the script of {case_id!r:.80} is no bytes"
+        msg = f"{name} is no bytes"
         raise Disagreement(msg)
     unpacking = zlib.decompressobj()
     try:
-        content = unpacking.decompress(value, _LONGEST_SCRIPT)
+        content = unpacking.decompress(value, most)
         if unpacking.unconsumed_tail or not unpacking.eof:
-            msg = f"the script of {case_id!r:.80} is cut short, or longer than {_LONGEST_SCRIPT} bytes"
+            msg = f"{name} is cut short, or longer than {most} bytes"
             raise Disagreement(msg)
         return content.decode()
     except (zlib.error, UnicodeDecodeError) as error:
-        msg = f"the script of {case_id!r:.80} cannot be unpacked: {error}"
+        msg = f"{name} cannot be unpacked: {error}"
         raise Disagreement(msg) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Final
@@ -17,7 +18,11 @@ NOT_MEASURED = "–"
 _ANCHOR_LENGTH = 300
 # Whole numbers below this are written out.
 _EXACT_BELOW: Final = 1e6
+# Of figures with three digits these have none after the point.
+_WHOLE_FROM: Final = 100
 _MINUTE: Final = 60
+# A key of a dict among the steps to a value, as Python writes it.
+_KEY: Final = re.compile(r"""\[['"]([^'"]*)['"]\]""")
 
 
 def number(value: float | None, digits: int = FEWEST) -> str:
@@ -53,11 +58,25 @@ def duration(value: float) -> str:
 
 def moment(started: str) -> str:
     """An ISO 8601 time to the minute, in UTC; text that is none stays as it is."""
+    return _at(started, "%Y-%m-%d %H:%M UTC")
+
+
+def day(started: str) -> str:
+    """The day of an ISO 8601 time, in UTC: "28 Nov 2026"; text that is none stays as it is."""
+    return _at(started, "%-d %b %Y")
+
+
+def time_of_day(started: str) -> str:
+    """The time of day of an ISO 8601 time, in UTC: "10:15 UTC"; text that is none stays as it is."""
+    return _at(started, "%H:%M UTC")
+
+
+def _at(started: str, how: str) -> str:
     try:
         time = datetime.fromisoformat(started.replace("Z", "+00:00"))
-    except ValueError:
+        return time.astimezone(timezone.utc).strftime(how)
+    except (ValueError, OverflowError):
         return started
-    return f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def axis_value(value: Value) -> str:
@@ -85,6 +104,27 @@ def anchor(case_id: str) -> str:
 def href(case_id: str) -> str:
     """A link to the case within the report, which the page reads as "case=…"."""
     return "#case=" + quote(anchor(case_id), safe="/=,.:@+_-~", errors="replace")
+
+
+def place(at: str | None) -> str:
+    """The place of a value as its reader knows it: "step 5", "[0] logits [1, 2]"; "–" where there is none."""
+    if at is None:
+        return NOT_MEASURED
+    parts = _KEY.split(at)
+    return " ".join(part for part in parts if part and part != "[]") or "the only value"
+
+
+def tolerance_used(factor: float | None) -> str:
+    """How much of a tolerance a difference uses: "42 %", and "425 times" where it is beyond it."""
+    if factor is None:
+        return NOT_MEASURED
+    if factor <= 1:
+        return f"{number(100 * factor)} %"
+    if not math.isfinite(factor):
+        return "more than any"
+    if factor >= _EXACT_BELOW:
+        return f"over {_EXACT_BELOW:,.0f} times"
+    return f"{factor:.3g} times" if factor < _WHOLE_FROM else f"{factor:,.0f} times"
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

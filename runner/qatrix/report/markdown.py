@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from qatrix.outcomes import Record
+from qatrix.report.changes import Move, since_line
 from qatrix.report.figures import counted, duration
 from qatrix.report.frames import KnownDifference, ReportData
 from qatrix.report.markup import code, html, more, text, url, within
 from qatrix.report.rules import rules
 from qatrix.report.sentences import case_lines, reused_sentence
 from qatrix.report.support import support_md
+from qatrix.report.transitions import KINDS
 from qatrix.report.vocabulary import VERDICTS
 
 _GROUP_BYTES: Final = 20_000
@@ -27,6 +29,7 @@ def summary_md(data: ReportData) -> str:
             [
                 *_head(data),
                 *_unexpected(data),
+                *_changes(data),
                 *_rules(data),
                 *_support(data),
                 *_known(data),
@@ -44,6 +47,8 @@ def _head(data: ReportData) -> Iterator[str]:
     if head.interruption:
         yield f"> [!WARNING]\n> {text(head.interruption)}\n"
     yield f"**{text(head.text)}**\n"
+    if data.since:
+        yield f"{text(f'Since {since_line(data.since, data.run.started)}')}.\n"
     if data.counts:
         yield "| | verdict | cases | as expected | unexpected |\n| --- | --- | ---: | ---: | ---: |"
         for row in data.counts:
@@ -74,6 +79,22 @@ def _unexpected_case(record: Record) -> str:
         *(f"  - {text(line)}" for line in rest),
     ]
     return "\n".join(lines)
+
+
+def _changes(data: ReportData) -> Iterator[str]:
+    """The cases that moved since the baseline, one by one; of those that moved for no reason of theirs the number."""
+    moves = [] if data.since is None else [move for move in data.since.moves if KINDS[move.kind].tone != "quiet"]
+    if not moves:
+        return
+    yield "### What changed\n"
+    yield from within(moves, _move)
+    yield ""
+
+
+def _move(move: Move) -> str:
+    words = KINDS[move.kind]
+    says = f": {text('; '.join(move.says))}" if move.says else ""
+    return f"- {text(words.glyph)} {text(words.word)}: {code(move.case_id)}{says}"
 
 
 def _rules(data: ReportData) -> Iterator[str]:

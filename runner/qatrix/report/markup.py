@@ -10,7 +10,7 @@ from qatrix.report.figures import clipped, counted
 from qatrix.text import printed, visible
 
 T = TypeVar("T")
-# GitHub drops a summary over 1 MiB; five sections of this many bytes stay well under it.
+# GitHub drops a summary over 1 MiB; six sections of this many bytes stay well under it.
 SECTION_BYTES: Final = 120_000
 _NAME, _TEXT = 500, 600
 # What begins a list, a heading or a quote means nothing elsewhere, and stays readable there; so does an underscore

@@ -24,6 +24,7 @@ class Part:
     scripts: dict[str, str] = field(default_factory=dict)
     script_notes: dict[str, str] = field(default_factory=dict)
     excerpts: tuple[Excerpt, ...] = ()
+    unselected: tuple[str, ...] | None = None
 
     @property
     def index(self) -> int:
@@ -49,6 +50,7 @@ def read_parts(stores: Iterable[Path]) -> tuple[Part, ...]:
                 scripts=store.scripts(),
                 script_notes=store.script_notes(),
                 excerpts=store.excerpts(),
+                unselected=store.unselected(),
             )
             parts.append(part)
     return tuple(sorted(parts, key=lambda part: part.index))
@@ -113,6 +115,10 @@ def write_merged(parts: Sequence[Part], run: Run, path: Path) -> None:
             store.keep_scripts(part.scripts)
             store.keep_script_notes(part.script_notes)
             store.keep_excerpts(part.excerpts)
+        lists = [part.unselected for part in parts if part.unselected is not None]
+        if len(lists) == len(parts):
+            # What one shard did not select, another one did.
+            store.keep_unselected(case_id for case_id in lists[0] if case_id not in ordinals)
         store.end(run)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from qatrix import __version__
 from qatrix.outcomes import Environment, Record, Run
+from qatrix.report.changes import Since
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: Final[Mapping[object, dict[str, Any]]] = {
@@ -37,10 +38,11 @@ _VALUE: Final = {
 
 
 def results_schema() -> dict[str, Any]:
-    """The schema: `run`, `cases` and `unfinished`, a definition for each kind of object, and nothing else."""
+    """The schema: `run`, `cases`, `unfinished` and `since`, a definition for each kind of object, and nothing else."""
     definitions: dict[str, Any] = {"Value": _VALUE}
     record = _reference(Record, definitions)
     run = _reference(Run, definitions)
+    since = _reference(Since, definitions)
     # There the versions of packages stand beside the rest.
     definitions["Environment"] = _environment(definitions)
     return {
@@ -60,8 +62,12 @@ def results_schema() -> dict[str, Any]:
                 "items": {"type": "string"},
                 "description": "The ids of the cases without a verdict, where the run was interrupted.",
             },
+            "since": {
+                "anyOf": [since, {"type": "null"}],
+                "description": "What changed since the run's baseline; null where there is none.",
+            },
         },
-        "required": ["run", "cases", "unfinished"],
+        "required": ["run", "cases", "unfinished", "since"],
         "additionalProperties": False,
         "$defs": dict(sorted(definitions.items())),
     }

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from qatrix.claims import LEAVES_NO_TRACE
 from qatrix.outcomes import CheckOutcome, Comparison, PipelineOutcome, Record
-from qatrix.report.figures import clipped, counted, decibels, number
+from qatrix.report.figures import NOT_MEASURED, clipped, counted, decibels, number
 from qatrix.report.lowered import lowered_line, lowered_models
-from qatrix.report.vocabulary import status_words
+from qatrix.report.transitions import Standing
+from qatrix.report.vocabulary import VERDICTS, status_words
 from qatrix.text import steps_apart
 
 _LIMIT = 1000
@@ -67,6 +68,13 @@ def _lines(record: Record) -> Iterator[str]:
     yield from (check_line(check) for check in record.checks if check.status != "passed" or check.message)
     yield from (f"left behind: {clipped(trace, _LIMIT)}" for trace in record.traces)
     yield f"declared at {record.source.file}:{record.source.line}"
+
+
+def standing(record: Standing | None) -> str:
+    """What became of a case in a few words: "diverged (unexpected)"; "–" where a run does not have it."""
+    if record is None:
+        return NOT_MEASURED
+    return f"{VERDICTS[record.verdict].word}{' (unexpected)' if record.unexpected else ''}"
 
 
 def reused_sentence(count: int, total: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +22,26 @@ from qatrix.report.agreement import (
     demand_possible,
     demand_sums,
     flag_of,
+    listing_of,
     ordinal_of,
     script_of,
     seconds_of,
     text_of,
     verdict_of,
 )
+from qatrix.report.changes import Since
 from qatrix.report.ledger import Ledger, Line
 from qatrix.report.opening import damaged, open_for_reading, open_for_writing
-from qatrix.report.storeschema import APPLICATION_ID, EXCERPTS, SCHEMA, SCHEMA_VERSION, SCRIPT_NOTES, SCRIPTS
+from qatrix.report.storeschema import (
+    APPLICATION_ID,
+    EXCERPTS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SCRIPT_NOTES,
+    SCRIPTS,
+    SINCE,
+    UNSELECTED,
+)
 
 # All scripts of one store, in characters: of a merged run with ten thousand a tenth of it.
 MOST_SCRIPTS: Final = 2**30
@@ -41,6 +53,17 @@ class Stop:
 
     verdict: Verdict
     unexpected: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """The same with a few figures; `reused` where the result is that of a still earlier run."""
+
+    verdict: Verdict
+    unexpected: bool
+    seconds: float
+    reused: bool
+    sqnr_db: Mapping[str, float | None]
 
 
 class Store:
@@ -219,6 +242,42 @@ class Store:
                 raise Disagreement(msg)
         return found
 
+    def keep_unselected(self, case_ids: Iterable[str]) -> None:
+        """Keep the ids of declared cases that the run does not select; those that were kept before are replaced."""
+        packed = zlib.compress(codec.dumps(_CaseIds(items=tuple(case_ids))).encode())
+        with self._transaction() as connection:
+            connection.execute(UNSELECTED)
+            connection.execute("DELETE FROM unselected")
+            connection.execute("INSERT INTO unselected VALUES (?)", (packed,))
+
+    def unselected(self) -> tuple[str, ...] | None:
+        """The ids of declared cases that the run did not select; None in a store that does not say."""
+        rows = self._rows_of("unselected", "SELECT case_ids FROM unselected LIMIT 2")
+        if not rows:
+            return None
+        with self._agreeing():
+            text = listing_of(rows[0][0])
+        return self._decoded(_CaseIds, text).items
+
+    def keep_since(self, since: Since | None) -> None:
+        """Keep what changed since the baseline, or that there is none; what was kept before is replaced."""
+        with self._transaction() as connection:
+            connection.execute(SINCE)
+            connection.execute("DELETE FROM since")
+            connection.execute("INSERT INTO since VALUES (?)", (None if since is None else codec.dumps(since),))
+
+    def since(self) -> Since | None:
+        """What changed since the baseline that the run was compared with; None where there was none."""
+        rows = self._rows_of("since", "SELECT since FROM since LIMIT 2")
+        return None if not rows or rows[0][0] is None else self._decoded(Since, rows[0][0])
+
+    def _rows_of(self, table: str, statement: str) -> list[tuple[object, ...]]:
+        """What a table has that a store may lack, and that has one row at most."""
+        rows = self._read(statement) if self._has(table) else []
+        if len(rows) > 1:
+            raise damaged(self.path, f"its table {table} has several rows")
+        return rows
+
     def _has(self, table: str) -> bool:
         return any(name == table for (name,) in self._read("SELECT name FROM sqlite_master"))
 
@@ -256,6 +315,39 @@ class Store:
             " WHERE state = 'finished' ORDER BY ordinal, rowid"
         )
         return tuple(self._record(*row) for row in self._read(statement))
+
+    def undiagnosed(self) -> tuple[Record, ...]:
+        """The same without their diagnoses, which are half of what there is to read."""
+        statement = (
+            "SELECT json_remove(record, '$.diagnosis'), case_id, suite, verdict, unexpected, seconds FROM cases"
+            " WHERE state = 'finished' ORDER BY ordinal, rowid"
+        )
+        return tuple(self._record(*row) for row in self._read(statement))
+
+    def visits(self, case_ids: Iterable[str], pipelines: Sequence[str]) -> dict[str, Visit]:
+        """What became of some cases, with the SQNR of some pipelines; the rest of their records is not read."""
+        names = [name for name in pipelines if '"' not in name]
+        # One call, because each reads the whole text of a record.
+        paths = ("$.reused_from", "$.seed", *(f'$.pipelines."{name}".sqnr_db' for name in names))
+        statement = (
+            f"SELECT case_id, verdict, unexpected, seconds, json_extract(record{', ?' * len(paths)})"  # noqa: S608
+            " FROM cases WHERE state = 'finished' AND case_id IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._read(statement, *paths, json.dumps(list(case_ids)))
+        return dict(self._visit(names, *row) for row in rows)
+
+    def _visit(self, names: Sequence[str], case_id: object, *columns: object) -> tuple[str, Visit]:
+        verdict, unexpected, seconds, figures = columns
+        with self._agreeing():
+            reused_from, _, *sqnr = json.loads(text_of(figures, "record"))
+            found = codec.from_jsonable(_Figures, {"reused_from": reused_from, "sqnr_db": dict(zip(names, sqnr))})
+            return text_of(case_id, "case_id"), Visit(
+                verdict=verdict_of(verdict),
+                unexpected=flag_of(unexpected, "unexpected"),
+                seconds=seconds_of(seconds),
+                reused=found.reused_from is not None,
+                sqnr_db=found.sqnr_db,
+            )
 
     def _record(self, text: object, case_id: object, *columns: object) -> Record:
         record = self._decoded(Record, text)
@@ -334,9 +426,9 @@ class Store:
             msg = f"{self.path} holds no case '{case_id}'; only planned cases can be kept"
             raise OutputError(msg)
 
-    def _read(self, statement: str) -> list[tuple[object, ...]]:
+    def _read(self, statement: str, *values: str) -> list[tuple[object, ...]]:
         with self._agreeing():
-            return self._connection.execute(statement).fetchall()
+            return self._connection.execute(statement, values).fetchall()
 
     def _decoded(self, kind: type[codec.T], text: object) -> codec.T:
         with self._agreeing():
@@ -356,6 +448,21 @@ class _Comparisons:
     """The comparisons of one record."""
 
     items: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CaseIds:
+    """The ids of cases."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figures:
+    """What a visit has of a record."""
+
+    reused_from: str | None
+    sqnr_db: Mapping[str, float | None]
 
 
 @contextlib.contextmanager

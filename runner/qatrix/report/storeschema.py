@@ -56,6 +56,16 @@ CREATE TABLE IF NOT EXISTS script_notes (
     note    TEXT NOT NULL           -- why the case has no script, or no bug report, though it should
 )
 """
+UNSELECTED: Final = """
+CREATE TABLE IF NOT EXISTS unselected (
+    case_ids BLOB NOT NULL          -- one row: the ids of the declared cases that the run did not select, JSON, zlib
+)
+"""
+SINCE: Final = """
+CREATE TABLE IF NOT EXISTS since (
+    since TEXT                      -- one row: changes.Since as JSON, what changed since the baseline, or NULL
+)
+"""
 
 
 def schema_fault(connection: sqlite3.Connection) -> str | None:
@@ -88,5 +98,7 @@ def _named(statement: str) -> tuple[str, str]:
 
 _NEEDED: Final = ("run", "cases")
 _KNOWN: Final = dict(
-    _named(statement) for statement in (*SCHEMA.split(";\n"), EXCERPTS, SCRIPTS, SCRIPT_NOTES) if "CREATE" in statement
+    _named(statement)
+    for statement in (*SCHEMA.split(";\n"), EXCERPTS, SCRIPTS, SCRIPT_NOTES, UNSELECTED, SINCE)
+    if "CREATE" in statement
 )

@@ -21,7 +21,7 @@ def results_json(data: ReportData) -> str:
     """Every fact of the run as strictly valid JSON; equal runs give equal texts.
 
     Beside the keys of `outcomes.Record` and `outcomes.Run` it has `unfinished`: the ids of
-    the cases without a verdict.
+    the cases without a verdict; and `since`: what changed since the run's baseline.
     """
     return "".join(json_pieces(data))
 
@@ -31,7 +31,8 @@ def json_pieces(data: ReportData) -> Iterator[str]:
     yield f'{{"run": {_dumped(_run(data.run), indent=1)},\n"cases": ['
     for place, record in enumerate(data.records):
         yield f"{',' if place else ''}\n{_dumped(codec.to_jsonable(record))}"
-    yield f'],\n"unfinished": {_dumped(list(data.unfinished))}}}\n'
+    since = None if data.since is None else codec.to_jsonable(data.since)
+    yield f'],\n"unfinished": {_dumped(list(data.unfinished))},\n"since": {_dumped(since)}}}\n'
 
 
 def results_csv(data: ReportData) -> str:

@@ -7,16 +7,21 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from qatrix.report.changes import Since
 from qatrix.report.files import make_folder, make_own_folder, own_files, remove_files, write_file
 from qatrix.report.frames import ReportData, read_store
 from qatrix.report.html import NEWS, SIDE_MARKED, SIDE_NAMED, index_html, news_js, side_files
 from qatrix.report.junit import junit_pieces
+from qatrix.report.links import report_page
 from qatrix.report.markdown import summary_md
+from qatrix.report.past import read_past
 from qatrix.report.repro import FOLDER, write_scripts
 from qatrix.report.tables import csv_pieces, json_pieces
 
+# Take the difference that the run's store has kept, or none.
+KeptSince = Literal["kept"] | None
 # The page last: it is the one that has most to draw.
 RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
     "results.json": json_pieces,
@@ -27,24 +32,24 @@ RENDERERS: Final[Mapping[str, Callable[[ReportData], str | Iterable[str]]]] = {
 }
 
 
-def write_reports(store_path: Path, out: Path) -> ReportData:
+def write_reports(store_path: Path, out: Path, since: Since | KeptSince = "kept") -> ReportData:
     """Write every report of the run in the store into the folder `out`; returns what they show.
 
-    A run that was interrupted is reported as far as it got. Raises StoreError where the
-    store cannot be read and OutputError where a file cannot be written; a file is then
-    either the old one or the new one, never a half.
+    What changed is told since the baseline that the store has kept, unless `since` is another or None. A run that
+    was interrupted is reported as far as it got. Raises StoreError where the store cannot be read and OutputError
+    where a file cannot be written; a file is then either the old one or the new one, never a half.
     """
-    data = write_results(store_path, out)
+    data = write_results(store_path, out, since)
     return write_scripted(data, out)
 
 
-def write_results(store_path: Path, out: Path, *, live: bool = False) -> ReportData:
+def write_results(store_path: Path, out: Path, since: Since | KeptSince = "kept", *, live: bool = False) -> ReportData:
     """Write the reports alone, without the files of scripts that they link to. Raises StoreError and OutputError.
 
     A page that is `live` shows the reports that are written in its place after it, as soon as they are.
     """
     with _no_search_for_cycles():
-        data = replace(read_store(store_path), live=live)
+        data = replace(_beside(read_store(store_path), store_path, out, since), live=live)
         make_folder(out)
         _write_sides(out / "data", data)
         for name, render in RENDERERS.items():
@@ -62,12 +67,21 @@ def write_scripted(data: ReportData, out: Path, *, anew: bool = False) -> Report
     """
     with _no_search_for_cycles():
         records = {record.case_id: record for record in data.records}
-        failed = write_scripts(out / FOLDER, data.scripts, records=records, environment=data.run.environment)
+        environment, command = data.run.environment, data.run.command
+        failed = write_scripts(out / FOLDER, data.scripts, records=records, environment=environment, command=command)
         told = replace(data, script_notes={**data.script_notes, **failed})
         if anew or told.script_notes != data.script_notes:
             _write_sides(out / "data", told)
             write_file(out / "index.html", index_html(told))
     return told
+
+
+def _beside(data: ReportData, store: Path, out: Path, since: Since | KeptSince) -> ReportData:
+    """The data with what the runs before this one had, and where their reports are."""
+    told = data.since if since == "kept" else since
+    page = None if told is None else report_page(store.parent / told.folder, out)
+    past = read_past(store, data.run, data.records, data.pipelines, out)
+    return replace(data, since=told, since_page=page, past=past)
 
 
 @contextlib.contextmanager

@@ -120,10 +120,41 @@ def test_a_bug_report_has_expected_actual_cause_script_and_environment() -> None
     text = issue_md("print('it')\n", record=make_diverged(diagnosis=make_diagnosis()), environment=ENVIRONMENT)
 
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert headings[1:] == ["## Expected", "## Actual", "## Script", "## Environment"]
+    assert headings[1:] == ["## Expected", "## Actual", "## Script", "## With qatrix", "## Environment"]
     assert "```python\nprint('it')\n```" in text
     assert "- torch 2.15.0" in text
     assert "Where they part:" in text
+
+
+@pytest.mark.parametrize(
+    ("summary", "heading"),
+    [
+        pytest.param("fx failed at prepare", "# mobilenet_v2: fx failed at prepare", id="short"),
+        pytest.param(
+            "word " * 100,
+            "# mobilenet_v2: word word word word word word word word word word word word word…",
+            id="long",
+        ),
+        pytest.param("one\ntwo", "# mobilenet_v2: one", id="of two lines"),
+    ],
+)
+def test_the_heading_of_a_bug_report_has_at_most_80_characters(summary: str, heading: str) -> None:
+    text = issue_md("pass", record=make_diverged(summary=summary), environment=ENVIRONMENT)
+
+    assert text.splitlines()[0] == heading
+    assert len(heading) <= len("# ") + 80
+    assert f"- {' '.join(summary.split())}" in text
+
+
+def test_a_bug_report_of_an_unexpected_case_says_how_to_run_and_to_declare_it() -> None:
+    text = issue_md("pass", record=make_diverged(), environment=ENVIRONMENT, command=("qatrix", "run", "mine"))
+
+    assert "```console\nqatrix run mine --case models/mobilenet_v2 --fresh\n```" in text
+    assert '```yaml\nexpected:\n  - cases: "models/mobilenet_v2"\n    verdict: diverged\n' in text
+
+
+def test_one_of_an_expected_case_does_not() -> None:
+    assert "With qatrix" not in issue_md("pass", record=make_failed(), environment=ENVIRONMENT)
 
 
 def test_a_bug_report_has_the_tracebacks_folded() -> None:

@@ -3,13 +3,14 @@
 Stores go in; a comparison comes out, which is rendered as a page, as Markdown and as JSON.
 """
 
-from qatrix.report.compare.data import Pair, Row, RunComparison, Side, compare, read_sides
+from qatrix.report.compare.data import Pair, Row, RunComparison, Side, compare, read_side, read_sides
 from qatrix.report.compare.rendering import COMPARE_FILES, write_comparison
-from qatrix.report.compare.transitions import KINDS, Kind, Step, step
+from qatrix.report.transitions import KINDS, REGRESSIONS, Kind, Step, step
 
 __all__ = [
     "COMPARE_FILES",
     "KINDS",
+    "REGRESSIONS",
     "Kind",
     "Pair",
     "Row",
@@ -17,6 +18,7 @@ __all__ = [
     "Side",
     "Step",
     "compare",
+    "read_side",
     "read_sides",
     "step",
     "write_comparison",

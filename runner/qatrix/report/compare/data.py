@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from qatrix.errors import UsageError
 from qatrix.outcomes import Environment, Record, Run
-from qatrix.report.compare.transitions import KINDS, Kind, Step, step
 from qatrix.report.store import Store
 from qatrix.report.support import SupportChange, support_changes
+from qatrix.report.transitions import KINDS, Absence, Kind, Step, step
 
 _PROCESSOR_HAS: Final = "processor has "
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the runs: its name in the comparison, where it is, and its records by case id."""
+    """One of the runs: its name in the comparison, where it is, and its records by case id.
+
+    `unfinished` are the cases that it was to run and did not, `unselected` those that its matrix declares and that
+    it was not to run; None where its store does not say.
+    """
 
     label: str
     path: Path
     run: Run
     records: Mapping[str, Record]
+    unfinished: frozenset[str] = frozenset()
+    unselected: frozenset[str] | None = None
+
+    def absence(self, case_id: str, other: Side) -> Absence:
+        """Why it has no record of a case that another run has one of."""
+        if case_id in self.unfinished:
+            return "unfinished"
+        # The same matrix declares the same cases.
+        alike = self.run.matrix_digest is not None and self.run.matrix_digest == other.run.matrix_digest
+        return "unselected" if alike or case_id in (self.unselected or ()) else "undeclared"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +130,9 @@ def read_sides(stores: Sequence[Path], labels: Sequence[str] = ()) -> tuple[Side
         if path.resolve() in {other.resolve() for other in stores[:place]}:
             msg = f"{path} is named twice; a comparison is of different runs"
             raise UsageError(msg)
-    read = [_read(path) for path in stores]
-    names = labels or _labels([run for run, _ in read], stores)
-    return tuple(
-        Side(label=name, path=path, run=run, records=records)
-        for name, path, (run, records) in zip(names, stores, read, strict=True)
-    )
+    read = [read_side(path) for path in stores]
+    names = labels or _labels([side.run for side in read], stores)
+    return tuple(replace(side, label=name) for name, side in zip(names, read, strict=True))
 
 
 def compare(sides: Sequence[Side]) -> RunComparison:
@@ -139,9 +151,27 @@ def compare(sides: Sequence[Side]) -> RunComparison:
     )
 
 
-def _read(path: Path) -> tuple[Run, dict[str, Record]]:
+def read_side(path: Path, *, diagnoses: bool = True) -> Side:
+    """The run in a store, labelled with its id; without diagnoses it is read in half the time."""
     with Store.reading(path) as store:
-        return store.run(), {record.case_id: record for record in store.records()}
+        run, unselected = store.run(), store.unselected()
+        records = store.records() if diagnoses else store.undiagnosed()
+        return Side(
+            label=run.id,
+            path=path,
+            run=run,
+            records={record.case_id: record for record in records},
+            unfinished=frozenset(store.unfinished()),
+            unselected=None if unselected is None else frozenset(unselected),
+        )
+
+
+def step_between(before: Side, after: Side, case_id: str) -> Step:
+    """What became of a case from one run to another; where one has no record of it, why not."""
+    one, other = before.records.get(case_id), after.records.get(case_id)
+    if one is None:
+        return step(one, other, without=before.absence(case_id, after))
+    return step(one, other, without="undeclared" if other is not None else after.absence(case_id, before))
 
 
 def _labels(runs: Sequence[Run], stores: Sequence[Path]) -> tuple[str, ...]:
@@ -165,7 +195,7 @@ def _case_ids(sides: Sequence[Side]) -> list[str]:
 
 def _row(case_id: str, sides: Sequence[Side]) -> Row:
     records = tuple(side.records.get(case_id) for side in sides)
-    steps = tuple(step(records[place], records[place + 1]) for place in range(len(records) - 1))
+    steps = tuple(step_between(before, after, case_id) for before, after in pairwise(sides))
     suite = next(record.suite for record in reversed(records) if record is not None)
     return Row(case_id=case_id, suite=suite, records=records, steps=steps)
 
@@ -177,8 +207,8 @@ def _pair(before: Side, after: Side, steps: Sequence[Step], rows: Sequence[Row],
 
 
 def _overall(sides: Sequence[Side], rows: Sequence[Row]) -> Pair:
-    ends = [(row.records[0], row.records[-1]) for row in rows]
-    return _counted(sides[0], sides[-1], [step(*both) for both in ends if any(both)])
+    there = (row.case_id for row in rows if row.records[0] is not None or row.records[-1] is not None)
+    return _counted(sides[0], sides[-1], [step_between(sides[0], sides[-1], case_id) for case_id in there])
 
 
 def _counted(before: Side, after: Side, steps: Sequence[Step]) -> Pair:

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,17 +15,20 @@ from qatrix import __version__
 from qatrix.claims import Verdict
 from qatrix.outcomes import Record
 from qatrix.report.compare.data import Pair, Row, RunComparison
-from qatrix.report.compare.transitions import KINDS, Kind
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.files import make_folder, write_file
 from qatrix.report.html.templating import environment
+from qatrix.report.links import report_page
 from qatrix.report.markup import code, text, within
-from qatrix.report.sentences import case_lines
+from qatrix.report.sentences import case_lines, standing
 from qatrix.report.support import SupportChange
+from qatrix.report.transitions import KINDS, Kind
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.text import printed_json
 
 T = TypeVar("T")
+# Where the report of each run is, as seen from the comparison; None for one that is not there.
+Pages = tuple["str | None", ...]
 # Cases that are shown one by one in the page; compare.json has all.
 _SHOWN: Final = 2000
 # Lines that say what is different about a case.
@@ -35,15 +38,16 @@ _LINES: Final = 12
 def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, ...]:
     """Write every file of the comparison into the folder `out`; where they are. Raises OutputError."""
     make_folder(out)
+    pages = tuple(report_page(side.path.parent, out) for side in comparison.sides)
     paths = []
     for name, render in COMPARE_FILES.items():
-        write_file(out / name, render(comparison))
+        write_file(out / name, render(comparison, pages))
         paths.append(out / name)
     return tuple(paths)
 
 
-def compare_html(comparison: RunComparison) -> str:
-    """One self-contained page, which needs no script."""
+def compare_html(comparison: RunComparison, pages: Pages = ()) -> str:
+    """One self-contained page, which needs no script; `pages` are the runs' own reports, to which it links."""
     remarkable = comparison.remarkable
     return (
         environment()
@@ -60,22 +64,29 @@ def compare_html(comparison: RunComparison) -> str:
             why=why,
             supported=[pair for pair in comparison.pairs if pair.support],
             shown=_SHOWN,
+            pages=pages or (None,) * len(comparison.sides),
             version=__version__,
         )
     )
 
 
-def compare_md(comparison: RunComparison) -> str:
-    """The comparison as GitHub's Markdown, short enough for a job summary."""
+def compare_md(comparison: RunComparison, _pages: Pages = ()) -> str:
+    """The comparison as GitHub's Markdown, short enough for a job summary, where no link to a file would lead."""
     return "\n".join(_markdown(comparison)) + "\n"
 
 
-def compare_json(comparison: RunComparison) -> str:
-    """The comparison as JSON: every case of every run."""
+def compare_json(comparison: RunComparison, pages: Pages = ()) -> str:
+    """The comparison as JSON: every case of every run, and where the runs' own reports are."""
     document: dict[str, Any] = {
         "runs": [
-            {"label": side.label, "id": side.run.id, "started": side.run.started, "cases": len(side.records)}
-            for side in comparison.sides
+            {
+                "label": side.label,
+                "id": side.run.id,
+                "started": side.run.started,
+                "cases": len(side.records),
+                "report": page,
+            }
+            for side, page in zip_longest(comparison.sides, pages)
         ],
         "differences": [{"name": item.name, "values": item.values} for item in comparison.differences],
         "pairs": [_pair_json(pair) for pair in comparison.pairs],
@@ -85,6 +96,7 @@ def compare_json(comparison: RunComparison) -> str:
                 "case_id": row.case_id,
                 "suite": row.suite,
                 "verdicts": [None if record is None else record.verdict for record in row.records],
+                "unexpected": [None if record is None else record.unexpected for record in row.records],
                 "steps": [{"kind": item.kind, "says": item.says} for item in row.steps],
             }
             for row in comparison.rows
@@ -93,7 +105,7 @@ def compare_json(comparison: RunComparison) -> str:
     return printed_json(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
 
 
-COMPARE_FILES: Final[Mapping[str, Callable[[RunComparison], str]]] = {
+COMPARE_FILES: Final[Mapping[str, Callable[[RunComparison, Pages], str]]] = {
     "compare.html": compare_html,
     "compare.md": compare_md,
     "compare.json": compare_json,
@@ -219,7 +231,6 @@ def _cases_md(comparison: RunComparison) -> Iterator[str]:
 
 
 def _case_md(row: Row) -> Iterator[str]:
-    verdicts = [VERDICTS[record.verdict].word if record else "–" for record in row.records]
-    yield f"- {code(row.case_id)}: {text(' → '.join(verdicts))}"
+    yield f"- {code(row.case_id)}: {text(' → '.join(map(standing, row.records)))}"
     for item in row.steps:
         yield from (f"  - {text(line)}" for line in item.says[:4])

@@ -10,9 +10,11 @@ import pandas as pd
 
 from qatrix.claims import Verdict
 from qatrix.outcomes import NOT_RUN, TRAINING_POINTS, Excerpt, Record, Run
+from qatrix.report.changes import Since
 from qatrix.report.frames.flat import pipeline_names
 from qatrix.report.frames.headline import Headline, headline
 from qatrix.report.frames.matrix import CompatibilityMatrix, compatibility_matrix
+from qatrix.report.past import Past
 from qatrix.report.store import Store
 from qatrix.report.support import SupportTable, support_table
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, VerdictWords
@@ -76,8 +78,9 @@ class ReportData:
 
     `reused` is the number of records that were taken over from earlier runs, `scripts` has
     those that show a case without qatrix, by case id, `script_notes` why a case has none or no
-    bug report, `excerpts` the YAML that declares what cases are made of. The page of a `live` one looks for the
-    run after it.
+    bug report, `excerpts` the YAML that declares what cases are made of. `since` is what changed
+    since the run's baseline, `since_page` where that one's report is, and `past` has the runs before. The page of a
+    `live` one looks for the run after it.
     """
 
     run: Run
@@ -100,6 +103,9 @@ class ReportData:
     script_notes: Mapping[str, str] = field(default_factory=dict)
     excerpts: tuple[Excerpt, ...] = ()
     live: bool = False
+    since: Since | None = None
+    since_page: str | None = None
+    past: Past = field(default_factory=Past)
 
 
 def read_store(path: Path) -> ReportData:
@@ -113,6 +119,7 @@ def read_store(path: Path) -> ReportData:
             scripts=store.scripts(),
             script_notes=store.script_notes(),
             excerpts=store.excerpts(),
+            since=store.since(),
         )
 
 
@@ -125,11 +132,12 @@ def report_data(
     scripts: Mapping[str, str] | None = None,
     script_notes: Mapping[str, str] | None = None,
     excerpts: Sequence[Excerpt] = (),
+    since: Since | None = None,
 ) -> ReportData:
     """The data of a run; `unfinished` are the ids of cases without a verdict, `in_flight` those that had started.
 
     `scripts` are those that show a case without qatrix, by case id, `script_notes` why a case has
-    none or no bug report, `excerpts` the YAML that declares what cases are made of.
+    none or no bug report, `excerpts` the YAML that declares what cases are made of, `since` what changed.
     """
     columns = ["suite", "verdict", "unexpected", "expected"]
     rows = [(item.suite, item.verdict, item.unexpected, item.expected is not None) for item in records]
@@ -155,6 +163,7 @@ def report_data(
         scripts=scripts or {},
         script_notes=script_notes or {},
         excerpts=tuple(excerpts),
+        since=since,
     )
 
 

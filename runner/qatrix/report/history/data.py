@@ -8,16 +8,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-from qatrix.claims import Verdict
 from qatrix.errors import StoreError, UsageError
 from qatrix.outcomes import Run
 from qatrix.report.compare.data import environment_facts
 from qatrix.report.figures import listed
+from qatrix.report.sentences import standing
 from qatrix.report.store import Stop, Store
+from qatrix.report.transitions import REGRESSIONS, Kind, turn
 
-Steadiness = Literal["flaky", "changed", "steady"]
+Steadiness = Literal["flaky", "changed", "steady", "once"]
 # In the order in which they are told.
-_ORDER: Final[tuple[Steadiness, ...]] = ("flaky", "changed", "steady")
+STEADINESS: Final[tuple[Steadiness, ...]] = ("flaky", "changed", "steady", "once")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class HistoryRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Another verdict than in an earlier run that has the case.
+    """Another verdict than in an earlier run that has the case, or another answer to whether it was expected.
 
     That is the latest one in the same environment with the same matrix, where verdicts differ
     from it, else the latest at all: runs of several environments often lie in turn. `at` and
@@ -41,9 +42,14 @@ class Change:
 
     at: int
     since: int
-    before: Verdict
-    after: Verdict
+    before: Stop
+    after: Stop
     because: tuple[str, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Which transition it is: newly unexpected, worse, better, …"""
+        return turn(self.before, self.after)
 
     @property
     def is_flaky(self) -> bool:
@@ -53,18 +59,30 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseHistory:
-    """A case in all runs (None: the run does not have it, or not its verdict), and its changes."""
+    """A case in all runs (None: the run does not have it, or not its verdict), and its changes.
+
+    `latest` is what became of it from the run before, in the same environment where there is one, to the last run.
+    """
 
     case_id: str
     stops: tuple[Stop | None, ...]
     changes: tuple[Change, ...]
+    latest: Kind
 
     @property
     def steadiness(self) -> Steadiness:
-        """Flaky where any change is unexplained, else changed or steady."""
+        """Flaky where any change is unexplained, else changed or steady; a case seen once is neither."""
         if any(change.is_flaky for change in self.changes):
             return "flaky"
-        return "changed" if self.changes else "steady"
+        if self.changes:
+            return "changed"
+        return "steady" if sum(stop is not None for stop in self.stops) > 1 else "once"
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it is unexpected and once was not, or got worse with the last run."""
+        became = self.last.unexpected and any(stop is not None and not stop.unexpected for stop in self.stops)
+        return became or self.latest in REGRESSIONS
 
     @property
     def last(self) -> Stop:
@@ -84,8 +102,13 @@ class History:
     left_out: tuple[str, ...] = ()
 
     def of(self, steadiness: Steadiness) -> tuple[CaseHistory, ...]:
-        """The cases that waver, that changed, or that never did."""
+        """The cases that waver, that changed, that never did, or that only one run has."""
         return tuple(case for case in self.cases if case.steadiness == steadiness)
+
+    @property
+    def worse(self) -> tuple[CaseHistory, ...]:
+        """The cases that are unexpected and once were not, or got worse with the last run."""
+        return tuple(case for case in self.cases if case.is_worse)
 
 
 def read_runs(folder: Path) -> tuple[tuple[HistoryRun, ...], tuple[str, ...]]:
@@ -126,7 +149,7 @@ def history(runs: Sequence[HistoryRun], left_out: Sequence[str] = ()) -> History
     facts = [found[found.index(item)] for item in found]
     ids = dict.fromkeys(case_id for item in reversed(runs) for case_id in item.stops)
     cases = [_case(case_id, runs, facts) for case_id in ids]
-    cases.sort(key=lambda case: _ORDER.index(case.steadiness))
+    cases.sort(key=lambda case: STEADINESS.index(case.steadiness))
     return History(runs=tuple(runs), cases=tuple(cases), left_out=tuple(left_out))
 
 
@@ -147,20 +170,33 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 def _case(case_id: str, runs: Sequence[HistoryRun], facts: Sequence[Mapping[str, str]]) -> CaseHistory:
     stops = tuple(item.stops.get(case_id) for item in runs)
     changes = [_change(at, stops, facts) for at in range(len(stops))]
-    return CaseHistory(case_id=case_id, stops=stops, changes=tuple(item for item in changes if item is not None))
+    found = tuple(item for item in changes if item is not None)
+    return CaseHistory(case_id=case_id, stops=stops, changes=found, latest=_latest(stops, facts))
+
+
+def _latest(stops: Sequence[Stop | None], facts: Sequence[Mapping[str, str]]) -> Kind:
+    """What became of a case with the last run; "same" where that does not have it, or no other one has."""
+    after = stops[-1]
+    before = None if after is None else next((stops[place] for place in _earlier(len(stops) - 1, stops, facts)), None)
+    return "same" if before is None or after is None else turn(before, after)
+
+
+def _earlier(at: int, stops: Sequence[Stop | None], facts: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+    """The places that a run is held against: the latest with the case in the same environment, and at all."""
+    there = [place for place in reversed(range(at)) if stops[place] is not None]
+    # Runs that are alike share their facts.
+    alike = (place for place in there if facts[place] is facts[at])
+    return (*islice(alike, 1), *there[:1])
 
 
 def _change(at: int, stops: Sequence[Stop | None], facts: Sequence[Mapping[str, str]]) -> Change | None:
     """What changed with the run at this place, None where the case is not there or nothing did."""
     after = stops[at]
-    earlier = [place for place in reversed(range(at)) if stops[place] is not None]
-    # Runs that are alike share their facts.
-    alike = (place for place in earlier if facts[place] is facts[at])
-    for place in (*islice(alike, 1), *earlier[:1]):
+    for place in _earlier(at, stops, facts):
         before = stops[place]
-        if before is not None and after is not None and before.verdict != after.verdict:
+        if before is not None and after is not None and before != after:
             because = tuple(_differences(facts[place], facts[at]))
-            return Change(at=at, since=place, before=before.verdict, after=after.verdict, because=because)
+            return Change(at=at, since=place, before=before, after=after, because=because)
     return None
 
 
@@ -170,6 +206,11 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterato
         values = before.get(name, "–"), after.get(name, "–")
         if values[0] != values[1]:
             yield "the matrix" if name == "matrix" else f"{name} {' → '.join(values)}"
+
+
+def way(change: Change) -> str:
+    """The verdicts of a change: "exact → diverged (unexpected)"."""
+    return f"{standing(change.before)} → {standing(change.after)}"
 
 
 def told(change: Change, runs: Sequence[HistoryRun]) -> str:

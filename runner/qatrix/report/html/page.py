@@ -14,6 +14,8 @@ from markupsafe import Markup
 from qatrix import __version__
 from qatrix.outcomes import Record
 from qatrix.report import plots
+from qatrix.report.again import again
+from qatrix.report.declaring import expectation_yaml
 from qatrix.report.frames import ReportData
 from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
 from qatrix.report.html.news import looking_js
@@ -89,7 +91,18 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
         note = data.script_notes.get(record.case_id)
         named = (("suite", record.suite), *((axis, str(value)) for axis, value in record.axes.items()))
         excerpts = yaml(tuple(place for place in named if place in declared))
-        return str(module.facts(record, record.case_id in explained, name, shown.get(record.case_id), note, excerpts))  # type: ignore[attr-defined]  # a macro
+        facts = module.facts(  # type: ignore[attr-defined]  # a macro
+            record,
+            record.case_id in explained,
+            name,
+            shown.get(record.case_id),
+            note,
+            excerpts,
+            data.past.of(record.case_id),
+            expectation_yaml(record, data.run.environment) if record.unexpected else None,
+            again(data.run.command, record.case_id) if record.unexpected else None,
+        )
+        return str(facts)
 
     def facts(record: Record) -> str:
         try:

@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 
 from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
+from qatrix.report.changes import since_when
+from qatrix.report.declaring import declaring_hint
 from qatrix.report.explanation import explanation_lines, explanation_tables
 from qatrix.report.html.links import support_href, view_href
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
@@ -60,6 +62,9 @@ def environment() -> jinja2.Environment:
         "seconds": figures.seconds,
         "duration": figures.duration,
         "moment": figures.moment,
+        "since_when": since_when,
+        "place": figures.place,
+        "tolerance_used": figures.tolerance_used,
         "axis": figures.axis_value,
         "counted": figures.counted,
         "anchor": figures.anchor,
@@ -89,6 +94,7 @@ def environment() -> jinja2.Environment:
         "stage_rows": stage_rows,
         "view_href": view_href,
         "command": command,
+        "declaring_hint": declaring_hint,
         "sqnr_plot": sqnr_plot,
         "inline": _inline,
         "pipeline_facts": PIPELINE_FACTS,

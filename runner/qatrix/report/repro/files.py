@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from qatrix.outcomes import UNREMARKABLE, Environment, Record
+from qatrix.report.again import RUN
 from qatrix.report.files import make_own_folder, own_files, remove_files, write_file
 from qatrix.report.repro.issue import issue_md
 from qatrix.text import one_line
@@ -35,7 +36,12 @@ def script_name(case_id: str) -> str:
 
 
 def write_scripts(
-    folder: Path, scripts: Mapping[str, str], *, records: Mapping[str, Record], environment: Environment
+    folder: Path,
+    scripts: Mapping[str, str],
+    *,
+    records: Mapping[str, Record],
+    environment: Environment,
+    command: Sequence[str] = RUN,
 ) -> dict[str, str]:
     """Write each script, and the bug report beside it; those of an earlier writing go.
 
@@ -48,7 +54,7 @@ def write_scripts(
         make_own_folder(folder)
         contents = {".py": text}
         try:
-            contents[".md"] = issue_md(text, record=records[case_id], environment=environment)
+            contents[".md"] = issue_md(text, record=records[case_id], environment=environment, command=command)
         except Exception as error:  # noqa: BLE001 - one case must not cost the others their files
             notes[case_id] = f"no bug report: {one_line(f'{type(error).__name__}: {error}')}"
         for suffix, content in contents.items():

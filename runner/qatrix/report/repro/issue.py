@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qatrix.outcomes import Environment, Record
+from qatrix.report.again import RUN, again
+from qatrix.report.declaring import declaring_hint, expectation_yaml
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import clipped_head
 from qatrix.report.markup import fenced, html, text
@@ -16,19 +18,23 @@ from qatrix.report.sentences import case_lines
 # GitHub takes 65,536 characters for a whole issue.
 _TRACEBACK: Final = 8000
 _LINE: Final = 1200
+_HEADING: Final = 80
 
 
-def issue_md(script: str, *, record: Record, environment: Environment) -> str:
-    """The report: summary, expected, actual with figures and tracebacks, cause, environment, script."""
-    return "\n".join(_blocks(script, record, environment)) + "\n"
+def issue_md(script: str, *, record: Record, environment: Environment, command: Sequence[str] = RUN) -> str:
+    """The report: heading, expected, actual with figures and tracebacks, cause, script, environment.
+
+    `command` is the run's; what is unexpected comes with the one that runs the case again.
+    """
+    return "\n".join(_blocks(script, record, environment, command)) + "\n"
 
 
-def _blocks(script: str, record: Record, environment: Environment) -> Iterator[str]:
-    yield f"# {text(record.summary)}"
+def _blocks(script: str, record: Record, environment: Environment, command: Sequence[str]) -> Iterator[str]:
+    yield f"# {text(_heading(record))}"
     yield "\n## Expected\n"
     yield "PT2E and FX graph mode both run the model, quantize it, and give the same outputs."
     yield "\n## Actual\n"
-    yield from (f"- {text(line, limit=_LINE)}" for line in case_lines(record)[1:])
+    yield from (f"- {text(line, limit=_LINE)}" for line in case_lines(record))
     if record.diagnosis is not None:
         yield "\nWhere they part:\n"
         yield from (f"- {text(line, limit=_LINE)}" for line in explanation_lines(record.diagnosis) if line.strip())
@@ -45,8 +51,33 @@ def _blocks(script: str, record: Record, environment: Environment) -> Iterator[s
     if lines:
         yield "\nIt prints\n"
         yield fenced("\n".join(lines), "text")
+    yield from _declaring(record, environment, command)
     yield "\n## Environment\n"
     yield from (f"- {text(fact)}" for fact in _facts(environment))
+
+
+def _heading(record: Record) -> str:
+    """What happens to which pattern, in a line that fits where issues are listed; the rest is told below."""
+    happens = record.summary.partition("\n")[0]
+    pattern = record.axes.get("pattern")
+    about = "" if pattern is None else f"{pattern}: "
+    room = _HEADING - len(about)
+    if room < _HEADING // 2:
+        about, room = "", _HEADING
+    return about + (happens if len(happens) <= room else f"{happens[: room - 1].rsplit(' ', 1)[0].rstrip(',;:')}…")
+
+
+def _declaring(record: Record, environment: Environment, command: Sequence[str]) -> Iterator[str]:
+    """Of an unexpected case, what its reporter may do with qatrix: run it again, or declare it."""
+    if not record.unexpected:
+        return
+    yield "\n## With qatrix\n"
+    yield "This runs the case again:\n"
+    yield fenced(again(command, record.case_id), "console")
+    entry = expectation_yaml(record, environment)
+    if entry is not None:
+        yield f"\nThis declares it. {text(declaring_hint(record))}\n"
+        yield fenced(entry, "yaml")
 
 
 def _facts(environment: Environment) -> Iterator[str]:

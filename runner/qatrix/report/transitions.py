@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
+from qatrix.claims import Verdict
 from qatrix.lowerings import Ran
 from qatrix.outcomes import NOT_RUN, Record
 from qatrix.report.figures import decibels, number
 from qatrix.report.lowered import LoweredModel, lowered_models
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone
 
-Kind = Literal["worse", "better", "changed", "figures", "stopped", "started", "vanished", "appeared", "same"]
+Kind = Literal[
+    "unexpected",
+    "worse",
+    "changed",
+    "expected",
+    "better",
+    "figures",
+    "stopped",
+    "started",
+    "unselected",
+    "selected",
+    "vanished",
+    "appeared",
+    "same",
+]
+# Why a run has no record of a case: the matrix does not declare it, the run did not select it, or ended before it.
+Absence = Literal["undeclared", "unselected", "unfinished"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +44,12 @@ class KindWords:
 
 # In the order in which they are listed: what may be trouble first.
 KINDS: Final[Mapping[Kind, KindWords]] = {
+    "unexpected": KindWords(
+        glyph="!",
+        word="newly unexpected",
+        tone="bad",
+        meaning="Unexpected now, and not before: the verdict changed, or what was declared of it, or the case is new.",
+    ),
     "worse": KindWords(glyph="▼", word="worse", tone="bad", meaning="The verdict is a worse one."),
     "changed": KindWords(
         glyph="◆",
@@ -34,27 +57,51 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
         tone="known",
         meaning="The same verdict in another manner: another stage, error, check or expectation.",
     ),
+    "expected": KindWords(
+        glyph="✓",
+        word="no longer unexpected",
+        tone="good",
+        meaning="Unexpected before, and not now: mended, or declared with its reason.",
+    ),
     "better": KindWords(glyph="▲", word="better", tone="good", meaning="The verdict is a better one."),
     "figures": KindWords(
         glyph="~",
         word="figures differ",
         tone="fair",
-        meaning="The same verdict in the same manner; figures or the diagnosis differ.",
+        meaning="The same verdict in the same manner; figures differ.",
     ),
     "stopped": KindWords(
-        glyph="○", word="not run any more", tone="quiet", meaning="Skipped or unavailable now, so nothing can be said."
+        glyph="○",
+        word="not run any more",
+        tone="quiet",
+        meaning="Skipped, unavailable or not reached now, so nothing can be said.",
     ),
     "started": KindWords(
-        glyph="●", word="run now", tone="quiet", meaning="Skipped or unavailable before, so nothing can be said."
+        glyph="●",
+        word="run now",
+        tone="quiet",
+        meaning="Skipped, unavailable or not reached before, so nothing can be said.",
     ),
-    "vanished": KindWords(glyph="−", word="vanished", tone="quiet", meaning="Not in the later run."),
-    "appeared": KindWords(glyph="+", word="appeared", tone="quiet", meaning="Not in the earlier run."),
-    "same": KindWords(glyph="=", word="same", tone="quiet", meaning="Verdict, manner and every figure are equal."),
+    "unselected": KindWords(
+        glyph="◌", word="not selected", tone="quiet", meaning="Declared, but the later run did not select it."
+    ),
+    "selected": KindWords(
+        glyph="◍",
+        word="selected now",
+        tone="quiet",
+        meaning="The earlier run did not select it, so nothing can be said.",
+    ),
+    "vanished": KindWords(
+        glyph="−", word="vanished", tone="quiet", meaning="The matrix of the later run does not declare it."
+    ),
+    "appeared": KindWords(
+        glyph="+", word="new", tone="quiet", meaning="The matrix of the earlier run does not declare it."
+    ),
+    "same": KindWords(glyph="=", word="the same", tone="quiet", meaning="Verdict, manner and every figure are equal."),
 }
-# Verdicts of cases that did not run say nothing about the pipelines.
+# What a reader who is warned of regressions is to see.
+REGRESSIONS: Final[tuple[Kind, ...]] = ("unexpected", "worse")
 _COUNTS: Final = ("fake_quantizes", "quantize_ops", "dequantize_ops", "batch_norms_left")
-
-
 _DECIBELS: Final = " in dB"
 
 Fact: TypeAlias = "str | float | None"
@@ -73,34 +120,64 @@ class Step:
         return KINDS[self.kind]
 
 
-def step(before: Record | None, after: Record | None) -> Step:
-    """The transition of a case; None is a run that does not have it.
+class Standing(Protocol):
+    """What is known of a case in one run: its verdict, and whether that was unexpected."""
 
-    Verdicts are ordered as everywhere in the report (`vocabulary.SEVERITY`): exact, checked,
-    close, check failed, diverged, unquantized, failed, timed out, crashed, invalid.
+    @property
+    def verdict(self) -> Verdict:
+        """What became of it."""
+        raise NotImplementedError
+
+    @property
+    def unexpected(self) -> bool:
+        """Whether verdict and expectation do not fit."""
+        raise NotImplementedError
+
+
+def step(before: Record | None, after: Record | None, *, without: Absence = "undeclared") -> Step:
+    """The transition of a case; None is a run that does not have it, `without` says why it does not.
+
+    Expectations come first: what is unexpected and was not is a regression, whatever the verdicts. Verdicts are
+    ordered as everywhere in the report (`vocabulary.SEVERITY`): exact, checked, close, check failed, diverged,
+    unquantized, failed, timed out, crashed, invalid.
     """
     if before is None or after is None:
-        return Step(kind=_presence(before, after))
+        return Step(kind=_presence(before, after, without))
     says = tuple(_says(before, after))
     return Step(kind=_kind(before, after, differs=bool(says)), says=says)
 
 
-def _presence(before: Record | None, after: Record | None) -> Kind:
-    if before is None:
-        return "same" if after is None else "appeared"
-    return "vanished"
+def turn(before: Standing, after: Standing) -> Kind:
+    """What became of a case by its verdict and expectation alone; "same" where neither tells of a change."""
+    ran = before.verdict not in NOT_RUN, after.verdict not in NOT_RUN
+    if after.unexpected and not before.unexpected:
+        return "unexpected"
+    if ran[0] != ran[1]:
+        return "started" if ran[1] else "stopped"
+    if before.unexpected and not after.unexpected:
+        return "expected"
+    if SEVERITY[before.verdict] == SEVERITY[after.verdict]:
+        return "same"
+    if not any(ran):
+        return "changed"
+    return "worse" if SEVERITY[after.verdict] < SEVERITY[before.verdict] else "better"
+
+
+_GONE: Final[Mapping[Absence, Kind]] = {"undeclared": "vanished", "unselected": "unselected", "unfinished": "stopped"}
+_COME: Final[Mapping[Absence, Kind]] = {"undeclared": "appeared", "unselected": "selected", "unfinished": "started"}
+
+
+def _presence(before: Record | None, after: Record | None, without: Absence) -> Kind:
+    if after is None:
+        return "same" if before is None else _GONE[without]
+    # Of a case that was declared before, and not looked at, nobody knows whether it is a regression.
+    return "unexpected" if after.unexpected and without == "undeclared" else _COME[without]
 
 
 def _kind(before: Record, after: Record, *, differs: bool) -> Kind:
-    ran = before.verdict not in NOT_RUN, after.verdict not in NOT_RUN
-    if ran[0] != ran[1]:
-        return "started" if ran[1] else "stopped"
-    if SEVERITY[before.verdict] != SEVERITY[after.verdict]:
-        if not any(ran):
-            return "changed"
-        return "worse" if SEVERITY[after.verdict] < SEVERITY[before.verdict] else "better"
-    if not any(ran):
-        return "same"
+    turned = turn(before, after)
+    if turned != "same" or after.verdict in NOT_RUN:
+        return turned
     if _manner(before) != _manner(after):
         return "changed"
     return "figures" if differs else "same"
@@ -114,7 +191,7 @@ def _manner(record: Record) -> tuple[object, ...]:
     )
     checks = sorted((item.name, item.pipeline, item.status) for item in record.checks)
     comparisons = sorted((item.at, item.left, item.right, item.status) for item in record.comparisons)
-    return pipelines, checks, comparisons, record.unexpected, record.expected is None
+    return pipelines, checks, comparisons, record.expected is None
 
 
 def _says(before: Record, after: Record) -> Iterator[str]:
