@@ -66,8 +66,8 @@ def _measured(name: str, model: _Model, own: Callable[[_Model], object]) -> Row:
         figures={"stages_seconds": stages, "own_calls_seconds": calls},
         reach=f"at most {_REACH} times",
         reached=stages / calls <= _REACH,
-        how=f"two convolutions with batch norm and ReLU, lowered, run once, and asked what ran where; the least processor time of"
-        f" {_REPEATS} each, in turns, in one process that is warmed up",
+        how="two convolutions with batch norm and ReLU, lowered, run once, and asked what ran where; the least"
+        f" processor time of {_REPEATS} each, in turns, in one process that is warmed up",
     )
 
 
