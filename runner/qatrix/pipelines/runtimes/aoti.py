@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from qatrix.declare.spec import Settings
 from qatrix.lowerings import Ran
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Program
+from qatrix.pipelines.runtimes.compiling import recursion_limit_kept, settings
 from qatrix.pipelines.runtimes.generated import ran_where, sources
 from qatrix.pipelines.runtimes.programs import exported
 from qatrix.pipelines.runtimes.quiet import without_advice
@@ -33,9 +33,8 @@ _MODULES: Final = ("torch.utils.cpp_extension", "torch._inductor.compile_fx", _B
 _CONFIG: Final = "torch._inductor.config"
 # They tell of compilers and accelerators that are not here.
 _LOGGERS: Final = ("torch._inductor", "torch.utils.cpp_extension")
-# Weights are constants of the compiled program, as they are of what is deployed; what it writes into the
-# configuration for its package is taken back.
-_SETTINGS: Final[Mapping[str, Any]] = {"freezing": True, "aot_inductor.metadata": {}}
+# What it writes into the configuration for its package is taken back.
+_SETTINGS: Final[Mapping[str, Any]] = {"aot_inductor.metadata": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,17 +95,14 @@ class Aoti:
 @contextlib.contextmanager
 def _compiling_in(folder: str) -> Iterator[None]:
     """Inductor with a cache below that folder, frozen weights, and nothing else changed afterwards."""
-    limit = sys.getrecursionlimit()
+    config = imported(_CONFIG)
     with (
         without_advice(*_LOGGERS),
         imported(_UTILS).fresh_cache(dir=folder),
-        imported(_CONFIG).patch(dict(_SETTINGS)),
+        config.patch(settings(config, _SETTINGS)),
+        recursion_limit_kept(),
     ):
-        try:
-            yield
-        finally:
-            # Compiling raises it.
-            sys.setrecursionlimit(limit)
+        yield
 
 
 def runtime(options: Settings) -> Aoti:

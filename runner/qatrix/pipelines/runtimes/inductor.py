@@ -21,14 +21,15 @@ from qatrix.lowerings import Ran
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Program, onednn
+from qatrix.pipelines.runtimes.compiling import recursion_limit_kept, settings
 
 _FOLDER: Final = "TORCHINDUCTOR_CACHE_DIR"
 # What Inductor sets for itself while it loads the code that it has compiled.
 _POINTER: Final = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"
 # Where Inductor hands over a graph that it will make code of.
 _GRAPH_HOOK: Final = "post_grad_custom_post_pass"
-# No other process compiles, because it would outlive the case; freezing is what makes weights constants.
-_SETTINGS: Final = {"freezing": True, "compile_threads": 1}
+# No other process compiles, because it would outlive the case.
+_SETTINGS: Final = {"compile_threads": 1}
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _compiling(seen: Callable[[fx.Graph], None] = lambda _: None) -> Iterator[No
         try:
             # The process keeps what this finds, and so do processes that are forked from it.
             cpu_vec_isa.valid_vec_isa_list()
-            with config.patch({**_SETTINGS, _GRAPH_HOOK: seen}):
+            with recursion_limit_kept(), config.patch(settings(config, {**_SETTINGS, _GRAPH_HOOK: seen})):
                 yield
         finally:
             _set_back(before)

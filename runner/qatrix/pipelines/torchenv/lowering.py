@@ -19,6 +19,8 @@ _FUNCTION: Final = "lower_pt2e_quantized_to_x86"
 # Importing it registers torchao's patterns with Inductor; without them no int8 kernel takes anything, silently.
 _PATTERNS: Final = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
 _X86: Final = frozenset({"x86_64", "AMD64"})
+# What torch.compile imports as it compiles; setuptools, which the first one imports, adds to sys.path.
+_COMPILING: Final = ("torch.utils.cpp_extension", "torch._inductor.compile_fx", "torch._inductor.utils")
 # What torch.compile asks for where the environment variable CXX names nothing else.
 _COMPILER: Final = "g++"
 
@@ -57,6 +59,8 @@ def lowering_missing(*, compiles: bool) -> str | None:
         )
     try:
         x86_lowering()
+        for module in _COMPILING if compiles else ():
+            imported(module)
     except PackageMissing as error:
         return str(error)
     if compiles and compiler() is None:
