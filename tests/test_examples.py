@@ -326,6 +326,9 @@ def test_the_runtime_as_it_should_be_is_exact_and_each_wrong_kernel_is_noticed(
         "clamps": "diverged",
         "drops": "diverged",
     }
+    first = {name: cases[name]["pipelines"]["pt2e"]["lowering"]["first"] for name in ("scales", "clamps", "drops")}
+    found = {name: (item["layer"], item["op"], item["kernel"], item["alone"]) for name, item in first.items()}
+    assert found == dict.fromkeys(found, ("layers.6", "linear, relu", "linear.default", True))
     assert [lowering[key] for key in ("runtime", "version")] == ["interpreter", "1.0"]
     assert lowering["options"] == {"fault": "scale", "layer": "layers.6"}
     assert ["linear.default", ["layers.6"]] in [[item["name"], item["layers"]] for item in lowering["ran"]["kernels"]]
