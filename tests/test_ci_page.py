@@ -134,7 +134,7 @@ def test_the_commands_compare_a_run_with_the_one_that_was_kept(project: Project,
     ended = project.run(verb, before, str(newest), *options)
 
     assert ended.code == 0, ended
-    assert "4 same" in ended.out
+    assert "4 the same" in ended.out
     assert (project.path / "reports/compare/compare.md").is_file()
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import typer
 from pydantic import BaseModel
+from safetensors.numpy import save_file
 
-from qatrix import lowerings, outcomes
-from qatrix.claims import Expectation
+from qatrix import lowerings, outcomes, runtimes
+from qatrix.claims import BUILT_IN_CHECKS, Expectation
 from qatrix.cli import (
     against,
     app,
@@ -137,6 +138,11 @@ def test_every_verb_and_option_is_documented(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_every_verb_is_in_the_table(verb: str) -> None:
+    assert f"\n| [`{verb}`](#qatrix-{verb}) | " in page("commands.md")
+
+
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
 def test_every_verb_has_an_example(verb: str) -> None:
     assert f"$ qatrix {verb}" in section(page("commands.md"), f"qatrix {verb}")
 
@@ -211,6 +217,21 @@ def test_every_function_of_an_assertion_is_documented(function: str) -> None:
     assert f"\n| `{function}(" in page("yaml.md")
 
 
+@pytest.mark.parametrize("check", sorted(BUILT_IN_CHECKS))
+def test_every_check_of_every_case_is_documented(check: str) -> None:
+    assert f"\n| `{check}` | " in section(page("yaml.md"), "Checks of every case")
+
+
+@pytest.mark.parametrize("runtime", runtimes.BUILT_IN)
+def test_every_runtime_has_its_section(runtime: str) -> None:
+    options = list(runtimes.BUILT_IN[runtime].options)
+    values = [str(value) for known in runtimes.BUILT_IN[runtime].options.values() for value in known]
+    # YAML spells what is true in small letters.
+    names = [*options, *(value.lower() if value in {"True", "False"} else value for value in values)]
+
+    assert unnamed(names, section(page("runtimes.md"), runtime)) == []
+
+
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
 def test_every_field_of_the_record_is_documented(kind: type) -> None:
     assert unnamed([field.name for field in dataclasses.fields(kind)], page("record.md")) == []
@@ -271,6 +292,9 @@ BLOCKS = [
 def test_every_block_of_yaml_loads_beside_the_shipped_matrix(block: str, tmp_path: Path) -> None:
     written = tmp_path / "written.yaml"
     written.write_text(block, encoding="utf-8")
+    # A file of tensors that a runtime names has to be there.
+    for name in re.findall(r"\boutputs: (\S+\.safetensors)", block):
+        save_file({}, tmp_path / name)
     loaded = load([folder("matrix"), written])
 
     assert loaded.problems == ()

@@ -184,7 +184,7 @@ def test_a_worse_verdict_is_told_and_gives_exit_code_1(here: Project) -> None:
     ended = here.run("against", "--head", "checkout", "--workers", "1", "--tag", "default")
 
     assert ended.code == 1
-    assert "base → head: 4 cases: 4 worse" in ended.out
+    assert "base → head: 4 cases: 4 newly unexpected" in ended.out
     assert "exact → diverged" in (here.path / "reports" / "against" / "compare.md").read_text()
 
 
@@ -217,5 +217,5 @@ def test_a_change_to_torchao_is_found(tmp_path: Path) -> None:
     )
 
     assert ended.returncode == 1, ended
-    assert "base → head: 1 case: 1 worse" in ended.stdout
+    assert "base → head: 1 case: 1 newly unexpected" in ended.stdout
     assert (tmp_path / "reports" / "against" / "head" / "latest").is_dir()

@@ -65,6 +65,18 @@ def test_a_runtime_that_is_the_converted_program_computes_as_the_reference_does(
     assert runs_in(Lowering(runtime=runtime, ran=Ran(kernels=(FLOAT,)))) == "reference"
 
 
+@pytest.mark.parametrize(
+    ("kernels", "told"),
+    [((FLOAT,), "reference"), ((INTEGERS, FLOAT), "partly"), ((INTEGERS, MOVES), "integers")],
+)
+def test_kernels_that_aotinductor_finds_by_itself_are_told(kernels: tuple[Kernel, ...], told: RunsIn) -> None:
+    assert runs_in(Lowering(runtime="aoti", ran=Ran(kernels=kernels))) == told
+
+
+def test_nobody_knows_what_a_device_elsewhere_computed_in() -> None:
+    assert runs_in(Lowering(runtime="recorded", ran=Ran())) == "untold"
+
+
 def test_each_pipeline_that_got_as_far_has_its_model_beside_its_own_reference() -> None:
     told = [(model.deployed, model.off and model.off.max_steps) for model in lowered_models(make_deployed())]
 
@@ -130,7 +142,7 @@ def test_the_facts_have_every_figure() -> None:
         "SQNR of the reference, dB": "36.4",
         "SQNR in the runtime, dB": "36.2",
         "steps off the reference": "0.5",
-        "computed": "some of what is quantized runs in float",
+        "computed": "only a part of it runs in integers",
         "ops delegated": "4",
         "ops left over": "3",
         "partitions": "2",

@@ -21,10 +21,11 @@ from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, P
 from qatrix.text import clipped, name_of, words_of
 
 _ABOUT = """
-A declarative test matrix for PyTorch's two quantization pipelines, PT2E and FX graph mode.
+A declarative test matrix for PyTorch's two quantization pipelines, PT2E and FX graph mode,
+down to the runtimes that people deploy.
 
-YAML files declare model patterns, conv kinds, dims, devices and quantizers; `qatrix run`
-executes every combination through both pipelines and writes a compatibility report.
+YAML files declare model patterns, conv kinds, dims, devices, quantizers and runtimes;
+`qatrix run` takes every combination through both pipelines and writes a report.
 
 \b
   qatrix run                            the matrix, report in reports/latest

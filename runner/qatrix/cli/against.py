@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import COMPARE, app
 from qatrix.cli.comparing import tell_comparison
 from qatrix.cli.options import REPORTS, AllowModules, CaseGlobs, Only, Paths, Tags, Workers
 from qatrix.cli.sides import Side, installed, overlay, own_qatrix, packages_in, place_of, same_code
@@ -25,7 +25,7 @@ _TOLD: Final = 5
 _ENDED: Final = frozenset({EXIT_OK, EXIT_UNEXPECTED})
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def against(
     paths: Paths = None,
     head: Annotated[
@@ -36,13 +36,13 @@ def against(
     ] = None,
     package: Annotated[
         str | None,
-        typer.Option("--package", metavar="NAME==VERSION", help="What the base has instead of the installed package."),
+        typer.Option("--package", metavar="NAME==VERSION", help="The release that the base has in place of the installed one."),
     ] = None,
     base_python: Annotated[
-        Path | None, typer.Option("--base-python", metavar="PATH", help="The python of the base. Default: this one.")
+        Path | None, typer.Option("--base-python", metavar="PATH", help="The Python of the base. Default: this one.")
     ] = None,
     head_python: Annotated[
-        Path | None, typer.Option("--head-python", metavar="PATH", help="The python of the head. Default: this one.")
+        Path | None, typer.Option("--head-python", metavar="PATH", help="The Python of the head. Default: this one.")
     ] = None,
     case: CaseGlobs = None,
     only: Only = None,
@@ -53,11 +53,12 @@ def against(
     workers: Workers = None,
     allow_module: AllowModules = None,
 ) -> int:
-    """Run the same cases with a package as it was and as you changed it, and say what that altered.
+    """Run cases with a package as it was and as you changed it.
 
-    Both sides are judged by this qatrix. The base's results are kept, so that a second call costs the head alone. Where
-    the two differ in comments and docstrings at most, nothing runs. compare.md in DIR is a comment for a pull
-    request. Exit code 1 where something got worse.
+    It says what the change altered. This qatrix judges both sides. It keeps the results of the
+    base, so a second call runs only the head. If the two differ in comments and docstrings
+    alone, nothing runs. DIR/compare.md fits into a comment on a pull request. Exit code 1 when
+    a case is newly unexpected or got worse.
 
     \b
       qatrix against --head ../ao
@@ -124,7 +125,7 @@ def _demand_run(console: Console, side: Side, arguments: list[str]) -> None:
 
 def _compared(console: Console, out: Path) -> int:
     from qatrix.cli.newest import run_store
-    from qatrix.report.compare import compare, read_sides, write_comparison
+    from qatrix.report.compare import REGRESSIONS, compare, read_sides, write_comparison
     from qatrix.report.figures import counted
 
     comparison: RunComparison = compare(
@@ -138,7 +139,7 @@ def _compared(console: Console, out: Path) -> int:
             console.line(f"  {counted(count, 'case')}: {sentence}")
     paths = write_comparison(comparison, out)
     console.line(f"\n{paths[0]}")
-    return EXIT_UNEXPECTED if comparison.has("worse") else EXIT_OK
+    return EXIT_UNEXPECTED if comparison.has(*REGRESSIONS) else EXIT_OK
 
 
 def _causes(comparison: RunComparison) -> Counter[str]:

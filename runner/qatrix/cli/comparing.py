@@ -37,15 +37,15 @@ def compare(
         Literal["worse", "changed", "never"],
         typer.Option(
             "--fail-on",
-            help="What gives exit code 1: a case that is newly unexpected or worse, any change but in figures, "
+            help="What gives exit code 1: a case that is newly unexpected or worse, any change beyond figures, "
             "or nothing.",
         ),
     ] = "worse",
 ) -> int:
     """Compare runs: what got better or worse, and why.
 
-    Cases are matched by their id; each run is compared with the one before it. What is
-    unexpected now and was not counts as worse, whatever its verdict.
+    Cases are matched by their id; each run is compared with the one before it. A case that is
+    unexpected now and was not before is newly unexpected, whatever its verdict.
 
     \b
       qatrix compare reports/20260827-101500 reports/latest

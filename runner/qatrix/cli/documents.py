@@ -47,10 +47,10 @@ def show(
 ) -> int:
     """Show one case: what differs, why, and who is right.
 
-    It prints all that a run knows of the case, and says of an unexpected one how to run it
-    again and how to declare it.
+    It prints everything that a run knows about the case. For an unexpected case, it also says
+    how to run it again and how to declare it.
 
-    The declarations are read for --graphs alone, and only where the record has no graphs.
+    Only --graphs reads the declarations, and only if the record has no graphs.
 
     \b
       qatrix show 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'

@@ -28,7 +28,7 @@ _DEVICES: Final = ("cuda", "xpu", "mps")
 def doctor(context: typer.Context) -> int:
     """Print what this environment has and what it lacks.
 
-    That is versions, devices, engines, pipelines, quantizers, runtimes and models.
+    It lists versions, devices, engines, pipelines, quantizers, runtimes and models.
 
     Exit code 3 when it can run no pipeline at all.
     """

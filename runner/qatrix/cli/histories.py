@@ -34,16 +34,16 @@ def history(
         Literal["worse", "flaky", "changed", "never"],
         typer.Option(
             "--fail-on",
-            help="What gives exit code 1: a case that got worse or wavers, one that wavers, any that changed, or "
+            help="What gives exit code 1: a case that got worse or is flaky, a flaky one, also any that changed, or "
             "nothing.",
         ),
     ] = "worse",
 ) -> int:
     """Show every case's verdicts over many runs.
 
-    A case wavers when its verdict is another one although neither the environment nor the
-    matrix has changed since the run before. It got worse when it is unexpected and once was
-    not, or when its verdict is a worse one in the last run.
+    A case is flaky when its verdict changes although neither the environment nor the matrix
+    has changed since the run before. It got worse when it is unexpected and once was not, or
+    when its verdict got worse with the last run.
 
     \b
       qatrix history

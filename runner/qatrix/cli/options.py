@@ -138,10 +138,10 @@ Baseline = Annotated[
     typer.Option(
         "--baseline",
         metavar="RUN",
-        help="Tell what changed since this run. Default: the newest one before it of the same selection, and in the "
-        "same kind of environment.",
+        help="Say what changed since this run. Default: the newest earlier run of the same selection in the same kind "
+        "of environment.",
     ),
 ]
-NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Do not tell what changed since an earlier run.")]
+NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Do not say what changed since an earlier run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")]

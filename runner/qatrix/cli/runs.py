@@ -92,8 +92,8 @@ def run(
     from there.
     A case is not run again while its declaration, torch and everything else that it depends
     on are unchanged; --fresh runs it.
-    The report says what changed since the newest run before it with the same selection in
-    DIR; --baseline names another one.
+    The report says what changed since the newest earlier run in DIR with the same selection;
+    --baseline names another one.
 
     \b
       qatrix run

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import LOOK, app
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN
 from qatrix.errors import EXIT_OK, UsageError
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def support(
     run: Annotated[
         Path, typer.Argument(metavar="[RUN]", help="The folder of a run, or its run.sqlite. Default: reports/latest.")
@@ -39,11 +39,13 @@ def support(
         typer.Option("--quantizer", metavar="NAME", help="Take only this quantizer. Repeatable."),
     ] = None,
 ) -> int:
-    """Print what runs in integers where: patterns by quantizer and by pipeline on its runtime.
+    """Print a table of what runs in integers where.
 
-    The table is made of the cases of a run that have a runtime. A cell says what the worst of
-    its cases is computed in (integers, partly, float, or that it fails), the least SQNR in the
-    runtime against the float model, and the most quantization steps off the reference.
+    It has a row for each pattern, and a column for each quantizer and each pipeline on its
+    runtime. It is made from the cases of a run that have a runtime. A cell says what its worst
+    case is computed in (integers, partly, float, or that it fails), the lowest SQNR in the
+    runtime against the float model, and how many quantization steps the runtime is off its
+    reference at most.
 
     \b
       qatrix support

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qatrix.cli import app
+from qatrix.cli import RUN, app
 from qatrix.cli.attempts import Running, Say, attempt
 from qatrix.cli.changes import records_of, tell
 from qatrix.cli.collaborators import Collaborators
@@ -64,7 +64,7 @@ _LOADED: Final = (
 _NAMED_FILES: Final = 3
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def watch(
     context: typer.Context,
     paths: Paths = None,
@@ -83,11 +83,11 @@ def watch(
     memory_limit: MemoryLimit = None,
     allow_module: AllowModules = None,
 ) -> int:
-    """Run the cases, and after each edit again those that it touches; the open report shows the newest run.
+    """Run the cases, and after each edit those that it touches.
 
     torch is loaded once. An edit of the YAML, of a file of tensors or of a module that you allow
-    gives a run of its own, which prints what has changed; a run that goes on is given up for it.
-    Ctrl-C ends it.
+    starts a new run, which prints what changed; a run that is still going is given up for it.
+    The open report shows the newest run. Ctrl-C ends the watch.
 
     \b
       qatrix watch
