@@ -99,6 +99,17 @@ def test_an_expectation_that_fits_no_case_is_stale() -> None:
     )
 
 
+def test_an_expectation_of_a_runtime_holds_only_there() -> None:
+    deployed = CASE.replace("dim=2", "dim=2,runtime=xnnpack")
+    items = [specs.expectation("*", runtime="xnnpack"), specs.expectation("*", runtime="reference")]
+
+    assert table(*items).for_case(deployed, "cpu") == items[0]
+    assert table(*items).for_case(deployed.replace("xnnpack", "reference"), "cpu") == items[1]
+    assert table(*items).for_case(CASE, "cpu") == items[1]
+    assert table(items[1]).for_case(deployed, "cpu") is None
+    assert "no declared case fits *" in stale([items[0]], CASE)
+
+
 def test_an_expectation_of_a_device_that_no_case_has_is_stale() -> None:
     item = specs.expectation("*", device="cuda")
     assert "no declared case fits * on device cuda" in stale([item], CASE)

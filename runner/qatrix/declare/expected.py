@@ -12,10 +12,12 @@ from packaging.version import InvalidVersion, Version
 from qatrix.claims import Expectation
 from qatrix.declare.globs import GlobIndex
 from qatrix.errors import Problem
+from qatrix.lowerings import REFERENCE
 
 # The packages whose versions an expectation may name, and what it says of one that must not be there.
 PACKAGES: Final = ("torch", "torchao", "executorch", "onnxruntime")
 ABSENT: Final = "none"
+_RUNTIME: Final = re.compile(r"[/,]runtime=([^,]*)")
 _DEVICE: Final = re.compile(r"[/,]device=([^,]*)")
 
 
@@ -44,7 +46,7 @@ class ExpectationTable:
         """The first expectation whose glob, versions, processor and device all fit, None where there is none."""
         for number in self._index.fitting(case_id):
             item = self._all[number]
-            if number in self._holding and item.device in (None, device):
+            if number in self._holding and item.device in (None, device) and _in_runtime(item, case_id):
                 return item
         return None
 
@@ -66,7 +68,7 @@ class ExpectationTable:
 
     def _note(self, case_id: str, *, left: set[int], hidden: dict[int, int]) -> None:
         """Take away the expectations that a case reaches, and note by which earlier one others are hidden from it."""
-        fitting = [number for number in self._index.fitting(case_id) if _on_device(self._all[number], case_id)]
+        fitting = [number for number in self._index.fitting(case_id) if _is_for(self._all[number], case_id)]
         for place, number in enumerate(fitting):
             if number not in left:
                 continue
@@ -122,6 +124,18 @@ def _on_device(item: Expectation, case_id: str) -> bool:
         return True
     found = _DEVICE.search(case_id)
     return found is None or found.group(1) == item.device
+
+
+def _is_for(item: Expectation, case_id: str) -> bool:
+    return _on_device(item, case_id) and _in_runtime(item, case_id)
+
+
+def _in_runtime(item: Expectation, case_id: str) -> bool:
+    """Whether an expectation's runtime is the case's, as its id names it: the reference where it names none."""
+    if item.runtime is None:
+        return True
+    found = _RUNTIME.search(case_id)
+    return item.runtime == (REFERENCE if found is None else found.group(1))
 
 
 def _covers(earlier: Expectation, later: Expectation) -> bool:

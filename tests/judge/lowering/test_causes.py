@@ -243,3 +243,41 @@ def test_a_cut_explains_only_what_the_op_by_itself_does_not_show() -> None:
     assert cause.evidence[-1] == "conv is in part 0, mean in part 1"
     assert names(causes(replace(kept, departure=departure("mean", "mean")))) == ["unexplained"]
     assert names(causes(replace(kept, partition_of={"conv": 1, "mean": 1}))) == ["unexplained"]
+
+
+def test_roundings_of_several_ops_add_up() -> None:
+    reference = torch.arange(100.0)
+    measured = reference.clone()
+    measured[:5] += 3
+    apart = departure("add", max_steps=3.0, alone=False)
+
+    (cause,) = causes(facts(reference, measured, scale=1.0, departure=apart))
+
+    assert (cause.name, cause.kind) == ("steps_add_up", "by_design")
+    assert cause.sentence == (
+        "no op up to add is more than a step off by itself, and their roundings add up to 3 steps there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "steps", "alone"),
+    [(5, 3.0, True), (5, 9.0, False), (50, 3.0, False)],
+    ids=["one op alone", "far off", "in many values"],
+)
+def test_what_is_no_sum_of_roundings_is_not_explained_by_it(count: int, steps: float, alone: bool) -> None:
+    reference = torch.arange(100.0)
+    measured = reference.clone()
+    measured[:count] += steps
+    apart = departure("add", max_steps=steps, alone=alone)
+
+    assert [cause.name for cause in causes(facts(reference, measured, scale=1.0, departure=apart))] == ["unexplained"]
+
+
+def test_another_order_of_memory_is_told_beside_a_few_roundings() -> None:
+    reference = torch.arange(240.0).reshape(2, 5, 4, 6)
+    measured = reference.movedim(1, -1).reshape(reference.shape).clone()
+    measured[0, 0, 0, :3] += 2
+
+    (cause,) = causes(facts(reference, measured, scale=1.0))
+
+    assert cause.name == "memory_order_lost"

@@ -44,6 +44,8 @@ def _check(registry: Registry, cursor: Cursor, model: models.Expectation) -> Non
             registry.knows("checks", name, item)
     if model.device is not None:
         registry.knows("devices", model.device, cursor.down("device"))
+    if model.runtime is not None:
+        registry.knows("runtimes", model.runtime, cursor.down("runtime"))
     for key in PACKAGES:
         specifier = getattr(model, key)
         if specifier in (None, ABSENT):

@@ -17,6 +17,10 @@ _ROUNDING: Final = 2.0**-24
 # A kernel multiplies by the scales, adds the bias, divides by the output's scale, adds the zero point, rounding each.
 _ROUNDINGS: Final = 4
 _HALF: Final = 0.5
+# What neighbors come to in two or three ops, or where a coarse grid is read by a finer one.
+_MOST_STEPS: Final = 4.01
+# The part of all values that may be off so far: a tie is rare.
+_FEW: Final = 0.1
 
 
 def saturates_in_16_bits(facts: DepartureFacts) -> Cause | None:
@@ -111,6 +115,27 @@ def rounding_ties(facts: DepartureFacts) -> Cause | None:
         (
             f"{counted(differs)} differ, each by one step",
             f"each is within float32's rounding of a border, at most {float(border.max()):.2g} steps from it",
+        ),
+    )
+
+
+def steps_add_up(facts: DepartureFacts) -> Cause | None:
+    """No op is more than a step off by itself, few values are more than a step off in the end, and none is far off."""
+    departure, differs = facts.departure, facts.differs
+    if departure.alone or facts.scale is None or departure.max_steps is None or not bool(differs.any()):
+        return None
+    off = ~near(facts.measured, facts.reference, facts.scale, steps=1)
+    if departure.max_steps > _MOST_STEPS or int(off.sum()) > _FEW * off.numel():
+        return None
+    return found(
+        facts,
+        "steps_add_up",
+        "by_design",
+        f"no op up to {departure.layer} is more than a step off by itself, and their roundings add up to "
+        f"{round(departure.max_steps)} steps there",
+        (
+            f"{counted(off)} are off by more than one step, and none by more than {round(departure.max_steps)}",
+            "each op by itself, given the reference's values, is within one step",
         ),
     )
 

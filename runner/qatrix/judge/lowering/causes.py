@@ -18,6 +18,7 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     arithmetic.activation_lost,
     arithmetic.range_not_kept,
     arithmetic.rounding_ties,
+    arithmetic.steps_add_up,
     arithmetic.accumulates_in_another_order,
     placing.batch_specialized,
     placing.fell_back_to_float,

@@ -64,4 +64,5 @@ class Expectation(Declaration):
         default=CpuFeatures(), description="features that the processor must have or lack, such as {vnni: false}"
     )
     device: Name | None = Field(default=None, description="the device that it holds for")
+    runtime: Name | None = Field(default=None, description="the runtime that it holds for, or reference")
     link: Text | None = Field(default=None, description="where to read on")
