@@ -36,7 +36,9 @@ def against(
     ] = None,
     package: Annotated[
         str | None,
-        typer.Option("--package", metavar="NAME==VERSION", help="The release that the base has in place of the installed one."),
+        typer.Option(
+            "--package", metavar="NAME==VERSION", help="The release that the base has in place of the installed one."
+        ),
     ] = None,
     base_python: Annotated[
         Path | None, typer.Option("--base-python", metavar="PATH", help="The Python of the base. Default: this one.")
