@@ -84,7 +84,7 @@ def runs_in(lowering: Lowering) -> RunsIn:
     arithmetic = set() if ran is None else {kernel.arithmetic for kernel in ran.kernels}
     built_in = BUILT_IN.get(lowering.runtime)
     if built_in is not None and not built_in.computes_in_integers and built_in.file is None:
-        # No op is expected in integers there, so that none is named in `float_ops`; AOTInductor finds kernels by itself.
+        # No op is expected in integers there, so none is named in `float_ops`; AOTInductor finds its kernels itself.
         if "integers" not in arithmetic:
             return "reference"
         return "partly" if "float" in arithmetic else "integers"
