@@ -156,8 +156,8 @@ class Expectation:
     """A known difference: the verdict that YAML declares for the cases a glob names, and why.
 
     It holds only where every condition does: `torch`, `torchao`, `executorch` and `onnxruntime` are version
-    specifiers (">=2.5,<2.9"), or "none" where the package is not installed, `device` is a device name, `runtime` that of a runtime, and `cpu`
-    says which features the processor has or lacks ({"vnni": False}).
+    specifiers (">=2.5,<2.9"), or "none" where the package is not installed, `device` is a device name,
+    `runtime` that of a runtime, and `cpu` says which features the processor has or lacks ({"vnni": False}).
     `pipeline`, `stage`, `error` (the exception's type) and `message` (a part of its message) narrow a
     failure; `checks` names the checks that fail too. Strict both ways: a case that ends in another way
     is unexpected, also when it got better. `title` is the cause in a few words; expectations of one cause
