@@ -137,7 +137,7 @@ def test_a_side_runs_qatrix_with_its_packages_first(tmp_path: Path) -> None:
 
 
 def test_a_python_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be run: No such file or directory; name the python"):
+    with pytest.raises(UsageError, match="cannot be run: No such file or directory; name the Python"):
         Side(name="base", python=str(tmp_path / "none")).run([])
 
 
@@ -158,7 +158,7 @@ def test_nothing_tells_the_sides_apart(here: Project) -> None:
     ended = here.run("against")
 
     assert ended.code == 2
-    assert "name --head FOLDER, --package NAME==VERSION, or a python" in ended.err
+    assert "name --head FOLDER, --package NAME==VERSION, or another Python" in ended.err
 
 
 def test_equal_code_runs_nothing(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:

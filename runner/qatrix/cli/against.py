@@ -71,7 +71,7 @@ def against(
 
     console = Console()
     if head is None and package is None and base_python is None and head_python is None:
-        msg = "nothing tells the two sides apart; name --head FOLDER, --package NAME==VERSION, or a python"
+        msg = "both sides would be the same; name --head FOLDER, --package NAME==VERSION, or another Python"
         raise UsageError(msg)
     sides = _sides(out.resolve(), head=head, package=package, base_python=base_python, head_python=head_python)
     base, changed = sides
@@ -121,7 +121,7 @@ def _demand_run(console: Console, side: Side, arguments: list[str]) -> None:
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     if code not in _ENDED:
-        msg = f"the run of the {side.name} ended with exit code {code}; what it says above is why"
+        msg = f"the run of the {side.name} ended with exit code {code}; its messages above say why"
         raise EnvironmentUnusable(msg)
 
 

@@ -37,7 +37,7 @@ class Side:
         try:
             return subprocess.run(command, env=self._environment(), stdout=subprocess.DEVNULL, check=False).returncode  # noqa: S603 - our own
         except OSError as error:
-            msg = f"{self.python} cannot be run: {error.strerror}; name the python of an environment that has torch"
+            msg = f"{self.python} cannot be run: {error.strerror}; name the Python of an environment that has torch"
             raise UsageError(msg) from error
 
     def _environment(self) -> Mapping[str, str]:

@@ -118,7 +118,7 @@ def watch(
             importlib.import_module(name)
         why = runs.vigil().keep()
     if why == "outdated":
-        console.note("what is loaded has changed: loading it anew", style="dim")
+        console.note("the loaded code has changed: reloading everything", style="dim")
         tools.renew()
     console.note("ended: there is no terminal, and nothing was edited for ten minutes", style="dim")
     return EXIT_OK

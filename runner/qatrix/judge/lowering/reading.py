@@ -28,8 +28,8 @@ _DEQUANTIZE: Final = ("dequantize_per_tensor", "dequantize_per_channel")
 
 def last_computed(program: fx.GraphModule) -> fx.Node | None:
     """What a program computes last, before its output is quantized; None where it gives several values."""
-    node = next(item for item in reversed(program.graph.nodes) if item.op == "output").args[0]
-    if isinstance(node, fx.Node) and op_name(node) in _DEQUANTIZE:
+    node = _returned(program)
+    if node is not None and op_name(node) in _DEQUANTIZE:
         node = operand(node, 0)
         node = operand(node, 0) if isinstance(node, fx.Node) and op_name(node) in _QUANTIZE else node
     return node if isinstance(node, fx.Node) else None
@@ -37,10 +37,18 @@ def last_computed(program: fx.GraphModule) -> fx.Node | None:
 
 def output_range(program: fx.GraphModule) -> tuple[int | None, int | None]:
     """The least and the greatest code of a program's output, None where it is not quantized."""
-    node = next(item for item in reversed(program.graph.nodes) if item.op == "output").args[0]
-    if not isinstance(node, fx.Node) or op_name(node) not in _DEQUANTIZE:
+    node = _returned(program)
+    if node is None or op_name(node) not in _DEQUANTIZE:
         return None, None
     return argument(node, "quant_min"), argument(node, "quant_max")
+
+
+def _returned(program: fx.GraphModule) -> Any:
+    """The one value that a program gives, None where it gives several."""
+    given = next(item for item in reversed(program.graph.nodes) if item.op == "output").args[0]
+    if isinstance(given, (tuple, list)) and len(given) == 1:
+        given = given[0]
+    return given if isinstance(given, fx.Node) else None
 
 
 def product_of(program: fx.GraphModule, values: Mapping[str, object]) -> Product | None:
@@ -57,7 +65,9 @@ def product_of(program: fx.GraphModule, values: Mapping[str, object]) -> Product
     if kind is None or not isinstance(node, fx.Node):
         return None
     activation, weight = (_codes(argument(node, name), values) for name in ("input", "weight"))
-    if activation is None or weight is None or isinstance(argument(node, "padding"), str):
+    if activation is None or weight is None:
+        return None
+    if kind == "conv" and isinstance(argument(node, "padding"), str):
         return None
     bias = argument(node, "bias")
     known = values.get(bias.name) if isinstance(bias, fx.Node) else None

@@ -14,9 +14,9 @@ from qatrix.lowerings import Arithmetic, FloatOp, Ran
 from qatrix.pipelines.runtimes.kernels import counted
 from qatrix.pipelines.runtimes.programs import (
     QuantizedOp,
+    constant_nodes,
     constants,
     is_computing,
-    is_constant,
     is_dequantize,
     is_quantize,
     layer_of,
@@ -80,7 +80,7 @@ def _delegates(graph: fx.GraphModule) -> Iterator[Any]:
 
 def _delegated(module: Any) -> list[_Op]:
     program: ExportedProgram = module.original_module
-    own = constants(program)
+    own = constant_nodes(program.graph, constants(program))
     in_integers: set[fx.Node] = set()
     ops = []
     for node in _calls(program.graph_module):
@@ -102,12 +102,12 @@ def _in_float(node: fx.Node) -> Arithmetic:
     return "float" if is_computing(node) else "none"
 
 
-def _is_in_integers(node: fx.Node, own: Collection[str], before: Collection[fx.Node]) -> bool:
+def _is_in_integers(node: fx.Node, own: Collection[fx.Node], before: Collection[fx.Node]) -> bool:
     """Whether what it reads is taken into an integer kernel, or it is an activation that belongs to one.
 
-    `own` are the program's own tensors, whose dequantize ops say nothing of what the op computes with.
+    `own` are the nodes of the program's own tensors, whose dequantize ops say nothing of what the op computes with.
     """
-    values = [source for source in node.all_input_nodes if not is_constant(source, own)]
+    values = [source for source in node.all_input_nodes if source not in own]
     if any(map(is_dequantize, values)):
         return all(is_dequantize(value) and _is_taken(value) for value in values)
     fused = [value for value in values if value in before]

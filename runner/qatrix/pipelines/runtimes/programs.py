@@ -143,16 +143,19 @@ def constants(program: ExportedProgram) -> frozenset[str]:
     return frozenset(spec.arg.name for spec in specs if spec.kind != InputKind.USER_INPUT)
 
 
-def is_constant(node: fx.Node, own: Collection[str]) -> bool:
-    """Whether a node depends on the program's `own` tensors alone."""
-    if node.op == "placeholder":
-        return node.name in own
-    return node.op == "get_attr" or all(is_constant(source, own) for source in node.all_input_nodes)
+def constant_nodes(graph: fx.Graph, own: Collection[str]) -> frozenset[fx.Node]:
+    """The nodes of a graph that depend on the program's `own` tensors alone."""
+    found: set[fx.Node] = set()
+    # Each node comes after all that it reads; from node to node there are too many ways in a deep model.
+    for node in graph.nodes:
+        if node.name in own if node.op == "placeholder" else found.issuperset(node.all_input_nodes):
+            found.add(node)
+    return frozenset(found)
 
 
 def quantized_ops(program: ExportedProgram, converted: nn.Module) -> Mapping[str, QuantizedOp]:
     """The ops that are quantized, by their `origin`; an activation behind one of them is part of it."""
-    own, annotated = constants(program), _annotated(converted)
+    constant, annotated = constant_nodes(program.graph, constants(program)), _annotated(converted)
     return {
         origin(node): QuantizedOp(
             name=node.name,
@@ -160,7 +163,7 @@ def quantized_ops(program: ExportedProgram, converted: nn.Module) -> Mapping[str
             layer=layer_of(modules_around(node) or _owners(program, node), origin(node)),
         )
         for node in program.graph.nodes
-        if is_computing(node) and _is_quantized(node, own) and (annotated is None or origin(node) in annotated)
+        if is_computing(node) and _is_quantized(node, constant) and (annotated is None or origin(node) in annotated)
     }
 
 
@@ -184,9 +187,9 @@ def _annotated(converted: nn.Module) -> frozenset[str] | None:
     return frozenset(noted) or None
 
 
-def _is_quantized(node: fx.Node, own: Collection[str]) -> bool:
+def _is_quantized(node: fx.Node, constant: Collection[fx.Node]) -> bool:
     """Whether what varies among its inputs is dequantized, and its weights or its output are quantized, too."""
-    values = [source for source in node.all_input_nodes if not is_constant(source, own)]
+    values = [source for source in node.all_input_nodes if source not in constant]
     if not values or not all(map(is_dequantize, values)):
         return False
     weights = any(is_dequantize(source) for source in node.all_input_nodes if source not in values)
