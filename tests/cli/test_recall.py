@@ -40,7 +40,8 @@ def ran_again(project: Project, *argv: str, **others: Any) -> list[str]:
 
 def without_what_tells_runs_apart(content: dict[str, Any]) -> dict[str, Any]:
     run = {name: value for name, value in content["run"].items() if name not in {"id", "seconds", "started", "command"}}
-    return {**content, "run": run, "cases": [{**case, "reused_from": None} for case in content["cases"]]}
+    cases = [{**case, "reused_from": None} for case in content["cases"]]
+    return {**content, "run": run, "since": None, "cases": cases}
 
 
 def test_unchanged_cases_are_not_run_again_and_have_the_same_records(remembering: Project) -> None:
@@ -51,6 +52,16 @@ def test_unchanged_cases_are_not_run_again_and_have_the_same_records(remembering
     assert without_what_tells_runs_apart(second) == without_what_tells_runs_apart(first)
     assert {case["reused_from"] for case in first["cases"]} == {None}
     assert {case["reused_from"] for case in second["cases"]} == {first["run"]["id"]}
+
+
+def test_where_all_is_reused_nothing_has_changed_since_the_run_before(remembering: Project) -> None:
+    first = results(remembering.path / "reports/latest")
+    ran_again(remembering)
+    since = results(remembering.path / "reports/latest")["since"]
+
+    assert first["since"] is None
+    assert since["run"] == first["run"]["id"]
+    assert (since["counts"], since["moves"], since["environment"]) == ({"same": 4}, [], [])
 
 
 def test_a_reused_record_names_the_run_that_executed_it_however_often_it_is_reused(remembering: Project) -> None:

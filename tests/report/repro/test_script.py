@@ -31,7 +31,7 @@ CASES = {
     "shared": "shared_qspec/*",
     "int32 weights": "*/*conv_bn_int32_weight_qat*",
     "after training": "ptq*/conv_relu/dim=2*per_channel*",
-    "dynamic": "*dynamic*",
+    "dynamic": "linear_dynamic/*",
     "phases": "mixing_qat_ptq_numerics/*",
     "factory": "resnet18/*per_channel*",
     "training": "training/conv_bn/dim=1*per_channel*train_steps=5*",
