@@ -75,6 +75,7 @@ MODELS: Final[Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]]] = {
     "mul": (lambda: Joined(torch.mul), (2, 3, 12, 12)),
     "cat": (lambda: Joined(lambda a, b: torch.cat([a, b], 1)), (2, 3, 12, 12)),
     "mean": (Averaged, (2, 3, 16, 16)),
+    "pool": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1)), (2, 3, 12, 12)),
     "conv3d": (lambda: nn.Sequential(nn.Conv3d(2, 4, 3)), (1, 2, 6, 6, 6)),
 }
 SPEC: Final[QuantizerSpec] = quantizer()

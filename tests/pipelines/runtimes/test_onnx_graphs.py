@@ -11,7 +11,7 @@ from qatrix.lowerings import Arithmetic, FloatOp, Kernel
 from qatrix.pipelines.runtimes.onnx_graphs import ran_where
 from qatrix.pipelines.runtimes.programs import QuantizedOp
 
-QUANTIZED = {"conv": QuantizedOp(name="conv2d", op="conv2d", layer="net.conv")}
+QUANTIZED = {"conv2d": QuantizedOp(op="conv2d", layer="net.conv")}
 
 
 def node(kind: str, inputs: str, output: str, *, name: str = "", domain: str = "", **notes: str) -> Any:

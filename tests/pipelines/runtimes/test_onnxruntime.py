@@ -63,6 +63,16 @@ def test_what_it_leaves_in_float_is_named_by_layer() -> None:
     assert ran.float_ops[0].because == "its optimizer left it as ReduceMean between quantize and dequantize ops"
 
 
+def test_what_the_exporter_makes_another_op_of_is_named_as_the_program_has_it() -> None:
+    program, _ = small("pool")
+
+    ran = ALL.lower(program).ran()
+
+    (pool,) = [op for op in ran.float_ops if op.layer == "1"]
+    assert pool.op == "adaptive_avg_pool2d"
+    assert pool.because == "its optimizer left it as ReduceMean between quantize and dequantize ops"
+
+
 def test_two_runs_give_the_same_bits_and_outputs_come_in_the_structure_of_the_program() -> None:
     program, _ = nested()
     lowered, again = ALL.lower(program), ALL.lower(program)

@@ -41,8 +41,8 @@ def test_the_ops_that_a_quantizer_took_are_named_by_layer_and_an_activation_is_p
     found = quantized_ops(exported(program), program.module)
 
     assert list(found.values()) == [
-        QuantizedOp(name="conv2d", op="conv2d", layer="conv"),
-        QuantizedOp(name="conv2d_1", op="conv2d", layer="last"),
+        QuantizedOp(op="conv2d", layer="conv"),
+        QuantizedOp(op="conv2d", layer="last"),
     ]
 
 

@@ -48,7 +48,7 @@ def ran_where(
 ) -> Ran:
     """What an optimized graph computes in; `wanted` are the ops that are to run in integers, None where none are.
 
-    `given` is the graph before, whose nodes say which layer they are from.
+    They go by the name that the program had for them which the exporter translated. `given` is the graph before, whose nodes say which layer they are from.
     """
     origins = dict(_origins(given))
     graph = _Graph(optimized)
@@ -137,14 +137,14 @@ def _float_ops(
     graph: _Graph, nodes: Sequence[tuple[Any, Arithmetic, _Origin | None]], wanted: Mapping[str, QuantizedOp]
 ) -> Iterator[FloatOp]:
     """What reads dequantized values alone, computes with them in floating point, and is quantized in the program."""
-    by_name = {op.name: op for op in wanted.values()}
     told = set()
     for node, arithmetic, origin in nodes:
         values = graph.values(node)
         if arithmetic != "float" or origin is None or not values or not all(map(graph.is_dequantized, values)):
             continue
-        if origin.op in by_name and origin.op not in told:
-            told.add(origin.op)
-            op = by_name[origin.op]
+        op = wanted.get(origin.op)
+        # One op may have become several.
+        if op is not None and id(op) not in told:
+            told.add(id(op))
             because = f"its optimizer left it as {_kernel(node)} between quantize and dequantize ops"
             yield FloatOp(op=op.op, layer=op.layer, because=because)

@@ -16,7 +16,15 @@ from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Program
 from qatrix.pipelines.runtimes.onnx_graphs import ran_where
-from qatrix.pipelines.runtimes.programs import QuantizedOp, exported, flat_inputs, quantized_ops, restored
+from qatrix.pipelines.runtimes.programs import (
+    QuantizedOp,
+    exported,
+    flat_inputs,
+    is_computing,
+    origin,
+    quantized_ops,
+    restored,
+)
 from qatrix.pipelines.runtimes.quiet import without_advice
 from qatrix.pipelines.torchenv import RELEASE, PackageMissing, imported
 
@@ -40,7 +48,8 @@ _IN_INTEGERS: Final = frozenset(("extended", "all"))
 class Deployed:
     """A session, the model that it was given, and the one that it made of it.
 
-    `wanted` are the ops that are to run in integers, None where the optimization level puts none there.
+    `wanted` are the ops that are to run in integers, by the name that the exporter gave them, None where the
+    optimization level puts none there.
     """
 
     program: ExportedProgram
@@ -99,7 +108,7 @@ class OnnxRuntime:
             session=session,
             given=given.graph,
             optimized=optimized,
-            wanted=dict(quantized_ops(source, program.module)) if self.optimization in _IN_INTEGERS else None,
+            wanted=_wanted(source, program, model.exported_program) if self.optimization in _IN_INTEGERS else None,
             size_bytes=len(content),
         )
 
@@ -116,6 +125,13 @@ class OnnxRuntime:
             options.optimized_model_filepath = str(file)
             session = library.InferenceSession(model, options, providers=list(_PROVIDERS))
             return session, file.read_bytes()
+
+
+def _wanted(source: ExportedProgram, program: Program, decomposed: ExportedProgram) -> dict[str, QuantizedOp]:
+    """The ops that are quantized, by their names in the program that the exporter has made other ops of."""
+    by_origin = quantized_ops(source, program.module)
+    computing = [(node.name, origin(node)) for node in decomposed.graph.nodes if is_computing(node)]
+    return {name: by_origin[begun] for name, begun in computing if begun in by_origin}
 
 
 def runtime(options: Settings) -> OnnxRuntime:

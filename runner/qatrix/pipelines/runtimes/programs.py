@@ -40,7 +40,6 @@ _REWRITING: Final = ".pt2e.export_utils."
 class QuantizedOp:
     """An op of a program that its quantizer quantizes: what it is called and in which layer."""
 
-    name: str
     op: str
     layer: str
 
@@ -158,7 +157,6 @@ def quantized_ops(program: ExportedProgram, converted: nn.Module) -> Mapping[str
     constant, annotated = constant_nodes(program.graph, constants(program)), _annotated(converted)
     return {
         origin(node): QuantizedOp(
-            name=node.name,
             op=op_name(node),
             layer=layer_of(modules_around(node) or _owners(program, node), origin(node)),
         )
