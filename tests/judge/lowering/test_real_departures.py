@@ -118,3 +118,12 @@ def figures(line: str) -> tuple[float, float]:
     """The two numbers of decibels in a line."""
     words = line.split()
     return tuple(float(words[index - 1]) for index, word in enumerate(words) if word.startswith("dB"))  # type: ignore[return-value]  # there are two
+
+
+def test_the_script_of_onnx_runtime_shows_saturation_where_the_processor_lacks_vnni() -> None:
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    eight_bits, seven_bits = python([str(ROOT / "docs/runtimes/onnxruntime_saturation.py")]).splitlines()[-2:]
+
+    assert seven_bits == "7 bits: without optimizations 27.7 dB, with all 27.7 dB"
+    assert (eight_bits == "8 bits: without optimizations 27.8 dB, with all 27.8 dB") == torchenv.cpu_features()["vnni"]
