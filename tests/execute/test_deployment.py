@@ -136,6 +136,18 @@ def test_the_runtimes_are_compared_with_one_another_within_what_each_may_be_off(
     assert any(check.name == "deterministic_eval" and check.status == "failed" for check in record.checks)
 
 
+@pytest.mark.parametrize(
+    "change", [lambda tensor: tensor.to(torch.complex64), Tensor.to_sparse], ids=["complex", "sparse"]
+)
+def test_outputs_that_cannot_be_compared_are_not_called_two_different_ones(
+    deployed: Callable[..., Record], change: Callable[[Tensor], Tensor]
+) -> None:
+    record = deployed(Fake(change=change))
+
+    assert record.verdict == "diverged"
+    assert not [check for check in record.checks if check.name == "deterministic_eval" and check.status == "failed"]
+
+
 def test_a_pipeline_alone_is_compared_with_its_reference(deployed: Callable[..., Record]) -> None:
     record = deployed(Fake(), pipelines=("pt2e",))
 

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from qatrix.claims import DETERMINISTIC_EVAL, RUNS_IN_INTEGERS, Tolerance
+from qatrix.claims import DETERMINISTIC_EVAL, RUNS_IN_INTEGERS
 from qatrix.declare.inputs import DataFile
 from qatrix.declare.spec import Case, RuntimeUse
 from qatrix.execute import isolation
@@ -30,7 +30,6 @@ from qatrix.pipelines.runtimes import Lowered, Program, Runtime, runtime_of
 from qatrix.pipelines.torchenv import seed_generators
 
 _FORWARD: Final = "lowered_forward"
-_EQUAL: Final = Tolerance(name="exact", rtol=0, atol=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +120,9 @@ class Deployment:
 
     def _checks(self, lowered: Lowered, inputs: Inputs, outputs: object, ran: Ran) -> tuple[CheckOutcome, ...]:
         again = self._run_again(lowered, inputs)
-        same = numerics.compare(outputs, again, at=LOWERED, names=("first", "second"), tolerance=_EQUAL)
+        apart = numerics.apart_in_two_runs(outputs, again, at=LOWERED)
         made = []
-        if same.status != "exact":
-            apart = same.message or f"they are {same.max_abs:.3g} apart"
+        if apart is not None:
             told = f"{self.use.runtime} gives two different outputs for one input: {apart}"
             made.append(outcome_of(DETERMINISTIC_EVAL, self.pipeline, [told]))
         if self.use.computes_in_integers and self.case.quantizes == "something":

@@ -32,7 +32,6 @@ from qatrix.claims import (
     STEADY_EVAL,
     WEIGHT_SCALES,
     WEIGHTS_QUANTIZED,
-    Tolerance,
 )
 from qatrix.declare.spec import (
     Case,
@@ -318,12 +317,9 @@ def _twice(tensor: Tensor) -> Tensor:
 
 
 def _randomness(program: nn.Module, inputs: Inputs, outputs: object, again: object) -> list[str]:
-    same = numerics.compare(
-        outputs, again, at="convert", names=("first", "second"), tolerance=Tolerance(name="exact", rtol=0, atol=0)
-    )
-    if same.status == "exact":
+    apart = numerics.apart_in_two_runs(outputs, again, at="convert")
+    if apart is None:
         return []
-    apart = same.message or f"they are {same.max_abs:.3g} apart"
     told = f"the converted model gives two different outputs for one input and two seeds: {apart}"
     first = _first_random(program, inputs)
     return [told if first is None else f"{told}, first at {graphs.place_of(first)}{graphs.behind(first)}"]

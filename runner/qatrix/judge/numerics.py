@@ -71,6 +71,18 @@ def compare(
     )
 
 
+def apart_in_two_runs(first: object, second: object, *, at: str) -> str | None:
+    """How two outputs of one program for one input differ; None if they do not, or if nobody can tell.
+
+    Outputs that cannot be compared with themselves, such as complex numbers, say nothing about a second run.
+    """
+    names, exact = ("first", "second"), Tolerance(name="exact", rtol=0, atol=0)
+    own, found = (compare(first, other, at=at, names=names, tolerance=exact) for other in (first, second))
+    if found.status == "exact" or own.status != "exact":
+        return None
+    return found.message or f"they are {found.max_abs:.3g} apart"
+
+
 def _widened(tolerance: Tolerance, allowances: Sequence[float | None], leaf: int) -> Tolerance:
     more = allowances[leaf] if leaf < len(allowances) else None
     return tolerance if more is None else replace(tolerance, atol=tolerance.atol + more)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qatrix.diagnoses import Cause
-from qatrix.judge.lowering import Product, Trial, causes, halved, is_worth_halving, products
+from qatrix.judge.lowering import Product, causes, products
 from qatrix.lowerings import FloatOp, Ran
 from support.departures import WITHOUT_VNNI, codes, departure, facts, linear
 
@@ -54,34 +54,6 @@ def test_the_exact_value_of_a_product_is_that_of_its_integers() -> None:
 )
 def test_saturation_is_not_told_where_something_speaks_against_it(change: dict[str, Any]) -> None:
     assert names(causes(replace(facts(EXACT, SATURATED, product=TOO_GREAT), **change))) == ["unexplained"]
-
-
-def test_saturation_in_pairs_of_another_kernel_is_shown_by_the_experiment() -> None:
-    other = torch.tensor([[40000.0, -32763.0, 768.0]])
-    without = facts(EXACT, other, product=TOO_GREAT)
-    (cause,) = causes(replace(without, agrees_on_seven_bits=True))
-
-    assert cause.name == "saturates_in_16_bits"
-    assert "with activations of half the size, in seven bits, runtime and reference agree" in cause.evidence
-    assert names(causes(replace(without, agrees_on_seven_bits=False))) == ["unexplained"]
-
-
-def test_the_experiment_is_worth_it_where_eight_bits_are_used_and_nobody_has_made_it() -> None:
-    whole = facts(EXACT, SATURATED, product=TOO_GREAT)
-
-    assert is_worth_halving(whole)
-    assert not is_worth_halving(replace(whole, agrees_on_seven_bits=False))
-    assert not is_worth_halving(replace(whole, product=linear([[127, 1]], [[1, 2]])))
-    assert not is_worth_halving(replace(whole, runtime="executorch"))
-
-
-def test_halved_activations_stand_for_nearly_the_same_values_in_seven_bits() -> None:
-    whole = codes(torch.arange(256), scale=0.5, zero_point=7)
-    half = halved(whole)
-
-    assert (int(half.codes.min()), int(half.codes.max()), half.quant_max) == (0, 127, 127)
-    values, before = (item.scale * (item.codes - item.zero_point) for item in (half, whole))
-    assert float((values - before).abs().max()) <= 0.5
 
 
 def test_a_convolution_adds_neighboring_channels_of_one_place() -> None:
@@ -207,18 +179,6 @@ def test_a_range_that_is_not_kept_shows_where_values_lie_outside_it() -> None:
     assert names(causes(replace(kept, measured=torch.tensor([90.0, 127.0, 140.0])))) == ["unexplained"]
 
 
-def test_a_program_that_refuses_another_batch_holds_for_one_alone() -> None:
-    same = torch.zeros(2)
-    trials = (Trial(batch=2, agrees=True), Trial(batch=3, error="RuntimeError: Expected input at *args[0]"))
-    kept = facts(same, same, batch=2, trials=trials)
-    (cause,) = causes(kept)
-
-    assert cause.name == "batch_specialized"
-    assert cause.evidence[-1] == "on a batch of 3 it raises RuntimeError: Expected input at *args[0]"
-    assert names(causes(replace(kept, trials=(Trial(batch=2, agrees=False), trials[1])))) == ["unexplained"]
-    assert names(causes(replace(kept, trials=(trials[0], Trial(batch=3, agrees=True))))) == ["unexplained"]
-
-
 def test_an_op_that_runs_in_float_is_named_by_the_runtime() -> None:
     ran = Ran(float_ops=(FloatOp(op="aten.mul.Tensor", layer="mul", because="no pattern took it"),))
     kept = facts(torch.zeros(2), torch.ones(2), ran=ran, departure=departure("mul", "mul"))
@@ -227,22 +187,6 @@ def test_an_op_that_runs_in_float_is_named_by_the_runtime() -> None:
     assert cause.name == "fell_back_to_float"
     assert cause.evidence == ("inductor runs aten.mul.Tensor for it: no pattern took it",)
     assert names(causes(replace(kept, departure=departure("conv")))) == ["unexplained"]
-
-
-def test_a_cut_explains_only_what_the_op_by_itself_does_not_show() -> None:
-    kept = facts(
-        torch.zeros(2),
-        torch.ones(2),
-        departure=departure("mean", "mean", alone=False),
-        partition_of={"conv": 0, "mean": 1},
-        reads=("conv",),
-    )
-    (cause,) = causes(kept)
-
-    assert cause.name == "split_between_partitions"
-    assert cause.evidence[-1] == "conv is in part 0, mean in part 1"
-    assert names(causes(replace(kept, departure=departure("mean", "mean")))) == ["unexplained"]
-    assert names(causes(replace(kept, partition_of={"conv": 1, "mean": 1}))) == ["unexplained"]
 
 
 def test_roundings_of_several_ops_add_up() -> None:

@@ -138,7 +138,6 @@ def _told(found: Outline, first: Found) -> Departure:
 
 def _shown(first: Found, found: Outline) -> Shown:
     made, cut = first.trial.part, first.cut
-    given = (found.ops(item)[-1:] for item in found.feeding(first.first))
     return Shown(
         module=made.module,
         inputs=made.inputs,
@@ -148,5 +147,4 @@ def _shown(first: Found, found: Outline) -> Shown:
         zero_point=cut.zero_point,
         quant_min=cut.quant_min,
         quant_max=cut.quant_max,
-        reads=tuple(dict.fromkeys(layer_of(node) for nodes in given for node in nodes)),
     )

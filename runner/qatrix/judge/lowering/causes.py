@@ -20,9 +20,7 @@ RECOGNISERS: Final[tuple[Recogniser, ...]] = (
     arithmetic.rounding_ties,
     arithmetic.steps_add_up,
     arithmetic.accumulates_in_another_order,
-    placing.batch_specialized,
     placing.fell_back_to_float,
-    placing.split_between_partitions,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import torch
@@ -21,7 +21,6 @@ _PAIRING: Final[Mapping[str, str]] = {
     "native": "onednn_vnni",
     "onnxruntime": "vnni",
 }
-_SEVEN_BITS: Final = 127
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +58,13 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """The lowered program on a batch of another size than the one that it was lowered for.
-
-    `error` is what it raised; `agrees` whether it gave what the reference gives, None where it gave nothing.
-    """
-
-    batch: int
-    agrees: bool | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class DepartureFacts:
     """One op that leaves its reference, by itself: both were given the same integers.
 
     `reference` and `measured` are the op's values as real numbers, from the reference and from the runtime. `scale`,
     `zero_point`, `quant_min` and `quant_max` are those of its quantized output, None where it leaves as float.
     `product` is what it computes where that is a convolution or linear; `exact` its value in float64 before it is
-    quantized, for other ops. `cpu` is what `Environment.cpu` has. `agrees_on_seven_bits` is what came of the
-    experiment (see `is_worth_halving`), None where nobody made it. `trials` are runs of the whole program on other
-    batches than `batch`. `partition_of` has the part of the runtime's backend that each layer went to, and `reads`
-    the layers whose values the op reads.
+    quantized, for other ops. `cpu` is what `Environment.cpu` has.
     """
 
     departure: Departure
@@ -96,11 +80,6 @@ class DepartureFacts:
     exact: Tensor | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     cpu: Mapping[str, bool] = field(default_factory=dict)
-    agrees_on_seven_bits: bool | None = None
-    batch: int | None = None
-    trials: tuple[Trial, ...] = ()
-    partition_of: Mapping[str, int] = field(default_factory=dict)
-    reads: tuple[str, ...] = ()
     ran: Ran | None = None
 
     @property
@@ -122,29 +101,3 @@ def near(left: Tensor, right: Tensor, scale: float | None, *, steps: float) -> T
     left, right = left.double(), right.double()
     tolerance = 1e-6 * right.abs() if scale is None else torch.full_like(right, steps * scale)
     return (left - right).abs() <= tolerance
-
-
-def is_worth_halving(facts: DepartureFacts) -> bool:
-    """Whether the op should be run once more on `halved` activations: eight bits of them, and a kernel that may pair.
-
-    The caller then gives the halved codes to the reference and to the runtime, and says whether both agree.
-    """
-    product = facts.product
-    if product is None or facts.agrees_on_seven_bits is not None or facts.pairing_feature is None:
-        return False
-    return product.activation.quant_min >= 0 and int(product.activation.codes.max()) > _SEVEN_BITS
-
-
-def halved(activation: Codes) -> Codes:
-    """The same values to within one of their steps, in seven bits: half the codes, twice the scale."""
-    zero_point = torch.div(activation.zero_point, 2, rounding_mode="floor")
-    codes = torch.div(activation.codes - activation.zero_point, 2, rounding_mode="floor") + zero_point
-    top = activation.quant_max // 2
-    return replace(
-        activation,
-        codes=codes.clamp(0, top),
-        scale=activation.scale * 2,
-        zero_point=zero_point,
-        quant_min=0,
-        quant_max=top,
-    )

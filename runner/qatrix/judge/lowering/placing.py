@@ -48,27 +48,6 @@ def memory_order_lost(facts: DepartureFacts) -> Cause | None:
     )
 
 
-def batch_specialized(facts: DepartureFacts) -> Cause | None:
-    """The lowered program holds for the size of the batch that it was lowered for, and for no other."""
-    bad = [trial for trial in facts.trials if trial.batch != facts.batch and trial.agrees is not True]
-    same = [trial for trial in facts.trials if trial.batch == facts.batch]
-    if facts.batch is None or not bad or any(trial.agrees is not True for trial in same) or not same:
-        return None
-    return found(
-        facts,
-        "batch_specialized",
-        "by_design",
-        f"{facts.runtime} lowers the program for batches of {facts.batch} alone",
-        (
-            f"it agrees with its reference on a batch of {facts.batch}",
-            *(
-                f"on a batch of {trial.batch} it {f'raises {trial.error}' if trial.error else 'gives other values'}"
-                for trial in bad
-            ),
-        ),
-    )
-
-
 def fell_back_to_float(facts: DepartureFacts) -> Cause | None:
     """The op runs in floating point, by the runtime's own account."""
     layer = facts.departure.layer
@@ -81,25 +60,6 @@ def fell_back_to_float(facts: DepartureFacts) -> Cause | None:
         "by_design",
         f"{facts.runtime} computes {layer} in floating point, though the quantizer quantizes it",
         [f"{facts.runtime} runs {item.op} for it{f': {item.because}' if item.because else ''}" for item in ops],
-    )
-
-
-def split_between_partitions(facts: DepartureFacts) -> Cause | None:
-    """The op agrees by itself, and in the whole program it reads a value from another part of the backend."""
-    layer = facts.departure.layer
-    own = facts.partition_of.get(layer)
-    others = [name for name in facts.reads if facts.partition_of.get(name, own) != own]
-    if facts.departure.alone or own is None or not others:
-        return None
-    return found(
-        facts,
-        "split_between_partitions",
-        "by_design",
-        f"{facts.runtime} cuts the program between {', '.join(others)} and {layer}",
-        (
-            f"{layer} by itself agrees with its reference",
-            *(f"{name} is in part {facts.partition_of[name]}, {layer} in part {own}" for name in others),
-        ),
     )
 
 

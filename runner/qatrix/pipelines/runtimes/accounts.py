@@ -16,6 +16,8 @@ _COUNTS: Final = ("delegated", "left_over", "partitions", "size_bytes")
 # It goes into every report.
 _MOST_TEXT: Final = 1000
 _MOST_ITEMS: Final = 10_000
+# As in every record, whose whole numbers have 64 bits.
+_MOST: Final = 2**63 - 1
 
 
 class RuntimeFault(Exception):
@@ -84,9 +86,9 @@ def _items(found: object, what: str, read: Callable[[object, str], _T]) -> tuple
 
 
 def _count(found: object, what: str) -> int | None:
-    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found >= 0):
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST):
         return found
-    raise _fault(what, found, "a whole number, 0 or more, or None")
+    raise _fault(what, found, "a whole number from 0 to 2**63 - 1, or None")
 
 
 def _text(found: object, what: str) -> str:

@@ -48,8 +48,8 @@ def ran_where(
 ) -> Ran:
     """What an optimized graph computes in; `wanted` are the ops that are to run in integers, None where none are.
 
-    They go by the name that the program had for them which the exporter translated. `given` is the graph before, whose
-    nodes say which layer they are from.
+    They go by the names that the program had for them which the exporter translated. `given` is the graph before,
+    whose nodes say which layer they are from.
     """
     origins = dict(_origins(given))
     graph = _Graph(optimized)
