@@ -100,6 +100,7 @@ class OnnxRuntime:
         with without_advice("torch.onnx", "onnxscript", "onnx_ir"):
             model = torch.onnx.export(source, (), dynamo=True, verbose=False)
         assert model is not None
+        assert model.exported_program is not None
         given = model.model_proto
         content = given.SerializeToString()
         session, optimized = self._session(content)
