@@ -66,6 +66,7 @@ def _facts(lowering: Lowering, found: Bisected, program: fx.GraphModule, pipelin
         exact=_exact(program, shown),
         options=lowering.options,
         cpu=cpu_features(),
+        each_agrees=shown.each_agrees,
         ran=lowering.ran,
     )
 

@@ -14,7 +14,7 @@ class Shown:
 
     `module` is converted or prepared, as the runtime takes it. `inputs` are the reference's own values. `scale`,
     `zero_point`, `quant_min` and `quant_max` are those of the output where it is quantized per tensor, None
-    otherwise.
+    otherwise. `each_agrees` says whether the part has several ops, and each by itself agrees with the reference.
     """
 
     module: fx.GraphModule
@@ -25,3 +25,4 @@ class Shown:
     zero_point: int | None = None
     quant_min: int | None = None
     quant_max: int | None = None
+    each_agrees: bool = False

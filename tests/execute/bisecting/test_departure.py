@@ -129,6 +129,20 @@ def test_steps_that_add_up_are_told_as_what_no_op_does_alone() -> None:
     assert not found.first.alone
     assert found.first.kernel is None
     assert "by itself, no op of that part is more than a step off" in found.first.sentence
+    assert found.shown is not None
+    assert found.shown.each_agrees
+
+
+def test_no_op_is_called_innocent_that_could_not_be_tried_by_itself() -> None:
+    program = converted("pt2e", Branching)
+    wrong = {layer: shifted(1.0) for layer in ("add", "left", "right", "pool", "avg", "flatten")}
+    found = departure(Faulty(wrong, graph_of(program), refuses=frozenset({"add"})), program)
+
+    assert found.first is not None
+    assert not found.first.alone
+    assert found.first.sentence.endswith("not every op of that part could be tried by itself")
+    assert found.shown is not None
+    assert not found.shown.each_agrees
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)

@@ -132,7 +132,14 @@ def _told(found: Outline, first: Found) -> Departure:
         max_abs=first.trial.gap.max_abs,
         max_steps=steps,
         alone=first.alone,
-        sentence=sentence(layer, kernel or op, first.trial.gap.max_abs, steps, begin=None if first.alone else begin),
+        sentence=sentence(
+            layer,
+            kernel or op,
+            first.trial.gap.max_abs,
+            steps,
+            begin=None if first.alone else begin,
+            each_agrees=first.each_agrees,
+        ),
     )
 
 
@@ -147,4 +154,5 @@ def _shown(first: Found, found: Outline) -> Shown:
         zero_point=cut.zero_point,
         quant_min=cut.quant_min,
         quant_max=cut.quant_max,
+        each_agrees=first.each_agrees,
     )

@@ -11,12 +11,16 @@ from qatrix.execute.bisecting.trials import Trial, Trials
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A part that departs: one op alone, or the ops from `first` to that of `cut`, of which none does by itself."""
+    """A part that departs: one op alone, or the ops from `first` to that of `cut`, of which none is known to by itself.
+
+    `each_agrees` says whether each of these was tried by itself, and agrees.
+    """
 
     cut: Cut
     first: Cut
     trial: Trial
     alone: bool
+    each_agrees: bool = False
 
 
 @dataclass(kw_only=True)
@@ -111,12 +115,15 @@ class Search:
                 low = middle
             else:
                 high = middle
-        first = above[low]
-        single = self.trials.of(self.outline.feeding(first), first) if first != cut else None
-        if single is not None and single.gap.departs:
-            return Found(cut=first, first=first, trial=single, alone=True)
+        first, inside = above[low], above[low:]
         whole = self.trials.of(self._cuts_before(first, cut) if low else (), cut)
-        return None if whole is None else Found(cut=cut, first=first, trial=whole, alone=False)
+        singles = [self.trials.of(self.outline.feeding(item), item) for item in inside]
+        for item, single in zip(inside, singles):
+            if single is not None and single.gap.departs:
+                return Found(cut=item, first=item, trial=single, alone=True)
+        if whole is None:
+            return None
+        return Found(cut=cut, first=first, trial=whole, alone=False, each_agrees=all(singles))
 
     def _cuts_before(self, first: Cut, last: Cut) -> tuple[Cut, ...]:
         """Where the part begins that has the ops from one cut's to another's, and all in between."""

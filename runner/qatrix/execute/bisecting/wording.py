@@ -31,14 +31,24 @@ def kernel_of(ran: Ran | None, layer: str, *, alone: bool) -> str | None:
     return ", ".join(names) or None
 
 
-def sentence(layer: str, name: str, max_abs: float, steps: float | None, *, begin: str | None) -> str:
-    """What departs, and by how much; `begin` is the layer where the part begins that no single op stands for."""
+def sentence(
+    layer: str, name: str, max_abs: float, steps: float | None, *, begin: str | None, each_agrees: bool
+) -> str:
+    """What departs, and by how much; `begin` is the layer where the part begins that no single op stands for.
+
+    `each_agrees` says whether each op of that part was tried by itself, and agrees.
+    """
     by = _amount(max_abs, steps)
     if begin is None:
         return f"{layer}: {name} is {by} off the reference, given the reference's values"
+    singly = (
+        "by itself, no op of that part is more than a step off"
+        if each_agrees
+        else "not every op of that part could be tried by itself"
+    )
     return (
         f"{layer}: {name} is {by} off the reference in the part that begins with {begin}, "
-        "given the reference's values there; by itself, no op of that part is more than a step off"
+        f"given the reference's values there; {singly}"
     )
 
 

@@ -118,7 +118,7 @@ def rounding_ties(facts: DepartureFacts) -> Cause | None:
 def steps_add_up(facts: DepartureFacts) -> Cause | None:
     """No op is more than a step off by itself, few values are more than a step off in the end, and none is far off."""
     departure, differs = facts.departure, facts.differs
-    if departure.alone or facts.scale is None or departure.max_steps is None or not bool(differs.any()):
+    if not facts.each_agrees or facts.scale is None or departure.max_steps is None or not bool(differs.any()):
         return None
     off = ~near(facts.measured, facts.reference, facts.scale, steps=1)
     if departure.max_steps > _MOST_STEPS or int(off.sum()) > _FEW * off.numel():

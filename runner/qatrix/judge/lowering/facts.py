@@ -65,6 +65,7 @@ class DepartureFacts:
     `zero_point`, `quant_min` and `quant_max` are those of its quantized output, None where it leaves as float.
     `product` is what it computes where that is a convolution or linear; `exact` its value in float64 before it is
     quantized, for other ops. `cpu` is what `Environment.cpu` has.
+    `each_agrees` says whether what departs are several ops, each of which agrees by itself.
     """
 
     departure: Departure
@@ -80,6 +81,7 @@ class DepartureFacts:
     exact: Tensor | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     cpu: Mapping[str, bool] = field(default_factory=dict)
+    each_agrees: bool = False
     ran: Ran | None = None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -14,6 +14,10 @@ from qatrix.lowerings import Ran
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Program
+
+# Where an op comes from: lines of code, numbers of objects in this process. Their length differs from run to run, and
+# so would the size of the file.
+_NOTES: Final = ("stack_trace", "from_node")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Exported:
     def lower(self, program: Program) -> Loaded:
         """The program, exported, saved and loaded."""
         exported = torchenv.exported(program.module, program.inputs, dynamic_batch=program.dynamic_batch)
+        for node in exported.graph.nodes:
+            for note in _NOTES:
+                node.meta.pop(note, None)
         file = io.BytesIO()
         torch.export.save(exported, file)
         file.seek(0)
