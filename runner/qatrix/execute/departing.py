@@ -87,7 +87,7 @@ def _exact(program: fx.GraphModule, shown: Shown) -> Tensor | None:
     last = last_computed(program)
     if last is None:
         return None
-    inside = InFloat64(program, garbage_collect_values=False)
+    inside = InFloat64(program)
     try:
         inside.run(*Inputs(shown.inputs).in_order(program))
     except (RuntimeError, NotImplementedError, TypeError, AssertionError):

@@ -40,26 +40,29 @@ def values(module: fx.GraphModule, x: Tensor) -> Mapping[str, object]:
         store.close()
 
 
-def on_the_grid(*shape: int) -> Tensor:
-    """Values of seven bits that quantize to themselves: a part is given what the reference has rounded."""
-    drawn = torch.randint(-63, 65, shape, generator=torch.Generator().manual_seed(3))
-    drawn.view(-1)[:2] = torch.tensor([-63, 64])
-    return drawn / 64
+def rounded(module: fx.GraphModule, drawn: Tensor) -> Tensor:
+    """What the program itself has rounded, as a part is given it, so that no value lies between two codes."""
+    first = next(node for node in module.graph.nodes if op_name(node) == "dequantize_per_tensor")
+    found = values(module, drawn)[first.name]
+    assert isinstance(found, Tensor)
+    return found
 
 
+torch.manual_seed(0)
 MODELS: dict[str, tuple[nn.Module, Tensor]] = {
-    "a linear layer": (nn.Linear(6, 4), on_the_grid(5, 6)),
-    "a convolution": (nn.Conv2d(3, 4, 3, stride=2, padding=1), on_the_grid(2, 3, 8, 8)),
-    "a convolution and ReLU": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), on_the_grid(2, 3, 8, 8)),
-    "a convolution and ReLU6": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6()), on_the_grid(2, 3, 8, 8)),
-    "a convolution in groups": (nn.Conv2d(4, 4, 3, groups=2, bias=False), on_the_grid(2, 4, 8, 8)),
+    "a linear layer": (nn.Linear(6, 4), torch.randn(5, 6)),
+    "a convolution": (nn.Conv2d(3, 4, 3, stride=2, padding=1), torch.randn(2, 3, 8, 8)),
+    "a convolution and ReLU": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 8, 8)),
+    "a convolution and ReLU6": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6()), torch.randn(2, 3, 8, 8)),
+    "a convolution in groups": (nn.Conv2d(4, 4, 3, groups=2, bias=False), torch.randn(2, 4, 8, 8)),
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_product_gives_what_the_program_gives(name: str) -> None:
-    model, x = MODELS[name]
-    module = converted(model, x)
+    model, drawn = MODELS[name]
+    module = converted(model, drawn)
+    x = rounded(module, drawn)
     known = values(module, x)
     product = product_of(module, known)
     last = last_computed(module)
@@ -83,11 +86,9 @@ def test_what_is_no_product_is_none() -> None:
 def test_a_program_in_float64_gives_what_it_gives_in_float32(name: str, pipeline: str) -> None:
     model, drawn = MODELS[name]
     module = converted(model, drawn, pipeline=pipeline)
-    # What the program itself has rounded, as a part is given it, so that no value lies between two codes.
-    first = next(node for node in module.graph.nodes if op_name(node) == "dequantize_per_tensor")
-    x: Any = values(module, drawn)[first.name]
+    x = rounded(module, drawn)
     last = last_computed(module)
-    inside = InFloat64(module, garbage_collect_values=False)
+    inside = InFloat64(module)
     inside.run(*Inputs.of(x).in_order(module))
 
     assert last is not None
@@ -99,7 +100,7 @@ def test_a_program_in_float64_gives_what_it_gives_in_float32(name: str, pipeline
 
 def test_the_range_of_an_output_is_that_of_its_codes() -> None:
     model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))
-    kind, inputs = PIPELINES["fx"], Inputs.of(on_the_grid(5, 6))
+    kind, inputs = PIPELINES["fx"], Inputs.of(torch.randn(5, 6))
     spec = specs.quantizer(fx=FxPreset(backend_config="qnnpack", qconfig_mapping="qnnpack"), mode="ptq")
     prepared = kind.prepare(kind.capture(model.eval(), inputs, dynamic_batch=False)(), inputs, spec, skip_modules=())
     inputs.call(prepared)

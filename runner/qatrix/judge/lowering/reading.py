@@ -85,16 +85,28 @@ def product_of(program: fx.GraphModule, values: Mapping[str, object]) -> Product
 
 
 class InFloat64(fx.Interpreter):
-    """Runs a program in float64: what it would give without any rounding but that of quantize ops."""
+    """Runs a program in float64: what it would give without any rounding but that of quantize ops.
+
+    Weights that it quantizes itself keep the codes that they have in float32.
+    """
+
+    def __init__(self, program: fx.GraphModule) -> None:
+        super().__init__(program, garbage_collect_values=False)
+        self._weights: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """A node's value."""
         name = op_name(n)
+        if name in _QUANTIZE and operand(n, 0) in self._weights:
+            quantize: Any = n.target
+            return quantize(*fx.map_arg(n.args, lambda item: self._weights.get(item, self.env[item])), **n.kwargs)
         if name in _QUANTIZE:
             return self._quantized(n)
         if name in _DEQUANTIZE:
             return self._dequantized(n)
         value = super().run_node(n)
+        if n.op == "get_attr":
+            self._weights[n] = value
         return _doubled(value) if n.op in {"placeholder", "get_attr"} else value
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
