@@ -6,8 +6,9 @@
 #
 # case      dynamic_batch_of_one/conv_bn_relu/dim=2,dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu
 # command   qatrix repro 'dynamic_batch_of_one/conv_bn_relu/dim=2,dynamic_batch=true,quantizer=xnnpack_int8_per_channel_ptq,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
-#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, onnx
+#           1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0, Python 3.11.7,
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at capture: UserError: Constraints violated (batch)! For more information, run with TORCH_LOGS="+dynamic".

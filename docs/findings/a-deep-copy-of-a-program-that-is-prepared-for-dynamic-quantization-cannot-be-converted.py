@@ -6,8 +6,9 @@
 #
 # case      lifecycle_dynamic/linear_relu/lifecycle=deepcopy,quantizer=int8_dynamic,device=cpu
 # command   qatrix repro 'lifecycle_dynamic/linear_relu/lifecycle=deepcopy,quantizer=int8_dynamic,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
-#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, onnx
+#           1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0, Python 3.11.7,
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: failed at convert: Exception: An error occurred when running the 'PortNodeMetaForQDQ' pass after the following passes: []

@@ -19,8 +19,9 @@
 #
 # case      batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu
 # command   qatrix repro 'batch_norms_wide/shared_conv_two_bn/dim=2,quantizer=xnnpack_int8_per_tensor_ptq,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
-#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, onnx
+#           1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0, Python 3.11.7,
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     after prepare: max abs difference 2.715869426727295, 150 of 150 values out of tolerance

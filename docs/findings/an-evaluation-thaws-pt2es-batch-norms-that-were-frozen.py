@@ -13,8 +13,9 @@
 #
 # case      lifecycle_frozen/conv_bn_relu/dim=2,lifecycle=eval_and_train,quantizer=xnnpack_int8_per_channel_qat,train_steps=2,batch_norm=frozen,device=cpu
 # command   qatrix repro 'lifecycle_frozen/conv_bn_relu/dim=2,lifecycle=eval_and_train,quantizer=xnnpack_int8_per_channel_qat,train_steps=2,batch_norm=frozen,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
-#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, onnx
+#           1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0, Python 3.11.7,
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     pt2e: it gives other values than without eval_and_train

@@ -6,8 +6,9 @@
 #
 # case      x86_convs/conv_bn/conv=conv_transpose,dim=1,quantizer=x86_int8_qat,device=cpu
 # command   qatrix repro 'x86_convs/conv_bn/conv=conv_transpose,dim=1,quantizer=x86_int8_qat,device=cpu'    (qatrix 0.1.0)
-# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, Python
-#           3.11.7, Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, onnx
+#           1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0, Python 3.11.7,
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
 #
 # It prints
 #     fx: failed at prepare: Exception: Fusing ConvTranspose+BatchNorm not yet supported in QAT.

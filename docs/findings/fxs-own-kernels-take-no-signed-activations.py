@@ -1,0 +1,281 @@
+# Written by qatrix findings, which replaces and removes it: change a copy.
+# Cause: FX's own kernels take no signed activations
+#
+# What is wrong: fx failed at lowered_forward: RuntimeError: quantized::linear (qnnpack): Expected
+# input data type QUInt8 but got QInt8.
+#
+# case      deployed/two_linear/quantizer=xnnpack_int8_per_channel_ptq,runtime=xnnpack,device=cpu
+# command   qatrix repro 'deployed/two_linear/quantizer=xnnpack_int8_per_channel_ptq,runtime=xnnpack,device=cpu'    (qatrix 0.1.0)
+# versions  torch 2.15.0, torchao 0.18.0, torchvision 0.29.2, numpy 2.4.6, executorch 1.5.1, onnx
+#           1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0, Python 3.11.7,
+#           Linux-6.18.44-fc-v669-x86_64-with-glibc2.36, x86_64 AVX512, 2 cores
+# needs     executorch: pip install "qatrix[executorch]" brings it
+#
+# It prints
+#     fx: failed at lowered_forward: RuntimeError: quantized::linear (qnnpack): Expected input data type QUInt8 but got QInt8
+#     pt2e and pt2e on executorch after lowering: max abs difference 0.0, 0.0 steps
+#     pt2e: SQNR 46.00863622284649 dB
+#     pt2e on executorch: SQNR 46.00863622284649 dB
+#     fx: SQNR 46.00863622284649 dB
+#     pt2e: 3 quantize and 5 dequantize ops
+#     fx: 3 quantize and 3 dequantize ops
+
+import copy
+import math
+import textwrap
+import traceback
+import warnings
+
+import torch
+import torch.utils._pytree as pytree
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+from torch import nn
+from torch.ao.quantization import QConfigMapping
+from torch.ao.quantization.backend_config import get_qnnpack_backend_config
+from torch.ao.quantization.qconfig import default_per_channel_symmetric_qnnpack_qconfig
+from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_fx, prepare_fx
+from torch.export._tree_utils import reorder_kwargs
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+# One thread, as in the run: sums over several come out in another order.
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+
+
+class TwoLinear(nn.Module):
+    """Two linear layers, the first without a bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear1 = nn.Linear(16, 8, bias=False)
+        self.linear2 = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.linear2(self.linear1(x))
+
+
+def float_model():
+    torch.manual_seed(2096853413)
+    return TwoLinear()
+
+
+def inputs_of_the_case():
+    torch.manual_seed(2096853413)
+    return (torch.randn(2, 16),)
+
+
+def forward(model, inputs, seed=100):
+    torch.manual_seed(seed)
+    return model(*(tensor.clone() for tensor in inputs))
+
+
+def capture(model, inputs):
+    """The exported model, in the mode (train or eval) that it is in."""
+    return torch.export.export(model, inputs, strict=True).module()
+
+
+def exported(program, args, kwargs, **options):
+    return torch.export.export(program, args, kwargs, **options)
+
+
+def tensors_of(source, args, kwargs):
+    """The tensors of a call, in the order in which an exported program takes them."""
+    leaves = pytree.tree_leaves((args, reorder_kwargs(kwargs, source.call_spec.in_spec)))
+    return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+
+def with_structure_of(source, outputs):
+    """Flat outputs, as the exported program returns them."""
+    return pytree.tree_unflatten(list(outputs), source.call_spec.out_spec)
+
+
+def lower_pt2e(program, args, kwargs):
+    """The program in its runtime."""
+    import executorch.kernels.quantized
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    from executorch.runtime import Runtime
+
+    _unsafe_reset_threadpool(1)
+    source = exported(program, args, kwargs)
+    edge = to_edge_transform_and_lower(source, partitioner=[XnnpackPartitioner()])
+    loaded = Runtime.get().load_program(edge.to_executorch().buffer)
+    method = loaded.load_method("forward")
+
+    def run(*args, **kwargs):
+        outputs = method.execute(tensors_of(source, args, kwargs))
+        # The method needs the program that it comes from.
+        assert loaded is not None
+        return with_structure_of(source, outputs)
+
+    return run
+
+
+def lower_fx(program, args, kwargs, backend_config):
+    """The program as it was prepared, in its runtime."""
+    from torch.ao.quantization.quantize_fx import convert_fx
+
+    torch.backends.quantized.engine = "qnnpack"
+    converted = convert_fx(program, backend_config=backend_config)
+
+    def real(item):
+        return item.dequantize() if isinstance(item, torch.Tensor) and item.is_quantized else item
+
+    return lambda *args, **kwargs: pytree.tree_map(real, converted(*args, **kwargs))
+
+
+def report(pipeline, stage, error):
+    first = (str(error).strip() or "no message").splitlines()[0]
+    print(f"{pipeline}: failed at {stage}: {type(error).__name__}: {first}")
+    print(textwrap.indent("".join(traceback.format_exception(error)), "    "))
+
+
+def run_pt2e(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen = {}
+    model = float_model()
+    model.eval()
+    model = capture(model, inputs)
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    model = prepare_pt2e(model, quantizer)
+    with torch.no_grad():
+        seen["prepare"] = forward(model, inputs)
+    converted = convert_pt2e(model)
+    with torch.no_grad():
+        seen["convert"] = forward(converted, inputs)
+    with torch.no_grad():
+        lowered = lower_pt2e(converted, inputs, {})
+        seen["lowered"] = forward(lowered, inputs)
+    return seen, converted
+
+
+def run_fx(inputs):
+    """Outputs by the point where they are compared, and the converted program."""
+    seen, converted, stage = {}, None, "build"
+    try:
+        model = float_model()
+        model.eval()
+        stage = "prepare"
+        qconfigs = QConfigMapping().set_global(default_per_channel_symmetric_qnnpack_qconfig)
+        backend_config = get_qnnpack_backend_config()
+        model = prepare_fx(model, qconfigs, inputs, backend_config=backend_config)
+        stage = "forward"
+        seen["prepare"] = forward(model, inputs)
+        stage = "convert"
+        prepared = copy.deepcopy(model)
+        converted = _convert_to_reference_decomposed_fx(model, backend_config=backend_config)
+        stage = "quantized_forward"
+        seen["convert"] = forward(converted, inputs)
+        with torch.no_grad():
+            stage = "lower"
+            lowered = lower_fx(prepared, inputs, {}, backend_config)
+            stage = "lowered_forward"
+            seen["lowered"] = forward(lowered, inputs)
+    except Exception as error:
+        report("fx", stage, error)
+    return seen, converted
+
+
+def float_outputs(inputs):
+    """Those of the float model in evaluation."""
+    model = float_model()
+    with torch.no_grad():
+        return forward(model.eval(), inputs)
+
+
+def pairs(left, right):
+    yield left.detach().cpu(), right.detach().cpu()
+
+
+def gap(left, right):
+    """The greatest difference (NaN counts as the greatest), how many values are out of tolerance, and of how many."""
+    if not left.numel():
+        return 0.0, 0, 0
+    is_float = left.dtype.is_floating_point
+    left, right = left.double(), right.double()
+    same = (left == right) | (left.isnan() & right.isnan())
+    difference = (left - right).abs().masked_fill(same, 0.0)
+    within = (difference <= 1e-05 + 1.3e-06 * right.abs()) & difference.isfinite()
+    outside = ~same & ~within if is_float else ~same
+    greatest = torch.nan_to_num(difference, nan=math.inf).argmax()
+    return float(difference.flatten()[greatest]), int(outside.sum()), left.numel()
+
+
+def step_of(node):
+    """The quantization step of a value, None where it is not quantized per tensor."""
+    moving = """
+        clone contiguous flatten getitem permute reshape slice squeeze transpose unsqueeze view _unsafe_view
+    """
+    while isinstance(node, torch.fx.Node):
+        target = getattr(node.target, "overloadpacket", node.target)
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        if name == "dequantize_per_tensor":
+            return node.args[1] if isinstance(node.args[1], (int, float)) else None
+        if name not in moving.split():
+            return None
+        node = node.args[0]
+    return None
+
+
+def compare_lowered(names, outputs, programs):
+    """How far two outputs are apart, also in steps, by the coarser of both programs'."""
+    steps = []
+    for name in names:
+        output = next(node for node in programs[name].graph.nodes if node.op == "output")
+        steps.append([step_of(leaf) for leaf in pytree.tree_leaves(output.args[0])])
+    where = f"{names[0]} and {names[1]} after lowering"
+    gaps = [gap(*pair)[0] for pair in pairs(*(outputs[name] for name in names))]
+    known = [max((step for step in both if step), default=None) for both in zip(*steps)]
+    apart = [greatest / step for greatest, step in zip(gaps, known) if step]
+    told = f", {max(apart)!r} steps" if apart else ""
+    print(f"{where}: max abs difference {max(gaps, default=0.0)!r}{told}")
+
+
+def norm(tensors):
+    """The norm over all tensors together, scaled so that no square overflows."""
+    peak = max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), default=0.0)
+    if not math.isfinite(peak) or peak == 0:
+        return peak
+    return peak * math.sqrt(sum(float((tensor / peak).square().sum()) for tensor in tensors))
+
+
+def print_sqnr(name, reference, output):
+    """Signal to quantization noise against the float model, in decibels."""
+    both = [(one.double(), other.double()) for one, other in pairs(reference, output)]
+    signal, noise = norm([one for one, _ in both]), norm([one - other for one, other in both])
+    print(f"{name}: SQNR {20 * math.log10(signal / noise)!r} dB")
+
+
+def print_counts(name, program):
+    """How many quantize and dequantize ops the graphs of the program have."""
+    graphs = [part.graph for part in program.modules() if isinstance(part, torch.fx.GraphModule)]
+    targets = [getattr(node.target, "overloadpacket", node.target) for graph in graphs for node in graph.nodes]
+    names = [getattr(target, "__name__", str(target)) for target in targets]
+    quantize = sum(name.startswith("quantize_") for name in names)
+    dequantize = sum(name.startswith("dequantize") for name in names)
+    print(f"{name}: {quantize} quantize and {dequantize} dequantize ops")
+
+
+inputs = inputs_of_the_case()
+reference = float_outputs(inputs)
+seen, converted = {}, {}
+for name, run in {"pt2e": run_pt2e, "fx": run_fx}.items():
+    seen[name], converted[name] = run(inputs)
+sides = {"pt2e on executorch": "pt2e", "fx on native": "fx"}
+outputs = {name: seen[name]["convert"] for name in seen if "convert" in seen[name]}
+outputs |= {side: seen[name]["lowered"] for side, name in sides.items() if "lowered" in seen[name]}
+programs = converted | {side: converted[name] for side, name in sides.items()}
+for names in [("pt2e", "pt2e on executorch")]:
+    if all(name in outputs for name in names):
+        compare_lowered(names, outputs, programs)
+for name in converted:
+    if "convert" in seen[name]:
+        print_sqnr(name, reference, seen[name]["convert"])
+    if name == "pt2e" and "lowered" in seen[name]:
+        print_sqnr("pt2e on executorch", reference, seen[name]["lowered"])
+    if name == "fx" and "lowered" in seen[name]:
+        print_sqnr("fx on native", reference, seen[name]["lowered"])
+for name, program in converted.items():
+    if "convert" in seen[name]:
+        print_counts(name, program)
