@@ -52,12 +52,16 @@ _OF_THE_RUN: Final = frozenset(
 
 def again(command: Sequence[str], case_id: str) -> str:
     """A command line that runs a case again, with the matrix, the consents and the limits of the run's command."""
+    kept = base(command)
+    return shlex.join([*kept, "--case", glob_of(case_id), "--fresh"] if kept else command)
+
+
+def base(command: Sequence[str]) -> tuple[str, ...]:
+    """The run's command without what selects cases; nothing where it is not `qatrix run`'s."""
     if tuple(command[1:2]) != ("run",):
-        return shlex.join(command)
-    kept = [
-        word for option in _options(command[2:]) if option[0].partition("=")[0] not in _OF_THE_RUN for word in option
-    ]
-    return shlex.join(["qatrix", "run", *kept, "--case", glob_of(case_id), "--fresh"])
+        return ()
+    options = (option for option in _options(command[2:]) if option[0].partition("=")[0] not in _OF_THE_RUN)
+    return ("qatrix", "run", *(word for option in options for word in option))
 
 
 def glob_of(case_id: str) -> str:

@@ -1,6 +1,5 @@
-// What is shown, as the page's fragment says it: "#verdict=failed&axis.dim=2&sort=-seconds", "#case=<id>".
-const FREE = { q: "", verdict: "", unexpected: "", sort: "" };
-const emptyState = () => ({ ...FREE, axes: {}, rows: null, cols: null });
+// What is shown, as the page's fragment says it: "#q=verdict:failed+dim:2&sort=-seconds", "#case=<id>".
+const emptyState = () => ({ q: "", sort: "", rows: null, cols: null });
 let state = emptyState();
 // Where the reader was before a case was opened.
 let listed = "";
@@ -13,32 +12,46 @@ const wantedCase = () => {
   const text = fragment();
   if (text.startsWith("case=")) return text.slice(5);
   // A bare case id is understood too.
-  return text.includes("/") && places().has(text) ? text : null;
+  return text.includes("/") && !isView(location.hash.slice(1)) && places().has(text) ? text : null;
 };
 const isView = (hash) => /^(q|verdict|unexpected|sort|rows|cols|axis\.[^=]*)=/.test(hash);
 const list = (text) => (text === null ? null : text.split(",").filter(Boolean));
 
+// What older links say with keys of their own is said by the query now.
+const oldTerms = (given) => {
+  const terms = [];
+  if (given.get("verdict")) terms.push(`verdict:${writtenValue(given.get("verdict"))}`);
+  if (given.get("unexpected")) terms.push("is:unexpected");
+  for (const [key, value] of given) {
+    if (!key.startsWith("axis.") || !value) continue;
+    const name = writtenField(OWN_FIELDS.has(key.slice(5)) ? key : key.slice(5));
+    terms.push(/^(>|<=)-?[\d.]+$/.test(value) ? `${name}${value}` : `${name}:${writtenValue(value)}`);
+  }
+  return terms;
+};
 const readState = (hash) => {
   const given = new URLSearchParams(hash);
-  const read = emptyState();
-  for (const key of Object.keys(FREE)) read[key] = given.get(key) ?? "";
-  read.rows = list(given.get("rows"));
-  read.cols = list(given.get("cols"));
-  for (const [key, value] of given) if (key.startsWith("axis.")) read.axes[key.slice(5)] = value;
-  return read;
+  const q = [given.get("q") ?? "", ...oldTerms(given)].filter(Boolean).join(" ");
+  return { q, sort: given.get("sort") ?? "", rows: list(given.get("rows")), cols: list(given.get("cols")) };
 };
 const written = (shown) => {
   const out = new URLSearchParams();
-  for (const key of Object.keys(FREE)) if (shown[key]) out.set(key, shown[key]);
-  for (const [name, value] of Object.entries(shown.axes)) out.set(`axis.${name}`, value);
+  for (const key of ["q", "sort"]) if (shown[key]) out.set(key, shown[key]);
   if (shown.rows) out.set("rows", shown.rows.join(",") || ",");
   if (shown.cols) out.set("cols", shown.cols.join(",") || ",");
-  return out.toString().replaceAll("%2C", ",").replaceAll("%2F", "/");
+  return out.toString().replace(/%(2C|2F|3A|3C|3E|2A|40)/g, decodeURIComponent);
 };
-const viewHref = (changes, axes) => `#${written({ ...state, ...changes, axes: { ...state.axes, ...axes } })}`;
-// Typing replaces the address; what is clicked is a step to go back to.
+const viewHref = (q) => `#${written({ ...state, q })}`;
+// Typing replaces the address, and not at every key: browsers refuse many changes a second. What is clicked is a step to go back to.
+const TYPED_MS = 250;
+let waiting = 0;
 const address = (kept) => {
-  const hash = written(state);
-  const where = hash ? `#${hash}` : location.pathname + location.search;
-  if (kept) history.pushState(null, "", where); else history.replaceState(null, "", where);
+  clearTimeout(waiting);
+  const write = () => {
+    const hash = written(state);
+    const where = hash ? `#${hash}` : location.pathname + location.search;
+    if (kept) history.pushState(null, "", where); else history.replaceState(null, "", where);
+    listed = hash ? where : "";
+  };
+  if (kept) write(); else waiting = setTimeout(write, TYPED_MS);
 };

@@ -7,7 +7,7 @@ from qatrix.report.frames.data import patterns_about as patterns_about
 from qatrix.report.frames.data import read_store as read_store
 from qatrix.report.frames.data import report_data as report_data
 from qatrix.report.frames.headline import Headline
-from qatrix.report.frames.matrix import Cell, CompatibilityMatrix, MatrixColumn, MatrixRow
+from qatrix.report.frames.matrix import Cell, CompatibilityMatrix, MatrixRow
 
 __all__ = [
     "Cell",
@@ -15,7 +15,6 @@ __all__ = [
     "Conservation",
     "Headline",
     "KnownDifference",
-    "MatrixColumn",
     "MatrixRow",
     "NotRun",
     "ReportData",

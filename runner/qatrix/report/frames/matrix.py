@@ -1,9 +1,10 @@
-"""The compatibility matrix: which pattern, on which dim, quantizer and device, came out how."""
+"""The compatibility matrix: which pattern came out how with which quantizer, and in which runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Final
 
 import pandas as pd
@@ -13,17 +14,12 @@ from qatrix.outcomes import Record
 from qatrix.report.figures import NOT_MEASURED, axis_value
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone, tone_of
 
-ROW_AXES: Final = ("pattern", "conv")
-COLUMN_AXES: Final = ("quantizer", "device", "dim")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatrixColumn:
-    """A column: quantizer, device and dim, "–" where its cases have no such axis."""
-
-    quantizer: str
-    device: str
-    dim: str
+# Not an axis of any case: the file that declares it.
+GROUP: Final = "file"
+ROW_AXIS: Final = "pattern"
+COLUMN_AXIS: Final = "quantizer"
+# A second axis of columns, where a run's cases differ in it.
+RUNTIME_AXIS: Final = "runtime"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,67 +44,70 @@ class Cell:
         return VERDICTS[self.worst].glyph
 
     @property
-    def word(self) -> str:
-        """The word of the worst verdict."""
-        return VERDICTS[self.worst].word
+    def told(self) -> str:
+        """The counts in words, with how many were unexpected, or as expected."""
+        unexpected = f"; {self.unexpected} unexpected" if self.unexpected else ""
+        return f"{self.text}{unexpected}{f'; {self.expected} as expected' if self.expected else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixRow:
-    """A row: suite, pattern and conv kind ("–" where its cases have none); None is no case."""
+    """A row: a pattern in the file that declares its cases; None is no case."""
 
-    suite: str
+    group: str
     pattern: str
-    conv: str
     cells: tuple[Cell | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompatibilityMatrix:
-    """Rows and columns in declared order; the columns of one quantizer, and within it of one device, together."""
+    """Rows and columns in declared order; a column has a value for each of `axes`, "–" where its cases have none."""
 
-    columns: tuple[MatrixColumn, ...]
+    axes: tuple[str, ...]
+    columns: tuple[tuple[str, ...], ...]
     rows: tuple[MatrixRow, ...]
 
-    def spans(self, *axes: str) -> tuple[tuple[str, int], ...]:
-        """The header cells of the last of `axes`: its value and how many columns share all of them."""
-        spans: list[tuple[str, int]] = []
-        previous: tuple[str, ...] | None = None
-        for column in self.columns:
-            key = tuple(getattr(column, axis) for axis in axes)
-            if key == previous:
-                spans[-1] = (key[-1], spans[-1][1] + 1)
-            else:
-                spans.append((key[-1], 1))
-            previous = key
-        return tuple(spans)
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What the columns are called."""
+        return tuple(" · ".join(value for value in key if value != NOT_MEASURED) or NOT_MEASURED for key in self.columns)
+
+
+def column_axes(records: Sequence[Record]) -> tuple[str, ...]:
+    """The quantizer, and the runtime where the cases differ in it."""
+    runtimes = {axis_value(record.axes.get(RUNTIME_AXIS)) for record in records}
+    return (COLUMN_AXIS, RUNTIME_AXIS) if len(runtimes) > 1 else (COLUMN_AXIS,)
+
+
+def group_of(record: Record) -> str:
+    """The name of the file that declares a case."""
+    return PurePath(record.source.file).name or NOT_MEASURED
 
 
 def compatibility_matrix(records: Sequence[Record]) -> CompatibilityMatrix:
     """The matrix of all records."""
+    axes = column_axes(records)
     if not records:
-        return CompatibilityMatrix(columns=(), rows=())
-    frame = pd.DataFrame([_keys(record) for record in records])
-    column_keys = _in_order(frame, COLUMN_AXES)
-    row_keys = _in_order(frame, ("suite", *ROW_AXES))
+        return CompatibilityMatrix(axes=axes, columns=(), rows=())
+    frame = pd.DataFrame([_keys(record, axes) for record in records])
+    column_keys = _in_order(frame, axes)
+    row_keys = _in_order(frame, (GROUP, ROW_AXIS))
     cells = {
         key: _cell([records[place] for place in places])
-        for key, places in frame.groupby(["suite", *ROW_AXES, *COLUMN_AXES], sort=False).indices.items()
+        for key, places in frame.groupby([GROUP, ROW_AXIS, *axes], sort=False).indices.items()
     }
     return CompatibilityMatrix(
-        columns=tuple(MatrixColumn(quantizer=key[0], device=key[1], dim=key[2]) for key in column_keys),
+        axes=axes,
+        columns=tuple(column_keys),
         rows=tuple(
-            MatrixRow(
-                suite=row[0], pattern=row[1], conv=row[2], cells=tuple(cells.get((*row, *key)) for key in column_keys)
-            )
+            MatrixRow(group=row[0], pattern=row[1], cells=tuple(cells.get((*row, *key)) for key in column_keys))
             for row in row_keys
         ),
     )
 
 
-def _keys(record: Record) -> dict[str, str]:
-    axes = {name: axis_value(record.axes.get(name)) for name in (*ROW_AXES, *COLUMN_AXES)}
-    return {"suite": record.suite, **axes}
+def _keys(record: Record, axes: Sequence[str]) -> dict[str, str]:
+    return {GROUP: group_of(record), **{name: axis_value(record.axes.get(name)) for name in (ROW_AXIS, *axes)}}
 
 
 def _in_order(frame: pd.DataFrame, names: tuple[str, ...]) -> list[tuple[str, ...]]:

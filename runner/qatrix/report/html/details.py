@@ -6,7 +6,7 @@ import base64
 import itertools
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from qatrix.outcomes import UNREMARKABLE, Record
@@ -52,12 +52,11 @@ def static_facts(data: ReportData, render: Render) -> dict[str, str]:
     return facts
 
 
-def blocks(records: Sequence[Record], render: Render, *, without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    """Name and packed text of each block of facts; null stands for those that the page has already."""
+def blocks(records: Sequence[Record], render: Render) -> Iterator[tuple[str, str]]:
+    """Name and packed text of each block of facts."""
     for number, start in enumerate(range(0, len(records), BLOCK)):
         part = itertools.islice(records, start, start + BLOCK)
-        facts = [None if record.case_id in without else render(record) for record in part]
-        yield f"cases-{number:03}", packed(embeddable(facts))
+        yield f"cases-{number:03}", packed(embeddable([render(record) for record in part]))
 
 
 def side_files(data: ReportData) -> Iterator[tuple[str, str]]:

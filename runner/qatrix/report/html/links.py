@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlencode
 
 from qatrix.report.figures import href
 from qatrix.report.html.rows import shown_value
 from qatrix.report.support import Column, SupportCell, SupportRow
 
+# What a query takes without quotes; explorer/query.js has the same.
+_PLAIN_FIELD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+_PLAIN_VALUE: Final = re.compile(r"[^\s,()\"<>=:*?\\-][^\s,()\"*?\\]*")
+_BOUND: Final = re.compile(r"(>|<=)(-?[\d.]+(?:e[+-]?\d+)?)")
+# Fields that are no axes; an axis of that name is "axis.verdict".
+_OTHER_FIELDS: Final = frozenset({"verdict", "is", "cause", "id", "error", "sqnr", "steps", "max_abs", "seconds"})
+
 
 def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str:
-    """A link to the cases that fit: axes by name, and `verdict`, `unexpected` or `q` beside them."""
-    pairs = [(f"axis.{name}", value) for name, value in (conditions or {}).items()]
-    return "#" + urlencode([*pairs, *others.items()], safe="/,:@", errors="replace")
+    """A link to the cases that fit: axes by name, and fields such as `verdict`, `is` or `cause` beside them."""
+    axes = {f"axis.{name}" if name in _OTHER_FIELDS else name: value for name, value in (conditions or {}).items()}
+    terms = [query_term(name, value) for name, value in {**axes, **others}.items()]
+    return "#" + urlencode({"q": " ".join(terms)}, safe="/,:@<>=*", errors="replace")
+
+
+def query_term(field: str, value: str) -> str:
+    """One condition as the search field of the page reads it: "dim:3", "groups>1", 'padding:"[1, 2]"'."""
+    name = field if _PLAIN_FIELD.fullmatch(field) else quoted(field)
+    bound = _BOUND.fullmatch(value)
+    if bound is not None:
+        return f"{name}{bound[1]}{bound[2]}"
+    return f"{name}:{value if _PLAIN_VALUE.fullmatch(value) else quoted(value)}"
+
+
+def quoted(text: str) -> str:
+    """A text that a query takes as it is."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def support_href(row: SupportRow, column: Column, cell: SupportCell) -> str:

@@ -16,14 +16,15 @@ from qatrix.outcomes import Record
 from qatrix.report import plots
 from qatrix.report.again import again
 from qatrix.report.declaring import expectation_yaml
+from qatrix.report.figures import counted, day
 from qatrix.report.frames import ReportData
 from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
 from qatrix.report.html.news import looking_js
 from qatrix.report.html.rows import rows_json
 from qatrix.report.html.templating import environment
 from qatrix.report.repro import script_name
-from qatrix.report.rules import rules
 from qatrix.resources import folder
+from qatrix.text import visible
 
 # Rows of the table in a page of very many cases, all of them unexpected.
 LARGE_ROWS: Final = 500
@@ -31,10 +32,14 @@ LARGE_ROWS: Final = 500
 _DIAGNOSIS_ROWS: Final = 20_000
 # A script has about 6,000; all can be copied from here, and those that are left out are files beside the page.
 _SCRIPT_LETTERS: Final = 300_000
-# Said before the plain table arrives, which would be laid out only to be hidden.
-_EARLY: Final = "document.documentElement.classList.add('explorable')"
-_LIBRARY: Final = "vendor/tabulator/tabulator.min.js"
-_EXPLORER: Final = ("data", "state", "filters", "matrix", "table", "case", "page")
+# Said before the page arrives: what is only to be hidden need not be laid out.
+_EARLY: Final = (
+    "document.documentElement.classList.add('explorable');"
+    "if (location.hash.startsWith('#case=')) document.documentElement.classList.add('one-case')"
+)
+_EXPLORER: Final = (
+    "data", "query", "state", "filters", "facets", "matrix", "table", "case", "takeaway", "keys", "page"
+)
 
 
 def index_html(data: ReportData) -> str:
@@ -42,7 +47,7 @@ def index_html(data: ReportData) -> str:
     facts, large, rows = case_facts(data), is_large(data), _static_rows(data)
     static = static_facts(data, facts)
     drawn, undrawn = _run_plots(data)
-    code = [_EARLY, _text(_LIBRARY).partition("//# sourceMappingURL")[0], _explorer()]
+    code = [_EARLY, _explorer()]
     live = [looking_js(data.run.id)] if data.live else []
     return (
         environment()
@@ -50,20 +55,27 @@ def index_html(data: ReportData) -> str:
         .render(
             data=data,
             run=data.run,
+            title=run_title(data),
             version=__version__,
             large=large,
             rows=rows,
             static={case_id: Markup(text) for case_id, text in static.items()},  # noqa: S704  # a template's
             plots=drawn,
             plots_note=undrawn,
-            rules=rules(data.records),
             code=[Markup(text) for text in code],  # noqa: S704  # our own files
             policy=_policy([*code, *live], sides=large or data.live),
             live=[Markup(text) for text in live],  # noqa: S704  # our own file
             rows_json=None if large else Markup(rows_json(data, sides=False, block=BLOCK)),  # noqa: S704  # escaped there
-            blocks=() if large else blocks(data.records, facts, without=static),
+            blocks=() if large else blocks(data.records, facts),
         )
     )
+
+
+def run_title(data: ReportData) -> str:
+    """What the page is of: "torch 2.15 · 522 cases · 30 Nov 2026"."""
+    torch = data.run.environment.packages.get("torch")
+    named = [f"torch {visible(torch).removesuffix('.0')}"] if torch else []
+    return " · ".join([*named, counted(data.run.declared, "case"), visible(day(data.run.started))])
 
 
 def _run_plots(data: ReportData) -> tuple[plots.RunPlots | None, str | None]:

@@ -10,9 +10,10 @@ from typing import Final
 from qatrix.expressions import Value
 from qatrix.outcomes import Comparison, Record
 from qatrix.report import figures
+from qatrix.report.again import base as again_base
 from qatrix.report.causes import cause_key, cause_name, grouped
 from qatrix.report.frames import ReportData
-from qatrix.report.frames.matrix import COLUMN_AXES, ROW_AXES
+from qatrix.report.frames.matrix import GROUP, ROW_AXIS, column_axes, group_of
 from qatrix.report.vocabulary import VERDICTS, tone_of
 from qatrix.text import visible
 
@@ -20,6 +21,8 @@ Json = object
 # What is cut off in the table is whole on the case's own page.
 NAME_LENGTH: Final = 300
 _LINE_LENGTH: Final = 200
+# Axes that come first wherever axes are listed.
+_LEADING: Final = (ROW_AXIS, "quantizer", "conv", "dim")
 # More digits than any display shows.
 _DIGITS: Final = 4
 
@@ -36,8 +39,10 @@ def rows_json(data: ReportData, *, sides: bool, block: int) -> str:
             "verdicts": [[name, words.glyph, words.word] for name, words in VERDICTS.items()],
             "points": data.points,
             "pipelines": data.pipelines,
-            "rows": ["suite", *ROW_AXES],
-            "columns": list(COLUMN_AXES),
+            "rows": [GROUP, ROW_AXIS],
+            "columns": list(column_axes(data.records)),
+            "run": data.run.id,
+            "again": list(again_base(data.run.command)),
             "sides": sides,
             "block": block,
             "axes": _axes(data.records),
@@ -79,11 +84,18 @@ def _because(record: Record) -> str:
     return ""
 
 
+def _errors(record: Record) -> str:
+    """What was raised, to be searched for: types and the beginnings of the messages."""
+    raised = (record.error, *(outcome.error for outcome in record.pipelines.values()))
+    return figures.clipped("; ".join(f"{item.type}: {item.message}" for item in raised if item), _LINE_LENGTH)
+
+
 def _facts(records: Sequence[Record]) -> dict[str, Json]:
     verdicts = {name: code for code, name in enumerate(VERDICTS)}
     names = [figures.clipped(visible(record.case_id), NAME_LENGTH) for record in records]
     anchors = (figures.anchor(record.case_id) for record in records)
     lines, line = _coded(visible(main_line(record)) for record in records)
+    errors, error = _coded(visible(_errors(record)) for record in records)
     return {
         "id": names,
         # Almost always the id itself.
@@ -94,6 +106,9 @@ def _facts(records: Sequence[Record]) -> dict[str, Json]:
         "tone": [tone_of(record.verdict, unexpected=record.unexpected)[0] for record in records],
         "lines": lines,
         "line": line,
+        "errors": errors,
+        "error": error,
+        "reused": [int(record.reused_from is not None) for record in records],
     }
 
 
@@ -125,9 +140,12 @@ def _figures(data: ReportData) -> dict[str, Json]:
 
 def _axes(records: Sequence[Record]) -> list[Json]:
     names = dict.fromkeys(name for record in records for name in record.axes)
-    leading = [name for name in ROW_AXES if name in names]
+    leading = [name for name in _LEADING if name in names]
     ordered = dict.fromkeys([*leading, *names])
-    return [_axis("suite", [record.suite for record in records]), *(_values(name, records) for name in ordered)]
+    # A case of a user may have an axis of these names.
+    own = {GROUP: [group_of(record) for record in records], "suite": [record.suite for record in records]}
+    derived = [_axis(name, values) for name, values in own.items() if name not in names]
+    return [*derived, *(_values(name, records) for name in ordered)]
 
 
 def _values(name: str, records: Sequence[Record]) -> Mapping[str, Json]:

@@ -62,6 +62,7 @@ def environment() -> jinja2.Environment:
         "seconds": figures.seconds,
         "duration": figures.duration,
         "moment": figures.moment,
+        "time_of_day": figures.time_of_day,
         "since_when": since_when,
         "place": figures.place,
         "tolerance_used": figures.tolerance_used,
