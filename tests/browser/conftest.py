@@ -50,6 +50,7 @@ SCRIPT: Final = 'print("</script><script>alert(1)</script> & \\"quoted\\"")\n'
 _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     "demo": lambda: [*demo_records(), make_diverged("models/explained", diagnosis=make_diagnosis())],
     "thousand": lambda: many_records(1000),
+    "green": lambda: [record for record in many_records(1000) if not record.unexpected],
     "large": lambda: many_records(2500),
     "hostile": lambda: [replace(make_hostile(), seconds=1.0), make_record()],
     "deployed": deployed_records,

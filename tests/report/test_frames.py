@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qatrix.claims import Verdict
+from qatrix.errors import Source
 from qatrix.outcomes import PRECEDENCE, Record
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.frames.flat import flat_frame
-from qatrix.report.frames.matrix import compatibility_matrix
+from qatrix.report.frames.matrix import compatibility_matrix, group_of
 from qatrix.report.vocabulary import VERDICTS
 from support.lowerings import make_clamped, make_deployed, make_partly
 from support.records import (
@@ -127,28 +130,53 @@ def test_a_cell_shows_what_is_unexpected_before_what_is_worse() -> None:
     assert (cell.worst, cell.tone, cell.unexpected) == ("exact", "bad", 1)
 
 
-def test_columns_of_one_quantizer_stand_together_with_dims_by_size() -> None:
-    axes = [("q1", "cpu", 10), ("q2", "cpu", 1), ("q1", "cuda", 2), ("q1", "cpu", 2), ("q1", "cpu", None)]
+def test_columns_are_quantizers_in_declared_order_and_in_their_runtimes_where_there_are_several() -> None:
+    axes = [("q1", None), ("q2", "xnnpack"), ("q1", "xnnpack"), ("q2", None)]
     records = [
-        make_record(str(place), axes={"pattern": "p", "quantizer": quantizer, "device": device, "dim": dim})
-        for place, (quantizer, device, dim) in enumerate(axes)
+        make_record(str(place), axes={"pattern": "p", "quantizer": quantizer, "runtime": runtime})
+        for place, (quantizer, runtime) in enumerate(axes)
     ]
     matrix = compatibility_matrix(records)
-    assert [(item.quantizer, item.device, item.dim) for item in matrix.columns] == [
-        ("q1", "cpu", "2"),
-        ("q1", "cpu", "10"),
-        ("q1", "cpu", "–"),
-        ("q1", "cuda", "2"),
-        ("q2", "cpu", "1"),
+    assert matrix.axes == ("quantizer", "runtime")
+    assert matrix.columns == (("q1", "–"), ("q1", "xnnpack"), ("q2", "–"), ("q2", "xnnpack"))
+    assert matrix.heads == ("q1", "q1 · xnnpack", "q2", "q2 · xnnpack")
+    assert compatibility_matrix(records[:1]).axes == ("quantizer",)
+
+
+def test_columns_of_numbers_stand_by_size() -> None:
+    records = [make_record(str(bits), axes={"pattern": "p", "quantizer": str(bits)}) for bits in (10, 2, 4)]
+    assert compatibility_matrix(records).heads == ("2", "4", "10")
+
+
+def test_rows_are_patterns_in_the_files_that_declare_them_and_a_point_without_case_is_empty() -> None:
+    records = [
+        make_record("a", axes={"pattern": "conv_bn", "quantizer": "q1"}),
+        make_record("b", axes={"pattern": "resnet18", "quantizer": "q2"}),
+        replace(
+            make_record("c", axes={"pattern": "conv_bn", "quantizer": "q2"}),
+            source=Source(file="matrix/suites/other.yaml", line=1, column=1),
+        ),
     ]
-    assert matrix.spans("quantizer") == (("q1", 4), ("q2", 1))
-    assert matrix.spans("quantizer", "device") == (("cpu", 3), ("cuda", 1), ("cpu", 1))
+    matrix = compatibility_matrix(records)
+    first = group_of(records[0])
+    assert [(row.group, row.pattern) for row in matrix.rows] == [
+        (first, "conv_bn"),
+        (first, "resnet18"),
+        ("other.yaml", "conv_bn"),
+    ]
+    assert [[cell is not None for cell in row.cells] for row in matrix.rows] == [
+        [True, False],
+        [False, True],
+        [False, True],
+    ]
 
 
-def test_a_missing_axis_is_a_dash_and_a_point_without_case_is_empty() -> None:
-    matrix = compatibility_matrix([make_record("a"), make_record("b", axes={"pattern": "resnet18"})])
-    assert [(row.pattern, row.conv) for row in matrix.rows] == [("conv_bn", "conv"), ("resnet18", "–")]
-    assert [[cell is not None for cell in row.cells] for row in matrix.rows] == [[True, False], [False, True]]
+def test_a_cell_says_what_is_unexpected_and_what_is_as_expected() -> None:
+    records = [make_failed("a"), make_failed("b", expected=None, unexpected=True)]
+    axes = {"pattern": "p", "quantizer": "q"}
+    ((cell,),) = (row.cells for row in compatibility_matrix([replace(item, axes=axes) for item in records]).rows)
+    assert cell is not None
+    assert cell.told == "2 failed; 1 unexpected; 1 as expected"
 
 
 def test_the_matrix_counts_every_case_once(demo: ReportData) -> None:

@@ -24,6 +24,7 @@ const build = () => {
   buildHelp();
   buildPivot();
   byId("grid").addEventListener("keydown", onRowKeys);
+  byId("grid").addEventListener("keydown", onHeadKeys);
   byId("grid").addEventListener("focusin", onRowFocus);
   document.addEventListener("focusin", onElsewhere);
   document.addEventListener("pointerdown", onElsewhere);
@@ -63,6 +64,7 @@ const showReport = () => {
 const opened = (id) => {
   const target = id && document.getElementById(id);
   target?.querySelectorAll(":scope > details.fold").forEach((fold) => { fold.open = true; });
+  for (let outer = target?.closest("details"); outer; outer = outer.parentElement.closest("details")) outer.open = true;
   return target;
 };
 const follow = async () => {
