@@ -30,7 +30,9 @@ BENCHMARKS: Final = (
     Benchmark(name="watch", measure=watching.edits),
     Benchmark(name="again", measure=scale.thousand_again),
     Benchmark(name="million", measure=scale.million),
-    Benchmark(name="page", measure=pages.thousand_page),
+    Benchmark(
+        name="page", measure=pages.first_page, quick=functools.partial(pages.first_page, newest=Path("reports/latest"))
+    ),
     Benchmark(name="large-page", measure=pages.large_page, quick=functools.partial(pages.large_page, count=10_000)),
     Benchmark(name="records", measure=scale.records, quick=functools.partial(scale.records, count=10_000)),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,21 +9,21 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.processes import Ended, python
+from benchmarks.reading import ARGUMENTS, browser_path, default_page, typed
 from benchmarks.rows import Row, seconds
 from benchmarks.selection import CONV_BN, shipped
 from benchmarks.waiting import exact
 from qatrix.resources import folder
 
 _MIB: Final = 2**20
-_ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
 # From the change of a filter to the frame that shows it.
 _FILTER: Final = """async () => {
-  const select = document.getElementById("filter-verdict");
+  const field = document.getElementById("query");
   const times = [];
-  for (const value of ["failed", "", "exact", "", "failed"]) {
+  for (const value of ["verdict:failed", "", "verdict:exact", "", "verdict:failed"]) {
     const began = performance.now();
-    select.value = value;
-    select.dispatchEvent(new Event("input", { bubbles: true }));
+    field.value = value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
     await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
     times.push(performance.now() - began);
   }
@@ -32,9 +31,24 @@ _FILTER: Final = """async () => {
 }"""
 
 
-def thousand_page() -> Iterator[Row]:
-    """The report of a thousand cases: size, writing, and how soon its table answers."""
+def first_page(*, newest: Path | None = None) -> Iterator[Row]:
+    """The report of the default run as its readers have it, then of 1,000 and 5,000 cases: size, writing, answers."""
+    yield from default_page(newest=newest)
     yield from _page(1000, written_under=3.0, opens_under=1.0)
+    yield _many_typed(5000)
+
+
+def _many_typed(count: int) -> Row:
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
+        out = Path(place) / "out"
+        python("-c", _KEEP, str(Path(place) / "run.sqlite"), str(count))
+        python("-c", _WRITE, str(Path(place) / "run.sqlite"), str(out))
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS.split())
+        row = typed(browser, out / "index.html", f"{count:,} cases")
+        browser.close()
+    return row
 
 
 def large_page(*, count: int = 100_000) -> Iterator[Row]:
@@ -83,7 +97,7 @@ def _opened(count: int, out: Path, under: float) -> Iterator[Row]:
         figures={"seconds": filtered},
         reach="under 200 ms",
         reached=filtered < 0.2,  # noqa: PLR2004 - the reach
-        how="the slowest of 5 changes of the verdict",
+        how="the slowest of 5 changes of the search",
     )
 
 
@@ -91,12 +105,8 @@ def _in_browser(url: str) -> tuple[float, float]:
     """Seconds until the page answers, the least of three, and the slowest answer to a filter."""
     from playwright.sync_api import sync_playwright
 
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        msg = "there is no chromium on this machine; `apt-get install chromium` brings it"
-        raise FileNotFoundError(msg)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS.split())
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS.split())
         times = []
         for _ in range(3):
             page = browser.new_page(viewport={"width": 1280, "height": 900})

@@ -78,7 +78,9 @@ const showCell = (line, cell, at, visibleAt) => {
     known = { node: element("div", { role: "gridcell", class: "cell" }, link), link, told: null, at: -1 };
     line.cells.set(at, known);
     line.node.append(known.node);
+    line.added = true;
   }
+  if (known.node.hidden) known.node.hidden = false;
   if (known.at !== visibleAt) {
     known.at = visibleAt;
     known.node.style.setProperty("--at", visibleAt);
@@ -111,17 +113,19 @@ const showMatrix = () => {
   }
   laid.lines.forEach((line, row) => {
     line.node.hidden = filled[row].size === 0;
-    for (const [column, known] of line.cells) if (!filled[row].has(column)) { known.node.remove(); line.cells.delete(column); }
+    for (const [column, known] of line.cells) if (!filled[row].has(column)) known.node.hidden = true;
     // In the order of the columns, which is that of the keys, too.
-    const inOrder = [...line.cells].sort(([a], [b]) => a - b).map(([, known]) => known.node);
+    const inOrder = line.added ? [...line.cells].sort(([a], [b]) => a - b).map(([, known]) => known.node) : [];
     if (inOrder.some((node, at) => line.node.children[at + 1] !== node)) line.node.append(...inOrder);
+    line.added = false;
   });
   for (const group of laid.groups) group.row.hidden = group.lines.every(({ node }) => node.hidden);
   const grid = byId("matrix-grid");
   grid.style.setProperty("--columns", used.size);
   grid.setAttribute("aria-colcount", used.size + 1);
   byId("matrix-none").hidden = cells.size > 0;
-  stop(grid.querySelector("a[tabindex='0']") ?? grid.querySelector("a"));
+  const inSight = ".line:not([hidden]) > :not([hidden]) > a";
+  stop(grid.querySelector(`${inSight}[tabindex='0']`) ?? grid.querySelector(inSight));
   stale = false;
 };
 // Far from the screen it waits: what nobody sees costs no key.
@@ -138,7 +142,7 @@ const stop = (link) => {
   if (link) link.tabIndex = 0;
 };
 const linesInSight = () => laid.lines.filter(({ node }) => !node.hidden);
-const sorted = (line) => [...line.cells.values()].sort((a, b) => a.at - b.at);
+const sorted = (line) => [...line.cells.values()].filter(({ node }) => !node.hidden).sort((a, b) => a.at - b.at);
 const nextCell = (link, key, far) => {
   const lines = linesInSight();
   const row = lines.findIndex(({ node }) => node.contains(link));
