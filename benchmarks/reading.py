@@ -174,7 +174,8 @@ def _key(tab: _Tab, query: str) -> float:
 
 def _stops(browser: Browser, index: Path, whose: str) -> Row:
     page = _opened_tab(browser, index.as_uri()).page
-    stops = 0
+    # The last one is a case itself.
+    stops = -1
     while stops < 10 * _MOST_STOPS and not page.evaluate("document.activeElement.closest('#listed') !== null"):
         page.keyboard.press("Tab")
         stops += 1

@@ -26,7 +26,12 @@ def test_an_address_brings_the_view_back(visit: Open) -> None:
     assert page.locator("[aria-sort=descending] button").inner_text() == "Seconds"
     page.locator("#matrix").scroll_into_view_if_needed()
     expect(page.locator("#matrix-grid .corner")).to_have_text("pattern ╲ quantizer · bias")
-    assert page.locator("#matrix-grid .line:visible .rh").all_inner_texts() == ["conv", "conv_relu", "conv_bn", "conv_bn_relu"]
+    assert page.locator("#matrix-grid .line:visible .rh").all_inner_texts() == [
+        "conv",
+        "conv_relu",
+        "conv_bn",
+        "conv_bn_relu",
+    ]
 
 
 @pytest.mark.parametrize(

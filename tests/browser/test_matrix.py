@@ -70,7 +70,10 @@ def test_the_reader_chooses_its_axes(visit: Open) -> None:
     assert rows_of(page) == ["conv", "conv_transpose", "–"]
     assert heads_of(page) == ["cpu", "cuda"]
     labels = [str(item.get_attribute("aria-label")) for item in page.locator("#matrix-grid a").element_handles()]
-    assert sum(int(count) for label in labels for count in re.findall(r"(\d+) (?!unexpected)", label.partition(": ")[2])) == 59
+    assert (
+        sum(int(count) for label in labels for count in re.findall(r"(\d+) (?!unexpected)", label.partition(": ")[2]))
+        == 59
+    )
     page.get_by_role("button", name="Swap").click()
     assert page.url.endswith("rows=device&cols=conv")
 
@@ -86,7 +89,9 @@ def test_it_is_one_stop_for_tab_and_arrows_go_about_in_it(visit: Open) -> None:
     assert second.partition(",")[0] == first.partition(",")[0]
     assert second != first
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')").partition(",")[0] != first.partition(",")[0]
+    assert (
+        page.evaluate("document.activeElement.getAttribute('aria-label')").partition(",")[0] != first.partition(",")[0]
+    )
     page.keyboard.press("Control+Home")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == first
     page.keyboard.press("End")

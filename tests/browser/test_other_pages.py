@@ -28,7 +28,9 @@ def write_compare(folder: Path) -> Path:
 
 
 def write_transitions(folder: Path) -> Path:
-    (folder / "compare.html").write_text(COMPARE_FILES["compare.html"](compare(every_transition()), ()), encoding="utf-8")
+    (folder / "compare.html").write_text(
+        COMPARE_FILES["compare.html"](compare(every_transition()), ()), encoding="utf-8"
+    )
     return folder / "compare.html"
 
 
@@ -37,7 +39,9 @@ def write_three_runs(folder: Path) -> Path:
         run = make_run(id=f"2026010{day}", started=f"2026-01-0{day}T10:00:00+00:00", declared=2, matrix_digest="one")
         with Store.create(folder / run.id / "run.sqlite", run) as store:
             store.plan(["s/a", "s/b"])
-            store.finish_all([make_record("s/a", verdict=verdict, unexpected=verdict == "diverged"), make_record("s/b")])
+            store.finish_all(
+                [make_record("s/a", verdict=verdict, unexpected=verdict == "diverged"), make_record("s/b")]
+            )
             store.end(run)
     write_history(history(*read_runs(folder)), folder)
     return folder / "history.html"

@@ -335,9 +335,7 @@ def test_the_support_table_links_to_a_case_or_to_all_of_a_cell() -> None:
     }
 
     assert links["✗ fails at lower"] == "#case=deployed/conv3d/runtime=xnnpack"
-    assert links["✓ integers36.2 dB, 1 step off2 cases"] == (
-        "#q=pattern:conv_bn+quantizer:xnnpack_ptq+runtime:xnnpack"
-    )
+    assert links["✓ integers36.2 dB, 1 step off2 cases"] == ("#q=pattern:conv_bn+quantizer:xnnpack_ptq+runtime:xnnpack")
 
 
 def test_a_run_without_runtimes_has_no_support_table(demo: ReportData) -> None:

@@ -70,7 +70,9 @@ class CompatibilityMatrix:
     @property
     def heads(self) -> tuple[str, ...]:
         """What the columns are called."""
-        return tuple(" · ".join(value for value in key if value != NOT_MEASURED) or NOT_MEASURED for key in self.columns)
+        return tuple(
+            " · ".join(value for value in key if value != NOT_MEASURED) or NOT_MEASURED for key in self.columns
+        )
 
 
 def column_axes(records: Sequence[Record]) -> tuple[str, ...]:

@@ -38,7 +38,17 @@ _EARLY: Final = (
     "if (location.hash.startsWith('#case=')) document.documentElement.classList.add('one-case')"
 )
 _EXPLORER: Final = (
-    "data", "query", "state", "filters", "facets", "matrix", "table", "case", "takeaway", "keys", "page"
+    "data",
+    "query",
+    "state",
+    "filters",
+    "facets",
+    "matrix",
+    "table",
+    "case",
+    "takeaway",
+    "keys",
+    "page",
 )
 
 
