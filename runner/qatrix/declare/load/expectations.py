@@ -45,7 +45,8 @@ def _explained(model: models.Expectation, causes: Mapping[str, models.Cause]) ->
     if cause is None:
         return {"because": model.because or ""}
     issue = None if cause.issue is None else Issue(**cause.issue.model_dump())
-    return cause.model_dump() | {"issue": issue}
+    link = cause.link or (None if issue is None else issue.link)
+    return cause.model_dump() | {"issue": issue, "link": link}
 
 
 def _check_cause(registry: Registry, cursor: Cursor, model: models.Expectation) -> None:
