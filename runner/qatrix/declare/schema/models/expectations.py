@@ -70,7 +70,7 @@ class Expectation(Declaration):
     cases: Text = Field(description="glob over case ids")
     verdict: Verdict = Field(description="how these cases end")
     cause: Name | None = Field(default=None, description="why: the key of a cause under causes")
-    because: Text | None = Field(default=None, description="why, where no cause is named; shown wherever the verdict is")
+    because: Text | None = Field(default=None, description="why, where no cause is named; shown beside the verdict")
     title: Text | None = Field(default=None, description="the cause in a few words, its heading among the findings")
     pipeline: PipelineName | None = Field(default=None, description="the pipeline that fails")
     stage: Stage | None = Field(default=None, description="the stage that fails")
