@@ -95,11 +95,11 @@ def cause_of(key: str, records: Sequence[Record], scripts: Mapping[str, str]) ->
     return Cause(
         key=key,
         title=_title(told) if told else _undeclared_title(recognized, first),
-        sentence=said.sentence if said else recognized and recognized.sentence,
+        sentence=said.sentence if said else recognized.sentence if recognized else None,
         impact=said.impact if said else None,
         advice=said.advice if said else None,
         because=said.because if said else None,
-        links=tuple(sorted({item.link for item in told if item.link})),
+        links=links_of(told),
         issue=next((item.issue for item in told if item.issue), None),
         declared=bool(told),
         records=tuple(records),
@@ -122,6 +122,13 @@ def figure_sentences(cause: Cause) -> tuple[str, ...]:
     if cause.spread is not None:
         told.append(nearer_sentence(cause.spread))
     return (*told, *map(loss_sentence, cause.losses))
+
+
+def links_of(told: Iterable[Expectation]) -> tuple[str, ...]:
+    """Where to read on: what the expectations name, without their issues."""
+    return tuple(
+        sorted({item.link for item in told if item.link and not (item.issue and item.issue.link == item.link)})
+    )
 
 
 def issue_state(issue: Issue) -> str:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from qatrix.outcomes import LOWERED, PipelineOutcome, Record
 from qatrix.report.figures import axis_value, counted
 from qatrix.report.lowered import lowered_models
-from qatrix.report.vocabulary import SEVERITY, VERDICTS
+from qatrix.report.vocabulary import VERDICTS
 
 MOST_CONDITIONS: Final = 3
 # How many rules of a size are grown to the next.
@@ -39,9 +39,8 @@ class Rule:
     """Conditions on axes that explain a kind of case.
 
     `conditions` has a value for each axis; of the axes in `thresholds` it begins with ">" or "<=".
-    `what` is the kind, `case_ids` are the cases that this rule
-    explains and none before it does, `covered` counts all cases that fit the conditions, of
-    this kind or not, and `example` is the one of them that takes least time.
+    `what` is the kind, `case_ids` are the cases that this rule explains and none before it does, and `covered` counts
+    all cases that fit the conditions, of this kind or not. `sentence` says how many cases fit which conditions.
     """
 
     conditions: Mapping[str, str]
@@ -49,7 +48,6 @@ class Rule:
     what: str
     case_ids: tuple[str, ...]
     covered: int
-    example: str
     sentence: str
 
 
@@ -249,7 +247,6 @@ def _best(candidates: Sequence[_Candidate], left: Bits) -> _Candidate | None:
 def _rule(what: str, candidate: _Candidate, explained: Sequence[Record]) -> Rule:
     conditions = {term.axis: term.value for term in candidate.terms}
     where = " and ".join(map(str, candidate.terms))
-    example = min(explained, key=lambda record: (not record.unexpected, SEVERITY[record.verdict], record.seconds))
     total = counted(len(explained), "case")
     of = "" if candidate.own == candidate.covered else f" ({candidate.own} of the {candidate.covered} that fit)"
     return Rule(
@@ -258,6 +255,5 @@ def _rule(what: str, candidate: _Candidate, explained: Sequence[Record]) -> Rule
         what=what,
         case_ids=tuple(record.case_id for record in explained),
         covered=candidate.covered,
-        example=example.case_id,
         sentence=f"{where}: {total}{of}",
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qatrix.errors import UsageError
 from qatrix.outcomes import NOT_RUN, Record, Run
-from qatrix.report.causes import Cause, cause_of, declared_key, is_declared
+from qatrix.report.causes import Cause, cause_of, declared_key, is_declared, links_of
 from qatrix.report.store import Store
 
 
@@ -32,12 +32,11 @@ class Finding:
     """One declared cause, with the cases of the first run that shows it, and how many cases it explains in every run.
 
     `counts` has the number of cases in each run, in the order of the runs, `ran` the number of cases which each run
-    took through its pipelines of all that it explains in any. `links` are those that any run has. `script` is that of
-    the cause's example; None where the run kept none.
+    took through its pipelines of all that it explains in any. `script` is that of the cause's example; None where the
+    run kept none.
     """
 
     cause: Cause
-    links: tuple[str, ...]
     counts: tuple[int, ...]
     ran: tuple[int, ...]
     script: str | None
@@ -94,8 +93,8 @@ def _finding(key: str, by_run: list[list[Record]], runs: Sequence[FindingsRun]) 
     shown = next(number for number, records in enumerate(by_run) if records)
     cause = cause_of(key, by_run[shown], runs[shown].scripts)
     return Finding(
-        cause=cause,
-        links=tuple(sorted({item.expected.link for item in every if item.expected and item.expected.link})),
+        # Another run may know more to read.
+        cause=replace(cause, links=links_of(item.expected for item in every if item.expected)),
         counts=tuple(map(len, by_run)),
         ran=_ran({record.case_id for record in every}, runs),
         script=runs[shown].scripts.get(cause.example.case_id),

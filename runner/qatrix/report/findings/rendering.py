@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import jinja2
 
-from qatrix.report.causes import figure_sentences, issue_state
 from qatrix.report.figures import counted, listed, number
 from qatrix.report.findings.data import Finding, Findings
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
+from qatrix.report.reasons import cause_paragraphs
 from qatrix.report.spreads import nearer_shortly
 from qatrix.report.vocabulary import VERDICTS, impact_words
 from qatrix.resources import folder
@@ -73,13 +73,12 @@ def _text(found: Findings, sections: list[_Section]) -> str:
             counted=counted,
             told=_told,
             names=_names,
-            figures=lambda finding: map(text, figure_sentences(finding.cause)),
             releases=lambda finding: text(_releases(finding, found), limit=_CAUSE_LENGTH),
             link=quote,
             shell=shlex.quote,
             command=_command,
             impact=lambda finding: impact_words(finding.cause.impact),
-            issue_state=issue_state,
+            paragraphs=cause_paragraphs,
             text=text,
             code=code,
             url=url,

@@ -96,6 +96,7 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
     explained = _explained(data.records)
     shown = _shown_scripts(data)
     declared = {(item.axis, item.name): item for item in data.excerpts}
+    causes = {cause.key: cause for cause in data.causes}
 
     @cache
     def yaml(named: tuple[tuple[str, str], ...]) -> Markup:
@@ -117,6 +118,7 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
             data.past.of(record.case_id),
             expectation_yaml(record, data.run.environment) if record.unexpected else None,
             again(data.run.command, record.case_id) if record.unexpected else None,
+            causes.get(cause_key(record) or ""),
         )
         return str(facts)
 

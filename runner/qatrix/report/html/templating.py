@@ -76,6 +76,7 @@ def environment() -> jinja2.Environment:
         "clip": lambda text: figures.clipped(text, MESSAGE_LENGTH),
         "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
         "web_link": _web_link,
+        "as_sentence": figures.as_sentence,
         "breakable": _breakable,
         "reused_sentence": reused_sentence,
         "explanation_lines": explanation_lines,
