@@ -4,27 +4,136 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, get_args
 
-from qatrix.claims import Impact
-from qatrix.outcomes import NOT_RUN, UNREMARKABLE, Record
+from qatrix.claims import ComparisonPoint, Expectation, Impact, Issue, Verdict
+from qatrix.diagnoses import Cause as Recognized
+from qatrix.outcomes import LOWERED, NOT_RUN, UNREMARKABLE, Record
+from qatrix.report.figures import number
 from qatrix.report.rules import failure
+from qatrix.report.spreads import Loss, Spread, loss_sentence, losses_of, nearer_sentence, spread_of
+from qatrix.report.vocabulary import IMPACTS
+from qatrix.text import steps_apart
 
 # A key made of a text is about as long as one that people write.
 _KEY_LENGTH: Final = 48
+# What a matrix may call a cause, or what is made of a text: a record that was handed over may say anything.
+_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CauseName:
-    """What a cause is called: in links, on its line, and how it hurts, None where nobody said."""
+class Cause:
+    """One cause, what is known of it, and the cases that it explains, in the order of the run.
+
+    One that the matrix does not declare is what a diagnosis recognizes, or the way in which cases fail; they are
+    unexpected. `sentence`, `impact`, `advice` and `because` are None where nobody said. Where only runtimes differ,
+    `spread` is None, since it is about references, and `losses` are those of the runtimes. `example` is the case
+    whose script is the shortest, and `has_script` whether the run kept it.
+    """
 
     key: str
     title: str
+    sentence: str | None
     impact: Impact | None
+    advice: str | None
+    because: str | None
+    links: tuple[str, ...]
+    issue: Issue | None
     declared: bool
+    records: tuple[Record, ...]
+    verdicts: Mapping[Verdict, int]
+    most_abs: float | None
+    most_steps: float | None
+    spread: Spread | None
+    losses: tuple[Loss, ...]
+    example: Record
+    has_script: bool
+
+    @property
+    def has_several(self) -> bool:
+        """Whether it explains more than one case."""
+        return len(self.records) > 1
+
+    @property
+    def anchor(self) -> str:
+        """Its name in links, the same on every page."""
+        return cause_anchor(self.key)
+
+
+def causes(records: Iterable[Record], scripts: Mapping[str, str] | None = None) -> tuple[Cause, ...]:
+    """The causes of a run: those that nobody declared first, then by impact, the gravest first, and by number of cases.
+
+    `scripts` are those that the run kept, by case id.
+    """
+    found = [cause_of(key, group, scripts or {}) for key, group in grouped(records).items()]
+    return tuple(sorted(found, key=_order))
+
+
+def _order(cause: Cause) -> tuple[bool, int, int, str]:
+    gravity = len(IMPACTS) if cause.impact is None else [*IMPACTS].index(cause.impact)
+    return (cause.declared, gravity, -len(cause.records), cause.title)
+
+
+def cause_of(key: str, records: Sequence[Record], scripts: Mapping[str, str]) -> Cause:
+    """The cause that these records have in common."""
+    kept = [record for record in records if record.case_id in scripts]
+    example = min(kept or records, key=lambda item: (len(scripts.get(item.case_id, "")), item.case_id))
+    comparisons = [
+        item
+        for record in records
+        for item in record.comparisons
+        if item.status == "diverged" and item.at in get_args(ComparisonPoint)
+    ]
+    first = records[0]
+    recognized = None if is_declared(first) else recognized_cause(first)
+    told = [item.expected for item in records if item.expected is not None] if is_declared(first) else []
+    said = told[0] if told else None
+    return Cause(
+        key=key,
+        title=_title(told) if told else _undeclared_title(recognized, first),
+        sentence=said.sentence if said else recognized.sentence if recognized else None,
+        impact=said.impact if said else None,
+        advice=said.advice if said else None,
+        because=said.because if said else None,
+        links=links_of(told),
+        issue=next((item.issue for item in told if item.issue), None),
+        declared=bool(told),
+        records=tuple(records),
+        verdicts=Counter(record.verdict for record in records),
+        most_abs=max((item.max_abs for item in comparisons if item.max_abs is not None), default=None),
+        most_steps=max((item.max_steps for item in comparisons if item.max_steps is not None), default=None),
+        spread=None if comparisons and all(item.at == LOWERED for item in comparisons) else spread_of(records),
+        losses=losses_of(records),
+        example=example,
+        has_script=example.case_id in scripts,
+    )
+
+
+def figure_sentences(cause: Cause) -> tuple[str, ...]:
+    """Sentences on what was measured: how far apart outputs are, and who is nearer to the float model."""
+    told = []
+    if cause.most_abs is not None:
+        steps = f", {steps_apart(number(cause.most_steps))}" if cause.most_steps is not None else ""
+        told.append(f"Outputs are at most {number(cause.most_abs)} apart{steps}.")
+    if cause.spread is not None:
+        told.append(nearer_sentence(cause.spread))
+    return (*told, *map(loss_sentence, cause.losses))
+
+
+def links_of(told: Iterable[Expectation]) -> tuple[str, ...]:
+    """Where to read on: what the expectations name, without their issues."""
+    return tuple(
+        sorted({item.link for item in told if item.link and not (item.issue and item.issue.link == item.link)})
+    )
+
+
+def issue_state(issue: Issue) -> str:
+    """What had become of an issue, and when that was so: "open on 2026-11-30"."""
+    return f"{issue.state} on {issue.checked}"
 
 
 def cause_key(record: Record) -> str | None:
@@ -34,10 +143,17 @@ def cause_key(record: Record) -> str | None:
     recognizes, else the way in which it fails.
     """
     if is_declared(record):
-        return _declared_key(record)
+        return None if record.expected is None else declared_key(record.expected)
     if record.verdict in UNREMARKABLE or record.verdict in NOT_RUN:
         return None
-    return key_of(_recognized(record) or failure(record))
+    recognized = recognized_cause(record)
+    return key_of(recognized.name if recognized else failure(record))
+
+
+def declared_key(expected: Expectation) -> str:
+    """The key of an expectation's cause: its own, else one made of the reason that expectations share."""
+    key = expected.cause or ""
+    return key if _KEY.fullmatch(key) else key_of(expected.because)
 
 
 def is_declared(record: Record) -> bool:
@@ -45,7 +161,7 @@ def is_declared(record: Record) -> bool:
     return record.expected is not None and record.verdict == record.expected.verdict and not record.unexpected
 
 
-def grouped(records: Iterable[Record]) -> Mapping[str, list[Record]]:
+def grouped(records: Iterable[Record]) -> Mapping[str, Sequence[Record]]:
     """The records of each cause, in the order of their first cases."""
     groups: dict[str, list[Record]] = {}
     for record in records:
@@ -55,15 +171,16 @@ def grouped(records: Iterable[Record]) -> Mapping[str, list[Record]]:
     return groups
 
 
-def cause_name(key: str, records: Iterable[Record]) -> CauseName:
-    """What the cause of these records is called."""
-    first, *others = records
-    if not is_declared(first):
-        title = (_recognized(first) or failure(first)).replace("_", " ")
-        return CauseName(key=key, title=one_line(title[:1].upper() + title[1:]), impact=None, declared=False)
-    told = [item.expected for item in (first, *others) if item.expected is not None]
-    title = next((item.title for item in told if item.title), None) or beginning(told[0].because)
-    return CauseName(key=key, title=one_line(title), impact=told[0].impact, declared=True)
+def recognized_cause(record: Record) -> Recognized | None:
+    """The first cause that the diagnosis of its pipelines found, else that of a runtime."""
+    lowerings = (outcome.lowering for outcome in record.pipelines.values())
+    found = (item.causes[0] for item in (record.diagnosis, *lowerings) if item is not None and item.causes)
+    return next(found, None)
+
+
+def cause_anchor(key: str) -> str:
+    """A cause's name in links, the same in the report, the summary, the findings and bug reports."""
+    return f"cause-{key}"
 
 
 @lru_cache(maxsize=4096)
@@ -76,23 +193,18 @@ def key_of(text: str) -> str:
     return f"{plain[:_KEY_LENGTH].strip('-')}-{digest}".strip("-")
 
 
-def one_line(title: str) -> str:
+def _title(told: Collection[Expectation]) -> str:
+    """The title that one of the expectations gives, else the first words of their reason."""
+    titles = (item.title for item in told if item.title)
+    because = next(iter(told)).because
+    return _one_line(next(titles, None) or because.partition(" (")[0].partition(",")[0].strip())
+
+
+def _undeclared_title(recognized: Recognized | None, record: Record) -> str:
+    title = recognized.name.replace("_", " ") if recognized else failure(record)
+    return _one_line(title[:1].upper() + title[1:] if recognized else title)
+
+
+def _one_line(title: str) -> str:
     """A title that leaves neither its heading, its row of a table nor its comment."""
     return " ".join(title.split())
-
-
-def beginning(because: str) -> str:
-    """The first words of a cause that nobody gave a title."""
-    return because.partition(" (")[0].partition(",")[0].strip()
-
-
-def _declared_key(record: Record) -> str | None:
-    expected = record.expected
-    return None if expected is None else expected.cause or key_of(expected.because)
-
-
-def _recognized(record: Record) -> str | None:
-    """The name of the first cause that the diagnosis of its pipelines found, else that of a runtime."""
-    lowerings = (outcome.lowering for outcome in record.pipelines.values())
-    found = (item.causes[0].name for item in (record.diagnosis, *lowerings) if item is not None and item.causes)
-    return next(found, None)

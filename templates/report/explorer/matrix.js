@@ -131,10 +131,15 @@ const showMatrix = () => {
 // Far from the screen it waits: what nobody sees costs no key.
 let near = false;
 const offerMatrix = () => { stale = true; if (near) setTimeout(() => { if (stale && near) showMatrix(); }); };
-const watchMatrix = () => new IntersectionObserver((seen) => {
-  near = seen.at(-1).isIntersecting;
-  if (near && stale) showMatrix();
-}, { rootMargin: "600px" }).observe(byId("matrix"));
+const watchMatrix = () => {
+  new IntersectionObserver((seen) => {
+    near = seen.at(-1).isIntersecting;
+    if (near && stale) showMatrix();
+  }, { rootMargin: "600px" }).observe(byId("matrix"));
+  // Once the list answers, so that nothing moves when somebody scrolls there.
+  const idle = globalThis.requestIdleCallback ?? setTimeout;
+  idle(() => { if (stale && inReport()) showMatrix(); });
+};
 
 // One stop for Tab; arrows go from case to case of the grid, Home and End along a row, with Ctrl to the corners.
 const stop = (link) => {

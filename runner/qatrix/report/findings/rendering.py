@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import jinja2
 
-from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, number
-from qatrix.report.findings.data import Finding, Findings, Loss, Spread
-from qatrix.report.findings.names import anchors
+from qatrix.report.figures import counted, listed, number
+from qatrix.report.findings.data import Finding, Findings
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
-from qatrix.report.vocabulary import VERDICTS
+from qatrix.report.reasons import cause_paragraphs
+from qatrix.report.spreads import nearer_shortly
+from qatrix.report.vocabulary import VERDICTS, impact_words
 from qatrix.resources import folder
-from qatrix.text import steps_apart
 
 _HEADING: Final = "Findings"
 # Of a cause with more suites and patterns than these, the others are counted.
@@ -36,10 +36,9 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class _Section:
-    """A finding, the anchor of its heading, and its script's path from the page, if the page has one."""
+    """A finding, and its script's path from the page, if the page has one."""
 
     finding: Finding
-    anchor: str
     script: str | None
 
 
@@ -50,7 +49,7 @@ def findings_page(found: Findings, *, scripts: str | None = None) -> Page:
     it the page has the commands alone that make them.
     """
     files = {} if scripts is None else script_files(found.found)
-    paths = {because: f"{scripts}/{file.name}" for because, file in files.items()}
+    paths = {key: f"{scripts}/{file.name}" for key, file in files.items()}
     return Page(
         text=_text(found, _sections(found, paths)),
         scripts={file.name: file.text for file in files.values()},
@@ -58,11 +57,7 @@ def findings_page(found: Findings, *, scripts: str | None = None) -> Page:
 
 
 def _sections(found: Findings, paths: Mapping[str, str]) -> list[_Section]:
-    _, *places = anchors([_HEADING, *(finding.title for finding in found.found)])
-    return [
-        _Section(finding=finding, anchor=place, script=paths.get(finding.because))
-        for finding, place in zip(found.found, places)
-    ]
+    return [_Section(finding=finding, script=paths.get(finding.cause.key)) for finding in found.found]
 
 
 def _text(found: Findings, sections: list[_Section]) -> str:
@@ -78,11 +73,12 @@ def _text(found: Findings, sections: list[_Section]) -> str:
             counted=counted,
             told=_told,
             names=_names,
-            figures=lambda finding: map(text, _figures(finding)),
             releases=lambda finding: text(_releases(finding, found), limit=_CAUSE_LENGTH),
             link=quote,
             shell=shlex.quote,
             command=_command,
+            impact=lambda finding: impact_words(finding.cause.impact),
+            paragraphs=cause_paragraphs,
             text=text,
             code=code,
             url=url,
@@ -108,10 +104,11 @@ def _row(place: int, section: _Section, found: Findings) -> str:
     shown_by, asked = (sum(map(bool, _by_release(found, part).values())) for part in (finding.counts, finding.ran))
     cells = (
         str(place),
-        f"[{text(finding.title)}](#{section.anchor})",
+        f"[{text(finding.cause.title)}](#{finding.cause.anchor})",
         _told(finding),
-        text(_nearer_shortly(finding.spread)),
-        number(finding.most_abs),
+        text(impact_words(finding.cause.impact).word),
+        text(nearer_shortly(finding.cause.spread)),
+        number(finding.cause.most_abs),
         f"{shown_by} of {asked}",
     )
     return f"| {' | '.join(cells)} |"
@@ -119,13 +116,13 @@ def _row(place: int, section: _Section, found: Findings) -> str:
 
 def _command(finding: Finding) -> str:
     """The command that writes the script of the example; the id is quoted whatever is in it."""
-    quoted = finding.example.case_id.replace("'", "'\"'\"'")
+    quoted = finding.cause.example.case_id.replace("'", "'\"'\"'")
     return f"qatrix repro '{quoted}'"
 
 
 def _told(finding: Finding) -> str:
     """The verdicts in words: "12 diverged, 2 failed"."""
-    return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in finding.verdicts.items())
+    return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in finding.cause.verdicts.items())
 
 
 def _names(finding: Finding) -> str:
@@ -133,52 +130,6 @@ def _names(finding: Finding) -> str:
     told = [f"{code(name)} ({count})" for name, count in finding.suites.items()]
     more = f" and {len(told) - _MOST_NAMES} more" if len(told) > _MOST_NAMES else ""
     return ", ".join(told[:_MOST_NAMES]) + more
-
-
-def _figures(finding: Finding) -> list[str]:
-    """Sentences on what was measured."""
-    told = []
-    if finding.most_abs is not None:
-        steps = f", {steps_apart(number(finding.most_steps))}" if finding.most_steps is not None else ""
-        told.append(f"Outputs are at most {number(finding.most_abs)} apart{steps}.")
-    if finding.spread is not None:
-        told.append(_nearer(finding.spread))
-    told += map(_loss, finding.losses)
-    return told
-
-
-def _loss(loss: Loss) -> str:
-    if loss.cases == 1:
-        return f"{loss.deployed} leaves its reference in 1 case, and is {_way(loss.most_db)} the float model than that."
-    return (
-        f"{loss.deployed} leaves its reference in {counted(loss.cases, 'case')}: in the median it is "
-        f"{_way(loss.median_db)} the float model than that, in the worst case {_way(loss.most_db)} it."
-    )
-
-
-def _way(lost_db: float) -> str:
-    return f"{decibels(abs(lost_db))} dB {'further from' if lost_db >= 0 else 'nearer to'}"
-
-
-def _nearer(spread: Spread) -> str:
-    parts = [
-        f"{name} in {count}" if name != "neither" else f"neither by a decibel in {count}"
-        for name, count in sorted(spread.nearer.items(), key=lambda item: (item[0] == "neither", -item[1], item[0]))
-    ]
-    measured = sum(spread.nearer.values())
-    return (
-        f"Nearer to the float model, of {counted(measured, 'case')} with an SQNR of both: {listed(parts)}; "
-        f"the median of the difference is {decibels(spread.median_db)} dB, the most {decibels(spread.most_db)} dB."
-    )
-
-
-def _nearer_shortly(spread: Spread | None) -> str:
-    """For instance "pt2e 18 of 54", "fx 20, pt2e 3 of 24", "neither of 4"; "–" where nothing was measured."""
-    if spread is None:
-        return NOT_MEASURED
-    wins = [(name, count) for name, count in spread.nearer.items() if name != "neither"]
-    told = ", ".join(f"{name} {count}" for name, count in sorted(wins, key=lambda item: (-item[1], item[0])))
-    return f"{told or 'neither'} of {sum(spread.nearer.values())}"
 
 
 def _releases(finding: Finding, found: Findings) -> str:

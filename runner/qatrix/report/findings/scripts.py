@@ -23,11 +23,11 @@ class ScriptFile:
 
 
 def script_files(found: Iterable[Finding]) -> Mapping[str, ScriptFile]:
-    """The files of those findings that have a script, by their reasons, which no two findings share."""
+    """The files of those findings that have a script, by the keys of their causes."""
     kept = [(finding, finding.script) for finding in found if finding.script is not None]
-    names = file_names(finding.title for finding, _ in kept)
+    names = file_names(finding.cause.title for finding, _ in kept)
     return {
-        finding.because: ScriptFile(name=f"{name}.py", text=_headed(finding.title, script))
+        finding.cause.key: ScriptFile(name=f"{name}.py", text=_headed(finding.cause.title, script))
         for (finding, script), name in zip(kept, names)
     }
 

@@ -15,6 +15,8 @@ from qatrix.report.support import Column, SupportCell, SupportRow
 _PLAIN_FIELD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _PLAIN_VALUE: Final = re.compile(r"[^\s,()\"<>=:*?\\-][^\s,()\"*?\\]*")
 _BOUND: Final = re.compile(r"(>|<=)(-?[\d.]+(?:e[+-]?\d+)?)")
+# What stays readable in an address.
+_IN_QUERY: Final = "/,:@<>=*"
 # Fields that are no axes; an axis of that name is "axis.verdict".
 _OTHER_FIELDS: Final = frozenset({"verdict", "is", "cause", "id", "error", "sqnr", "steps", "max_abs", "seconds"})
 
@@ -23,7 +25,7 @@ def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str
     """A link to the cases that fit: axes by name, and fields such as `verdict`, `is` or `cause` beside them."""
     axes = {f"axis.{name}" if name in _OTHER_FIELDS else name: value for name, value in (conditions or {}).items()}
     terms = [query_term(name, value) for name, value in {**axes, **others}.items()]
-    return "#" + urlencode({"q": " ".join(terms)}, safe="/,:@<>=*", errors="replace")
+    return search_href(" ".join(terms))
 
 
 def query_term(field: str, value: str) -> str:
@@ -38,6 +40,11 @@ def query_term(field: str, value: str) -> str:
 def quoted(text: str) -> str:
     """A text that a query takes as it is."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def search_href(query: str) -> str:
+    """A link to the cases that a search finds, such as `cause:key`."""
+    return "#" + urlencode({"q": query}, safe=_IN_QUERY, errors="replace")
 
 
 def support_href(row: SupportRow, column: Column, cell: SupportCell) -> str:

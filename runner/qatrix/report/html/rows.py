@@ -11,7 +11,7 @@ from qatrix.expressions import Value
 from qatrix.outcomes import Comparison, Record
 from qatrix.report import figures
 from qatrix.report.again import base as again_base
-from qatrix.report.causes import cause_key, cause_name, grouped
+from qatrix.report.causes import cause_key
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.matrix import GROUP, ROW_AXIS, column_axes, group_of
 from qatrix.report.vocabulary import VERDICTS, tone_of
@@ -47,7 +47,7 @@ def rows_json(data: ReportData, *, sides: bool, block: int) -> str:
             "block": block,
             "axes": _axes(data.records),
             **_facts(data.records),
-            **_causes(data.records),
+            **_causes(data),
             **_figures(data),
         }
     )
@@ -112,12 +112,11 @@ def _facts(records: Sequence[Record]) -> dict[str, Json]:
     }
 
 
-def _causes(records: Sequence[Record]) -> dict[str, Json]:
+def _causes(data: ReportData) -> dict[str, Json]:
     """The causes as [key, title, impact or null], and which of them each case has."""
-    names = [cause_name(key, group) for key, group in grouped(records).items()]
-    codes = {name.key: code for code, name in enumerate(names)}
-    shown = [[name.key, figures.clipped(visible(name.title), _LINE_LENGTH), name.impact] for name in names]
-    return {"causes": shown, "cause": [codes.get(cause_key(record) or "", -1) for record in records]}
+    codes = {cause.key: code for code, cause in enumerate(data.causes)}
+    shown = [[cause.key, figures.clipped(visible(cause.title), _LINE_LENGTH), cause.impact] for cause in data.causes]
+    return {"causes": shown, "cause": [codes.get(cause_key(record) or "", -1) for record in data.records]}
 
 
 def _figures(data: ReportData) -> dict[str, Json]:
