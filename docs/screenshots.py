@@ -15,14 +15,14 @@ from playwright.sync_api import Browser, sync_playwright
 DOCS: Final = Path(__file__).parent
 _DESK: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 860}}
 _PHONE: Final[dict[str, Any]] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
-_TABLE: Final = "#verdict=diverged&sort=-convert.max_abs"
+_TABLE: Final = "#q=verdict:diverged&sort=-max_abs"
 # File, window, the view's fragment, and what is scrolled to: nothing is the top.
 PICTURES: Final[tuple[tuple[str, dict[str, Any], str, str | None], ...]] = (
     ("report.png", _DESK, "", None),
-    ("report-matrix.png", _DESK, "#rows=pattern,conv&cols=quantizer", "#matrix"),
+    ("report-matrix.png", _DESK, "", "#matrix"),
     ("report-cases-dark.png", {**_DESK, "color_scheme": "dark"}, _TABLE, "#cases"),
     ("report-case.png", _DESK, "#case", None),
-    ("report-plots.png", _DESK, "", "#plots"),
+    ("report-plots.png", _DESK, "#plots", "#plots"),
     ("report-phone.png", _PHONE, "", None),
 )
 

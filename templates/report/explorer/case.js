@@ -15,8 +15,6 @@ const taken = (node) => {
 };
 const facts = new Map();
 const factsOf = async (place) => {
-  const inPage = document.getElementById(`case=${anchorOf(place)}`);
-  if (inPage instanceof HTMLDetailsElement) return [...inPage.lastElementChild.childNodes].map((node) => node.cloneNode(true));
   const block = Math.floor(place / rows.block);
   if (!facts.has(block)) facts.set(block, part(`cases-${String(block).padStart(3, "0")}`));
   const text = (await facts.get(block))[place % rows.block];
