@@ -36,7 +36,7 @@ def json_schema() -> dict[str, Any]:
     # A declared cause says all of it.
     told = ({"required": [key]} for key in SAID_BY_A_CAUSE)
     definitions["Expectation"]["oneOf"] = [
-        {"required": ["because"]},
+        {"required": ["because"], "not": {"required": ["cause"]}},
         {"required": ["cause"], "not": {"anyOf": [*told]}},
     ]
     # What is not said of a processor is neither true nor false.
