@@ -11,7 +11,8 @@ from urllib.parse import quote
 import jinja2
 
 from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, number
-from qatrix.report.findings.data import Finding, Findings, Loss, Spread
+from qatrix.report.findings.data import Findings, Loss, Spread
+from qatrix.report.findings.document import FindingFacts, FindingsDocument, document
 from qatrix.report.findings.names import anchors
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
@@ -38,51 +39,56 @@ class Page:
 class _Section:
     """A finding, the anchor of its heading, and its script's path from the page, if the page has one."""
 
-    finding: Finding
+    finding: FindingFacts
     anchor: str
     script: str | None
 
 
 def findings_page(found: Findings, *, scripts: str | None = None) -> Page:
+    """The page of a run's findings, as `document_page` makes it."""
+    return document_page(document(found), scripts=scripts)
+
+
+def document_page(told: FindingsDocument, *, scripts: str | None = None) -> Page:
     """A table of the causes, and a section for each: why, the cases, the figures, the releases, a script.
 
     `scripts` is the name of the folder beside the page in which the scripts will be; without
     it the page has the commands alone that make them.
     """
-    files = {} if scripts is None else script_files(found.found)
-    paths = {because: f"{scripts}/{file.name}" for because, file in files.items()}
+    files = {} if scripts is None else script_files(told.findings)
+    paths = {name: f"{scripts}/{file.name}" for name, file in files.items()}
     return Page(
-        text=_text(found, _sections(found, paths)),
+        text=_text(told, _sections(told, paths)),
         scripts={file.name: file.text for file in files.values()},
     )
 
 
-def _sections(found: Findings, paths: Mapping[str, str]) -> list[_Section]:
-    _, *places = anchors([_HEADING, *(finding.title for finding in found.found)])
+def _sections(told: FindingsDocument, paths: Mapping[str, str]) -> list[_Section]:
+    _, *places = anchors([_HEADING, *(facts.title for facts in told.findings)])
     return [
-        _Section(finding=finding, anchor=place, script=paths.get(finding.because))
-        for finding, place in zip(found.found, places)
+        _Section(finding=facts, anchor=place, script=paths.get(facts.name))
+        for facts, place in zip(told.findings, places)
     ]
 
 
-def _text(found: Findings, sections: list[_Section]) -> str:
+def _text(told: FindingsDocument, sections: list[_Section]) -> str:
     return (
         _environment()
         .get_template("findings.md.j2")
         .render(
             heading=_HEADING,
-            runs=found.runs,
+            runs=told.runs,
             sections=sections,
             has_scripts=any(section.script for section in sections),
-            rows=[_row(place, section, found) for place, section in enumerate(sections, 1)],
+            rows=[_row(place, section, told) for place, section in enumerate(sections, 1)],
             counted=counted,
-            told=_told,
+            told=in_verdicts,
             names=_names,
-            figures=lambda finding: map(text, _figures(finding)),
-            releases=lambda finding: text(_releases(finding, found), limit=_CAUSE_LENGTH),
+            figures=lambda facts: map(text, figures(facts)),
+            releases=lambda facts: text(releases(facts, told), limit=_CAUSE_LENGTH),
             link=quote,
             shell=shlex.quote,
-            command=_command,
+            command=command,
             text=text,
             code=code,
             url=url,
@@ -102,40 +108,40 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _row(place: int, section: _Section, found: Findings) -> str:
+def _row(place: int, section: _Section, told: FindingsDocument) -> str:
     """The finding's row of the table."""
     finding = section.finding
-    shown_by, asked = (sum(map(bool, _by_release(found, part).values())) for part in (finding.counts, finding.ran))
+    shown_by, asked = (sum(map(bool, told.by_release(part).values())) for part in (finding.counts, finding.ran))
     cells = (
         str(place),
         f"[{text(finding.title)}](#{section.anchor})",
-        _told(finding),
-        text(_nearer_shortly(finding.spread)),
+        in_verdicts(finding),
+        text(nearer_shortly(finding.spread)),
         number(finding.most_abs),
         f"{shown_by} of {asked}",
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _command(finding: Finding) -> str:
+def command(finding: FindingFacts) -> str:
     """The command that writes the script of the example; the id is quoted whatever is in it."""
     quoted = finding.example.case_id.replace("'", "'\"'\"'")
     return f"qatrix repro '{quoted}'"
 
 
-def _told(finding: Finding) -> str:
+def in_verdicts(finding: FindingFacts) -> str:
     """The verdicts in words: "12 diverged, 2 failed"."""
     return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in finding.verdicts.items())
 
 
-def _names(finding: Finding) -> str:
+def _names(finding: FindingFacts) -> str:
     """The suites and patterns with their numbers of cases, or the first of them and how many more there are."""
     told = [f"{code(name)} ({count})" for name, count in finding.suites.items()]
     more = f" and {len(told) - _MOST_NAMES} more" if len(told) > _MOST_NAMES else ""
     return ", ".join(told[:_MOST_NAMES]) + more
 
 
-def _figures(finding: Finding) -> list[str]:
+def figures(finding: FindingFacts) -> list[str]:
     """Sentences on what was measured."""
     told = []
     if finding.most_abs is not None:
@@ -172,7 +178,7 @@ def _nearer(spread: Spread) -> str:
     )
 
 
-def _nearer_shortly(spread: Spread | None) -> str:
+def nearer_shortly(spread: Spread | None) -> str:
     """For instance "pt2e 18 of 54", "fx 20, pt2e 3 of 24", "neither of 4"; "–" where nothing was measured."""
     if spread is None:
         return NOT_MEASURED
@@ -181,9 +187,9 @@ def _nearer_shortly(spread: Spread | None) -> str:
     return f"{told or 'neither'} of {sum(spread.nearer.values())}"
 
 
-def _releases(finding: Finding, found: Findings) -> str:
+def releases(finding: FindingFacts, told: FindingsDocument) -> str:
     """For instance "torch 2.15.0 (4 cases); not torch 2.5.1; no such case ran on torch 2.3.1"."""
-    counts, ran = (_by_release(found, numbers) for numbers in (finding.counts, finding.ran))
+    counts, ran = (told.by_release(numbers) for numbers in (finding.counts, finding.ran))
     shown = [f"{release} ({counted(count, 'case')})" for release, count in counts.items() if count]
     free = [release for release, count in counts.items() if ran[release] and not count]
     unasked = [release for release in counts if not ran[release]]
@@ -193,11 +199,3 @@ def _releases(finding: Finding, found: Findings) -> str:
     if unasked:
         told.append(f"no such case ran on {listed(unasked)}")
     return "; ".join(told)
-
-
-def _by_release(found: Findings, numbers: Sequence[int]) -> Mapping[str, int]:
-    """What each run has, added up by its release."""
-    sums: dict[str, int] = {}
-    for side, value in zip(found.runs, numbers):
-        sums[side.release] = sums.get(side.release, 0) + value
-    return sums
