@@ -1,0 +1,102 @@
+"""A page and a script for each finding, and the table of all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+from qatrix.report.figures import number
+from qatrix.report.findings import FindingFacts, FindingsDocument
+from qatrix.report.findings.rendering import command, figures, in_verdicts, nearer_shortly
+from qatrix.report.findings.scripts import script_files
+from qatrix.report.markup import fenced, url
+from website.generated import Generated, rendered
+
+_MARK: Final = "<!-- the table of findings -->"
+_IMPACTS: Final = {
+    "wrong_numbers": "wrong numbers",
+    "left_in_float": "left in float",
+    "error": "error",
+    "by_design": "by design",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A finding's row of the table."""
+
+    facts: FindingFacts
+    impact: str
+    told: str
+    nearer: str
+    apart: str
+    releases: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """How many cases show a finding on one release, of how many that ran there."""
+
+    name: str
+    count: int
+    ran: int
+
+
+def pages(told: FindingsDocument) -> tuple[Generated, ...]:
+    """The pages, and the scripts beside them."""
+    scripts = script_files(told.findings)
+    texts = {name: file.text for name, file in scripts.items()}
+    return (
+        *(_page(facts, told, texts.get(facts.name)) for facts in told.findings),
+        *(Generated(path=f"findings/{file.name}", text=file.text) for file in scripts.values()),
+    )
+
+
+def with_table(markdown: str, told: FindingsDocument) -> str:
+    """The page with the table in the place of its mark."""
+    before, mark, after = markdown.partition(_MARK)
+    if not mark:
+        msg = f"docs/findings.md has no line {_MARK}"
+        raise ValueError(msg)
+    rows = [_row(facts, told) for facts in told.findings]
+    releases = list(told.by_release(tuple(0 for _ in told.runs)))
+    return before + rendered("findings.html.j2", rows=rows, releases=releases) + after
+
+
+def _row(facts: FindingFacts, told: FindingsDocument) -> Row:
+    return Row(
+        facts=facts,
+        impact=_IMPACTS.get(facts.impact or "", ""),
+        told=in_verdicts(facts),
+        nearer=nearer_shortly(facts.spread),
+        apart=number(facts.most_abs),
+        releases=tuple(release for release, count in told.by_release(facts.counts).items() if count),
+    )
+
+
+def _page(facts: FindingFacts, told: FindingsDocument, script: str | None) -> Generated:
+    text = rendered(
+        "finding.md.j2",
+        # The theme writes titles into HTML as they are.
+        title=json.dumps(escape(facts.title)),
+        facts=facts,
+        impact=_IMPACTS.get(facts.impact or "", ""),
+        told=in_verdicts(facts),
+        figures=list(figures(facts)),
+        releases=list(_releases(facts, told)),
+        links=list(map(url, facts.links)),
+        issue=None if facts.issue is None else url(facts.issue.link),
+        script=None if script is None else fenced(script, "python"),
+        command=command(facts),
+    )
+    return Generated(path=f"findings/{facts.name}.md", text=text)
+
+
+def _releases(facts: FindingFacts, told: FindingsDocument) -> Iterator[Release]:
+    ran = told.by_release(facts.ran)
+    for name, count in told.by_release(facts.counts).items():
+        if ran[name]:
+            yield Release(name=name, count=count, ran=ran[name])
