@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +40,7 @@ def page() -> Generated:
 
 def verbs() -> Iterator[Verb]:
     """Every command that is registered."""
-    for module in pkgutil.iter_modules(qatrix.cli.__path__):
-        importlib.import_module(f"qatrix.cli.{module.name}")
+    qatrix.cli._register(())
     group: Any = typer.main.get_command(qatrix.cli.app)
     for name, command in sorted(group.commands.items()):
         context = command.make_context(name, [], parent=None, resilient_parsing=True)
@@ -70,4 +67,6 @@ def _option(item: Any) -> Option:
     else:
         names = ", ".join((*item.opts, *item.secondary_opts)) + ("" if item.is_flag else f" {value}")
     default = None if item.default in (None, False, ()) or callable(item.default) else str(item.default)
-    return Option(names=names, about=item.help or "", default=default, repeatable=bool(item.multiple or item.nargs == -1))
+    return Option(
+        names=names, about=item.help or "", default=default, repeatable=bool(item.multiple or item.nargs == -1)
+    )

@@ -26,7 +26,7 @@ _IMPACTS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A finding's row of the table."""
+    """A finding's row of the table; `releases` show it, of the `ran` that ran such a case."""
 
     facts: FindingFacts
     impact: str
@@ -34,6 +34,7 @@ class Row:
     nearer: str
     apart: str
     releases: tuple[str, ...]
+    ran: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +63,7 @@ def with_table(markdown: str, told: FindingsDocument) -> str:
         msg = f"docs/findings.md has no line {_MARK}"
         raise ValueError(msg)
     rows = [_row(facts, told) for facts in told.findings]
-    releases = list(told.by_release(tuple(0 for _ in told.runs)))
-    return before + rendered("findings.html.j2", rows=rows, releases=releases) + after
+    return before + rendered("findings.html.j2", rows=rows, has_impacts=any(row.impact for row in rows)) + after
 
 
 def _row(facts: FindingFacts, told: FindingsDocument) -> Row:
@@ -74,6 +74,7 @@ def _row(facts: FindingFacts, told: FindingsDocument) -> Row:
         nearer=nearer_shortly(facts.spread),
         apart=number(facts.most_abs),
         releases=tuple(release for release, count in told.by_release(facts.counts).items() if count),
+        ran=sum(map(bool, told.by_release(facts.ran).values())),
     )
 
 

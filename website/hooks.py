@@ -35,6 +35,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """The page with links that stay inside the site; the findings' page with their table."""
     del files
     if page.file.src_uri == "findings.md":
+        # The table takes the room of the page's contents.
+        page.meta["hide"] = ["toc"]
         markdown = findings.with_table(markdown, from_json(_document(config)))
     return links.inside(markdown)
 

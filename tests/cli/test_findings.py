@@ -158,7 +158,7 @@ def test_a_json_file_is_named_alone(explained: Project) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        pytest.param(lambda path: None, "cannot be read: No such file or directory", id="none"),
+        pytest.param(Path.exists, "cannot be read: No such file or directory", id="none"),
         pytest.param(Path.mkdir, "cannot be read: it is a folder", id="a folder"),
         pytest.param(lambda path: path.write_bytes(b"\xff"), "cannot be read", id="no text"),
         pytest.param(lambda path: path.write_text("{}"), "these are not findings", id="other JSON"),

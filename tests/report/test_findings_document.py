@@ -53,7 +53,9 @@ def test_the_json_is_the_same_document_again() -> None:
 def test_a_page_of_the_json_is_the_page_of_the_runs() -> None:
     found = findings([side(explained("a/p/x=1"), make_clamped(expected=None), scripts={"a/p/x=1": SCRIPT})])
 
-    assert document_page(from_json(as_json(document(found))), scripts="causes") == findings_page(found, scripts="causes")
+    assert document_page(from_json(as_json(document(found))), scripts="causes") == findings_page(
+        found, scripts="causes"
+    )
 
 
 def test_a_script_is_kept_line_by_line() -> None:
@@ -114,10 +116,14 @@ def damaged(change: Callable[[dict[str, Any]], object]) -> str:
             id="an unknown verdict",
         ),
         pytest.param(
-            damaged(lambda data: data["findings"][0].update(impact="odd")), "FindingFacts.impact", id="an unknown impact"
+            damaged(lambda data: data["findings"][0].update(impact="odd")),
+            "FindingFacts.impact",
+            id="an unknown impact",
         ),
         pytest.param(
-            damaged(lambda data: data["findings"][0].update(counts=[1, 2])), "2 counts, and there are 1 runs", id="counts"
+            damaged(lambda data: data["findings"][0].update(counts=[1, 2])),
+            "2 counts, and there are 1 runs",
+            id="counts",
         ),
         pytest.param(
             damaged(lambda data: data["findings"][0].update(name="other")), "are not unique", id="one name twice"

@@ -1,10 +1,10 @@
 // Filters for the table of findings. Without this script the table is all there; the address keeps what is chosen.
 "use strict";
 (() => {
-  const root = document.querySelector("#findings");
+  const root = document.querySelector("#findings-table");
   if (!root) return;
   const rows = [...root.querySelectorAll("tbody tr")];
-  const words = { part: "Part", impact: "Impact", verdict: "Verdict", release: "Release" };
+  const words = { component: "Component", impact: "Impact", verdict: "Verdict", release: "Release" };
   const values = (row, key) => row.dataset[key].split("|").filter(Boolean);
   const form = document.createElement("form");
   const count = document.createElement("p");

@@ -27,7 +27,7 @@ def findings(
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="The folders of runs, or their run.sqlite; the first has the figures. Or one FILE.json that --out wrote.",
+            help="The folders of runs, or their run.sqlite; the first has the figures. Or one FILE.json of --out.",
         ),
     ],
     out: Annotated[

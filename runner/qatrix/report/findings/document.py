@@ -1,4 +1,4 @@
-"""The findings as data: what pages, scripts and the documentation's site are made from, written as JSON and read back."""
+"""The findings as data: what pages, scripts and the site are made from, written as JSON and read back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from qatrix.claims import Verdict
 from qatrix.codec import CodecError, loads, to_jsonable
 from qatrix.errors import UsageError
 from qatrix.report.findings.components import components
@@ -60,7 +61,7 @@ class FindingFacts:
     title: str
     because: str
     components: tuple[str, ...]
-    verdicts: Mapping[str, int]
+    verdicts: Mapping[Verdict, int]
     suites: Mapping[str, int]
     counts: tuple[int, ...]
     ran: tuple[int, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -187,9 +187,9 @@ def nearer_shortly(spread: Spread | None) -> str:
     return f"{told or 'neither'} of {sum(spread.nearer.values())}"
 
 
-def releases(finding: FindingFacts, told: FindingsDocument) -> str:
+def releases(finding: FindingFacts, whole: FindingsDocument) -> str:
     """For instance "torch 2.15.0 (4 cases); not torch 2.5.1; no such case ran on torch 2.3.1"."""
-    counts, ran = (told.by_release(numbers) for numbers in (finding.counts, finding.ran))
+    counts, ran = (whole.by_release(numbers) for numbers in (finding.counts, finding.ran))
     shown = [f"{release} ({counted(count, 'case')})" for release, count in counts.items() if count]
     free = [release for release, count in counts.items() if ran[release] and not count]
     unasked = [release for release in counts if not ran[release]]
