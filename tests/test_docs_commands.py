@@ -191,7 +191,9 @@ def test_a_question_to_the_store_has_an_answer(command: Command, tmp_path: Path)
 BLOCKS = [
     pytest.param(block, id=f"{path.name}-{number}")
     for path in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+    for number, block in enumerate(
+        re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    )
 ]
 
 

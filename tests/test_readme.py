@@ -30,7 +30,9 @@ def test_it_says_what_wrong_padding_costs() -> None:
 
     assert facts.spread is not None
     cases = sum(facts.verdicts.values())
-    assert f"in {facts.spread.nearer['pt2e']} of {cases} cases, in the median by {facts.spread.median_db:.1f} dB" in said
+    assert (
+        f"in {facts.spread.nearer['pt2e']} of {cases} cases, in the median by {facts.spread.median_db:.1f} dB" in said
+    )
 
 
 def test_it_says_what_another_eps_costs() -> None:
@@ -43,7 +45,9 @@ def test_it_says_what_misplaced_values_cost() -> None:
     facts, said = finding("QNNPACK's ReLU6 and Hardtanh misplace channels-last values")
 
     (loss,) = facts.losses
-    assert f"{loss.median_db:.1f} dB further from the float model than its reference in the median of {loss.cases}" in said
+    assert (
+        f"{loss.median_db:.1f} dB further from the float model than its reference in the median of {loss.cases}" in said
+    )
 
 
 @pytest.mark.parametrize("command", ["pip install tox && tox -e matrix", "tox"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from qatrix.report.figures import moment
 from website.generated import rendered
 
 _PAGE: Final = "index.html"
@@ -40,4 +41,4 @@ def _told(run: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["run"]
-    return {"started": told["started"], "declared": told["declared"], "torch": told["environment"]["torch"]}
+    return {"started": moment(told["started"]), "declared": told["declared"], "torch": told["environment"]["torch"]}
