@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[1]
+# Seconds after which a command hangs, on any machine.
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def qatrix(installed: Path, folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(installed), "NO_COLOR": "1"}
     command = [sys.executable, "-c", "import sys, qatrix.cli; sys.path.pop(0); qatrix.cli.main()", *argv]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
 
 
 def test_the_wheel_holds_the_matrix_and_the_templates_and_no_tests(installed: Path) -> None:
@@ -95,14 +101,20 @@ def test_init_then_run_works_from_the_wheel(installed: Path, tmp_path: Path) -> 
 
 @pytest.mark.torch
 @pytest.mark.slow
-def test_the_page_for_a_model_of_ones_own_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+def test_the_page_for_a_model_of_ones_own_leads_from_an_empty_folder_to_a_verdict(
+    installed: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     text = (ROOT / "docs/your-model.md").read_text(encoding="utf-8")
+    begun = time.monotonic()
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block, encoding="utf-8")
     tried, saved, run = re.findall(r"^\$ (?:PYTHONPATH=\. )?qatrix (.*)$", text, flags=re.MULTILINE)
-    subprocess.run([sys.executable, "files.py"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "files.py"], cwd=tmp_path, check=True, timeout=PATIENCE)
+    assert {path.name for path in tmp_path.iterdir()} >= {"my_package.py", "weights.pt", "data"}
 
     first = qatrix(installed, tmp_path, *shlex.split(tried))
+    # Told and not judged: how long it takes is the machine's.
+    record_property("seconds from an empty folder to the first verdict", round(time.monotonic() - begun, 1))
     second = qatrix(installed, tmp_path, *shlex.split(saved))
 
     # The figures are those of one machine; what follows from them is not.
@@ -112,6 +124,7 @@ def test_the_page_for_a_model_of_ones_own_works_from_the_wheel(installed: Path, 
         assert done.returncode == 1, done.stdout + done.stderr
         assert {cause, advice} <= set(done.stdout.splitlines()), done.stdout
     assert title in first.stdout.splitlines()
+    assert (tmp_path / "reports/latest/index.html").is_file()
     assert qatrix(installed, tmp_path, *shlex.split(run.replace("run ", "check ", 1))).returncode == 0
 
 

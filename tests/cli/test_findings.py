@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,44 @@ def test_no_script_goes_through_a_link(explained: Project) -> None:
     assert ended.code == 2
     assert "there/findings is a link, and no report is written through one; remove it\n" in ended.err
     assert names(kept.parent) == ["other.py"]
+
+
+def test_a_json_file_has_the_findings_and_makes_the_same_page(explained: Project) -> None:
+    ended = written(explained, "there/findings.json")
+    again = explained.run("findings", "there/findings.json", "--out", "again/findings.md")
+    written(explained)
+
+    assert (ended.code, ended.out, again.code) == (0, "there/findings.json\n", 0)
+    for name in ("findings.md", f"findings/{SCRIPT}"):
+        assert (explained.path / "again" / name).read_text() == (explained.path / "there" / name).read_text()
+
+
+def test_a_json_file_has_no_scripts_beside_it(explained: Project) -> None:
+    written(explained, "there/findings.json")
+
+    assert names(explained.path / "there") == ["findings.json"]
+
+
+def test_a_json_file_is_named_alone(explained: Project) -> None:
+    written(explained, "findings.json")
+    ended = explained.run("findings", "findings.json", "reports/latest")
+
+    assert ended.code == 2
+    assert "findings.json already has the findings of its runs; name it alone, or name runs" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        pytest.param(Path.exists, "cannot be read: No such file or directory", id="none"),
+        pytest.param(Path.mkdir, "cannot be read: it is a folder", id="a folder"),
+        pytest.param(lambda path: path.write_bytes(b"\xff"), "cannot be read", id="no text"),
+        pytest.param(lambda path: path.write_text("{}"), "these are not findings", id="other JSON"),
+    ],
+)
+def test_a_file_that_has_no_findings_is_told(explained: Project, make: Callable[[Path], object], told: str) -> None:
+    make(explained.path / "findings.json")
+    ended = explained.run("findings", "findings.json")
+
+    assert ended.code == 2
+    assert told in ended.err

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from qatrix.cli import LOOK, app
 from qatrix.cli.newest import run_store
 from qatrix.errors import EXIT_OK, UsageError
+from qatrix.files import NotPlain, open_plain
 
 if TYPE_CHECKING:
-    from qatrix.report.findings import Page
+    from qatrix.report.findings import FindingsDocument, Page
+
+_JSON: Final = ".json"
+# 3,266 cases have findings of one megabyte.
+_LARGEST: Final = 64 * 2**20
 
 
 @app.command(rich_help_panel=LOOK)
 def findings(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", help="The folders of runs, or their run.sqlite; the first has the figures."),
+        typer.Argument(
+            metavar="RUN",
+            help="The folders of runs, or their run.sqlite; the first has the figures. Or one FILE.json of --out.",
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Where the page goes, with a folder of scripts beside it. Default: standard output, without scripts.",
+            help="Where the page goes, with a folder of scripts beside it; FILE.json gets all of it as data. "
+            "Default: standard output, without scripts.",
         ),
     ] = None,
 ) -> int:
@@ -41,22 +50,55 @@ def findings(
 
     \b
       qatrix findings reports/latest
-      qatrix findings torch215/latest torch29/latest torch25/latest --out docs/findings.md
+      qatrix findings torch215/latest torch29/latest torch25/latest --out findings.json
+      qatrix findings findings.json --out findings.md
     """
     from qatrix.console import Console
-    from qatrix.report.findings import findings as found
-    from qatrix.report.findings import findings_page, read_runs
+    from qatrix.report.files import make_folder, write_file
+    from qatrix.report.findings import as_json, document_page
 
-    folder = None if out is None else _folder_beside(out)
-    causes = found(read_runs([run_store(path) for path in runs]))
-    page = findings_page(causes, scripts=None if folder is None else folder.name)
     console = Console()
-    if out is None or folder is None:
-        console.text(page.text)
+    if out is None:
+        console.text(document_page(_document(runs)).text)
+        return EXIT_OK
+    if out.suffix == _JSON:
+        text = as_json(_document(runs))
+        make_folder(out.parent)
+        write_file(out, text)
     else:
-        _write(page, out, folder)
-        console.line(str(out))
+        folder = _folder_beside(out)
+        _write(document_page(_document(runs), scripts=folder.name), out, folder)
+    console.line(str(out))
     return EXIT_OK
+
+
+def _document(runs: list[Path]) -> FindingsDocument:
+    """The findings of the runs, or those of a file. Raises UsageError, and StoreError."""
+    from qatrix.report.findings import document, findings, read_runs
+
+    files = [path for path in runs if path.suffix == _JSON]
+    if not files:
+        return document(findings(read_runs([run_store(path) for path in runs])))
+    if len(runs) > 1:
+        msg = f"{files[0]} already has the findings of its runs; name it alone, or name runs"
+        raise UsageError(msg)
+    return _read(files[0])
+
+
+def _read(path: Path) -> FindingsDocument:
+    """The findings of a file. Raises UsageError where it is none that this command wrote."""
+    from qatrix.report.findings import from_json
+
+    try:
+        with open_plain(path, largest=_LARGEST) as file:
+            text = file.read(_LARGEST).decode("utf-8")
+    except NotPlain as error:
+        msg = f"{path} cannot be read: it {error}"
+        raise UsageError(msg) from error
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(msg) from error
+    return from_json(text)
 
 
 def _folder_beside(page: Path) -> Path:

@@ -26,30 +26,43 @@ _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cause:
-    """One cause, what is known of it, and the cases that it explains, in the order of the run.
+class CauseFacts:
+    """What is known of a cause, without the cases that it explains.
 
-    One that the matrix does not declare is what a diagnosis recognizes, or the way in which cases fail; they are
-    unexpected. `sentence`, `impact`, `advice` and `because` are None where nobody said. Where only runtimes differ,
-    `spread` is None, since it is about references, and `losses` are those of the runtimes. `example` is the case
-    whose script is the shortest, and `has_script` whether the run kept it.
+    `sentence`, `impact`, `advice` and `because` are None where nobody said. Where only runtimes differ, `spread` is
+    None, since it is about references, and `losses` are those of the runtimes.
     """
 
     key: str
     title: str
-    sentence: str | None
-    impact: Impact | None
-    advice: str | None
-    because: str | None
-    links: tuple[str, ...]
-    issue: Issue | None
+    verdicts: Mapping[Verdict, int]
+    sentence: str | None = None
+    impact: Impact | None = None
+    advice: str | None = None
+    because: str | None = None
+    links: tuple[str, ...] = ()
+    issue: Issue | None = None
+    most_abs: float | None = None
+    most_steps: float | None = None
+    spread: Spread | None = None
+    losses: tuple[Loss, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Its name in links, the same on every page."""
+        return cause_anchor(self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause(CauseFacts):
+    """A cause with the cases that it explains, in the order of the run.
+
+    One that the matrix does not declare is what a diagnosis recognizes, or the way in which cases fail; they are
+    unexpected. `example` is the case whose script is the shortest, and `has_script` whether the run kept it.
+    """
+
     declared: bool
     records: tuple[Record, ...]
-    verdicts: Mapping[Verdict, int]
-    most_abs: float | None
-    most_steps: float | None
-    spread: Spread | None
-    losses: tuple[Loss, ...]
     example: Record
     has_script: bool
 
@@ -57,11 +70,6 @@ class Cause:
     def has_several(self) -> bool:
         """Whether it explains more than one case."""
         return len(self.records) > 1
-
-    @property
-    def anchor(self) -> str:
-        """Its name in links, the same on every page."""
-        return cause_anchor(self.key)
 
 
 def causes(records: Iterable[Record], scripts: Mapping[str, str] | None = None) -> tuple[Cause, ...]:
@@ -113,7 +121,7 @@ def cause_of(key: str, records: Sequence[Record], scripts: Mapping[str, str]) ->
     )
 
 
-def figure_sentences(cause: Cause) -> tuple[str, ...]:
+def figure_sentences(cause: CauseFacts) -> tuple[str, ...]:
     """Sentences on what was measured: how far apart outputs are, and who is nearer to the float model."""
     told = []
     if cause.most_abs is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from qatrix.report.causes import Cause, figure_sentences, issue_state
+from qatrix.report.causes import CauseFacts, figure_sentences, issue_state
 from qatrix.report.figures import as_sentence
 from qatrix.report.markup import is_web, text, url
 
@@ -13,7 +13,7 @@ from qatrix.report.markup import is_web, text, url
 _LONGEST: Final = 8000
 
 
-def cause_paragraphs(cause: Cause) -> Iterator[str]:
+def cause_paragraphs(cause: CauseFacts) -> Iterator[str]:
     """Whatever is known, a paragraph each."""
     if cause.sentence:
         yield text(cause.sentence, limit=_LONGEST)

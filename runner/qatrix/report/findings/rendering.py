@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -11,7 +11,8 @@ from urllib.parse import quote
 import jinja2
 
 from qatrix.report.figures import counted, listed, number
-from qatrix.report.findings.data import Finding, Findings
+from qatrix.report.findings.data import Findings
+from qatrix.report.findings.document import FindingFacts, FindingsDocument, document
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
 from qatrix.report.reasons import cause_paragraphs
@@ -38,46 +39,51 @@ class Page:
 class _Section:
     """A finding, and its script's path from the page, if the page has one."""
 
-    finding: Finding
+    finding: FindingFacts
     script: str | None
 
 
 def findings_page(found: Findings, *, scripts: str | None = None) -> Page:
+    """The page of a run's findings, as `document_page` makes it."""
+    return document_page(document(found), scripts=scripts)
+
+
+def document_page(told: FindingsDocument, *, scripts: str | None = None) -> Page:
     """A table of the causes, and a section for each: why, the cases, the figures, the releases, a script.
 
     `scripts` is the name of the folder beside the page in which the scripts will be; without
     it the page has the commands alone that make them.
     """
-    files = {} if scripts is None else script_files(found.found)
-    paths = {key: f"{scripts}/{file.name}" for key, file in files.items()}
+    files = {} if scripts is None else script_files(told.findings)
+    paths = {name: f"{scripts}/{file.name}" for name, file in files.items()}
     return Page(
-        text=_text(found, _sections(found, paths)),
+        text=_text(told, _sections(told, paths)),
         scripts={file.name: file.text for file in files.values()},
     )
 
 
-def _sections(found: Findings, paths: Mapping[str, str]) -> list[_Section]:
-    return [_Section(finding=finding, script=paths.get(finding.cause.key)) for finding in found.found]
+def _sections(told: FindingsDocument, paths: Mapping[str, str]) -> list[_Section]:
+    return [_Section(finding=facts, script=paths.get(facts.name)) for facts in told.findings]
 
 
-def _text(found: Findings, sections: list[_Section]) -> str:
+def _text(told: FindingsDocument, sections: list[_Section]) -> str:
     return (
         _environment()
         .get_template("findings.md.j2")
         .render(
             heading=_HEADING,
-            runs=found.runs,
+            runs=told.runs,
             sections=sections,
             has_scripts=any(section.script for section in sections),
-            rows=[_row(place, section, found) for place, section in enumerate(sections, 1)],
+            rows=[_row(place, section, told) for place, section in enumerate(sections, 1)],
             counted=counted,
-            told=_told,
+            told=in_verdicts,
             names=_names,
-            releases=lambda finding: text(_releases(finding, found), limit=_CAUSE_LENGTH),
+            releases=lambda facts: text(releases(facts, told), limit=_CAUSE_LENGTH),
             link=quote,
             shell=shlex.quote,
-            command=_command,
-            impact=lambda finding: impact_words(finding.cause.impact),
+            command=command,
+            impact=lambda facts: impact_words(facts.impact),
             paragraphs=cause_paragraphs,
             text=text,
             code=code,
@@ -98,43 +104,43 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _row(place: int, section: _Section, found: Findings) -> str:
+def _row(place: int, section: _Section, told: FindingsDocument) -> str:
     """The finding's row of the table."""
     finding = section.finding
-    shown_by, asked = (sum(map(bool, _by_release(found, part).values())) for part in (finding.counts, finding.ran))
+    shown_by, asked = (sum(map(bool, told.by_release(part).values())) for part in (finding.counts, finding.ran))
     cells = (
         str(place),
-        f"[{text(finding.cause.title)}](#{finding.cause.anchor})",
-        _told(finding),
-        text(impact_words(finding.cause.impact).word),
-        text(nearer_shortly(finding.cause.spread)),
-        number(finding.cause.most_abs),
+        f"[{text(finding.title)}](#{finding.anchor})",
+        in_verdicts(finding),
+        text(impact_words(finding.impact).word),
+        text(nearer_shortly(finding.spread)),
+        number(finding.most_abs),
         f"{shown_by} of {asked}",
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _command(finding: Finding) -> str:
+def command(finding: FindingFacts) -> str:
     """The command that writes the script of the example; the id is quoted whatever is in it."""
-    quoted = finding.cause.example.case_id.replace("'", "'\"'\"'")
+    quoted = finding.example.case_id.replace("'", "'\"'\"'")
     return f"qatrix repro '{quoted}'"
 
 
-def _told(finding: Finding) -> str:
+def in_verdicts(finding: FindingFacts) -> str:
     """The verdicts in words: "12 diverged, 2 failed"."""
-    return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in finding.cause.verdicts.items())
+    return ", ".join(f"{count} {VERDICTS[verdict].word}" for verdict, count in finding.verdicts.items())
 
 
-def _names(finding: Finding) -> str:
+def _names(finding: FindingFacts) -> str:
     """The suites and patterns with their numbers of cases, or the first of them and how many more there are."""
     told = [f"{code(name)} ({count})" for name, count in finding.suites.items()]
     more = f" and {len(told) - _MOST_NAMES} more" if len(told) > _MOST_NAMES else ""
     return ", ".join(told[:_MOST_NAMES]) + more
 
 
-def _releases(finding: Finding, found: Findings) -> str:
+def releases(finding: FindingFacts, whole: FindingsDocument) -> str:
     """For instance "torch 2.15.0 (4 cases); not torch 2.5.1; no such case ran on torch 2.3.1"."""
-    counts, ran = (_by_release(found, numbers) for numbers in (finding.counts, finding.ran))
+    counts, ran = (whole.by_release(numbers) for numbers in (finding.counts, finding.ran))
     shown = [f"{release} ({counted(count, 'case')})" for release, count in counts.items() if count]
     free = [release for release, count in counts.items() if ran[release] and not count]
     unasked = [release for release in counts if not ran[release]]
@@ -144,11 +150,3 @@ def _releases(finding: Finding, found: Findings) -> str:
     if unasked:
         told.append(f"no such case ran on {listed(unasked)}")
     return "; ".join(told)
-
-
-def _by_release(found: Findings, numbers: Sequence[int]) -> Mapping[str, int]:
-    """What each run has, added up by its release."""
-    sums: dict[str, int] = {}
-    for side, value in zip(found.runs, numbers):
-        sums[side.release] = sums.get(side.release, 0) + value
-    return sums

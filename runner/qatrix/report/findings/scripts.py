@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from qatrix.report.findings.data import Finding
-from qatrix.report.findings.names import file_names
+from qatrix.report.findings.document import FindingFacts
 from qatrix.text import printed_source, visible
 
 # What every such file begins with, and nothing else: by it those of an earlier page are known.
@@ -22,17 +21,16 @@ class ScriptFile:
     text: str
 
 
-def script_files(found: Iterable[Finding]) -> Mapping[str, ScriptFile]:
-    """The files of those findings that have a script, by the keys of their causes."""
-    kept = [(finding, finding.script) for finding in found if finding.script is not None]
-    names = file_names(finding.cause.title for finding, _ in kept)
+def script_files(found: Iterable[FindingFacts]) -> Mapping[str, ScriptFile]:
+    """The files of those findings that have a script, by the names of the findings."""
     return {
-        finding.cause.key: ScriptFile(name=f"{name}.py", text=_headed(finding.cause.title, script))
-        for (finding, script), name in zip(kept, names)
+        facts.name: ScriptFile(name=f"{facts.name}.py", text=_headed(facts.title, facts.script))
+        for facts in found
+        if facts.script is not None
     }
 
 
-def _headed(title: str, script: str) -> str:
+def _headed(title: str, script: Sequence[str]) -> str:
     """The script below lines that say whose it is."""
-    text = f"{MARK}, which replaces and removes it: change a copy.\n# Cause: {visible(title)}\n#\n{script.strip()}\n"
-    return printed_source(text)
+    text = f"{MARK}, which replaces and removes it: change a copy.\n# Cause: {visible(title)}\n#\n"
+    return printed_source(text + "\n".join(script) + "\n")
