@@ -1,4 +1,4 @@
-"""The beginning of a case's page: what differs first, why, who is closer to the float model, and whether it was expected."""
+"""The beginning of a case's page: what differs first, why, who is closer to the float model, was it expected."""
 
 from __future__ import annotations
 
@@ -51,6 +51,29 @@ def lead(record: Record) -> Lead:
         closer=None if record.diagnosis is None else _closer(record.diagnosis),
         expected=_expected(record),
     )
+
+
+def lead_lines(record: Record) -> tuple[str, ...]:
+    """The same as plain lines, evidence indented: what differs, why, who is closer, whether it was expected."""
+    told = lead(record)
+    return (
+        *told.first,
+        *_cause_lines(told.causes),
+        *([f"{told.closer} A higher SQNR is closer."] if told.closer else []),
+        *([clipped(f"{told.expected}{_source(record)}", _LIMIT)] if told.expected else []),
+    )
+
+
+def _cause_lines(causes: Sequence[Cause]) -> Iterator[str]:
+    for cause in causes[:MOST_CAUSES]:
+        yield f"Cause ({cause_badge(cause)}): {cause.sentence}."
+        yield from (f"  {line}" for line in cause.evidence)
+    if len(causes) > MOST_CAUSES:
+        yield f"{counted(len(causes) - MOST_CAUSES, 'more cause')} in the report."
+
+
+def _source(record: Record) -> str:
+    return f" ({record.expected.source})" if record.expected is not None else ""
 
 
 def cause_badge(cause: Cause) -> str:

@@ -10,10 +10,10 @@ from typing import Final, Literal, TypeVar
 from qatrix.diagnoses import CodeRow, Diagnosis, LayerRow, ParameterRow, Parameters, PointDiagnosis
 from qatrix.outcomes import COMPARED
 from qatrix.report.casepage.lead import steps_in_words
-from qatrix.report.figures import counted, number
+from qatrix.report.figures import counted, listed, number
 from qatrix.report.vocabulary import Tone, status_words
 
-# How a layer stands: equal to the bit in values, parameters and codes; within tolerance; the first that differs; another.
+# How a layer stands: equal in values, parameters and codes; within tolerance; the first that differs; another one.
 State = Literal["equal", "close", "first", "differs"]
 _EQUAL: Final = frozenset({"equal", "close"})
 # Layers that are told by name in the line of a fold.
@@ -114,7 +114,9 @@ def _block(entries: tuple[Entry, ...]) -> Block:
         return Block(kind="differs", title=f"{counted(len(entries), 'more layer')} {verb}", entries=entries)
     close = sum(entry.state == "close" for entry in entries)
     within = f", {close} of them within tolerance" if close else ""
-    return Block(kind="equal", title=f"{counted(len(entries), 'layer')} equal{within}: {_some(entries)}", entries=entries)
+    return Block(
+        kind="equal", title=f"{counted(len(entries), 'layer')} equal{within}: {_some(entries)}", entries=entries
+    )
 
 
 def _some(entries: Sequence[Entry]) -> str:
@@ -136,12 +138,12 @@ def _entries(point: PointDiagnosis) -> Iterator[Entry]:
 
 def _by_layer(items: Sequence[_Row], owner: dict[str, str]) -> dict[str, tuple[_Row, ...]]:
     """What is known of a tensor, by the layer that it belongs to: "conv.weight" is of conv."""
-    found: dict[str, tuple[_Row, ...]] = {}
+    found: dict[str, list[_Row]] = {}
     for item in items:
         layer = _owner(item.tensor, owner)
         if layer is not None:
-            found[layer] = (*found.get(layer, ()), item)
-    return found
+            found.setdefault(layer, []).append(item)
+    return {layer: tuple(items) for layer, items in found.items()}
 
 
 def _owner(tensor: str, owner: dict[str, str]) -> str | None:
@@ -177,8 +179,10 @@ def _entry(
         state=state,
         status=max((row.status for row in rows), key=_WORSE.index),
         left=_told(None if own is None else own.left, None if weight is None else weight.left, known=bool(parameters)),
-        right=_told(None if own is None else own.right, None if weight is None else weight.right, known=bool(parameters)),
-        apart=_apart(rows),
+        right=_told(
+            None if own is None else own.right, None if weight is None else weight.right, known=bool(parameters)
+        ),
+        apart=_apart(rows) or _settings_apart(parameters),
         rows=rows,
         parameters=parameters,
         codes=codes,
@@ -190,7 +194,7 @@ def _told(own: Parameters | None, weight: Parameters | None, *, known: bool) -> 
     if own is not None:
         return in_brief(own)
     if weight is not None:
-        return f"weight {weight.dtype or 'quantized'}, output {FLOAT}"
+        return f"weight {weight.dtype or 'quantized'}"
     return FLOAT if known else ""
 
 
@@ -200,6 +204,12 @@ def in_brief(given: Parameters) -> str:
     scale = "…".join(dict.fromkeys(map(number, scales)))
     zero = "" if given.zero_point_min is None else f"zero point {number(given.zero_point_min)}"
     return ", ".join(part for part in (given.dtype or "quantized", f"scale {scale}" if scale else "", zero) if part)
+
+
+def _settings_apart(parameters: Sequence[ParameterRow]) -> str:
+    """Which parameters of which tensors differ: "scale of conv.weight"."""
+    told = [f"{listed(row.differing)} of {row.tensor}" for row in parameters if row.differing]
+    return ", ".join(told)
 
 
 def _apart(rows: Sequence[LayerRow]) -> str:

@@ -24,8 +24,8 @@ _NAME: Final = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?![\w.]|=)")
 class Node:
     """One line of a graph: its name, its op as the line has it, the names that it reads.
 
-    `of_constant` is whether the first of these is a constant, such as a weight, or one that was rounded. `layer` is the layer of the float model that it belongs to. A dequantize op belongs to the layer whose value
-    it gives back.
+    `of_constant` is whether the first of these is a constant, such as a weight, or one that was rounded.
+    `layer` is the layer of the float model that it belongs to, of a dequantize op that of the value it gives back.
     """
 
     place: int

@@ -16,7 +16,7 @@ from qatrix.report.figures import NOT_MEASURED, decibels, number
 from qatrix.report.lowered import lowered_models
 
 _NOT_QUANTIZED: Final = "not quantized"
-# A function and the file that it is in, as expectations and causes name them: "(fuse in torch/ao/quantization/fx/fuse.py)".
+# A function and its file, as expectations and causes name them: "(fuse in torch/ao/quantization/fx/fuse.py)".
 _SOURCE: Final = re.compile(r"\(([^()]{0,400}?[\w./-]+\.(?:py|cpp|h)\b[^()]{0,400})\)")
 OF_WEIGHT: Final = "{} weight"
 _ROUNDING: Final = frozenset({"quantize", "dequantize"})
@@ -51,7 +51,7 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Everything about a layer: ops, parameters, values, codes, what runtimes run there, and the source that decides."""
+    """All about a layer: ops, parameters, values, codes, what runtimes run there, and the source that decides."""
 
     names: tuple[str, str]
     chains: tuple[tuple[Step, ...], tuple[Step, ...]]
@@ -83,14 +83,18 @@ def layer_nodes(graph: GraphText, entry: Entry) -> tuple[Node, ...]:
     own = [node for node in nodes if node.layer in layers and node.kind not in {"guard", "constant", "output"}]
     # A quantized weight is given back by an op that may have no layer of its own.
     read = {name for node in own for name in node.inputs}
-    return tuple(node for node in nodes if node in own or (node.layer is None and node.kind in _ROUNDING and node.name in read))
+    return tuple(
+        node for node in nodes if node in own or (node.layer is None and node.kind in _ROUNDING and node.name in read)
+    )
 
 
 def _chains(point: PointDiagnosis, entry: Entry) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     labels = [[op_in_words(node) for node in layer_nodes(graph, entry)] for graph in point.graphs[:2]]
     left, right = (*labels, [], [])[:2]
     # A module that is called may round its weight by itself: no node of its own is no difference then.
-    inside = {OF_WEIGHT.format(kind) for kind in ("fake quantize", "quantize", "dequantize")} if _both_round(entry) else ()
+    inside = (
+        {OF_WEIGHT.format(kind) for kind in ("fake quantize", "quantize", "dequantize")} if _both_round(entry) else ()
+    )
     return steps_of(left, [*right, *inside]), steps_of(right, [*left, *inside])
 
 
@@ -174,7 +178,9 @@ def _span(low: float | None, high: float | None, digits: int) -> str:
 def _values(rows: Sequence[LayerRow]) -> Iterator[Line]:
     for row in rows:
         what = "SQNR of the output" if row.value == "computed" else "SQNR after quantization"
-        sides = tuple(NOT_MEASURED if db is None else f"{decibels(db)} dB" for db in (row.left_sqnr_db, row.right_sqnr_db))
+        sides = tuple(
+            NOT_MEASURED if db is None else f"{decibels(db)} dB" for db in (row.left_sqnr_db, row.right_sqnr_db)
+        )
         if any(side != NOT_MEASURED for side in sides):
             yield Line(name=what, sides=(sides[0], sides[1]), differs=_tells(row))
 

@@ -11,7 +11,8 @@ from qatrix.text import visible
 
 # By itself and no part of a name: "0.5 step", "-1.3e-06", "42.2 against 41.0 dB".
 _NUMBER: Final = re.compile(
-    r"(?<![\w.&#;])[-+]?\d[\d.,]*(?<![.,])(?:e[-+]?\d+)?(?: (?:against -?[\d.]+ )?(?:dB|steps?|layers?|times|%|bytes)\b)?(?![\w])"
+    r"(?<![\w.&#;])[-+]?\d[\d.,]*(?<![.,])(?:e[-+]?\d+)?"
+    r"(?: (?:against -?[\d.]+ )?(?:dB|steps?|layers?|times|%|bytes)\b)?(?![\w])"
 )
 
 

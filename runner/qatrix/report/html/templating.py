@@ -15,14 +15,23 @@ from markupsafe import Markup, escape
 
 from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
-from qatrix.report.casepage import MOST_CAUSES, MOST_SHOWN, cause_badge, code_reasons, failed_checks, lead, ledgers, panel
+from qatrix.report.casepage import (
+    MOST_CAUSES,
+    MOST_SHOWN,
+    cause_badge,
+    code_reasons,
+    failed_checks,
+    lead,
+    ledgers,
+    panel,
+)
 from qatrix.report.changes import since_when
 from qatrix.report.declaring import declaring_hint
 from qatrix.report.explanation import explanation_tables
 from qatrix.report.html.links import support_href, view_href
+from qatrix.report.html.numerals import numbers
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
 from qatrix.report.lowered import departure_lines, lowered_facts, lowered_line, lowered_models, lowered_tables
-from qatrix.report.html.numerals import numbers
 from qatrix.report.plots import codes_plot, neighborhood, runtime_neighborhood, sqnr_plot
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.support import STATES

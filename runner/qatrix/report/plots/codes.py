@@ -56,5 +56,9 @@ def _bar(place: int, low: int, high: int, count: int, most: int) -> CodeBar:
     label = f"{low:+d}" if low == high else (f"≤{high:d}" if high < 0 else f"≥{low:d}")
     span = f"{low:+d}" if low == high else f"{low:+d} to {high:+d}"
     return CodeBar(
-        x=place * (_BAR + _GAP), y=_TALL - height, height=height, label=label, title=f"{counted(count, 'code')} by {span}"
+        x=place * (_BAR + _GAP),
+        y=_TALL - height,
+        height=height,
+        label=label,
+        title=f"{counted(count, 'code')} by {span}",
     )

@@ -1,4 +1,4 @@
-"""A layer and its neighbors in both programs, and in the runtimes, as boxes and arrows; the templates draw them as SVG."""
+"""A layer and its neighbors in both programs and in the runtimes: boxes and arrows that the templates draw as SVG."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def _plan(graph: GraphText, entry: Entry, ledger: Ledger, *, left: bool, others:
     columns = _columns(nodes, anchor=_anchor(own, graph))
     floating = _floating(ledger, left=left)
     steps = steps_of([op_in_words(node) for node in own], others)
-    only = {node.name for node, step in zip(own, steps) if step.own and node.kind in {"quantize", "dequantize", "observe"}}
+    only = {
+        node.name for node, step in zip(own, steps) if step.own and node.kind in {"quantize", "dequantize", "observe"}
+    }
     drawn = tuple(
         _Drawn(
             name=node.name,
@@ -174,7 +176,7 @@ def _columns(nodes: Mapping[str, Node], *, anchor: str) -> dict[str, int]:
     for name, node in nodes.items():
         depth[name] = 1 + max((depth[source] for source in node.inputs if source in depth), default=-1)
     # A rounded weight stands right before what reads it.
-    for name, node in reversed(nodes.items()):
+    for name, node in reversed([*nodes.items()]):
         if node.of_constant:
             reads = [depth[other.name] for other in nodes.values() if name in other.inputs]
             depth[name] = min(reads) - 1 if reads else depth[name]
