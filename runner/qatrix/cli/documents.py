@@ -10,7 +10,7 @@ import typer
 
 from qatrix.cli import LOOK, app
 from qatrix.cli.baselines import wanted_baseline
-from qatrix.cli.drawings import Drawing, drawing_of, drawn_here
+from qatrix.cli.drawings import Drawing, drawing_of, drawn_here, kept_of
 from qatrix.cli.folders import writing
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Baseline, NoBaseline, Paths
@@ -76,7 +76,8 @@ def show(
         return EXIT_OK
     tell_record(console, record, note, ran=ran)
     if graphs or model_explorer is not None:
-        drawing = drawing_of(record)
+        # Only --graphs needs those after prepare, too.
+        drawing = drawing_of(record) or (None if graphs else kept_of(record))
         if drawing is None:
             drawing = drawn_here(context, console, record, run=run, paths=paths, allow_module=allow_module)
             console.line()

@@ -11,6 +11,7 @@ from typing import Final
 
 from qatrix.diagnoses import GraphText, ParameterRow, Parameters, PointDiagnosis
 from qatrix.outcomes import COMPARED
+from qatrix.report.casepage.kept import rounding_of
 from qatrix.report.casepage.nodes import Node, nodes_of
 from qatrix.report.figures import number
 from qatrix.text import visible
@@ -48,6 +49,7 @@ def _node(node: Node, graph: GraphText, parameters: Mapping[str, tuple[Parameter
     facts = {"op": node.op, "text": graph.lines[node.place].text}
     if node.layer is not None:
         facts["layer"] = node.layer
+    facts |= rounding_of(graph.lines[node.place].text)
     if node.name in parameters:
         row, given = parameters[node.name]
         facts |= {"tensor": row.tensor, **_settings(given), "parameters": row.status}
