@@ -18,6 +18,8 @@ from qatrix.report.lowered import lowered_models
 _NOT_QUANTIZED: Final = "not quantized"
 # A function and its file, as expectations and causes name them: "(fuse in torch/ao/quantization/fx/fuse.py)".
 _SOURCE: Final = re.compile(r"\(([^()]{0,400}?[\w./-]+\.(?:py|cpp|h)\b[^()]{0,400})\)")
+# "BatchNorm2d" is "batch_norm".
+_DIMENSIONS: Final = re.compile(r"(?<=[a-z])[123]d$")
 OF_WEIGHT: Final = "{} weight"
 _ROUNDING: Final = frozenset({"quantize", "dequantize"})
 _SETTINGS: Final = ("dtype", "scale", "zero point", "range", "scheme", "axis", "observer")
@@ -129,7 +131,7 @@ def _like(text: str, others: Sequence[str]) -> str | None:
 
 
 def _plain(op: str) -> str:
-    return op.lower().replace("_", "").replace(" ", "")
+    return _DIMENSIONS.sub("", op.lower().replace("_", "").replace(" ", ""))
 
 
 def _tensor(row: ParameterRow) -> Tensor:
