@@ -64,7 +64,7 @@ def test_graphs_are_written_for_model_explorer(project: Project) -> None:
     project.run("run")
     project.execution.ran.clear()
     ended = project.run("show", "--model-explorer", "graphs.json", CASE)
-    (collection,) = json.loads((project.path / "graphs.json").read_text())
+    collection = json.loads((project.path / "graphs.json").read_text())
 
     assert (ended.code, project.execution.ran) == (0, [])
     assert ended.out.splitlines()[-1] == "graphs.json: the graphs for Model Explorer"

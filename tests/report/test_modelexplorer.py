@@ -15,7 +15,7 @@ from support.hostile import HOSTILE_TEXTS, hidden_in
 
 
 def graphs_of(text: str) -> list[dict[str, Any]]:
-    (collection,) = json.loads(text)
+    collection = json.loads(text)
     assert set(collection) == {"label", "graphs"}
     return list(collection["graphs"])
 
@@ -72,7 +72,7 @@ def test_a_nested_layer_is_a_path_of_namespaces() -> None:
 def test_hostile_names_keep_the_structure_and_hide_nothing(text: str) -> None:
     exported_text = model_explorer_json(text, hostile_diagnosis(text).points)
 
-    (collection,) = json.loads(exported_text)
+    collection = json.loads(exported_text)
     assert hidden_in(collection["label"]) == []
     assert all(
         hidden_in(item["value"]) == []

@@ -22,9 +22,9 @@ _DIGITS: Final = 9
 
 
 def model_explorer_json(case_id: str, points: Sequence[PointDiagnosis]) -> str:
-    """The graphs of a case as a list of one collection, in the order of the points."""
+    """The graphs of a case as one collection, in the order of the points."""
     graphs = [_graph(point, place) for point in points for place in range(len(point.graphs))]
-    return json.dumps([{"label": visible(case_id), "graphs": graphs}], indent=1) + "\n"
+    return json.dumps({"label": visible(case_id), "graphs": graphs}, indent=1) + "\n"
 
 
 def _graph(point: PointDiagnosis, place: int) -> Json:
