@@ -27,10 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _unchanged_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No colour; and no test may leave another environment, another folder or a run in reports/ behind."""
     monkeypatch.setenv("NO_COLOR", "1")
+    # The kept matrices are the user's, twenty in all.
+    monkeypatch.setenv("QATRIX_MATRIX_CACHE", "off")
     environment, folder, runs = dict(os.environ), Path.cwd(), set(REPORTS.iterdir())
     yield
     monkeypatch.undo()
-    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR"}
+    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE"}
     before = {key: value for key, value in environment.items() if key not in ours}
     after = {key: value for key, value in os.environ.items() if key not in ours}
     # torch's exporter and its imports set variables of their own.

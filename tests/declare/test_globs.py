@@ -99,8 +99,11 @@ def test_an_index_gives_all_that_fit_in_order() -> None:
     assert GlobIndex(globs).fitting(CASE) == [0, 1, 3, 4, 5]
 
 
-IDS = st.builds("{}/{}/{}".format, *[st.text("ab_", min_size=1, max_size=3)] * 2, st.sampled_from(["a=1", "b=1,a=2"]))
-GLOBS = st.text("ab_/*?=,12", max_size=8)
+# Ids as they are, and whatever else has slashes in odd places.
+IDS = st.builds(
+    "{}/{}/{}".format, *[st.text("ab_", min_size=1, max_size=3)] * 2, st.sampled_from(["a=1", "b=1,a=2"])
+) | st.text("ab_/", max_size=5)
+GLOBS = st.text("ab_/*?=,12", max_size=8) | st.lists(st.sampled_from(["a", "b", "/", "/*", "*/", "a/b"])).map("".join)
 
 
 @given(st.lists(GLOBS, max_size=5), IDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.declare.load import files
+from qatrix.declare import files
 from qatrix.pytest_plugin.places import SUFFIXES, declares_suites, matrix_of
 
 SUITES = "suites:\n  s: {}\n"

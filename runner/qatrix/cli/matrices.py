@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,9 +33,13 @@ from qatrix.resources import folder
 from qatrix.text import one_line
 
 if TYPE_CHECKING:
+    from qatrix.declare.loaded import Loaded
     from qatrix.declare.selection import Selected, Selection
     from qatrix.declare.sharding import Shard
     from qatrix.declare.spec import Case, Matrix
+
+# The variable that has every command read the YAML itself, where it is "off".
+_SWITCH: Final = "QATRIX_MATRIX_CACHE"
 
 
 @app.command(rich_help_panel=SET_UP)
@@ -50,12 +55,11 @@ def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
       qatrix check matrix/suites/conv_bn.yaml matrix/patterns
     """
     from qatrix.console import Console
-    from qatrix.declare.load import load
     from qatrix.report.figures import counted
 
     console = Console()
     chosen = matrix_paths(paths)
-    loaded = load(chosen, allowed_modules=allowed_modules(allow_module))
+    loaded = _loaded(chosen, allow_module, cached=True)
     problems = list(loaded.problems)
     cases = 0
     if loaded.matrix is not None:
@@ -186,14 +190,26 @@ def init(
     return EXIT_OK
 
 
-def load_matrix(paths: Sequence[Path] | None, allow_module: Sequence[str] | None) -> Matrix:
-    """The matrix of the given paths; raises DeclarationError with every problem where one is an error."""
-    from qatrix.declare.load import load
+def load_matrix(paths: Sequence[Path] | None, allow_module: Sequence[str] | None, *, cached: bool = True) -> Matrix:
+    """The matrix of the given paths; raises DeclarationError with every problem where one is an error.
 
-    loaded = load(matrix_paths(paths), allowed_modules=allowed_modules(allow_module))
+    Unless it is to be `cached`, its YAML is read whether it was read before or not.
+    """
+    loaded = _loaded(matrix_paths(paths), allow_module, cached=cached)
     if loaded.matrix is None:
         raise DeclarationError(loaded.problems)
     return loaded.matrix
+
+
+def _loaded(paths: Sequence[Path], allow_module: Sequence[str] | None, *, cached: bool) -> Loaded:
+    allowed = allowed_modules(allow_module)
+    if cached and os.environ.get(_SWITCH) != "off":
+        from qatrix.declare.matrixcache import load_cached
+
+        return load_cached(paths, allowed_modules=allowed)
+    from qatrix.declare.load import load
+
+    return load(paths, allowed_modules=allowed)
 
 
 def wanted_cases(

@@ -111,7 +111,7 @@ def run(
     held_against = wanted_baseline(baseline, no_baseline=no_baseline)
     cut = wanted_shard(shard, shard_by, durations)
     selection = wanted_cases(case, only, tag, pairwise=pairwise, strength=strength)
-    selected = selected_cases(matrix := load_matrix(paths, allow_module), selection, cut)
+    selected = selected_cases(matrix := load_matrix(paths, allow_module, cached=pattern_cache), selection, cut)
     if selected.covering is not None:
         console.note(selected.covering.sentence)
     options = replace(

@@ -8,13 +8,15 @@ be chosen from here are the declared cases, so that it is a set cover, taken gre
 
 from __future__ import annotations
 
-import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qatrix.declare.expand import value_text
 from qatrix.declare.spec import Case
+from qatrix.expressions import Value
 
 Combination = tuple[tuple[str, str], ...]
 
@@ -23,7 +25,7 @@ Combination = tuple[tuple[str, str], ...]
 class Covering:
     """The places of the chosen cases, in their order, and how many combinations all cases and these have.
 
-    The two numbers are counted after the choice, from the cases alone.
+    Those of the chosen cases are counted after the choice, from these cases alone.
     """
 
     strength: int
@@ -47,12 +49,13 @@ def cover(cases: Sequence[Case], strength: int) -> Covering:
     The suite counts as an axis. Greedy: each choice has most of what is still missing, of
     equals the first; so the subset depends on the cases and their order alone.
     """
-    chosen = sorted(_chosen(_numbered(cases, strength)))
+    numbering = _Numbering(strength)
+    chosen = sorted(_chosen(cases, numbering))
     return Covering(
         strength=strength,
         places=tuple(chosen),
         total=len(cases),
-        occurring=_count(cases, strength),
+        occurring=numbering.count,
         covered=_count([cases[place] for place in chosen], strength),
     )
 
@@ -63,7 +66,7 @@ def combinations_of(case: Case, strength: int) -> Iterator[Combination]:
     return itertools.combinations(sorted(values), min(strength, len(values)))
 
 
-def _count(cases: Sequence[Case], strength: int) -> int:
+def _count(cases: Iterable[Case], strength: int) -> int:
     """How many different combinations the cases have."""
     found: set[Combination] = set()
     for case in cases:
@@ -71,26 +74,65 @@ def _count(cases: Sequence[Case], strength: int) -> int:
     return len(found)
 
 
-def _numbered(cases: Sequence[Case], strength: int) -> list[list[int]]:
-    """Each case's combinations by numbers."""
-    numbers: dict[Combination, int] = {}
-    return [[numbers.setdefault(item, len(numbers)) for item in combinations_of(case, strength)] for case in cases]
+class _Numbering:
+    """Numbers combinations of values as they occur."""
+
+    def __init__(self, strength: int) -> None:
+        self.count = 0
+        self._strength = strength
+        # A value's number, by its axis and itself; the value is kept, so that nothing else has its id.
+        self._values: dict[tuple[str, int], tuple[int, Value]] = {}
+        self._texts: dict[tuple[str, str], int] = {}
+        # By its values' numbers, in each order in which a case has them, a combination's number.
+        self._combinations: dict[tuple[int, ...], int] = {}
+
+    def of(self, case: Case) -> list[int]:
+        """The numbers of a case's combinations; where it has few values it is one, of all."""
+        values = [self._value("suite", case.suite), *itertools.starmap(self._value, case.axes.items())]
+        combinations = itertools.combinations(values, min(self._strength, len(values)))
+        return list(map(self._number, combinations))
+
+    def _number(self, values: tuple[int, ...]) -> int:
+        number = self._combinations.get(values)
+        if number is None:
+            number = self._combinations.setdefault(tuple(sorted(values)), self.count)
+            self.count += number == self.count
+            self._combinations[values] = number
+        return number
+
+    def _value(self, axis: str, value: Value) -> int:
+        known = self._values.get((axis, id(value)))
+        if known is None:
+            number = self._texts.setdefault((axis, value_text(value)), len(self._texts))
+            known = self._values[axis, id(value)] = (number, value)
+        return known[0]
 
 
-def _chosen(combinations: Sequence[Sequence[int]]) -> Iterator[int]:
+def _chosen(cases: Sequence[Case], numbering: _Numbering) -> Iterator[int]:
     """The places of the cases in the order in which they are chosen.
 
-    What a case would add only shrinks, so that a case whose gain is still the greatest after it
-    was counted anew is the best of all (Minoux, Accelerated greedy algorithms, 1978).
+    What each case would add is kept up to date: a combination that is chosen takes one from all cases that have it,
+    once. It only shrinks, so that for each gain, from the greatest down, one look over all cases is enough.
     """
-    missing = {number for numbers in combinations for number in numbers}
-    heap = [(-len(numbers), place) for place, numbers in enumerate(combinations)]
-    heapq.heapify(heap)
-    while missing:
-        _, place = heapq.heappop(heap)
-        gain = sum(number in missing for number in combinations[place])
-        if heap and (-gain, place) > heap[0]:
-            heapq.heappush(heap, (-gain, place))
-        elif gain:
-            missing.difference_update(combinations[place])
+    holders: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
+    gains: list[int] = []
+    for place, case in enumerate(cases):
+        combinations = numbering.of(case)
+        gains.append(len(combinations))
+        for number in combinations:
+            holders[number].append(place)
+    for gain in range(max(gains, default=0), 0, -1):
+        place = -1
+        while (place := _first(gains, gain, place + 1)) is not None:
             yield place
+            for number in numbering.of(cases[place]):
+                for other in holders.pop(number, ()):
+                    gains[other] -= 1
+
+
+def _first(gains: list[int], gain: int, start: int) -> int | None:
+    """The first place from there on that has this gain."""
+    try:
+        return gains.index(gain, start)
+    except ValueError:
+        return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-# Those of declare.load.files, which takes pydantic to import.
+# Those of declare.files; the hooks import no more than they need.
 SUFFIXES: Final = (".yaml", ".yml")
 # The key at the top of a file that declares suites.
 _SUITES: Final = re.compile(rb"^(\xef\xbb\xbf)?(suites|\"suites\"|'suites')[ \t]*:", re.MULTILINE)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from qatrix.declare.files import FileBytes, find_files
 from qatrix.declare.load.checks import read_checks
 from qatrix.declare.load.expectations import read_expectations
-from qatrix.declare.load.files import read_files
+from qatrix.declare.load.files import parsed
 from qatrix.declare.load.patterns import read_patterns
 from qatrix.declare.load.pipelines import Pipelines
 from qatrix.declare.load.points import check_expectations
@@ -17,18 +17,12 @@ from qatrix.declare.load.registry import MOST_NOTED, Registry
 from qatrix.declare.load.runtimes import read_runtimes
 from qatrix.declare.load.suites import read_suites
 from qatrix.declare.load.tables import read_conv_kinds, read_devices, read_tolerances
+from qatrix.declare.loaded import Loaded
 from qatrix.declare.spec import Matrix
 from qatrix.declare.trust import Trust
 from qatrix.errors import Problem
 
-__all__ = ["Loaded", "load"]
-
-
-class Loaded(NamedTuple):
-    """The matrix, None where a problem is an error, and all problems in the order of files and lines."""
-
-    matrix: Matrix | None
-    problems: tuple[Problem, ...]
+__all__ = ["Loaded", "load", "load_files"]
 
 
 def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loaded:
@@ -36,7 +30,12 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
 
     `allowed_modules` are the modules whose code the user has consented to run.
     """
-    files, faults = read_files(paths)
+    return load_files(*find_files(paths), allowed_modules=allowed_modules)
+
+
+def load_files(found: Sequence[FileBytes], faults: Sequence[Problem], *, allowed_modules: Sequence[str] = ()) -> Loaded:
+    """The same of files that were found already; `faults` are the problems of finding them."""
+    files = parsed(found)
     registry = Registry(files)
     tolerances = read_tolerances(registry)
     devices = read_devices(registry)
@@ -58,7 +57,8 @@ def load(paths: Sequence[Path], *, allowed_modules: Sequence[str] = ()) -> Loade
     )
     expectations = read_expectations(registry, pipelines)
     check_expectations(registry, suites, expectations)
-    problems = _in_order([*faults, *registry.problems], [file.shown for file in files])
+    unread = [problem for file in files for problem in file.document.problems]
+    problems = _in_order([*faults, *unread, *registry.problems], [file.shown for file in files])
     if len(problems) >= MOST_NOTED:
         more = Problem(source=None, message=f"there are {MOST_NOTED} problems or more: fix these first")
         problems = (more, *problems[:MOST_NOTED])

@@ -11,15 +11,25 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from qatrix.declare.files import MAX_BYTES, FileBytes, file_bytes, too_large
 from qatrix.declare.yamltext.compose import compose
 from qatrix.declare.yamltext.nodes import ListNode, MappingNode, Node, ScalarNode, data
 from qatrix.declare.yamltext.writing import written
 from qatrix.errors import Problem, Source
 
-__all__ = ["Document", "ListNode", "MappingNode", "Node", "ScalarNode", "data", "parse", "read", "written"]
+__all__ = [
+    "Document",
+    "ListNode",
+    "MappingNode",
+    "Node",
+    "ScalarNode",
+    "data",
+    "of_bytes",
+    "parse",
+    "read",
+    "written",
+]
 
-# A declaration that a person can read is far smaller; the limit keeps checking fast.
-MAX_BYTES = 2_000_000
 # What ends a line for YAML 1.1, in which places are counted.
 _LINE_END: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -38,26 +48,19 @@ class Document(NamedTuple):
 
 def read(path: Path, *, shown: str) -> Document:
     """The tree of a file; `shown` is the file's name in places and messages. Never raises for bad input."""
-    start = Source(file=shown, line=1, column=1)
-    try:
-        # Opening a pipe or a device may never end.
-        if not path.is_file():
-            return _refused(start, f"{shown} is {_kind(path)}", "a YAML file")
-        with path.open("rb") as file:
-            size = max(path.stat().st_size, len(content := file.read(MAX_BYTES + 1)))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return _refused(start, f"{shown} cannot be read: {reason}", "a YAML file that this user may read")
-    if size > MAX_BYTES:
-        return _refused(start, f"the file has {size:,} bytes", f"at most {MAX_BYTES:,} bytes of YAML")
-    return parse(content, shown=shown)
+    return of_bytes(file_bytes(path, shown=shown))
+
+
+def of_bytes(file: FileBytes) -> Document:
+    """The tree of a file that was found."""
+    return parse(file.content, shown=file.shown) if file.refused is None else Document(None, (file.refused,))
 
 
 def parse(content: bytes, *, shown: str) -> Document:
     """The tree of a file's bytes, which must be UTF-8."""
     start = Source(file=shown, line=1, column=1)
     if len(content) > MAX_BYTES:
-        return _refused(start, f"the file has {len(content):,} bytes", f"at most {MAX_BYTES:,} bytes of YAML")
+        return of_bytes(too_large(shown, len(content)))
     if b"\0" in content:
         return _refused(start, "the file is binary: it holds zero bytes", "YAML, as UTF-8 text")
     try:
@@ -71,18 +74,3 @@ def parse(content: bytes, *, shown: str) -> Document:
 
 def _refused(source: Source, message: str, expected: str) -> Document:
     return Document(None, (Problem(source=source, message=message, expected=expected),))
-
-
-def _kind(path: Path) -> str:
-    """What is no file, in words."""
-    if path.is_dir():
-        return "a folder"
-    if path.is_fifo():
-        return "a named pipe"
-    if path.is_socket():
-        return "a socket"
-    if path.is_char_device() or path.is_block_device():
-        return "a device"
-    if path.is_symlink():
-        return "a broken link"
-    return "not a file" if path.exists() else "not there"
