@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from qatrix import codec
 from qatrix.claims import Verdict
@@ -114,7 +114,7 @@ class Store:
         """The store at `path`, to be written. Raises StoreError as `reading` does, but for the run."""
         return cls(path, open_for_writing(path))
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
