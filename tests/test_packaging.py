@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from pathlib import Path
 import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+
+from qatrix import __version__
 
 ROOT = Path(__file__).parents[1]
 # Seconds after which a command hangs, on any machine.
@@ -59,7 +62,7 @@ def test_the_wheel_tells_pytest_of_its_plug_in(installed: Path) -> None:
 
 PACKED = {
     "runner", "matrix", "templates", "tests", "docs", "constraints", "reports", "tox.ini", "pyproject.toml",
-    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+    "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE",
 }  # fmt: skip
 
 
@@ -79,6 +82,28 @@ def test_without_a_checkout_the_sdist_holds_what_is_named_and_no_environment_bes
         packed = {name.split("/")[1] for name in archive.getnames() if "/" in name}
 
     assert packed == PACKED | {"PKG-INFO"}
+
+
+def test_version_changelog_and_citation_name_one_release() -> None:
+    (changelog, *_) = re.findall(r"^## \[(\d[^]]*)\] - (\d{4}-\d\d-\d\d)$", read("CHANGELOG.md"), flags=re.MULTILINE)
+    cited = re.findall(r"^(?:version|date-released): (.+)$", read("CITATION.cff"), flags=re.MULTILINE)
+
+    assert changelog[0] == __version__
+    assert tuple(cited) == changelog
+    assert read("CHANGELOG.md").count("## [Unreleased]\n") == 1
+
+
+def test_the_pythons_that_are_named_are_the_ones_that_are_taken() -> None:
+    project = tomllib.loads(read("pyproject.toml"))
+    named = re.findall(r":: (3\.\d+)$", "\n".join(project["project"]["classifiers"]), flags=re.MULTILINE)
+
+    assert project["project"]["requires-python"] == f">={named[0]}"
+    assert f'python_version = "{named[0]}"' in read("pyproject.toml")
+    assert f"base_python = {', '.join(f'python{version}' for version in named)}\n" in read("tox.ini")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_the_packaged_matrix_is_used_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
 from qatrix.errors import OutputError, Problem, QatrixError
 from qatrix.grids import Grid
@@ -291,7 +291,7 @@ class _Bar:
         self._progress = RichProgress(*columns, console=rich_console, transient=True)
         self._task = self._progress.add_task("", total=total, told="")
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

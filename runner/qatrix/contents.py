@@ -88,20 +88,39 @@ def _digest_of(places: Sequence[tuple[str, Sequence[str]]], files: Sequence[_Fil
 def _folders(package: str) -> tuple[str, ...]:
     """Where a package is, also one without an __init__.py."""
     found = importlib.util.find_spec(package)
-    return tuple(found.submodule_search_locations or ()) if found is not None else ()
+    places = found.submodule_search_locations if found is not None else None
+    # A package that is reached by a link is the one that the link leads to.
+    return tuple(os.path.realpath(place) for place in places or ())
 
 
-def _files(package: str, folder: str) -> Iterator[_File]:
+def is_code(name: str) -> bool:
+    """Whether a file is code that can run, by its name."""
+    return name.endswith(_CODE) or ".so." in name
+
+
+def _files(package: str, folder: str, linked: set[str] | None = None) -> Iterator[_File]:
+    """The files of code there; folders that are links, as in ExecuTorch's checkout, are `linked` once each."""
+    linked = set() if linked is None else linked
     # Plain names are four times as fast for thousands of files.
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda item: item.name):
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _NO_CODE:
-                    yield from _files(package, entry.path)
-            elif entry.name.endswith(_CODE) or ".so." in entry.name:
+            if entry.is_dir():
+                if entry.name not in _NO_CODE and _is_new(entry, linked):
+                    yield from _files(package, entry.path, linked)
+            elif is_code(entry.name):
                 # What is gone by now, or a link that leads nowhere, is no code.
                 with contextlib.suppress(FileNotFoundError):
                     yield _File(package, entry.path, entry.stat())
+
+
+def _is_new(entry: os.DirEntry[str], linked: set[str]) -> bool:
+    """Whether a folder has to be looked into: a link may lead back to where it is."""
+    if not entry.is_symlink():
+        return True
+    real = os.path.realpath(entry.path)
+    known = real in linked
+    linked.add(real)
+    return not known
 
 
 def _record(folder: str, package: str) -> tuple[Mapping[str, _Installed], int]:

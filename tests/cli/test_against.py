@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.cli import against, sides
-from qatrix.cli.sides import Side, installed, overlay, own_qatrix, packages_in, place_of, same_code
+from qatrix.cli import scope, sides
+from qatrix.cli.edits import edited
+from qatrix.cli.sides import Side, installed, overlay, own_qatrix, packages_in, place_of
 from qatrix.errors import EnvironmentUnusable, UsageError
 from support.project import Project, ended_with
 
-CASE = "xnnpack_copy/conv/dim=2,quantizer=torchao_xnnpack_int8_per_channel_ptq,device=cpu"
 SOURCE = 'def double(x):\n    """Twice."""\n    return 2 * x  # not three times\n'
 
 
@@ -38,6 +38,13 @@ def test_of_a_checkout_that_has_torchao_its_tests_are_left_out(tmp_path: Path) -
     assert list(packages_in(checkout)) == ["torchao"]
 
 
+def test_executorch_needs_no_init(tmp_path: Path) -> None:
+    (tmp_path / "src" / "executorch").mkdir(parents=True)
+    (tmp_path / "backends").mkdir()
+
+    assert packages_in(tmp_path) == {"executorch": tmp_path / "src" / "executorch"}
+
+
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no package; expected the folder that has torchao/"):
         packages_in(tmp_path)
@@ -48,25 +55,52 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     [SOURCE, SOURCE.replace("not three", "surely not three"), SOURCE.replace("Twice.", "Doubled.")],
 )
 def test_comments_and_docstrings_are_no_code(tmp_path: Path, other: str) -> None:
-    assert same_code(package(tmp_path / "one"), package(tmp_path / "two", other))
+    assert of_package(package(tmp_path / "one"), package(tmp_path / "two", other)) == ()
 
 
 def test_other_code_and_other_files_are(tmp_path: Path) -> None:
     one = package(tmp_path / "one")
 
-    assert not same_code(one, package(tmp_path / "two", SOURCE.replace("2 *", "3 *")))
-    assert not same_code(one, package(tmp_path / "three", "def broken(:\n"))
+    assert of_package(one, package(tmp_path / "two", SOURCE.replace("2 *", "3 *"))) == ("__init__.py",)
+    assert of_package(one, package(tmp_path / "three", "def broken(:\n")) == ("__init__.py",)
     more = package(tmp_path / "four")
     (more / "my_quantizer" / "kernels.so").write_bytes(b"\0")
-    assert not same_code(one, more)
+    assert of_package(one, more) == of_package(more, one) == ("kernels.so",)
 
 
-def test_what_is_compiled_on_the_way_is_no_code(tmp_path: Path) -> None:
+def test_what_is_compiled_on_the_way_and_what_is_read_by_people_is_no_code(tmp_path: Path) -> None:
     one, other = package(tmp_path / "one"), package(tmp_path / "two")
     (other / "my_quantizer" / "__pycache__").mkdir()
     (other / "my_quantizer" / "__pycache__" / "x.pyc").write_bytes(b"\0")
+    (other / "my_quantizer" / "README.md").write_text("Read me")
 
-    assert same_code(one, other)
+    assert of_package(one, other) == ()
+
+
+def test_folders_that_are_links_are_looked_into_once(tmp_path: Path) -> None:
+    one, other = package(tmp_path / "one"), package(tmp_path / "two")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "inner.py").write_text(SOURCE)
+    (other / "my_quantizer" / "part").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(other / "my_quantizer")
+
+    assert of_package(one, other) == ("part/inner.py",)
+
+
+def test_of_a_package_without_an_init_python_takes_the_rest_from_the_base(tmp_path: Path) -> None:
+    base, head = tmp_path / "base", tmp_path / "head"
+    for folder, names in ((base, ("a.py", "b.py")), (head, ("a.py",))):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(SOURCE)
+
+    assert edited(base, head) == ()
+    (head / "a.py").write_text(SOURCE.replace("2 *", "3 *"))
+    assert edited(base, head) == ("a.py",)
+
+
+def of_package(one: Path, other: Path) -> tuple[str, ...]:
+    return edited(one / "my_quantizer", other / "my_quantizer")
 
 
 def test_an_overlay_has_the_package_and_a_version_that_says_so(tmp_path: Path) -> None:
@@ -163,7 +197,7 @@ def test_nothing_tells_the_sides_apart(here: Project) -> None:
 
 def test_equal_code_runs_nothing(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     checkout = package(here.path / "checkout")
-    monkeypatch.setattr(against, "place_of", lambda name, _: checkout / name)
+    monkeypatch.setattr(scope, "place_of", lambda name, _: checkout / name)
     ended = here.run("against", "--head", "checkout")
 
     assert (ended.code, here.execution.ran) == (0, [])
@@ -196,26 +230,144 @@ def test_a_side_that_cannot_run_ends_it(here: Project) -> None:
     assert "the run of the base ended with exit code 2" in ended.err
 
 
+def test_a_changed_package_whose_code_no_case_loads_runs_nothing(here: Project) -> None:
+    base, head = torchao(here.path / "base"), torchao(here.path / "head", unused="limit = 2\n")
+    ended = here.run("against", "--base", str(base), "--head", str(head))
+
+    assert (ended.code, here.execution.ran) == (0, [])
+    assert "changed in the head: torchao/unused.py\n" in ended.out
+    assert "nothing changed: none of the 4 cases loads that code" in ended.out
+
+
+def test_a_change_that_every_case_loads_runs_them_all(here: Project) -> None:
+    base, head = torchao(here.path / "base"), torchao(here.path / "head", used="limit = 2\n")
+    ended = here.run("against", "--base", str(base), "--head", str(head))
+
+    assert ended.code == 0
+    assert len(here.execution.ran) == 8
+    assert "- changed in the head: torchao/used.py" in (here.path / "reports/against/compare.md").read_text()
+
+
+def test_a_change_to_a_quantizer_runs_the_cases_that_it_quantizes(here: Project) -> None:
+    here.write({"matrix/copy.yaml": COPY})
+    base, head = torchao(here.path / "base"), torchao(here.path / "head", copy="limit = 2\n")
+    ended = here.run("against", "--base", str(base), "--head", str(head), "--only", "quantizer=copy,int8")
+
+    assert ended.code == 0
+    assert set(here.execution.ran) == {"copied/linear/quantizer=copy,device=cpu"}
+    assert "left out: 4 cases that cannot load that code" in (here.path / "reports/against/compare.md").read_text()
+
+
+def test_a_part_of_a_package_that_python_would_not_take_is_refused(here: Project) -> None:
+    for folder, text in (("base", "limit = 1\n"), ("head", "limit = 2\n")):
+        here.write({f"{folder}/executorch/backends/quantizer.py": text})
+    here.write({"base/executorch/backends/__init__.py": ""})
+    ended = here.run("against", "--base", "base", "--head", "head")
+
+    assert ended.code == 2
+    assert "executorch/backends has no __init__.py in the head, so that Python takes the base's" in ended.err
+
+
+COPY = """
+quantizers:
+  copy: {mode: ptq, pt2e: {quantizer: torchao.XNNPACKQuantizer, config: {}}}
+suites:
+  copied: {axes: {pattern: linear, quantizer: copy}}
+"""
+
+
+def torchao(folder: Path, *, used: str = "limit = 1\n", copy: str = "limit = 1\n", unused: str = "limit = 1\n") -> Path:
+    """A checkout with a torchao of four modules: what qatrix names loads one of them, the quantizer's copy another."""
+    files = {
+        "__init__.py": "",
+        "quantization/__init__.py": "",
+        "quantization/pt2e/__init__.py": "from ...used import limit\n",
+        "testing/__init__.py": "",
+        "testing/pt2e/__init__.py": "",
+        "testing/pt2e/_xnnpack_quantizer.py": copy,
+        "used.py": used,
+        "unused.py": unused,
+    }
+    for name, text in files.items():
+        (folder / "torchao" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "torchao" / name).write_text(text)
+    return folder
+
+
+# A package, its file, a line of it and what stands in its place; a case; what names the change.
+PLANTED = {
+    "the folding of batch norms": (
+        "torchao/quantization/pt2e/utils.py",
+        ("bn_eps = bn_args[eps_arg_index]", "bn_eps = 100 * bn_args[eps_arg_index]"),
+        "xnnpack_copy/conv_bn/dim=2,quantizer=torchao_xnnpack_int8_per_channel_ptq,device=cpu",
+        "1 case: as_specified fails on pt2e now, for example: conv after prepare: its weight is up to",
+    ),
+    "torchao's copy of XNNPACK's quantizer": (
+        "torchao/testing/pt2e/_xnnpack_quantizer.py",
+        ("weight_qmax: int = 127", "weight_qmax: int = 63"),
+        "xnnpack_copy/conv/dim=2,quantizer=torchao_xnnpack_int8_per_channel_ptq,device=cpu",
+        "1 case: the pipelines are configured to quantize conv.weight differently",
+    ),
+    "torchao's convert": (
+        "torchao/quantization/pt2e/convert.py",
+        ("scale = float(scale)", "scale = 1.01 * float(scale)"),
+        "xnnpack_copy/conv/dim=2,quantizer=torchao_xnnpack_int8_per_channel_ptq,device=cpu",
+        "1 case: as_specified fails on pt2e now, for example: x after convert: its scale is",
+    ),
+    "ExecuTorch's quantizer": (
+        "executorch/backends/xnnpack/quantizer/xnnpack_quantizer.py",
+        ("weight_qmax: int = 127", "weight_qmax: int = 63"),
+        "ptq/conv/dim=2,quantizer=xnnpack_int8_per_channel_ptq,device=cpu",
+        "1 case: the pipelines are configured to quantize conv.weight differently",
+    ),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.torch
-def test_a_change_to_torchao_is_found(tmp_path: Path) -> None:
-    at = place_of("torchao", [])
-    assert at is not None
-    checkout = tmp_path / "ao"
-    shutil.copytree(at, checkout / "torchao", ignore=shutil.ignore_patterns("__pycache__"))
-    quantizer = checkout / "torchao" / "testing" / "pt2e" / "_xnnpack_quantizer.py"
-    text = quantizer.read_text()
-    assert "weight_qmax: int = 127" in text
-    quantizer.write_text(text.replace("weight_qmax: int = 127", "weight_qmax: int = 63"))
+@pytest.mark.parametrize("change", PLANTED)
+def test_a_planted_change_is_found_and_named(tmp_path: Path, change: str) -> None:
+    name, line, case, named = PLANTED[change]
+    checkout(tmp_path / "checkout", name, line)
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "qatrix", "against", "--head", "ao", "--tag", "full", "--case", CASE],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = qatrix_against(tmp_path, "--tag", "full", "--case", case)
 
     assert ended.returncode == 1, ended
+    assert f"changed in the head: {name}\n" in ended.stdout
     assert "base → head: 1 case: 1 newly unexpected" in ended.stdout
-    assert (tmp_path / "reports" / "against" / "head" / "latest").is_dir()
+    assert named in ended.stdout
+    assert f"- {named.partition(': ')[0]}" in (tmp_path / "reports/against/compare.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_second_call_runs_the_head_alone(tmp_path: Path) -> None:
+    name, (old, new), case, _ = PLANTED["torchao's convert"]
+    checkout(tmp_path / "checkout", name, (old, new))
+    qatrix_against(tmp_path, "--case", case)
+    checkout(tmp_path / "checkout", name, (old, "scale = 1.02 * float(scale)"))
+
+    again = qatrix_against(tmp_path, "--case", case)
+
+    base, head = again.stderr.split("head:") if "head:" in again.stderr else again.stdout.split("head:")
+    assert "0 of 1 case to run" in base or "0 of 1 cases to run" in base, again
+    assert "[1/1]" in head
+
+
+def checkout(folder: Path, name: str, line: tuple[str, str]) -> None:
+    """A copy of an installed package, in which the first such line of a file is another one."""
+    package = name.partition("/")[0]
+    at = place_of(package, [])
+    if at is None:
+        pytest.skip(f"{package} is not installed here")
+    # Compiled files are taken from where they are.
+    if not (folder / package).exists():
+        shutil.copytree(at, folder / package, ignore=shutil.ignore_patterns("__pycache__", "include", "lib", "*.so"))
+    text = (at.parent / name).read_text()
+    assert line[0] in text
+    (folder / name).write_text(text.replace(*line, 1))
+
+
+def qatrix_against(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "qatrix", "against", "--head", "checkout", *argv]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,15 +12,14 @@ import typer
 from qatrix.cli import COMPARE, app
 from qatrix.cli.comparing import tell_comparison
 from qatrix.cli.options import REPORTS, AllowModules, CaseGlobs, Only, Paths, Tags, Workers
-from qatrix.cli.sides import Side, installed, overlay, own_qatrix, packages_in, place_of, same_code
+from qatrix.cli.scope import Change, Wanted, changed
+from qatrix.cli.sides import Side, installed, overlay, own_qatrix, packages_in
 from qatrix.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, EnvironmentUnusable, UsageError
 
 if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.report.compare import RunComparison
 
-# Causes that the terminal names.
-_TOLD: Final = 5
 # What either side ends with where its run came to its end; what is unexpected on both is no news.
 _ENDED: Final = frozenset({EXIT_OK, EXIT_UNEXPECTED})
 
@@ -32,6 +31,12 @@ def against(
         Path | None,
         typer.Option(
             "--head", metavar="FOLDER", help="A checkout with the changed package, such as ../ao. It is not installed."
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base", metavar="FOLDER", help="A checkout with the package as it was. Default: the installed package."
         ),
     ] = None,
     package: Annotated[
@@ -58,60 +63,54 @@ def against(
     """Run cases with a package as it was and as you changed it.
 
     It says what the change altered. This qatrix judges both sides. It keeps the results of the
-    base, so a second call runs only the head. If the two differ in comments and docstrings
-    alone, nothing runs. DIR/compare.md fits into a comment on a pull request. Exit code 1 when
-    a case is newly unexpected or got worse.
+    base, so a second call runs only the head. Cases that load none of the changed code do not
+    run, and comments and docstrings are no code. DIR/compare.md fits into a comment on a pull
+    request. Exit code 1 when a case is newly unexpected or got worse.
 
     \b
       qatrix against --head ../ao
+      qatrix against --base ../ao-main --head ../ao
       qatrix against --head ../ao --package torchao==0.17.0 --case 'conv_bn*'
       qatrix against --base-python old/bin/python --tag full
     """
     from qatrix.console import Console
 
     console = Console()
-    if head is None and package is None and base_python is None and head_python is None:
+    pythons = (str(base_python or sys.executable), str(head_python or sys.executable))
+    if head is None and base is None and package is None and pythons[0] == pythons[1]:
         msg = "both sides would be the same; name --head FOLDER, --package NAME==VERSION, or another Python"
         raise UsageError(msg)
-    sides = _sides(out.resolve(), head=head, package=package, base_python=base_python, head_python=head_python)
-    base, changed = sides
-    if head is not None and base.python == changed.python and _is_same_code(head, base):
-        console.line("nothing changed: the code of both sides is the same, comments and docstrings apart")
+    sides = _sides(out.resolve(), base=base, head=head, package=package, pythons=pythons)
+    wanted = Wanted(
+        paths=tuple(map(str, paths or ())),
+        cases=tuple(case or ()),
+        only=tuple(only or ()),
+        tags=tuple(tag or ()),
+        allowed=tuple(allow_module or ()),
+    )
+    change = changed(sides, wanted) if head is not None and set(pythons) == {sys.executable} else Change(wanted=wanted)
+    for note in change.notes:
+        console.line(note)
+    if change.wanted is None:
         return EXIT_OK
-    arguments = [
-        *map(str, paths or ()),
-        *_repeated("--case", case),
-        *_repeated("--only", only),
-        *_repeated("--tag", tag),
-        *_repeated("--allow-module", allow_module),
-        *(["--workers", str(workers)] if workers is not None else []),
-    ]
+    arguments = [*change.wanted.arguments, *(["--workers", str(workers)] if workers is not None else [])]
     for side in sides:
         _demand_run(console, side, [*arguments, "--fail-on", "never", "--out", str(out / side.name)])
-    return _compared(console, out)
+    return _compared(console, out, change.notes)
 
 
 def _sides(
-    out: Path, *, head: Path | None, package: str | None, base_python: Path | None, head_python: Path | None
+    out: Path, *, base: Path | None, head: Path | None, package: str | None, pythons: tuple[str, str]
 ) -> tuple[Side, Side]:
     folder = out / "packages"
     alone = own_qatrix(folder)
     older = () if package is None else (installed(folder, package),)
+    was = () if base is None else (overlay(folder, packages_in(base, "--base"), name="base"),)
     newer = () if head is None else (overlay(folder, packages_in(head), name="head"),)
     return (
-        Side(name="base", python=str(base_python or sys.executable), folders=(alone, *older)),
-        Side(name="head", python=str(head_python or sys.executable), folders=(alone, *newer)),
+        Side(name="base", python=pythons[0], folders=(alone, *was, *older)),
+        Side(name="head", python=pythons[1], folders=(alone, *newer)),
     )
-
-
-def _is_same_code(head: Path, base: Side) -> bool:
-    """Whether a checkout has no other code than the base, so that no case can differ."""
-    places = {name: (path, place_of(name, base.folders)) for name, path in packages_in(head).items()}
-    return all(other is not None and same_code(path, other) for path, other in places.values())
-
-
-def _repeated(option: str, values: list[str] | None) -> list[str]:
-    return [text for value in values or () for text in (option, value)]
 
 
 def _demand_run(console: Console, side: Side, arguments: list[str]) -> None:
@@ -125,33 +124,21 @@ def _demand_run(console: Console, side: Side, arguments: list[str]) -> None:
         raise EnvironmentUnusable(msg)
 
 
-def _compared(console: Console, out: Path) -> int:
+def _compared(console: Console, out: Path, notes: tuple[str, ...]) -> int:
     from qatrix.cli.newest import run_store
-    from qatrix.report.compare import REGRESSIONS, compare, read_sides, write_comparison
-    from qatrix.report.figures import counted
+    from qatrix.report.compare import REGRESSIONS, cause_lines, compare, read_sides, write_comparison
 
     comparison: RunComparison = compare(
         read_sides([run_store(out / name / "latest") for name in ("base", "head")], ("base", "head"))
     )
+    causes = cause_lines(comparison.remarkable)
+    comparison = replace(comparison, notes=(*notes, *causes))
     if not comparison.remarkable:
         console.line("nothing changed: every verdict and every figure is the same", style="bold green")
     else:
         tell_comparison(console, comparison)
-        for sentence, count in _causes(comparison).most_common(_TOLD):
-            console.line(f"  {counted(count, 'case')}: {sentence}")
+        for cause in causes:
+            console.line(f"  {cause}")
     paths = write_comparison(comparison, out)
     console.line(f"\n{paths[0]}")
     return EXIT_UNEXPECTED if comparison.has(*REGRESSIONS) else EXIT_OK
-
-
-def _causes(comparison: RunComparison) -> Counter[str]:
-    """Why the head's pipelines differ in cases that changed, with the number of these; only causes that are known."""
-    records = (row.records[-1] for row in comparison.remarkable)
-    diagnoses = (record.diagnosis for record in records if record is not None and record.diagnosis is not None)
-    return Counter(
-        sentence
-        for diagnosis in diagnoses
-        for sentence in {
-            item.sentence for item in diagnosis.causes if item.explains_first and item.kind != "unexplained"
-        }
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import reprlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -50,10 +49,8 @@ def _configured_modules(path: Path) -> tuple[str, ...]:
 
 def _tables(path: Path) -> dict[str, Any]:
     """What a TOML file holds, nothing where there is none; it may be a stranger's."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    import tomllib
+
     if not path.is_file():
         return {}
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,8 @@ from qatrix.errors import EXIT_OK, EnvironmentUnusable, UsageError
 from qatrix.execute.fingerprint import WATCHED
 
 _VERSIONED: Final = "=="
+# Packages that have no __init__.py.
+_WITHOUT_INIT: Final = ("executorch",)
 # What installs a package into a folder; uv is there where tox is.
 _INSTALLERS: Final = ((sys.executable, "-m", "uv", "pip"), ("uv", "pip"), (sys.executable, "-m", "pip"))
 
@@ -54,14 +55,15 @@ def own_qatrix(folder: Path) -> Path:
     return place
 
 
-def packages_in(checkout: Path) -> dict[str, Path]:
+def packages_in(checkout: Path, option: str = "--head") -> dict[str, Path]:
     """The packages of a checkout by name: folders with an `__init__.py` in it, or in its src/. Raises UsageError."""
     roots = [root for root in (checkout, checkout / "src") if root.is_dir()]
     found = {path.parent.name: path.parent for root in roots for path in sorted(root.glob("*/__init__.py"))}
+    found |= {name: root / name for root in roots for name in _WITHOUT_INIT if (root / name).is_dir()}
     watched = {name: path for name, path in found.items() if name in WATCHED}
     if found:
         return watched or found
-    msg = f"--head: {checkout} holds no package; expected the folder that has torchao/, or your quantizer's package"
+    msg = f"{option}: {checkout} holds no package; expected the folder that has torchao/, or your quantizer's package"
     raise UsageError(msg)
 
 
@@ -106,12 +108,6 @@ def installed(folder: Path, requirement: str) -> Path:
     raise EnvironmentUnusable(msg)
 
 
-def same_code(one: Path, other: Path) -> bool:
-    """Whether two folders of Python have the same code: comments, layout and docstrings apart, and no other files."""
-    left, right = _files(one), _files(other)
-    return left.keys() == right.keys() and all(_alike(path, right[name]) for name, path in left.items())
-
-
 def place_of(package: str, folders: Sequence[Path]) -> Path | None:
     """Where a package is that stands in one of the folders, else where this environment has it."""
     for folder in folders:
@@ -119,36 +115,6 @@ def place_of(package: str, folders: Sequence[Path]) -> Path | None:
             return folder / package
     found = importlib.util.find_spec(package)
     return Path(next(iter(found.submodule_search_locations))) if found and found.submodule_search_locations else None
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """What is code there; what Python compiles of it is not."""
-    return {path.relative_to(folder).as_posix(): path for path in _walked(folder) if path.suffix != ".pyc"}
-
-
-def _walked(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-
-
-def _alike(one: Path, other: Path) -> bool:
-    left, right = one.read_bytes(), other.read_bytes()
-    if left == right:
-        return True
-    return one.suffix == ".py" and _code(left) == _code(right) is not None
-
-
-def _code(source: bytes) -> str | None:
-    """A module without its comments and docstrings, None where it is none."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:]
-    return ast.dump(tree)
 
 
 def _version(package: str) -> str:

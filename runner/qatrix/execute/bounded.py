@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TaskTimeout
 from dataclasses import dataclass
+from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -58,7 +60,7 @@ class Bounded:
             context=multiprocessing.get_context("spawn"),
         )
 
-    def __enter__(self) -> Bounded:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,5 +127,7 @@ def _enter(bounds: Bounds) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        # macOS takes no limit of memory below what a process has mapped already.
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     isolation.leave_with_driver()

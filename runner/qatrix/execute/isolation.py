@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ _OUTPUT_BYTES: Final = 16 * 2**20
 _TAIL_BYTES: Final = 4000
 _POLL_SECONDS: Final = 0.05
 _ENTERED: Final = threading.Event()
+# Linux's account of this process's memory; elsewhere there is none.
+_STATM: Final = Path("/proc/self/statm")
 
 
 def enter(folder: str, memory_limit: int | None) -> None:
@@ -91,13 +94,35 @@ def _wait_for_driver() -> None:
 
 
 def _watch_memory(limit: int) -> None:
-    page = os.sysconf("SC_PAGE_SIZE")
-    with Path("/proc/self/statm").open(encoding="ascii") as file:
-        while True:
-            file.seek(0)
-            if int(file.read().split()[1]) * page > limit:
-                os._exit(MEMORY_EXIT)
+    with ExitStack() as opened:
+        resident = _resident(opened)
+        while resident() <= limit:
             time.sleep(_POLL_SECONDS)
+    os._exit(MEMORY_EXIT)
+
+
+def _resident(opened: ExitStack) -> Callable[[], int]:
+    """How to tell this process's resident memory, in bytes; the most that it had where no more is told."""
+    try:
+        file = opened.enter_context(_STATM.open(encoding="ascii"))
+    except OSError:
+        return _peak
+    page = os.sysconf("SC_PAGE_SIZE")
+
+    def now() -> int:
+        file.seek(0)
+        return int(file.read().split()[1]) * page
+
+    return now
+
+
+def _peak() -> int:
+    """The most resident memory that this process has had."""
+    import resource  # not on Windows
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, other systems KiB.
+    return most if sys.platform == "darwin" else most * 1024
 
 
 # The contexts that stay entered for as long as a worker lives.

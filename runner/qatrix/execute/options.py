@@ -10,6 +10,8 @@ _GIB: Final = 2**30
 # A worker that holds torch, torchao and the patterns of PT2E stays below this on resnet18
 # (1.1 GB resident, `/usr/bin/time -v qatrix run --case resnet18 --workers 0`).
 _WORKER_BYTES: Final = 1.5 * _GIB
+# Linux's account of the memory; elsewhere there is none.
+_MEMINFO: Final = "/proc/meminfo"
 
 
 Engine = Literal["workers", "ray"]
@@ -61,10 +63,17 @@ def default_workers() -> int:
 
 
 def _available_bytes() -> float:
-    """Memory that could be used without swapping; plenty where the system does not tell."""
+    """Memory that could be used without swapping: half of all where that is not told, plenty where nothing is."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+        with open(_MEMINFO, encoding="ascii") as file:  # noqa: PTH123 - a kernel file, not a path of ours
             fields = dict(line.split(":", 1) for line in file)
         return float(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
+        return _installed_bytes() / 2
+
+
+def _installed_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
         return float("inf")

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -73,8 +73,8 @@ def time_of_day(started: str) -> str:
 
 def _at(started: str, how: str) -> str:
     try:
-        time = datetime.fromisoformat(started.replace("Z", "+00:00"))
-        return time.astimezone(timezone.utc).strftime(how)
+        time = datetime.fromisoformat(started)
+        return time.astimezone(UTC).strftime(how)
     except (ValueError, OverflowError):
         return started
 

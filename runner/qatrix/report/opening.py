@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +41,7 @@ def harden(connection: sqlite3.Connection) -> None:
     # Cells are checked as pages are read, so that a damaged one is an error and no other value.
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA mmap_size = 0")
-    if sys.version_info >= (3, 11):
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
 
 
 def damaged(path: Path, detail: str) -> StoreError:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from qatrix import codec
 from qatrix.claims import Verdict
@@ -47,7 +47,7 @@ class ResultCache:
         self._connection = _opened(folder / _FILE)
         (self._run,) = self._read("SELECT coalesce(max(used), 0) + 1 FROM results") or (1,)
 
-    def __enter__(self) -> ResultCache:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -5,46 +5,34 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final
 
 from qatrix import codec
 from qatrix.claims import Verdict
 from qatrix.errors import OutputError, StoreError
-from qatrix.outcomes import Comparison, Excerpt, Record, Run
+from qatrix.outcomes import Comparison, Record, Run
 from qatrix.report.agreement import (
     Disagreement,
     demand_like_columns,
     demand_possible,
     demand_sums,
     flag_of,
-    listing_of,
     ordinal_of,
-    script_of,
     seconds_of,
     text_of,
     verdict_of,
 )
-from qatrix.report.changes import Since
+from qatrix.report.attachments import Attachments
+from qatrix.report.database import writing
 from qatrix.report.ledger import Ledger, Line
 from qatrix.report.opening import damaged, open_for_reading, open_for_writing
 from qatrix.report.storeschema import (
     APPLICATION_ID,
-    EXCERPTS,
     SCHEMA,
     SCHEMA_VERSION,
-    SCRIPT_NOTES,
-    SCRIPTS,
-    SINCE,
-    UNSELECTED,
 )
-
-# All scripts of one store, in characters: of a merged run with ten thousand a tenth of it.
-MOST_SCRIPTS: Final = 2**30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +54,8 @@ class Visit:
     sqnr_db: Mapping[str, float | None]
 
 
-class Store:
+class Store(Attachments):
     """A run store, open. Use it as a context manager, in one thread and one process."""
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._connection = connection
 
     @classmethod
     def create(cls, path: Path, run: Run) -> Store:
@@ -84,7 +68,7 @@ class Store:
         except OSError as error:
             msg = f"{path.parent} cannot be made: {error.strerror}; name another folder with --out"
             raise OutputError(msg) from error
-        with _writing(path):
+        with writing(path):
             connection = sqlite3.connect(path, isolation_level=None)
         store = cls(path, connection)
         try:
@@ -113,18 +97,6 @@ class Store:
     def open(cls, path: Path) -> Store:
         """The store at `path`, to be written. Raises StoreError as `reading` does, but for the run."""
         return cls(path, open_for_writing(path))
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; what was committed stays."""
-        self._connection.close()
 
     def plan(self, case_ids: Iterable[str]) -> None:
         """Note all selected cases, in order, as planned; those that are noted already stay as they are."""
@@ -159,127 +131,6 @@ class Store:
             for item in records:
                 values = (item.suite, item.verdict, item.unexpected, item.seconds, codec.dumps(item), item.case_id)
                 self._demand(connection.execute(statement, values), item.case_id)
-
-    def keep_scripts(self, scripts: Mapping[str, str]) -> None:
-        """Keep the scripts of cases, by their ids; a script or a note that was kept before is replaced."""
-        rows = [(case_id, zlib.compress(text.encode("utf-8", "backslashreplace"))) for case_id, text in scripts.items()]
-        if rows:
-            with self._transaction() as connection:
-                connection.execute(SCRIPTS)
-                connection.executemany("INSERT OR REPLACE INTO scripts VALUES (?, ?)", rows)
-                connection.execute(SCRIPT_NOTES)
-                connection.executemany("DELETE FROM script_notes WHERE case_id = ?", [row[:1] for row in rows])
-
-    def scripts(self) -> dict[str, str]:
-        """The scripts by the ids of their cases, in planned order; none in a store of before there were any."""
-        if not self._has("scripts"):
-            return {}
-        statement = (
-            "SELECT scripts.case_id, script, cases.case_id"
-            " FROM scripts LEFT JOIN cases USING (case_id) ORDER BY ordinal"
-        )
-        return dict(self._scripts(self._read(statement)))
-
-    def _scripts(self, rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[str, str]]:
-        room = MOST_SCRIPTS
-        for case_id, packed, known in rows:
-            with self._agreeing():
-                if known is None:
-                    msg = f"it has a script of {case_id!r:.80}, and no such case"
-                    raise Disagreement(msg)
-                script = script_of(packed, case_id)
-                room -= len(script)
-                if room < 0:
-                    msg = f"its scripts have more than {MOST_SCRIPTS} characters"
-                    raise Disagreement(msg)
-                yield text_of(case_id, "case_id"), script
-
-    def keep_script_notes(self, notes: Mapping[str, str]) -> None:
-        """Keep why cases have no script or no bug report, by their ids; one that was kept before is replaced."""
-        rows = [(case_id, note.encode("utf-8", "backslashreplace").decode()) for case_id, note in notes.items()]
-        if rows:
-            with self._transaction() as connection:
-                connection.execute(SCRIPT_NOTES)
-                connection.executemany("INSERT OR REPLACE INTO script_notes VALUES (?, ?)", rows)
-
-    def script_notes(self) -> dict[str, str]:
-        """Why cases have no script or no bug report, by their ids, in planned order."""
-        if not self._has("script_notes"):
-            return {}
-        statement = (
-            "SELECT script_notes.case_id, note, cases.case_id"
-            " FROM script_notes LEFT JOIN cases USING (case_id) ORDER BY ordinal"
-        )
-        return dict(self._script_note(*row) for row in self._read(statement))
-
-    def _script_note(self, case_id: object, note: object, known: object) -> tuple[str, str]:
-        with self._agreeing():
-            if known is None:
-                msg = f"it has a note on the script of {case_id!r:.80}, and no such case"
-                raise Disagreement(msg)
-            return text_of(case_id, "case_id"), text_of(note, "note")
-
-    def keep_excerpts(self, excerpts: Iterable[Excerpt]) -> None:
-        """Keep the YAML that declares what the run's cases are made of."""
-        rows = [(item.axis, item.name, codec.dumps(item)) for item in excerpts]
-        if rows:
-            with self._transaction() as connection:
-                connection.execute(EXCERPTS)
-                connection.executemany("INSERT OR REPLACE INTO excerpts VALUES (?, ?, ?)", rows)
-
-    def excerpts(self) -> tuple[Excerpt, ...]:
-        """The YAML that was kept; nothing in a store of before there was any."""
-        if not self._has("excerpts"):
-            return ()
-        rows = self._read("SELECT axis, name, excerpt FROM excerpts ORDER BY rowid")
-        return tuple(self._excerpt(*row) for row in rows)
-
-    def _excerpt(self, axis: object, name: object, text: object) -> Excerpt:
-        found = self._decoded(Excerpt, text)
-        with self._agreeing():
-            if (found.axis, found.name) != (axis, name):
-                msg = f"the row of {axis} {name!r:.80} has the excerpt of {found.axis} {found.name!r:.80}"
-                raise Disagreement(msg)
-        return found
-
-    def keep_unselected(self, case_ids: Iterable[str]) -> None:
-        """Keep the ids of declared cases that the run does not select; those that were kept before are replaced."""
-        packed = zlib.compress(codec.dumps(_CaseIds(items=tuple(case_ids))).encode())
-        with self._transaction() as connection:
-            connection.execute(UNSELECTED)
-            connection.execute("DELETE FROM unselected")
-            connection.execute("INSERT INTO unselected VALUES (?)", (packed,))
-
-    def unselected(self) -> tuple[str, ...] | None:
-        """The ids of declared cases that the run did not select; None in a store that does not say."""
-        rows = self._rows_of("unselected", "SELECT case_ids FROM unselected LIMIT 2")
-        if not rows:
-            return None
-        with self._agreeing():
-            text = listing_of(rows[0][0])
-        return self._decoded(_CaseIds, text).items
-
-    def keep_since(self, since: Since | None) -> None:
-        """Keep what changed since the baseline, or that there is none; what was kept before is replaced."""
-        with self._transaction() as connection:
-            connection.execute(SINCE)
-            connection.execute("DELETE FROM since")
-            connection.execute("INSERT INTO since VALUES (?)", (None if since is None else codec.dumps(since),))
-
-    def since(self) -> Since | None:
-        """What changed since the baseline that the run was compared with; None where there was none."""
-        rows = self._rows_of("since", "SELECT since FROM since LIMIT 2")
-        return None if not rows or rows[0][0] is None else self._decoded(Since, rows[0][0])
-
-    def _rows_of(self, table: str, statement: str) -> list[tuple[object, ...]]:
-        """What a table has that a store may lack, and that has one row at most."""
-        rows = self._read(statement) if self._has(table) else []
-        if len(rows) > 1:
-            raise damaged(self.path, f"its table {table} has several rows")
-        return rows
-
-    def _has(self, table: str) -> bool:
-        return any(name == table for (name,) in self._read("SELECT name FROM sqlite_master"))
 
     def end(self, run: Run) -> None:
         """Keep how the run ended. A finished run's file then needs no other file beside it."""
@@ -402,7 +253,7 @@ class Store:
             return tuple(text_of(case_id, "case_id") for (case_id,) in self._read(statement))
 
     def _lay_out(self, run: Run) -> None:
-        with _writing(self.path):
+        with writing(self.path):
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
         with self._transaction() as connection:
@@ -414,34 +265,11 @@ class Store:
                 "INSERT INTO run VALUES (?, ?, ?, ?)", (run.id, run.started, run.finished, codec.dumps(run))
             )
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _writing(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:
-                yield self._connection
-
     def _demand(self, cursor: sqlite3.Cursor, case_id: str) -> None:
         """Raise OutputError where a statement has changed no case."""
         if cursor.rowcount != 1:
             msg = f"{self.path} holds no case '{case_id}'; only planned cases can be kept"
             raise OutputError(msg)
-
-    def _read(self, statement: str, *values: str) -> list[tuple[object, ...]]:
-        with self._agreeing():
-            return self._connection.execute(statement, values).fetchall()
-
-    def _decoded(self, kind: type[codec.T], text: object) -> codec.T:
-        with self._agreeing():
-            return codec.loads(kind, text_of(text, kind.__name__))
-
-    @contextlib.contextmanager
-    def _agreeing(self) -> Iterator[None]:
-        """Turn what SQLite, the codec or a check has to say about the file into a StoreError."""
-        try:
-            yield
-        except (sqlite3.Error, UnicodeDecodeError, codec.CodecError, Disagreement) as error:
-            raise damaged(self.path, str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -452,25 +280,8 @@ class _Comparisons:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _CaseIds:
-    """The ids of cases."""
-
-    items: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Figures:
     """What a visit has of a record."""
 
     reused_from: str | None
     sqnr_db: Mapping[str, float | None]
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into a sentence that says what to check."""
-    try:
-        yield
-    except (sqlite3.Error, UnicodeEncodeError) as error:
-        msg = f"{path} cannot be written ({error}); check that the disk has room and the folder is writable"
-        raise OutputError(msg) from error

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from support.fuzzing.zygote import ESCAPED
 
@@ -65,7 +65,7 @@ class Confinement:
         ready = self._answer()
         assert ready == "ready", f"the process for the commands did not start: {ready!r}"
 
-    def __enter__(self) -> Confinement:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -6,7 +6,7 @@ import math
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
 from torch import fx
@@ -216,7 +216,7 @@ class _Constant(float):
 
     node: fx.Node
 
-    def __new__(cls, node: fx.Node, value: float) -> _Constant:
+    def __new__(cls, node: fx.Node, value: float) -> Self:
         made = super().__new__(cls, value)
         made.node = node
         return made

@@ -62,7 +62,7 @@ def ran_where(graph: fx.GraphModule, wanted: Mapping[str, QuantizedOp] | None) -
     parts = [_delegated(module) for module in delegates]
     ops = [op for part in (*parts, left) for op in part]
     return Ran(
-        kernels=counted((op.kernel, op.arithmetic, op.layer) for op in ops),
+        kernels=counted((op.kernel, op.arithmetic, () if op.layer is None else (op.layer,)) for op in ops),
         delegated=sum(map(len, parts)),
         left_over=len(left),
         partitions=len(parts),

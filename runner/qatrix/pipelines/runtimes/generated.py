@@ -37,10 +37,10 @@ def ran_where(code: Mapping[str, str], *, size_bytes: int | None = None) -> Ran:
     return Ran(kernels=kernels, size_bytes=size_bytes, notes=() if in_integers else (_NO_INTEGERS,))
 
 
-def _kernels(wrapper: str) -> Iterator[tuple[str, Arithmetic, None]]:
+def _kernels(wrapper: str) -> Iterator[tuple[str, Arithmetic, tuple[()]]]:
     for found in _KERNEL.finditer(wrapper):
         name = found.group()
-        yield name, "integers" if _IN_INTEGERS.search(name) else "float", None
+        yield name, "integers" if _IN_INTEGERS.search(name) else "float", ()
     for name in dict.fromkeys(_LOOP.findall(wrapper)):
         rest = _MOVING.sub("", name.removeprefix("cpp_fused"))
-        yield name, "float" if rest.strip("_") else "none", None
+        yield name, "float" if rest.strip("_") else "none", ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from torch import fx
 
 from qatrix.lowerings import Arithmetic, FloatOp, Kernel
 from qatrix.pipelines.runtimes.islands import is_move, left_in_float, move_names
+from qatrix.pipelines.runtimes.kernels import counted
 from qatrix.pipelines.runtimes.places import Places
 
 __all__ = ["Places", "called", "float_ops", "kernels"]
@@ -42,14 +42,11 @@ _NOT_COUNTED: Final = frozenset({"getitem", "inductor_force_stride_order"})
 
 def kernels(graph: fx.Graph, places: Places) -> tuple[Kernel, ...]:
     """The ops of a lowered graph by name, with the layers that each computes, in their order."""
-    counts: Counter[str] = Counter()
-    layers: dict[str, list[str]] = {}
-    for node in graph.nodes:
-        name = _op(node)
-        if node.op in _CALLS and _plain(name) not in _NOT_COUNTED:
-            counts[name] += 1
-            layers.setdefault(name, []).extend(places.of_node(node) if _arithmetic(name) != "none" else ())
-    return tuple(_kernel(name, count, layers[name]) for name, count in counts.items())
+    calls = ((node, _op(node)) for node in graph.nodes if node.op in _CALLS)
+    ran = ((node, name, _arithmetic(name)) for node, name in calls if _plain(name) not in _NOT_COUNTED)
+    return counted(
+        (name, arithmetic, places.of_node(node) if arithmetic != "none" else ()) for node, name, arithmetic in ran
+    )
 
 
 def called(code: Sequence[str], of_graphs: Sequence[Kernel]) -> tuple[Kernel, ...]:
@@ -58,8 +55,9 @@ def called(code: Sequence[str], of_graphs: Sequence[Kernel]) -> tuple[Kernel, ..
     for kernel in of_graphs:
         layers.setdefault(_BECOMES.get(kernel.name, _packet(kernel.name)), []).extend(kernel.layers)
     names = (name.removeprefix("torch.ops.") for text in code for name in _CALLED.findall(text))
-    counts = Counter(name for name in names if not name.startswith(_INDUCTOR))
-    return tuple(_kernel(name, count, layers.get(_packet(name), ())) for name, count in counts.items())
+    return counted(
+        (name, _arithmetic(name), layers.get(_packet(name), ())) for name in names if not name.startswith(_INDUCTOR)
+    )
 
 
 def float_ops(graph: fx.Graph, places: Places) -> tuple[FloatOp, ...]:
@@ -100,10 +98,6 @@ def _op(node: fx.Node) -> str:
 
 def _named(target: Any) -> str:
     return str(target) if hasattr(target, "overloadpacket") else str(target.__name__)
-
-
-def _kernel(name: str, count: int, layers: Sequence[str]) -> Kernel:
-    return Kernel(name=name, arithmetic=_arithmetic(name), count=count, layers=tuple(dict.fromkeys(layers)))
 
 
 def _arithmetic(name: str) -> Arithmetic:

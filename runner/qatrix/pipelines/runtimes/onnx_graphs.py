@@ -56,7 +56,7 @@ def ran_where(
     nodes = [(node, graph.arithmetic(node), _origin(node.name, origins)) for node in optimized.node]
     return Ran(
         kernels=counted(
-            (_kernel(node), arithmetic, None if origin is None or arithmetic == "none" else origin.layer)
+            (_kernel(node), arithmetic, () if origin is None or arithmetic == "none" else (origin.layer,))
             for node, arithmetic, origin in nodes
         ),
         float_ops=() if wanted is None else tuple(_float_ops(graph, nodes, wanted)),

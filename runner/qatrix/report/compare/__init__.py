@@ -3,6 +3,7 @@
 Stores go in; a comparison comes out, which is rendered as a page, as Markdown and as JSON.
 """
 
+from qatrix.report.compare.causes import cause_lines
 from qatrix.report.compare.data import Pair, Row, RunComparison, Side, compare, read_side, read_sides
 from qatrix.report.compare.rendering import COMPARE_FILES, write_comparison
 from qatrix.report.transitions import KINDS, REGRESSIONS, Kind, Step, step
@@ -17,6 +18,7 @@ __all__ = [
     "RunComparison",
     "Side",
     "Step",
+    "cause_lines",
     "compare",
     "read_side",
     "read_sides",

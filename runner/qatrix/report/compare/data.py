@@ -89,7 +89,7 @@ class RunComparison:
 
     `pairs` are each run and the one before it; with more than two runs `overall` is the last
     against the first. `rows` are all cases of all runs, in the order of the latest run that has
-    them.
+    them. `notes` are sentences of whoever asked for it, such as which files a change touched.
     """
 
     sides: tuple[Side, ...]
@@ -97,6 +97,7 @@ class RunComparison:
     pairs: tuple[Pair, ...]
     overall: Pair | None
     differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def remarkable(self) -> tuple[Row, ...]:

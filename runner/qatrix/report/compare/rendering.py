@@ -88,6 +88,7 @@ def compare_json(comparison: RunComparison, pages: Pages = ()) -> str:
             }
             for side, page in zip_longest(comparison.sides, pages)
         ],
+        "notes": comparison.notes,
         "differences": [{"name": item.name, "values": item.values} for item in comparison.differences],
         "pairs": [_pair_json(pair) for pair in comparison.pairs],
         "overall": None if comparison.overall is None else _pair_json(comparison.overall),
@@ -199,6 +200,9 @@ def _markdown(comparison: RunComparison) -> Iterator[str]:
         if any(kind in pair.counts for pair in pairs):
             yield f"| {words.glyph} {words.word} | {' | '.join(str(pair.counts.get(kind, '')) for pair in pairs)} |"
     yield f"| all cases | {' | '.join(str(pair.total) for pair in pairs)} |\n"
+    if comparison.notes:
+        yield from (f"- {text(note)}" for note in comparison.notes)
+        yield ""
     if comparison.differences:
         yield "### What is different about the runs\n"
         yield f"| | {' | '.join(text(side.label) for side in comparison.sides)} |"
