@@ -21,7 +21,7 @@ REPORTS = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md
 
 def diverging_on_cuda(case: Case) -> Record:
     if case.device.name == "cuda":
-        return ended_with(case, "diverged", "pt2e and fx are 0.5 apart after convert")
+        return ended_with(case, "diverged", "pt2e and fx differ by 0.5 after convert")
     return exact(case)
 
 
@@ -60,7 +60,7 @@ def test_something_unexpected_gives_exit_code_1_and_is_told(project: Project) ->
 
     assert ended.code == 1
     assert "1 unexpected:\n≠ diverged" in ended.out
-    assert "    no expectation covers a case that is diverged\n" in ended.out
+    assert "    no entry under `expected` covers this case\n" in ended.out
     assert "declared 4 = 3 exact + 1 diverged\n" in ended.out
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_expectation_gives_exit_code_1(project: Project) -> None:
     ended = project.run("run")
 
     assert ended.code == 1
-    assert "expected diverged (matrix/expected.yaml:1:12), but it is exact" in ended.out
+    assert "the entry at matrix/expected.yaml:1:12 expects diverged, but the verdict is exact" in ended.out
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [("unexpected", 0), ("diverged", 1), ("never", 0)])

@@ -36,7 +36,7 @@ def test_a_diagnosis_survives_the_store() -> None:
 def test_the_lines_say_where_who_and_why() -> None:
     assert explanation_lines(make_diagnosis()) == (
         "They part at bn.",
-        "pt2e is nearer to the float model: pt2e is 36.0 dB from the float model, fx 9.0 dB.",
+        "pt2e is nearer to the float model: pt2e SQNR 36.0 dB, fx SQNR 9.0 dB.",
         "Cause, defect: pt2e replaces eps.",
         "  evidence: the graph has 1e-05, the model 0.1",
         "Cause, unexplained: nothing known explains relu.",

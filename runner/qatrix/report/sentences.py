@@ -57,7 +57,7 @@ def pipeline_line(outcome: PipelineOutcome) -> str:
 def _lines(record: Record) -> Iterator[str]:
     yield record.summary
     if record.unexpected_because:
-        yield f"unexpected: {clipped(record.unexpected_because, _LIMIT)}"
+        yield f"not expected: {clipped(record.unexpected_because, _LIMIT)}"
     if record.reason:
         yield clipped(record.reason, _LIMIT)
     if record.error is not None:
