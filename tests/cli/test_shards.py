@@ -106,7 +106,7 @@ def test_shards_that_were_cut_differently_are_refused(project: Project) -> None:
     merged = project.run("merge", "shards/0/latest", "shards/1/latest", "--out", "merged")
 
     assert merged.code == 2
-    assert "they were not cut alike: one by cost " in merged.err
+    assert "they were split differently: one by cost " in merged.err
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_one_case_runs_and_the_answer_says_what_to_do(project: Project) -> None:
 
     assert project.execution.ran == ["try/try_build/quantizer=int8,device=cpu"]
     assert ended.code == 0
-    assert "\n✓ exact: try_build with int8\n  equal to the bit" in ended.out
+    assert "\n✓ exact: try_build with int8\n  bit-identical" in ended.out
     assert "\n  What to do: Either pipeline will do." in ended.out
     assert ended.out.endswith("\ndeclared in reports/try.yaml; --save FILE keeps it\n")
     assert (project.path / "reports/latest/index.html").is_file()

@@ -69,14 +69,14 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
         pytest.param(
             concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=8.6), comparisons=(APART,)),
             "diverged",
-            "pt2e and fx differ by 0.016 after convert (3.2 quantization steps); pt2e is closer to the float model (30.0 against 8.6 dB)",
+            "pt2e and fx differ by 0.016 after convert (3.2 quantization steps); pt2e is closer to the float model (SQNR 30.0 against 8.6 dB)",
             id="diverged",
         ),
         pytest.param(
             concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=30.2), comparisons=(APART,)),
             "diverged",
             "pt2e and fx differ by 0.016 after convert (3.2 quantization steps); "
-            "equally close to the float model (30.2 and 30.0 dB)",
+            "equally close to the float model (SQNR 30.2 and 30.0 dB)",
             id="diverged, undecided",
         ),
         pytest.param(

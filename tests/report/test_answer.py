@@ -92,7 +92,7 @@ def test_where_the_pipelines_part_the_nearer_one_is_named() -> None:
     lines = answer_lines(tried("diverged", diagnosis=made), None)
 
     assert lines[-1].startswith("What to do: Prefer pt2e")
-    assert any(line.startswith("pt2e is nearer to the float model") for line in lines)
+    assert any(line.startswith("pt2e is closer to the float model") for line in lines)
 
 
 @pytest.mark.parametrize(("count", "told"), [(6, "1 more cause"), (7, "2 more causes")])
@@ -129,8 +129,7 @@ def test_what_varies_is_told_where_an_offset_hides_its_noise() -> None:
     }
 
     assert (
-        "Quality against the float model (SQNR): "
-        "pt2e 40.0 dB (12.0 dB of what varies from sample to sample), fx 40.0 dB."
+        "Quality against the float model (SQNR): pt2e 40.0 dB (12.0 dB of the variation between samples), fx 40.0 dB."
     ) in answer_lines(tried(pipelines=outcomes), None)
 
 
@@ -138,6 +137,6 @@ def test_what_a_runtime_gives_is_told() -> None:
     lines = answer_lines(make_deployed(), None)
 
     assert (
-        "In the runtime, fx on native (engine qnnpack): SQNR 36.2 dB, 0 quantization steps off its reference, "
+        "In the runtime, fx on native (engine qnnpack): SQNR 36.2 dB, 0 quantization steps from its reference, "
         "all that is quantized runs in integers, 12345 bytes."
     ) in lines

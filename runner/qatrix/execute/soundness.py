@@ -61,7 +61,7 @@ _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 NOT_JUDGED: Final = (
-    "integer arithmetic stands in the place of quantize and dequantize ops, so that nobody looks into the converted "
+    "integer arithmetic replaces quantize and dequantize ops, so nobody looks into the converted "
     f"program for {BATCH_NORM_FOLDED}, {WEIGHT_SCALES} and {BIASES_QUANTIZED}, {AS_SPECIFIED} is of the prepared "
     "program alone, and a diagnosis, too"
 )

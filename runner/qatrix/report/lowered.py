@@ -97,9 +97,9 @@ def runs_in(lowering: Lowering) -> RunsIn:
 
 
 def lowered_line(model: LoweredModel) -> str:
-    """For instance "pt2e on executorch (partitioner xnnpack) 1.5.1: SQNR 36.2 dB, 1 quantization step off, …"."""
+    """For instance "pt2e on executorch (partitioner xnnpack) 1.5.1: SQNR 36.2 dB, 1 quantization step from …"."""
     words = [f"SQNR {decibels(model.lowering.sqnr_db)} dB"] if model.lowering.sqnr_db is not None else []
-    words += [f"{told} off its reference"] if (told := _how_far(model.off)) else []
+    words += [f"{told} from its reference"] if (told := _how_far(model.off)) else []
     words += [_IN_WORDS[model.runs_in]]
     ran = model.lowering.ran
     if ran is not None and ran.size_bytes is not None:
@@ -120,8 +120,8 @@ def lowered_facts(model: LoweredModel) -> tuple[tuple[str, str], ...]:
         ("version", model.lowering.version or NOT_MEASURED),
         ("SQNR of the reference, dB", decibels(model.outcome.sqnr_db)),
         ("SQNR in the runtime, dB", decibels(model.lowering.sqnr_db)),
-        ("the same of what varies, dB", decibels(model.lowering.variation_db)),
-        ("steps off the reference", number(None if model.off is None else model.off.max_steps)),
+        ("the same for the variation, dB", decibels(model.lowering.variation_db)),
+        ("steps from the reference", number(None if model.off is None else model.off.max_steps)),
         ("computed", _IN_WORDS[model.runs_in]),
         ("ops delegated", number(ran.delegated)),
         ("ops left over", number(ran.left_over)),

@@ -79,10 +79,10 @@ def standing(record: Standing | None) -> str:
 
 def reused_sentence(count: int, total: int) -> str:
     """That so many of all results are those of earlier runs."""
-    verb, pronoun = ("has", "its") if count == 1 else ("have", "their")
+    verb, reuse = ("has", "reuses its") if count == 1 else ("have", "reuse their")
     return (
-        f"{count} of {counted(total, 'case')} {verb} not changed since an earlier run, and {verb} {pronoun} result"
-        " of then; qatrix run --fresh runs all."
+        f"{count} of {counted(total, 'case')} {verb} not changed since an earlier run and {reuse} result;"
+        " qatrix run --fresh runs every case again."
     )
 
 

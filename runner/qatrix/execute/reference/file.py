@@ -144,7 +144,7 @@ class Reference:
         if frozen.seed != case.seed:
             return "it was drawn with another seed, by another version of qatrix"
         if frozen.declaration != case_digests([case])[case.case_id]:
-            return "the case is declared otherwise than it was then"
+            return "the case is now declared differently"
         if frozen.inputs != digest_of_inputs(batches):
             return "this torch draws other inputs from the same seed"
         if frozen.weights != digest_of_weights(case):

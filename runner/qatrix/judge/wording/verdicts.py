@@ -37,8 +37,8 @@ CANNOT_BE_COMPARED: Final = Template("{left} and {right} cannot be compared {whe
 DIFFERS_FROM_REFERENCE: Final = Template("{side} differs from its reference by {max_abs:.3g}{steps}")
 QUALITY_IN_RUNTIME: Final = Template("SQNR {sqnr_db:.1f} dB for {side}, {reference_db:.1f} dB for its reference")
 FIRST_IN_RUNTIME: Final = Template("first difference at {layer}: {cause}")
-CLOSER: Final = Template("{pipeline} is closer to the float model ({best_db:.1f} against {worst_db:.1f} dB)")
-EQUALLY_CLOSE: Final = Template("equally close to the float model ({best_db:.1f} and {worst_db:.1f} dB)")
+CLOSER: Final = Template("{pipeline} is closer to the float model (SQNR {best_db:.1f} against {worst_db:.1f} dB)")
+EQUALLY_CLOSE: Final = Template("equally close to the float model (SQNR {best_db:.1f} and {worst_db:.1f} dB)")
 FIRST: Final = Template("{summary}; first difference at {layer} after {at}")
 FIRST_BECAUSE: Final = Template("{summary}; first difference at {layer} after {at}: {cause}")
 
