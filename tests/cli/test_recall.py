@@ -87,7 +87,7 @@ def test_the_user_is_told_how_many_results_are_reused(remembering: Project) -> N
     assert f"{told}\n" in ended.err
     for name in ("index.html", "summary.md"):
         assert told in (remembering.path / "reports/latest" / name).read_text().replace("\\-", "-")
-    assert "0 of 4 cases to run" in ended.err
+    assert "\n0 of 4 cases to run; torch" in ended.err
     assert "declared 4 = 4 exact\n" in ended.out
 
 

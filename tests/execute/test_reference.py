@@ -194,7 +194,7 @@ def test_a_float_model_that_gives_other_bits_is_noted(cases: list[Case], written
     found = run_case(cases[0], WITHOUT_FX, frozen=forged(written, tmp_path, float_model="other"))
 
     assert found.verdict == "exact"
-    assert "equality to the bit is not to be expected" in found.pipelines["fx"].notes[-1]
+    assert "bit-identical outputs cannot be expected" in found.pipelines["fx"].notes[-1]
 
 
 def test_a_difference_that_the_float_model_may_have_too_says_nothing(

@@ -44,7 +44,7 @@ def freeze(
 
     A later run is compared with it where FX is not.
 
-    FX runs once more on every case, in the environment of the run, and must give what the run
+    FX runs again on every case, in the environment of the run, and must give what the run
     recorded. `qatrix run --reference FILE` then compares PT2E with it, on another torch
     release or after FX is gone. Exit code 1 when a case did not give what was recorded.
 

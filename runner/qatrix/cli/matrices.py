@@ -170,7 +170,7 @@ def init(
 
     written = target / "matrix"
     if written.exists():
-        msg = f"{written} is there already, and nothing was written; name another folder: qatrix init DIR"
+        msg = f"{written} already exists, and nothing was written; name another folder: qatrix init DIR"
         raise UsageError(msg)
     try:
         if small:

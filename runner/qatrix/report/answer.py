@@ -23,7 +23,7 @@ _TO_DO: Final[Mapping[Verdict, str]] = {
     "check_failed": "Look at the failed check first: both pipelines can agree and still be wrong.",
     "diverged": "Look at the first layer that differs, in the report.",
     "unquantized": "Choose a quantizer that quantizes these layers, or plan for float speed.",
-    "failed": "Send the script in the report to the maintainers of the pipeline: it shows the error with plain PyTorch.",
+    "failed": "Send the script in the report to the maintainers of the pipeline: it needs only PyTorch.",
     "invalid": "Fix the model, its weights or its inputs first: the float model cannot run as declared.",
     "unavailable": "Install what is missing, or choose another quantizer.",
     "timed_out": "Give it more time with --timeout, or a smaller input.",

@@ -155,8 +155,8 @@ class Reference:
         notes = [*frozen.outcome.notes, f"frozen: {self.manifest.origin}"]
         if differs:
             notes.append(
-                "the float model itself gives other bits here than it gave there, "
-                "so that equality to the bit is not to be expected"
+                "the float model itself gives different bits here than it gave there, "
+                "so bit-identical outputs cannot be expected"
             )
         return replace(frozen.outcome, notes=tuple(notes))
 
