@@ -53,9 +53,10 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
     is_verb = path.parent.name == "cli"
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
-            if id(node) not in statements or is_verb:
-                yield node.lineno, node.value
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or " " not in node.value.strip():
+            continue
+        if is_verb or id(node) not in statements:
+            yield node.lineno, node.value
 
 
 def test_no_text_has_a_phrase_that_readers_stumbled_over() -> None:

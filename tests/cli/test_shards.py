@@ -112,9 +112,7 @@ def test_shards_that_were_cut_differently_are_refused(project: Project) -> None:
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        pytest.param(
-            ("--shard-by", "cost"), "--shard-by cost says how --shard I/N cuts; give --shard, too", id="no shard"
-        ),
+        pytest.param(("--shard-by", "cost"), "it says how --shard I/N cuts; give --shard, too", id="no shard"),
         pytest.param(
             ("--shard", "1/2", "--shard-by", "cost"),
             "there is no run store at reports/latest/run.sqlite; name a folder that `qatrix run` wrote\n"

@@ -161,7 +161,7 @@ def test_what_is_quantized_and_runs_in_float_fails_a_check_by_layer(deployed: Ca
 
     assert record.verdict == "check_failed"
     told = {check.message for check in record.checks if check.status == "failed"}
-    assert told == {"conv: convolution is quantized, and runs in floating point (no kernel takes it)"}
+    assert told == {"conv: convolution is quantized, but runs in floating point (no kernel takes it)"}
 
 
 def test_a_runtime_that_computes_as_its_reference_does_has_no_such_check(deployed: Callable[..., Record]) -> None:

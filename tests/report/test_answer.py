@@ -64,8 +64,8 @@ def test_where_one_pipeline_fails_the_other_is_preferred_if_it_passes_its_checks
     assert answer_lines(both, None)[-1].startswith(
         "What to do: Prefer pt2e, which runs this model and passes its checks. Send the script"
     )
-    assert answer_lines(wrong, None)[-1].startswith("What to do: Take the script")
-    assert answer_lines(record, None)[-1].startswith("What to do: Take the script")
+    assert answer_lines(wrong, None)[-1].startswith("What to do: Send the script")
+    assert answer_lines(record, None)[-1].startswith("What to do: Send the script")
 
 
 def test_an_error_that_nothing_declares_is_told_as_new() -> None:
@@ -110,7 +110,9 @@ def test_of_many_causes_the_first_are_told_and_the_rest_counted(count: int, told
 def test_where_float_cannot_decide_either_will_do() -> None:
     made = replace(make_diagnosis(), nearer=None, nearer_because="both are as near")
 
-    assert answer_lines(tried("diverged", diagnosis=made), None)[-1].startswith("What to do: Both are equally close to the float")
+    assert answer_lines(tried("diverged", diagnosis=made), None)[-1].startswith(
+        "What to do: Both are equally close to the float"
+    )
 
 
 def test_where_both_lose_too_much_neither_is_recommended() -> None:

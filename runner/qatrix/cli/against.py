@@ -57,9 +57,9 @@ def against(
 ) -> int:
     """Run cases with a package as it was and as you changed it.
 
-    It says what the change altered. This qatrix judges both sides. It keeps the results of the
-    base, so a second call runs only the head. If the two differ in comments and docstrings
-    alone, nothing runs. DIR/compare.md fits into a comment on a pull request. Exit code 1 when
+    It says what your change altered. This qatrix judges both sides. It keeps the results of the
+    base, so a second call runs only the head. If the two differ only in
+    comments and docstrings, nothing runs. DIR/compare.md fits into a comment on a pull request. The exit code is 1 if
     a case is newly unexpected or got worse.
 
     \b

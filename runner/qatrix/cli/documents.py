@@ -45,7 +45,7 @@ def show(
     ] = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Show one case: what differs, why, and who is right.
+    """Show one case: what differs, why, and which is closer.
 
     It prints everything that a run knows about the case. For an unexpected case, it also says
     how to run it again and how to declare it.
@@ -90,7 +90,7 @@ def tell_record(console: Console, record: Record, note: str | None = None, *, ra
             console.line(outcome.error.traceback, style="dim")
     if record.expected is not None:
         console.paragraph(
-            f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
+            f"  expected: {record.expected.verdict}, because {record.expected.because} ({record.expected.source})"
         )
     if note is not None:
         console.paragraph(f"  {note}")
@@ -165,8 +165,8 @@ def report(
 ) -> int:
     """Write the report files of a run again, from its run.sqlite.
 
-    They say what changed since the baseline that the run was compared with when it ended;
-    --baseline compares it with another one in these files alone.
+    They say what changed since the baseline that the run was compared with when it ended.
+    With --baseline, these files compare it with another one; the run does not change.
 
     \b
       qatrix report

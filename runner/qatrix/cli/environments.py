@@ -30,7 +30,7 @@ def doctor(context: typer.Context) -> int:
 
     It lists versions, devices, engines, pipelines, quantizers, runtimes and models.
 
-    Exit code 3 when it can run no pipeline at all.
+    The exit code is 3 if no pipeline can run.
     """
     from qatrix.console import Console
 

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     """Print every problem of every YAML file.
 
-    Each says its place, what was found, and what was expected: unknown names and keys, wrong
-    types, duplicate cases, excludes and expectations that fit nothing. Exit code 2 when there
-    is an error, 0 when there are warnings at most.
+    Each has its place, what was found, and what was expected: unknown names and keys, wrong
+    types, duplicate cases, excludes and expectations that fit nothing. The exit code is 2
+    if there is an error, and 0 if there are only warnings.
 
     \b
       qatrix check
@@ -123,7 +123,7 @@ def schema(
 ) -> int:
     """Print the JSON Schema of the YAML files.
 
-    Editors complete and check them with it. `qatrix schema results` prints that of results.json.
+    Editors use it to complete and check them. `qatrix schema results` prints that of results.json.
 
     \b
       qatrix schema > matrix.schema.json
@@ -160,7 +160,7 @@ def init(
 ) -> int:
     """Write a matrix/ to start from.
 
-    It is the one that comes with qatrix, ready to be edited.
+    It is a copy of the matrix that comes with qatrix, ready to edit.
 
     \b
       qatrix init && qatrix run

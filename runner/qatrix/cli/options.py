@@ -68,7 +68,7 @@ AllowModules = Annotated[
     typer.Option(
         "--allow-module",
         metavar="PREFIX",
-        help="Consent to run the code of this module and of those below it, so that declarations may name it. "
+        help="Consent to running the code of this module and of those below it, so that declarations may name it. "
         "Repeatable; [tool.qatrix] allow-modules in pyproject.toml does the same.",
     ),
 ]

@@ -74,7 +74,6 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
     from qatrix.report.writing import write_results
 
     tools: Collaborators = context.obj
-    announce(console, len(wanted.selected.cases), wanted.options)
     started = tools.now()
     # The folder is made, and given up again, whole.
     tools.interruption.hold()
@@ -85,6 +84,7 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
         else newly_conducted(wanted.out, started, console)
     )
     tools.interruption.heed()
+    announce(console, len(wanted.selected.cases), wanted.options)
     origin = wanted.reference
     with recalling(tools, wanted.options, fresh=wanted.fresh, reference=origin) as recall:
         if wanted.fresh or not recall.knows_environment:

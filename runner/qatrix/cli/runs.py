@@ -90,7 +90,7 @@ def run(
     index.html, results.json, results.csv, junit.xml, summary.md, and run.sqlite, which they
     are made from. Ctrl-C, SIGTERM and SIGHUP keep and report what is done; --resume continues
     from there.
-    A case is not run again while its declaration, torch and everything else that it depends
+    A case does not run again while its declaration, torch and everything else that it depends
     on are unchanged; --fresh runs it.
     The report says what changed since the newest earlier run in DIR with the same selection;
     --baseline names another one.

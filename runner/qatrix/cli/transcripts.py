@@ -47,11 +47,11 @@ def freeze_graph(
 ) -> int:
     """Write a check from the graph of a case.
 
-    So you need not count its ops by hand.
+    You do not have to count its ops by hand.
 
     The case runs once, in this process. The check claims how often each op occurs, all ops
     in their order, and the whole graph: which op reads which value, and how each tensor is
-    quantized. A suite with this check fails when the graph changes. Scales and zero points
+    quantized. A suite with this check fails if the graph changes. Scales and zero points
     are left out, because they depend on the inputs; --values claims them, too.
 
     \b

@@ -92,7 +92,7 @@ def try_model(
 ) -> int:
     """Try one of your models in both pipelines.
 
-    It says whether they agree, why not, and what to do.
+    It says whether they agree, and if not, why, and what to do.
 
     MODEL is imported from the current folder or from what is installed, or it is the name under
     which an installed distribution registers a model. If you name it here, you consent to run

@@ -79,7 +79,7 @@ def test_an_output_that_one_program_quantizes_parts_there() -> None:
 
     assert first is not None
     assert (first.layer, first.value) == ("a", "quantized")
-    assert "left quantizes the output, but right leaves it in float" in first.sentence
+    assert "left quantizes it, but right leaves it in float" in first.sentence
 
 
 def test_an_input_of_the_model_that_one_program_quantizes_belongs_to_the_layer_that_reads_it() -> None:

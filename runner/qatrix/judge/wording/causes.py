@@ -114,7 +114,7 @@ PARAMETERS_SHARED: Final = Template("{pipeline} at {at}: {sources} and {layer} s
 PARAMETERS_OWN: Final = Template("{other} at {at}: {layer} has {parameters}")
 PARAMETERS: Final = Template("scale {scale}, zero point {zero_point}")
 NO_PARAMETERS: Final = Template("no quantization")
-CLAMPED: Final = Template("{pipeline} at convert: {clamped} of {codes} of {layer} at an end of the range")
+CLAMPED: Final = Template("{pipeline} at convert: codes of {layer} at an end of the range: {clamped} of {total}")
 CONFIGURED_DIFFERENTLY: Final = Template("the pipelines are configured to quantize {tensor} differently")
 ALL_CONFIGURED_DIFFERENTLY: Final = Template(
     "the pipelines are configured to quantize {tensor} and {more} more differently"

@@ -22,7 +22,7 @@ FIRST_QUANTIZED_UNLIKE: Final = Template(
 )
 FIRST_ALONE: Final = Template("First difference after {at}: {layer}{fused}. {note}.")
 FUSED: Final = Template(" (fused with {layers})")
-QUANTIZED_BY_ONE: Final = Template("{pipeline} quantizes the output, but {other} leaves it in float")
+QUANTIZED_BY_ONE: Final = Template("{pipeline} quantizes it, but {other} leaves it in float")
 
 # Which pipeline is closer to the float model, as in "pt2e SQNR 42.2 dB, fx equals the float model".
 NO_FLOAT_VALUE: Final = Template("the float model has no value to compare with")

@@ -15,7 +15,6 @@ from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.parameters import Measured
 from qatrix.judge.diagnosis.sight import Sight
 from qatrix.judge.wording import causes as words
-from qatrix.text import counted
 
 # What makes another function of the same numbers; what finds the numbers; what bounds them.
 _FUNCTION: Final = frozenset({"dtype", "quant_min", "quant_max"})
@@ -109,9 +108,7 @@ def _clamped(facts: Facts, site: Site) -> Iterator[str]:
             continue
         ends = (measured.parameters.quant_min, measured.parameters.quant_max)
         clamped = sum(int((codes == end).sum()) for end in ends if end is not None)
-        yield words.CLAMPED(
-            pipeline=sight.pipeline, clamped=clamped, codes=counted(codes.numel(), "code"), layer=site.name
-        )
+        yield words.CLAMPED(pipeline=sight.pipeline, clamped=clamped, total=codes.numel(), layer=site.name)
 
 
 def different_specification(facts: Facts) -> Iterator[Found]:
