@@ -24,7 +24,7 @@ def exact(case: Case) -> Record:
         suite=case.suite,
         axes=dict(case.axes),
         verdict="exact",
-        summary="equal to the bit, every check holds",
+        summary="bit-identical, and every check holds",
         seed=case.seed,
         seconds=WAIT_SECONDS,
         source=case.source,

@@ -140,7 +140,7 @@ def test_the_commands_compare_a_run_with_the_one_that_was_kept(project: Project,
 
 def test_a_shard_leaves_annotations_to_the_merge(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    project.execution.records = lambda case: ended_with(case, "diverged", "pt2e and fx are 0.5 apart after convert")
+    project.execution.records = lambda case: ended_with(case, "diverged", "pt2e and fx differ by 0.5 after convert")
     told = [project.run("run", "--shard", f"{shard}/2", "--out", f"shards/{shard}").out for shard in (1, 2)]
     merged = project.run("merge", "shards/1/latest", "shards/2/latest").out
 

@@ -38,8 +38,8 @@ def both(tensor: str, *differing: str, left: Parameters = QUANTIZED) -> Paramete
     return ParameterRow(tensor=tensor, status=status, left=left, right=QUANTIZED, differing=differing)  # type: ignore[arg-type]  # one of both
 
 
-IN_FLOAT = "pt2e leaves conv, Conv2d, in float where fx quantizes it"
-OUTPUT = "pt2e does not quantize the weight and the output of conv, Conv2d, where fx does"
+IN_FLOAT = "pt2e leaves conv (Conv2d) in float, but fx quantizes it"
+OUTPUT = "pt2e does not quantize the weight and the output of conv (Conv2d), but fx does"
 SAID = "fx at prepare quantizes its output; pt2e does not"
 
 
@@ -57,7 +57,7 @@ def test_what_is_told_to_be_in_float_and_stands_in_the_table_is_one(sentence: st
 
 
 def test_an_input_that_is_told_to_be_in_float_and_stands_in_the_table_is_one() -> None:
-    sentence = "pt2e does not quantize the input x of conv, Conv2d, where fx does"
+    sentence = "pt2e does not quantize the input x of conv (Conv2d), but fx does"
 
     assert contradictions(diagnosis(sentence, SAID, rows=only_fx("x"))) == ()
     assert len(contradictions(diagnosis(sentence, SAID, rows=(both("x"),)))) == 1
@@ -76,7 +76,7 @@ def test_rows_that_differ_and_look_alike_are_one() -> None:
         pytest.param("different_specification", ("eps at prepare: pt2e 0.1, fx 0.1",), id="settings"),
         pytest.param(
             "shared_parameters",
-            ("fx at prepare: x and add have in common scale 0.5, zero point 0", "pt2e at prepare: add has scale 0.5, zero point 0"),
+            ("fx at prepare: x and add share scale 0.5, zero point 0", "pt2e at prepare: add has scale 0.5, zero point 0"),
             id="shared",
         ),
     ],
@@ -108,7 +108,7 @@ def test_a_layer_that_differs_where_nothing_is_told_to_is_one() -> None:
 def test_decibels_that_the_table_has_otherwise_are_one(known: float | None, count: int) -> None:
     point = make_point(sqnr_db={"pt2e": known}, layers=())
     told = make_diagnosis(
-        causes=(), points=(point,), nearer=None, nearer_because="pt2e is 9.0 dB from the float model; at b, pt2e is 2.0 dB from the float model"
+        causes=(), points=(point,), nearer=None, nearer_because="pt2e SQNR 9.0 dB; at b, pt2e SQNR 2.0 dB"
     )  # fmt: skip
 
     assert len(contradictions(told)) == count

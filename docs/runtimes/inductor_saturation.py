@@ -37,6 +37,6 @@ with torch.no_grad():
         lowered = lower_pt2e_quantized_to_x86(reference, inputs)
         wanted = model(*inputs)
         print(
-            f"reduce_range={reduce_range}: reference {decibels(reference(*inputs), wanted):.1f} dB, "
-            f"lowered {decibels(lowered(*inputs), wanted):.1f} dB from the float model"
+            f"reduce_range={reduce_range}: SQNR of the reference {decibels(reference(*inputs), wanted):.1f} dB, "
+            f"lowered {decibels(lowered(*inputs), wanted):.1f} dB"
         )

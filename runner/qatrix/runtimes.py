@@ -68,7 +68,7 @@ BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     ),
     "reexported": BuiltIn(
         module="qatrix.pipelines.runtimes.reexported",
-        about="torch.export once more",
+        about="torch.export again",
         presets=_ALL,
         options={"strict": (True, False)},
         computes_in_integers=False,

@@ -98,6 +98,21 @@ def _disarmed(match: re.Match[str]) -> str:
     return match[0][:-1] + _COMMAND_SIGNS[match[0][-1]]
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """For instance "1 case", "2 cases"."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def steps_apart(number: str) -> str:
-    """A number of quantization steps in words: "1 quantization step", "0.5 quantization steps"."""
-    return f"{number} quantization step{'' if number == '1' else 's'}"
+    """A number of quantization steps in words: "1 quantization step", "0.5 quantization step"."""
+    return f"{number} quantization {_step(number)}"
+
+
+def steps(number: str) -> str:
+    """The same where it is clear what steps these are: "1 step", "0.5 step", "3 steps"."""
+    return f"{number} {_step(number)}"
+
+
+def _step(number: str) -> str:
+    """Up to one it is a part of a step."""
+    return "step" if re.fullmatch(r"1|0\.\d*[1-9]\d*|[\d.]+e-\d+", number) else "steps"

@@ -118,7 +118,7 @@ def test_a_report_with_another_baseline_leaves_that_of_the_run(project: Project)
 def test_a_run_that_is_resumed_has_the_baseline_of_its_beginning(project: Project) -> None:
     run_on(project, 0)
     project.execution.interrupted_after = len(project.execution.ran) + 2
-    assert "since 23 Nov 2026: 2 not run any more, 2 the same" in run_on(project, 1).out
+    assert "since 23 Nov 2026: 2 no longer run, 2 the same" in run_on(project, 1).out
     project.execution.interrupted_after = None
 
     assert SAME in project.run("run", "--fresh", "--resume", now=lambda: NOW + timedelta(days=1)).out

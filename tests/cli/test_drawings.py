@@ -117,7 +117,7 @@ def test_a_case_that_is_not_declared_any_more_is_refused_with_what_to_do(project
     ended = project.run("show", "--graphs", CASE)
 
     assert ended.code == 2
-    assert "the matrix does not declare it any more" in ended.err
+    assert "the matrix no longer declares it" in ended.err
     assert "name the files that declare it: qatrix show --graphs CASE PATH" in ended.err
 
 

@@ -153,7 +153,7 @@ def test_doctor_names_the_command_that_brings_a_torchao(
     ended = project.run("doctor")
 
     assert told in ended.out
-    assert ended.out.endswith("what is missing comes with:\npip install torchao==0.17.0\n")
+    assert ended.out.endswith("install what is missing with:\npip install torchao==0.17.0\n")
 
 
 def test_doctor_misses_no_torchao_where_torch_has_pt2e(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_doctor_tells_versions_where_torch_cannot_be_imported(
 
     assert code == 3
     assert ", python 3." in printed.out
-    assert "not-a-package is not installed; bring it with: pip install torch" in printed.out
+    assert "not-a-package is not installed; install it with: pip install torch" in printed.out
     assert printed.err == "error: torch cannot be imported: libcudart.so is missing\n"
 
 

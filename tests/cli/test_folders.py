@@ -196,4 +196,4 @@ def test_what_is_no_folder_in_the_place_of_temporary_files_is_refused(
     ended = project.run("run", "--resume")
 
     assert ended.code == 2, ended
-    assert f"/{SCRATCH} cannot be made anew for temporary files: File exists; remove it\n" in ended.err
+    assert f"/{SCRATCH} cannot be created again for temporary files: File exists; remove it\n" in ended.err

@@ -84,7 +84,7 @@ def test_a_run_that_is_stopped_reports_what_is_done_and_can_be_resumed(
 
     assert ended.code == 130, ended
     assert f"interrupted: {done} of {CASES} cases are done and kept\n" in ended.out
-    assert f"go on with: qatrix {' '.join(ARGV)} --resume\n" in ended.out
+    assert f"continue with: qatrix {' '.join(ARGV)} --resume\n" in ended.out
     assert "Traceback" not in ended.err
     assert RENDERERS.keys() <= set(listing(latest))
     assert len(results(latest)["cases"]) == done

@@ -232,7 +232,7 @@ def test_init_writes_the_shipped_matrix_and_never_overwrites(project: Project) -
     assert first.out.endswith("next: qatrix run fresh/matrix\n")
     assert project.run("check", "fresh/matrix").out.startswith("fresh/matrix: no problems")
     assert second.code == 2
-    assert "fresh/matrix is there already, and nothing was written" in second.err
+    assert "fresh/matrix already exists, and nothing was written" in second.err
 
 
 def test_init_small_writes_one_sound_file(project: Project) -> None:

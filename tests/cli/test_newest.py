@@ -64,12 +64,12 @@ def test_a_copy_is_not_resumed(project: Project, copied: Path) -> None:
     ended = project.run("run", "--resume")
 
     assert ended.code == 2
-    assert ended.err.startswith(f"error: {DOUBT}\n    move it away, and name the run to go on with: ")
+    assert ended.err.startswith(f"error: {DOUBT}\n    move it away, and name the run to continue: ")
     assert f"mv reports/latest reports/copy && ln -s {RUN}-2 reports/latest\n" in ended.err
 
 
 def test_the_command_that_a_refusal_names_works(project: Project, copied: Path) -> None:
-    command = project.run("run", "--resume").err.partition("go on with: ")[2]
+    command = project.run("run", "--resume").err.partition("name the run to continue: ")[2]
 
     assert os.system(command) == 0
     assert project.run("run", "--resume").code == 0

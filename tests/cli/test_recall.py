@@ -83,11 +83,11 @@ def test_fresh_runs_all_and_leaves_its_results_to_the_next_run(remembering: Proj
 def test_the_user_is_told_how_many_results_are_reused(remembering: Project) -> None:
     ended = remembering.run("run")
 
-    told = "4 of 4 cases have not changed since an earlier run, and have their result of then; qatrix run --fresh runs all."
+    told = "4 of 4 cases have not changed since an earlier run and reuse their result; qatrix run --fresh runs every case again."
     assert f"{told}\n" in ended.err
     for name in ("index.html", "summary.md"):
         assert told in (remembering.path / "reports/latest" / name).read_text().replace("\\-", "-")
-    assert "0 of 4 cases to run" in ended.err
+    assert "\n0 of 4 cases to run; torch" in ended.err
     assert "declared 4 = 4 exact\n" in ended.out
 
 

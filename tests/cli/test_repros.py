@@ -24,7 +24,7 @@ CASE = "first/linear/bias=true,quantizer=int8,device=cpu"
 
 def diverged(case: Case) -> Record:
     return replace(
-        ended_with(case, "diverged", "pt2e and fx are 0.5 apart after convert"),
+        ended_with(case, "diverged", "pt2e and fx differ by 0.5 after convert"),
         comparisons=(make_comparison("convert", status="diverged", max_abs=0.5, mismatched=6, total=6),),
         pipelines={"pt2e": make_outcome("pt2e"), "fx": make_outcome("fx")},
     )
@@ -76,7 +76,7 @@ def test_the_record_of_the_run_is_the_one_to_show(project: Project) -> None:
     project.run("run", "--case", CASE)
     project.execution.ran.clear()
 
-    assert "0.5 apart after convert" in script_in(project)
+    assert "differ by 0.5 after convert" in script_in(project)
     assert project.execution.ran == []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qatrix import __version__
 from qatrix.declare.spec import Case
 from qatrix.errors import EnvironmentUnusable
 from qatrix.execute.options import Execution, default_workers
@@ -21,7 +22,7 @@ REPORTS = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md
 
 def diverging_on_cuda(case: Case) -> Record:
     if case.device.name == "cuda":
-        return ended_with(case, "diverged", "pt2e and fx are 0.5 apart after convert")
+        return ended_with(case, "diverged", "pt2e and fx differ by 0.5 after convert")
     return exact(case)
 
 
@@ -38,9 +39,9 @@ def test_a_run_writes_its_reports_and_says_where(project: Project) -> None:
 def test_a_run_tells_each_case_as_it_ends(project: Project) -> None:
     lines = project.run("run", "--case", "first").err.splitlines()
 
-    assert lines[0].endswith("; torch 2.15.0, torchao 0.18.0")
     assert ": 2 cases, " in lines[0]
-    assert lines[1] == "[1/2] ✓ exact           0.25 s  first/linear/bias=true,quantizer=int8,device=cpu"
+    assert lines[1] == "torch 2.15.0, torchao 0.18.0"
+    assert lines[2] == "[1/2] ✓ exact           0.25 s  first/linear/bias=true,quantizer=int8,device=cpu"
 
 
 def test_a_run_of_one_case_says_so(project: Project) -> None:
@@ -60,8 +61,24 @@ def test_something_unexpected_gives_exit_code_1_and_is_told(project: Project) ->
 
     assert ended.code == 1
     assert "1 unexpected:\n≠ diverged" in ended.out
-    assert "    no expectation covers a case that is diverged\n" in ended.out
+    assert "    no entry under `expected` covers this case\n" in ended.out
     assert "declared 4 = 3 exact + 1 diverged\n" in ended.out
+
+
+def test_the_last_line_is_the_command_that_shows_what_is_unexpected(project: Project) -> None:
+    project.execution.records = diverging_on_cuda
+    told = project.run("run").out.splitlines()[-1]
+
+    assert told == "next: qatrix show second/linear/quantizer=int8,device=cuda"
+    assert project.run(*told.split()[2:]).out.startswith("≠ diverged")
+
+
+def test_a_run_in_another_folder_is_named_in_the_command_that_shows_it(project: Project) -> None:
+    project.execution.records = diverging_on_cuda
+    told = project.run("run", "--out", "there").out.splitlines()[-1]
+
+    assert told.startswith("next: qatrix show --run there/20261123-120000 second/linear/")
+    assert project.run(*told.split()[2:]).out.startswith("≠ diverged")
 
 
 EXPECTED = 'expected: [{cases: "second/*cuda", verdict: diverged, because: "known"}]\n'
@@ -81,7 +98,7 @@ def test_a_wrong_expectation_gives_exit_code_1(project: Project) -> None:
     ended = project.run("run")
 
     assert ended.code == 1
-    assert "expected diverged (matrix/expected.yaml:1:12), but it is exact" in ended.out
+    assert "the entry at matrix/expected.yaml:1:12 expects diverged, but the verdict is exact" in ended.out
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [("unexpected", 0), ("diverged", 1), ("never", 0)])
@@ -113,7 +130,7 @@ def test_an_interrupted_run_keeps_what_is_done(project: Project) -> None:
 
     assert ended.code == 130
     assert "declared 4 = 3 exact + 1 not run\n" in ended.out
-    assert "interrupted: 3 of 4 cases are done and kept\ngo on with: qatrix run --resume\n" in ended.out
+    assert "interrupted: 3 of 4 cases are done and kept\ncontinue with: qatrix run --resume\n" in ended.out
     assert len(cases) == 3
 
 
@@ -168,9 +185,11 @@ def test_an_environment_without_torch_is_told_with_the_command_that_brings_it(pr
     ended = project.run("run", environment=missing)
 
     assert ended.code == 3
-    assert ended.err == (
-        "error: torch cannot be imported\n    the pipelines need it; install it with: pip install torch\n"
-    )
+    assert ended.err.splitlines() == [
+        f"qatrix {__version__}: 4 cases, {default_workers()} workers",
+        "error: torch cannot be imported",
+        "    the pipelines need it; install it with: pip install torch",
+    ]
 
 
 def unavailable(case: Case) -> Record:
@@ -207,7 +226,7 @@ def test_no_foreign_exit_ends_a_command_with_exit_code_0(project: Project) -> No
     ended = project.run("run", environment=left)
 
     assert ended.code == 1
-    assert ended.err.startswith("this is a bug in qatrix: SystemExit: 0\n")
+    assert ended.err.partition("\n")[2].startswith("this is a bug in qatrix: SystemExit: 0\n")
 
 
 def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(project: Project) -> None:
@@ -219,7 +238,7 @@ def test_a_bug_is_told_as_one_with_its_traceback_in_a_file(project: Project) -> 
     err = ended.err
 
     assert ended.code == 1
-    assert err.startswith("this is a bug in qatrix: ZeroDivisionError: oh no\n")
+    assert err.partition("\n")[2].startswith("this is a bug in qatrix: ZeroDivisionError: oh no\n")
     named = Path(err.split("the traceback is in ")[1].split(";")[0])
     assert "ZeroDivisionError" in named.read_text()
     named.unlink()
@@ -329,7 +348,7 @@ def test_resume_runs_what_is_left_and_equals_an_uninterrupted_run(project: Proje
 
     assert ended.code == 0, ended
     assert project.execution.ran == ["second/linear/quantizer=int8,device=cuda"]
-    assert ": 1 of 4 cases left, " in ended.err
+    assert "\n1 of 4 cases left; torch" in ended.err
     assert "declared 4 = 4 exact\n" in ended.out
     assert (project.path / "reports/latest").readlink() == Path("20261123-120000-2")
     assert cases_of(project.path / "reports/latest") == whole
@@ -391,14 +410,14 @@ def test_an_engine_and_its_address_are_passed_on_and_told(project: Project) -> N
     assert ended.code == 0
     assert project.execution.options is not None
     assert (project.execution.options.engine, project.execution.options.address) == ("ray", "ray.example:6379")
-    assert "on the Ray cluster at ray.example:6379;" in ended.err
+    assert "on the Ray cluster at ray.example:6379\n" in ended.err
 
 
 def test_an_address_without_the_engine_that_takes_it_is_refused(project: Project) -> None:
     ended = project.run("run", "--address", "ray.example:6379")
 
     assert (ended.code, project.execution.ran) == (2, [])
-    assert ended.err == "error: --address: it names a Ray cluster; give --engine ray, too\n"
+    assert ended.err == "error: --address names a Ray cluster; give --engine ray, too\n"
 
 
 def test_a_tolerance_that_was_loosened_since_the_run_before_is_told(project: Project) -> None:

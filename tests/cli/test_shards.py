@@ -106,13 +106,13 @@ def test_shards_that_were_cut_differently_are_refused(project: Project) -> None:
     merged = project.run("merge", "shards/0/latest", "shards/1/latest", "--out", "merged")
 
     assert merged.code == 2
-    assert "they were not cut alike: one by cost " in merged.err
+    assert "they were split differently: one by cost " in merged.err
 
 
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        pytest.param(("--shard-by", "cost"), "it says how --shard I/N cuts; give that, too", id="no shard"),
+        pytest.param(("--shard-by", "cost"), "it says how --shard I/N cuts; give --shard, too", id="no shard"),
         pytest.param(
             ("--shard", "1/2", "--shard-by", "cost"),
             "there is no run store at reports/latest/run.sqlite; name a folder that `qatrix run` wrote\n"

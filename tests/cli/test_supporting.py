@@ -93,7 +93,7 @@ def test_a_run_without_runtimes_is_refused(project: Project) -> None:
 def test_a_case_is_shown_with_its_runtimes(deployed: Project) -> None:
     out = deployed.run("show", "deployed/relu6/runtime=xnnpack", "--run", "run.sqlite").out
 
-    assert "fx on native (engine qnnpack): SQNR -1.3 dB, 95 quantization steps off its reference" in out
+    assert "fx on native (engine qnnpack): SQNR -1.3 dB, 95 quantization steps from its reference" in out
     assert "\nfx on native (engine qnnpack)\nthe runtime first leaves its reference at relu" in out
     assert "\nCause, defect: fx's clamp is wrong.\n  evidence: relu6 alone" in out
     assert "xnn_qs8_conv" in out

@@ -57,7 +57,7 @@ def test_a_file_is_written_and_only_by_force_written_over(project: Project) -> N
 
     ended, asked = frozen(project, CASE, "--out", "matrix/frozen.yaml", "--values")
     assert (ended.code, asked) == (2, [])
-    assert "matrix/frozen.yaml is there already, and nothing was written" in ended.err
+    assert "matrix/frozen.yaml already exists, and nothing was written" in ended.err
     assert (project.path / "matrix/frozen.yaml").read_text() == written
 
     # The check that the matrix declares is the one that is written over.
@@ -73,7 +73,7 @@ def test_a_file_is_written_and_only_by_force_written_over(project: Project) -> N
         (["frist"], "did you mean 'first'?"),
         ([CASE, "--name", "a-b"], "--name: 'a-b' is no name"),
         ([CASE, "--name", "observed"], "--name: check 'observed' is made for every case"),
-        ([CASE, "--out", "frozen.txt"], "--out: 'frozen.txt' is no YAML file; expected a name such as frozen.yaml"),
+        ([CASE, "--out", "frozen.txt"], "--out: 'frozen.txt' is not a YAML file; expected a name such as frozen.yaml"),
         ([CASE, "--out", "gone/frozen.yaml"], "--out: there is no folder gone; make it"),
         ([CASE, "--pipeline", "pt2e_torch_ao"], "pt2e_torch_ao does not run on first/linear/bias=true"),
         ([CASE, "--stage", "reexport"], "'reexport' is not one of 'prepare', 'convert'"),
@@ -91,4 +91,4 @@ def test_a_name_that_is_declared_elsewhere_is_refused(project: Project) -> None:
     ended, _ = frozen(project, CASE, "--name", "mine", "--out", "matrix/frozen.yaml")
 
     assert ended.code == 2
-    assert "a check 'mine' is declared at matrix/checks.yaml:1:16 already; give another name with --name" in ended.err
+    assert "a check 'mine' is already declared at matrix/checks.yaml:1:16; give another name with --name" in ended.err

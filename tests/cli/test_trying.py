@@ -24,7 +24,7 @@ def test_one_case_runs_and_the_answer_says_what_to_do(project: Project) -> None:
 
     assert project.execution.ran == ["try/try_build/quantizer=int8,device=cpu"]
     assert ended.code == 0
-    assert "\n✓ exact: try_build with int8\n  equal to the bit" in ended.out
+    assert "\n✓ exact: try_build with int8\n  bit-identical" in ended.out
     assert "\n  What to do: Either pipeline will do." in ended.out
     assert ended.out.endswith("\ndeclared in reports/try.yaml; --save FILE keeps it\n")
     assert (project.path / "reports/latest/index.html").is_file()
@@ -110,7 +110,7 @@ def test_a_file_that_is_there_is_not_written_over(project: Project) -> None:
     ended = project.run(*DECLARED, "--save", "matrix/small.yaml")
 
     assert (ended.code, project.execution.ran) == (2, [])
-    assert "matrix/small.yaml is there already, and nothing was written; name another file" in ended.err
+    assert "matrix/small.yaml already exists, and nothing was written; name another file" in ended.err
     assert (project.path / "matrix/small.yaml").read_text() == before
 
 
@@ -130,7 +130,7 @@ def test_a_declaration_with_a_fault_is_told_and_not_saved(project: Project) -> N
         (("try", "my_package:build"), "give --input, such as 1x3x224x224"),
         (("try", "my_package:build", "--input", "3by4"), "'3by4' is no shape"),
         ((*DECLARED, "--arg", "width"), "'width' is no argument"),
-        ((*DECLARED, "--save", "mine.txt"), "'mine.txt' is no YAML file"),
+        ((*DECLARED, "--save", "mine.txt"), "'mine.txt' is not a YAML file"),
         ((*DECLARED, "--weights", "no.pt"), "--weights: there is no such file: 'no.pt'"),
         ((*DECLARED, "--calibrate", "none/"), "--calibrate: there is no such file: 'none'"),
         ((*DECLARED, "--device", "tpu"), "unknown device 'tpu'"),

@@ -45,7 +45,7 @@ def test_a_case_that_differs_says_where_in_its_summary() -> None:
 
     assert record.diagnosis is not None
     assert record.diagnosis.first is not None
-    assert record.summary.endswith("; first at conv after prepare: pt2e leaves conv, ConvTranspose1d, in float where fx quantizes it")  # fmt: skip
+    assert record.summary.endswith("; first difference at conv after prepare: pt2e leaves conv (ConvTranspose1d) in float, but fx quantizes it")  # fmt: skip
 
 
 @pytest.mark.parametrize(

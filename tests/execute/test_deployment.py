@@ -116,9 +116,9 @@ def test_one_step_off_is_close_and_two_are_not(deployed: Callable[..., Record]) 
 
     assert one.verdict == "close"
     assert two.verdict == "diverged"
-    assert two.summary.startswith("pt2e on executorch is 0.0122 off its reference, 2 quantization steps")
+    assert two.summary.startswith("pt2e on executorch differs from its reference by 0.0122 (2 quantization steps)")
     assert "pt2e on executorch has " in two.summary
-    assert "dB against the float model, and its reference " in two.summary
+    assert " dB for its reference" in two.summary
 
 
 def test_the_runtimes_are_compared_with_one_another_within_what_each_may_be_off(
@@ -161,7 +161,7 @@ def test_what_is_quantized_and_runs_in_float_fails_a_check_by_layer(deployed: Ca
 
     assert record.verdict == "check_failed"
     told = {check.message for check in record.checks if check.status == "failed"}
-    assert told == {"conv: convolution is quantized, and runs in floating point (no kernel takes it)"}
+    assert told == {"conv: convolution is quantized, but runs in floating point (no kernel takes it)"}
 
 
 def test_a_runtime_that_computes_as_its_reference_does_has_no_such_check(deployed: Callable[..., Record]) -> None:

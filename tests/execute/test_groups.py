@@ -80,7 +80,7 @@ def with_another_scale(program: fx.GraphModule) -> fx.GraphModule:
 @pytest.mark.parametrize(
     ("alter", "told"),
     [
-        (with_another_integer, "one after convert: 1 of its weight's 128 values are not the integers nearest"),
+        (with_another_integer, "one after convert: 1 of the 128 values of its weight is not the integers nearest"),
         (with_another_scale, "one.weight after convert: its scale is"),
     ],
 )

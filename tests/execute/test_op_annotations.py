@@ -181,7 +181,7 @@ def test_what_this_torch_does_not_have_is_told(quantizer: str, message: str, tmp
     record = run(tmp_path, "pooled_sum", quantizer)
 
     assert record.verdict == "invalid"
-    assert record.summary.startswith("its quantizer names what this torch does not have")
+    assert record.summary.startswith("the quantizer names an op that this torch does not have")
     assert record.error is not None
     assert message in record.error.message
     assert "did you mean" in record.error.message

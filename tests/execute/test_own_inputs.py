@@ -158,7 +158,7 @@ def test_what_is_wrong_with_a_file_makes_the_case_invalid_in_a_sentence(tmp_path
     record = run_written(tmp_path, pattern)
 
     assert record.verdict == "invalid"
-    assert record.summary.startswith("its data cannot be used: DataFault: rows.safetensors, declared at ")
+    assert record.summary.startswith("the case's data cannot be used: DataFault: rows.safetensors, declared at ")
     assert record.summary.endswith(" for the input 'x', holds 12 of 12 values that are NaN; expected numbers")
 
 

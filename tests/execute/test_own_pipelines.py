@@ -132,7 +132,7 @@ def test_a_pipeline_that_changes_nothing_is_unquantized(tmp_path: Path) -> None:
     record = record_of(tmp_path, "Idle")
 
     assert record.verdict == "unquantized"
-    assert record.summary == f"{OWN}.Idle quantized nothing, silently: its output is the float model's"
+    assert record.summary == f"{OWN}.Idle silently quantized nothing: its output equals the float model's"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("Idle", "passed"), ("Rounding", "failed")])

@@ -187,7 +187,7 @@ def test_a_glob_that_fits_no_module_makes_the_case_invalid(tmp_path: Path) -> No
 
     assert record.verdict == "invalid"
     assert record.summary == (
-        "its quantizer is for another model: PartFault: quantizer 'written', pt2e: the glob 'hed' fits no module of the "
+        "the quantizer does not fit this model: PartFault: quantizer 'written', pt2e: the glob 'hed' fits no module of the "
         "model; expected one that fits any of body, act, head (did you mean 'head'?)"
     )
     assert not wants_script(record)

@@ -120,7 +120,7 @@ suites: {written: {axes: {pattern: conv, dim: 2, quantizer: linear_alone}}}
 
     assert [item.status for item in record.comparisons] == ["exact", "exact"], "two float models agree"
     assert record.verdict == "unquantized"
-    assert "pt2e quantized nothing, silently" in record.summary
+    assert "pt2e silently quantized nothing" in record.summary
 
 
 @pytest.mark.parametrize("stage", ["capture", "prepare", "convert"])
@@ -646,4 +646,6 @@ def test_a_wrong_expectation_is_unexpected() -> None:
     record: Record = with_expectation(run_case(conv_case()), wrong)
 
     assert record.unexpected
-    assert str(record.unexpected_because).startswith("expected diverged (expected.yaml:1:1), but it is exact")
+    assert str(record.unexpected_because).startswith(
+        "the entry at expected.yaml:1:1 expects diverged, but the verdict is exact"
+    )

@@ -149,7 +149,7 @@ def changed(case: Case) -> dict[str, tuple[Case, str]]:
         "missing": (replace(case, case_id="s/other"), "it has no such case"),
         "left out": (replace(case, case_id="s/skipped"), "fx has no side of it: no CUDA device"),
         "seed": (replace(case, seed=case.seed + 1), "drawn with another seed"),
-        "declaration": (replace(case, convert_in="train"), "declared otherwise"),
+        "declaration": (replace(case, convert_in="train"), "now declared differently"),
     }
 
 
@@ -194,7 +194,7 @@ def test_a_float_model_that_gives_other_bits_is_noted(cases: list[Case], written
     found = run_case(cases[0], WITHOUT_FX, frozen=forged(written, tmp_path, float_model="other"))
 
     assert found.verdict == "exact"
-    assert "equality to the bit is not to be expected" in found.pipelines["fx"].notes[-1]
+    assert "bit-identical outputs cannot be expected" in found.pipelines["fx"].notes[-1]
 
 
 def test_a_difference_that_the_float_model_may_have_too_says_nothing(
@@ -214,7 +214,7 @@ def test_what_does_not_give_what_was_recorded_is_not_frozen(cases: list[Case], r
     record = records[cases[0].case_id]
     fx = replace(record.pipelines["fx"], sqnr_db=1.0)
 
-    with pytest.raises(Differs, match="run once more it has sqnr_db"):
+    with pytest.raises(Differs, match="run again it has sqnr_db"):
         freeze_case(cases[0], replace(record, pipelines={**record.pipelines, "fx": fx}), "fx")
 
 

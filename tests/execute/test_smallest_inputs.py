@@ -79,7 +79,9 @@ def of_check(record: Record, name: str) -> dict[str, str | None]:
 def lost_at(record: Record) -> list[tuple[str | None, bool]]:
     """The layers at which both pipelines leave the float model, and whether that is seen in what varies."""
     causes = record.diagnosis.causes if record.diagnosis else ()
-    return [(cause.layer, "of what varies" in cause.sentence) for cause in causes if cause.name == "shared_loss"]
+    return [
+        (cause.layer, "variation between samples" in cause.sentence) for cause in causes if cause.name == "shared_loss"
+    ]
 
 
 def test_a_batch_norm_left_behind_the_chain_of_training_fails_its_check(tmp_path: Path) -> None:
@@ -303,7 +305,7 @@ def test_a_constant_is_not_enough_however_near_it_is(tmp_path: Path) -> None:
 
     assert float(pt2e.sqnr_db or 0) > 30
     assert str(of_check(record, "sqnr_of_bits")["pt2e"]).endswith(
-        "dB louder than what varies in the float model's outputs"
+        "dB louder than the variation in the float model's outputs"
     )
 
 
@@ -397,7 +399,7 @@ class Adding(Counting):
         return out * self.t
 
 
-OTHERWISE = "t changes otherwise than in the float model, at call 1"
+OTHERWISE = "t changes differently than in the float model, at call 1"
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_a_case_that_is_invalid_for_its_own_reasons_stays_so_and_tells_its_trace
 
     assert record.verdict == "invalid"
     assert record.traces == ("torch's default device was not set and is meta",)
-    assert record.summary.endswith("; it left changes behind: torch's default device was not set and is meta")
+    assert record.summary.endswith("; the case left changes behind: torch's default device was not set and is meta")
     assert torch.get_default_device() == torch.device("cpu")
 
 

@@ -29,36 +29,38 @@ def executorch(sqnr_db: float | None = 37.6, *causes: Cause) -> PipelineOutcome:
 def test_the_sentence_has_decibels_steps_and_the_cause() -> None:
     told = migration(native(3.6, CLAMP), executorch(), (off("fx", "native", 95.0), apart(95.0)))
 
-    assert told == FROM_TO + "+34.0 dB, outputs up to 95 steps apart; fx's clamp is wrong"
+    assert told == FROM_TO + "SQNR +34.0 dB, outputs differ by up to 95 steps; fx's clamp is wrong"
 
 
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        (37.6, 3.6, "-34.0 dB, "),
-        (36.42, 36.44, "as near to the float model, "),
-        (-math.inf, 36.4, "-∞ dB become 36.4 dB, "),
-        (math.inf, 36.4, "∞ dB become 36.4 dB, "),
+        (37.6, 3.6, "SQNR -34.0 dB, "),
+        (36.42, 36.44, "equally close to the float model, "),
+        (-math.inf, 36.4, "SQNR -∞ dB becomes 36.4 dB, "),
+        (math.inf, 36.4, "SQNR ∞ dB becomes 36.4 dB, "),
         (math.inf, math.inf, ""),
         (math.nan, 36.4, ""),
         (None, 36.4, ""),
     ],
 )
 def test_decibels_are_told_where_there_are_some(before: float | None, after: float, told: str) -> None:
-    assert migration(native(before), executorch(after), [apart(2.0)]) == FROM_TO + told + "outputs up to 2 steps apart"
+    assert (
+        migration(native(before), executorch(after), [apart(2.0)]) == FROM_TO + told + "outputs differ by up to 2 steps"
+    )
 
 
 @pytest.mark.parametrize(
     ("comparison", "told"),
     [
-        (apart(1.0), "outputs up to 1 step apart"),
-        (apart(1.0, max_steps=None, max_abs=0.25), "outputs up to 0.25 apart"),
-        (apart(0.0, status="exact"), "outputs equal to the bit"),
+        (apart(1.0), "outputs differ by up to 1 step"),
+        (apart(1.0, max_steps=None, max_abs=0.25), "outputs differ by up to 0.25"),
+        (apart(0.0, status="exact"), "outputs bit-identical"),
         (
             apart(0.0, status="mismatched", max_abs=None, message="shapes (1, 2) and (2,)"),
-            "outputs that cannot be compared: shapes (1, 2) and (2,)",
+            "outputs cannot be compared: shapes (1, 2) and (2,)",
         ),
-        (apart(1.0, "fx on native", "pt2e on executorch"), "outputs up to 1 step apart"),
+        (apart(1.0, "fx on native", "pt2e on executorch"), "outputs differ by up to 1 step"),
     ],
 )
 def test_how_far_outputs_are_apart(comparison: Comparison, told: str) -> None:
@@ -80,7 +82,7 @@ def test_defects_come_before_what_is_so_by_design_and_nothing_is_told_twice(
 ) -> None:
     sentence = migration(native(None), executorch(36.0, *causes), [apart(1.0)])
 
-    assert sentence == FROM_TO + "outputs up to 1 step apart" + told
+    assert sentence == FROM_TO + "outputs differ by up to 1 step" + told
 
 
 def test_there_is_no_sentence_where_either_did_not_run_there_or_nothing_was_compared() -> None:

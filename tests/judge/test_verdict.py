@@ -51,32 +51,32 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
         pytest.param(
             concluded(ran("pt2e"), ran("fx"), comparisons=(compared(), compared(at="prepare"))),
             "exact",
-            "equal to the bit, every check holds",
+            "bit-identical, and every check holds",
             id="exact",
         ),
         pytest.param(
             concluded(ran("pt2e"), ran("fx"), comparisons=(compared(), compared("close", max_abs=2e-6))),
             "close",
-            "within tolerance, at most 2e-06 apart, every check holds",
+            "within tolerance (largest difference 2e-06), and every check holds",
             id="close",
         ),
         pytest.param(
             concluded(ran("pt2e"), PipelineOutcome(pipeline="fx", status="inexpressible", reason="biases stay float")),
             "checked",
-            "every check holds on pt2e; fx is not there: biases stay float",
+            "every check holds on pt2e; fx did not run: biases stay float",
             id="one-sided",
         ),
         pytest.param(
             concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=8.6), comparisons=(APART,)),
             "diverged",
-            "pt2e and fx are 0.016 apart after convert, 3.2 quantization steps; pt2e is 21.4 dB nearer to the float model",
+            "pt2e and fx differ by 0.016 after convert (3.2 quantization steps); pt2e is closer to the float model (SQNR 30.0 against 8.6 dB)",
             id="diverged",
         ),
         pytest.param(
             concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=30.2), comparisons=(APART,)),
             "diverged",
-            "pt2e and fx are 0.016 apart after convert, 3.2 quantization steps; "
-            "both are as near to the float model (30.2 and 30.0 dB)",
+            "pt2e and fx differ by 0.016 after convert (3.2 quantization steps); "
+            "equally close to the float model (SQNR 30.2 and 30.0 dB)",
             id="diverged, undecided",
         ),
         pytest.param(
@@ -92,8 +92,8 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
                 ),
             ),
             "diverged",
-            "pt2e and fx are 0.5 apart in the loss of training (step 2), "
-            "1.25 in the gradients of the first step (conv.weight[0, 1]); pt2e and fx are 0.016 apart after convert",
+            "pt2e and fx differ by 0.5 in the loss of training (step 2), "
+            "by 1.25 in the gradients of the first step (conv.weight[0, 1]); pt2e and fx differ by 0.016 after convert",
             id="diverged in training",
         ),
         pytest.param(
@@ -107,7 +107,7 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
             ),
             "diverged",
             "pt2e and fx cannot be compared in the gradients of the first step: only pt2e has conv.bias; "
-            "pt2e and fx are 0.5 apart in the parameters after training (conv.bias[0])",
+            "pt2e and fx differ by 0.5 in the parameters after training (conv.bias[0])",
             id="a parameter of one pipeline",
         ),
         pytest.param(
@@ -125,25 +125,25 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
         pytest.param(
             concluded(ran("pt2e", fake_quantizes=0), ran("fx"), comparisons=(compared(),)),
             "unquantized",
-            "pt2e quantized nothing, silently: no fake quantize or observer after prepare",
+            "pt2e silently quantized nothing: there is no fake quantize or observer after prepare",
             id="nothing prepared",
         ),
         pytest.param(
             concluded(ran("pt2e"), ran("fx", quantize_ops=0, dequantize_ops=0), comparisons=(APART,), checks=(MISSED,)),
             "unquantized",
-            "fx quantized nothing, silently: no quantize or dequantize op after convert",
+            "fx silently quantized nothing: there is no quantize or dequantize op after convert",
             id="nothing converted outranks diverged",
         ),
         pytest.param(
             concluded(ran("pt2e"), ran("own", **UNSEEN, keeps_float=True), comparisons=(APART,)),
             "unquantized",
-            "own quantized nothing, silently: its output is the float model's",
+            "own silently quantized nothing: its output equals the float model's",
             id="unknown code that changes nothing",
         ),
         pytest.param(
             concluded(ran("pt2e"), ran("own", **UNSEEN, keeps_float=False), comparisons=(compared(),)),
             "exact",
-            "equal to the bit, every check holds",
+            "bit-identical, and every check holds",
             id="unknown code in which no ops are seen",
         ),
         pytest.param(
@@ -199,21 +199,19 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
     [
         pytest.param(record("exact"), None, None, id="exact needs none"),
         pytest.param(record("skipped"), None, None, id="skipped needs none"),
-        pytest.param(
-            record("diverged"), None, "no expectation covers a case that is diverged", id="diverged needs one"
-        ),
+        pytest.param(record("diverged"), None, "no entry under `expected` covers this case", id="diverged needs one"),
         pytest.param(record("diverged"), expectation(), None, id="as expected"),
         pytest.param(record("skipped"), expectation(), None, id="not tried"),
         pytest.param(
             record("exact"),
             expectation(),
-            "expected diverged (matrix/expected/x.yaml:3:5), but it is exact; if it stays so, remove the expectation",
+            "the entry at matrix/expected/x.yaml:3:5 expects diverged, but the verdict is exact; if it stays this way, remove the entry",
             id="better is news",
         ),
         pytest.param(
             record("failed"),
             expectation(),
-            "expected diverged (matrix/expected/x.yaml:3:5), but it is failed",
+            "the entry at matrix/expected/x.yaml:3:5 expects diverged, but the verdict is failed",
             id="worse",
         ),
         pytest.param(
@@ -225,31 +223,31 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
         pytest.param(
             FX_FAILED,
             expectation("failed", pipeline="pt2e"),
-            "expected it of pt2e, but pt2e did not",
+            "the entry at matrix/expected/x.yaml:3:5 expects this of pt2e, which did not do it",
             id="other pipeline",
         ),
         pytest.param(
             record("failed", pipelines={"pt2e": failed("pt2e"), "fx": failed("fx")}),
             expectation("failed", pipeline="fx"),
-            "expected it of fx alone, but pt2e did too",
+            "the entry at matrix/expected/x.yaml:3:5 expects this only of fx, but pt2e did it, too",
             id="one more pipeline",
         ),
         pytest.param(
             FX_FAILED,
             expectation("failed", stage="convert"),
-            "expected stage 'convert' (matrix/expected/x.yaml:3:5), but it is failed",
+            "the entry at matrix/expected/x.yaml:3:5 expects stage 'convert', but it is failed",
             id="other stage",
         ),
         pytest.param(
             FX_FAILED,
             expectation("failed", message="out of memory"),
-            "expected message 'out of memory' (matrix/expected/x.yaml:3:5), but it is failed",
+            "the entry at matrix/expected/x.yaml:3:5 expects message 'out of memory', but it is failed",
             id="other message",
         ),
         pytest.param(
             record("diverged", pipelines={"pt2e": ran("pt2e")}, checks=(MISSED,)),
             expectation(),
-            "as expected it is diverged, but these checks fail too: fused",
+            "diverged as expected, but these checks also fail: fused",
             id="a difference does not hide a check",
         ),
         pytest.param(
@@ -261,7 +259,7 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
         pytest.param(
             record("diverged"),
             expectation(checks=("fused",)),
-            "these checks were expected to fail and hold: fused",
+            "these checks were expected to fail, but they hold: fused",
             id="named check holds",
         ),
         pytest.param(
@@ -273,7 +271,7 @@ FX_FAILED = record("failed", pipelines={"pt2e": ran("pt2e"), "fx": failed("fx")}
         pytest.param(
             record("unquantized", pipelines={"pt2e": ran("pt2e", fake_quantizes=0), "fx": ran("fx")}),
             expectation("unquantized", pipeline="fx"),
-            "expected it of fx, but fx did not",
+            "the entry at matrix/expected/x.yaml:3:5 expects this of fx, which did not do it",
             id="unquantized by the other",
         ),
     ],
@@ -336,7 +334,7 @@ def test_a_case_that_has_a_worse_verdict_keeps_it(verdict: Any, outcomes: Any, c
     told = with_traces(with_verdict(verdict, *outcomes), TRACES)
 
     assert (told.verdict, told.traces, len(told.checks)) == (verdict, TRACES, checks)
-    assert told.summary.endswith(f"; it left changes behind: {'; '.join(TRACES[:3])}; 1 more")
+    assert told.summary.endswith(f"; the case left changes behind: {'; '.join(TRACES[:3])}; 1 more")
 
 
 def test_traces_are_said_once_for_all_pipelines() -> None:
@@ -345,18 +343,18 @@ def test_traces_are_said_once_for_all_pipelines() -> None:
     assert told.summary == "check leaves_no_trace fails on pt2e and fx: the locale was C and is tlh"
 
 
-LEFT = "these checks fail too: leaves_no_trace"
+LEFT = "these checks also fail: leaves_no_trace"
 
 
 @pytest.mark.parametrize(
     ("verdict", "checks", "because"),
     [
-        pytest.param("invalid", (), f"as expected it is invalid, but {LEFT}", id="invalid"),
+        pytest.param("invalid", (), f"invalid as expected, but {LEFT}", id="invalid"),
         pytest.param("invalid", ("leaves_no_trace",), None, id="invalid, named"),
-        pytest.param("crashed", (), f"as expected it is crashed, but {LEFT}", id="crashed"),
-        pytest.param("check_failed", (), f"as expected it is check_failed, but {LEFT}", id="any check"),
+        pytest.param("crashed", (), f"crashed as expected, but {LEFT}", id="crashed"),
+        pytest.param("check_failed", (), f"check_failed as expected, but {LEFT}", id="any check"),
         pytest.param("check_failed", ("leaves_no_trace",), None, id="this check"),
-        pytest.param("unavailable", (), f"as expected it is unavailable, but {LEFT}", id="unavailable"),
+        pytest.param("unavailable", (), f"unavailable as expected, but {LEFT}", id="unavailable"),
         pytest.param("unavailable", ("leaves_no_trace",), None, id="unavailable, named"),
     ],
 )
@@ -369,10 +367,10 @@ def test_traces_are_expected_only_where_their_check_is_named(verdict: Any, check
 def test_a_case_that_needs_no_expectation_needs_one_for_its_traces() -> None:
     judged = with_expectation(with_traces(with_verdict("unavailable"), TRACES), None)
 
-    assert judged.unexpected_because == "no expectation covers what it left behind"
+    assert judged.unexpected_because == "no entry under `expected` covers what the case left behind"
 
 
 def test_traces_that_are_expected_have_to_be_there() -> None:
     judged = with_expectation(with_verdict("invalid"), expectation("invalid", checks=("leaves_no_trace",)))
 
-    assert judged.unexpected_because == "these checks were expected to fail and hold: leaves_no_trace"
+    assert judged.unexpected_because == "these checks were expected to fail, but they hold: leaves_no_trace"

@@ -195,7 +195,7 @@ suites: {written: {axes: {pattern: two_linear, quantizer: written}}}
     (case,) = written_cases(tmp_path, text)
     record = run_case(case)
 
-    assert (record.verdict, record.summary) == ("exact", "equal to the bit, every check holds")
+    assert (record.verdict, record.summary) == ("exact", "bit-identical, and every check holds")
     assert {item.quantize_ops for item in record.pipelines.values()} == {3}
 
 

@@ -218,7 +218,7 @@ def test_verdicts_become_what_pytest_calls_them(session: Session) -> None:
     assert "SKIPPED [1] matrix/suites.yaml:7: not yet" in out
     # Strict: what is expected and gone is a failure, in words and not with a traceback.
     assert "unexpected: expected failed (matrix/suites.yaml:" in out
-    assert "if it stays so, remove the expectation" in out
+    assert "if it stays this way, remove the entry" in out
     assert "Run it with a report: qatrix run " in out
     assert "What to do: " in out
     assert "Traceback" not in out

@@ -14,7 +14,7 @@ def test_an_unexpected_case_is_annotated_where_it_is_declared() -> None:
     assert line.startswith(
         "::error file=matrix/suites/conv_bn.yaml,line=4,col=3,title=models/mobilenet_v2::diverged at convert:"
     )
-    assert "%0Aunexpected: no expectation covers a diverged case%0A" in line
+    assert "%0Anot expected: no entry under `expected` covers this case%0A" in line
 
 
 def test_a_run_without_unexpected_cases_has_none() -> None:

@@ -70,10 +70,10 @@ def test_where_one_pipeline_fails_the_other_is_preferred_if_it_passes_its_checks
     wrong = replace(both, checks=(CheckOutcome(name=SQNR_OF_BITS, pipeline="pt2e", status="failed"),))
 
     assert answer_lines(both, None)[-1].startswith(
-        "What to do: Prefer pt2e, which runs this model and passes its checks. Take the script"
+        "What to do: Prefer pt2e, which runs this model and passes its checks. Send the script"
     )
-    assert answer_lines(wrong, None)[-1].startswith("What to do: Take the script")
-    assert answer_lines(record, None)[-1].startswith("What to do: Take the script")
+    assert answer_lines(wrong, None)[-1].startswith("What to do: Send the script")
+    assert answer_lines(record, None)[-1].startswith("What to do: Send the script")
 
 
 def test_an_error_that_nothing_declares_is_told_as_new() -> None:
@@ -100,7 +100,7 @@ def test_where_the_pipelines_part_the_nearer_one_is_named() -> None:
     lines = answer_lines(tried("diverged", diagnosis=made), None)
 
     assert lines[-1].startswith("What to do: Prefer pt2e")
-    assert any(line.startswith("pt2e is nearer to the float model") for line in lines)
+    assert any(line.startswith("pt2e is closer to the float model") for line in lines)
 
 
 @pytest.mark.parametrize(("count", "told"), [(6, "1 more cause"), (7, "2 more causes")])
@@ -118,7 +118,9 @@ def test_of_many_causes_the_first_are_told_and_the_rest_counted(count: int, told
 def test_where_float_cannot_decide_either_will_do() -> None:
     made = replace(make_diagnosis(), nearer=None, nearer_because="both are as near")
 
-    assert answer_lines(tried("diverged", diagnosis=made), None)[-1].startswith("What to do: As far as the float")
+    assert answer_lines(tried("diverged", diagnosis=made), None)[-1].startswith(
+        "What to do: Both are equally close to the float"
+    )
 
 
 def test_where_both_lose_too_much_neither_is_recommended() -> None:
@@ -137,8 +139,7 @@ def test_what_varies_is_told_where_an_offset_hides_its_noise() -> None:
     }
 
     assert (
-        "Quality against the float model (SQNR): "
-        "pt2e 40.0 dB (12.0 dB of what varies from sample to sample), fx 40.0 dB."
+        "Quality against the float model (SQNR): pt2e 40.0 dB (12.0 dB of the variation between samples), fx 40.0 dB."
     ) in answer_lines(tried(pipelines=outcomes), None)
 
 
@@ -146,6 +147,6 @@ def test_what_a_runtime_gives_is_told() -> None:
     lines = answer_lines(make_deployed(), None)
 
     assert (
-        "In the runtime, fx on native (engine qnnpack): SQNR 36.2 dB, 0 quantization steps off its reference, "
+        "In the runtime, fx on native (engine qnnpack): SQNR 36.2 dB, 0 quantization steps from its reference, "
         "all that is quantized runs in integers, 12345 bytes."
     ) in lines

@@ -135,7 +135,7 @@ def test_a_figure_that_is_no_number_in_both_runs_is_the_same() -> None:
 def test_a_case_that_is_expected_now_says_why() -> None:
     before, after = TRANSITIONS["better"]
 
-    assert any("not expected any more: FX graph mode" in line for line in step(before, after).says)
+    assert any("no longer expected: FX graph mode" in line for line in step(before, after).says)
     assert any("expected now: FX graph mode" in line for line in step(after, before).says)
 
 

@@ -36,7 +36,7 @@ def test_a_diagnosis_survives_the_store() -> None:
 def test_the_lines_say_where_who_and_why() -> None:
     assert explanation_lines(make_diagnosis()) == (
         "They part at bn.",
-        "pt2e is nearer to the float model: pt2e is 36.0 dB from the float model, fx 9.0 dB.",
+        "pt2e is closer to the float model: pt2e SQNR 36.0 dB, fx SQNR 9.0 dB.",
         "Cause, defect: pt2e replaces eps.",
         "  evidence: the graph has 1e-05, the model 0.1",
         "Cause, unexplained: nothing known explains relu.",
@@ -48,8 +48,8 @@ def test_where_float_cannot_decide_the_lines_say_so() -> None:
     lines = explanation_lines(make_diagnosis(first=None, nearer=None, nearer_because="both are at 40 dB", causes=()))
 
     assert lines[:2] == (
-        "Every layer of pt2e and fx that could be compared agrees.",
-        "The float model cannot decide who is right: both are at 40 dB.",
+        "Every layer of pt2e and fx that could be compared is equal.",
+        "Neither is closer to the float model: both are at 40 dB.",
     )
 
 

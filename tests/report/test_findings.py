@@ -92,7 +92,7 @@ def test_the_shortest_script_is_a_file_that_the_page_links_to() -> None:
     assert page.scripts["one-eps.py"].startswith(f"{MARK}, ")
     assert page.scripts["one-eps.py"].endswith("\n# Cause: One eps\n#\nimport torch\n")
     assert (
-        "\nIts [script](causes/one-eps.py) is run by `python causes/one-eps.py`; `qatrix repro 'a/p/x=2'` writes and runs it anew.\n"
+        "\nIts [script](causes/one-eps.py) is run by `python causes/one-eps.py`; `qatrix repro 'a/p/x=2'` writes it again and runs it.\n"
         in page.text
     )
 

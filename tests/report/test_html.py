@@ -352,4 +352,4 @@ def test_the_stages_of_runtimes_are_the_last_bars() -> None:
 def test_the_line_of_a_case_has_the_cause_of_its_runtime() -> None:
     told = _rows(report_data(make_run(), [make_clamped()]))["lines"]
 
-    assert told == ["fx and fx on native are 5.94 apart after lowering, 95 quantization steps: fx's clamp is wrong"]
+    assert told == ["fx on native differs from its reference by 5.94 (95 quantization steps): fx's clamp is wrong"]

@@ -119,6 +119,6 @@ def test_a_case_has_its_runtimes_and_their_figures_as_properties() -> None:
 def test_a_failure_says_where_a_runtime_leaves_its_reference_and_why() -> None:
     (failure,) = _only_case(make_clamped()).result
 
-    assert "fx on native (engine qnnpack): SQNR -1.3 dB, 95 quantization steps off its reference" in failure.text
+    assert "fx on native (engine qnnpack): SQNR -1.3 dB, 95 quantization steps from its reference" in failure.text
     assert "fx on native (engine qnnpack): the runtime first leaves its reference at relu" in failure.text
     assert "fx on native (engine qnnpack): Cause, defect: fx's clamp is wrong." in failure.text

@@ -99,7 +99,7 @@ def test_the_sides_of_a_comparison_are_pipelines() -> None:
 
 def test_the_line_has_quality_distance_arithmetic_and_size() -> None:
     assert lowered_line(model_of(make_deployed())) == (
-        "pt2e on executorch (partitioner xnnpack) 1.5.1: SQNR 36.2 dB, 1 quantization step off its reference, "
+        "pt2e on executorch (partitioner xnnpack) 1.5.1: SQNR 36.2 dB, 1 quantization step from its reference, "
         "all that is quantized runs in integers, 12345 bytes"
     )
     assert lowered_line(model_of(make_deployed(comparisons=()), "fx")) == (

@@ -9,9 +9,9 @@ from qatrix.diagnoses import Cause, Diagnosis, GraphText, ParameterRow, Paramete
 from qatrix.report.explanation import explanation_lines, explanation_tables
 
 _SINGLE = re.compile(r"(?<![\d.])1 (?:quantization )?(?:steps|nodes|codes|layers|channels|times|calls)\b")
-_NOT_QUANTIZED = re.compile(r"(?P<who>\S+) does not quantize (?P<parts>.+) of (?P<layer>\S+), \S+, where ")
+_NOT_QUANTIZED = re.compile(r"(?P<who>\S+) does not quantize (?P<parts>.+) of (?P<layer>\S+) \(\S+\), but ")
 _CONSTANT = re.compile(r"(\w+) = constant (\S+)")
-_IN_FLOAT = re.compile(r"(?P<who>\S+) leaves (?P<layer>\S+), \S+, in float where ")
+_IN_FLOAT = re.compile(r"(?P<who>\S+) leaves (?P<layer>\S+) \(\S+\) in float, but ")
 
 
 def contradictions(diagnosis: Diagnosis) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def _quantized_all_the_same(diagnosis: Diagnosis, cause: Cause) -> Iterator[str]
 
 
 def _head(cause: Cause) -> str:
-    return cause.sentence.partition("where ")[0] + "where "
+    return cause.sentence.partition("but ")[0] + "but "
 
 
 def _tensors(layer: str, parts: str) -> Iterator[str]:
@@ -116,10 +116,10 @@ def _other_figures(diagnosis: Diagnosis) -> Iterator[str]:
     """Decibels that are told of the output, and are others in the table."""
     last = diagnosis.points[-1] if diagnosis.points else None
     output = (diagnosis.nearer_because or "").partition("; at ")[0]
-    for who, told in re.findall(r"(\w+) is (-?\d+\.\d) dB from the float model", output) if last is not None else ():
+    for who, told in re.findall(r"(\w+) SQNR (-?\d+\.\d) dB", output) if last is not None else ():
         known = last.sqnr_db.get(who) if last is not None else None
         if known is None or f"{known:.1f}" != told:
-            yield f"{who} is told to be {told} dB from the float model, and is {known} dB"
+            yield f"{who} is told to have an SQNR of {told} dB, and has {known} dB"
 
 
 def _of_other_layers(diagnosis: Diagnosis) -> Iterator[str]:

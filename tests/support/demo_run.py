@@ -133,7 +133,7 @@ def _quantizers() -> Iterator[Record]:
         summary="weight_keeps_custom_dtype failed on pt2e",
         checks=(failed, CheckOutcome(name="deterministic_eval", pipeline="pt2e", status="passed")),
         unexpected=True,
-        unexpected_because="no expectation covers a failed check",
+        unexpected_because="no entry under `expected` covers this case",
     )
 
 
@@ -169,7 +169,7 @@ def _models() -> Iterator[Record]:
         verdict="crashed",
         summary="crashed with signal 11 (SIGSEGV)",
         unexpected=True,
-        unexpected_because="no expectation covers a crashed case",
+        unexpected_because="no entry under `expected` covers this case",
         error=error,
         comparisons=(),
         checks=(),

@@ -109,7 +109,7 @@ def make_diagnosis(**changes: Any) -> Diagnosis:
         right="fx",
         first=FIRST,
         nearer="pt2e",
-        nearer_because="pt2e is 36.0 dB from the float model, fx 9.0 dB",
+        nearer_because="pt2e SQNR 36.0 dB, fx SQNR 9.0 dB",
         causes=(
             Cause(
                 name="batch_norm_eps_replaced",

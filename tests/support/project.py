@@ -82,7 +82,7 @@ class FakeExecution:
 
 def exact(case: Case) -> Record:
     """An exact record of a case."""
-    return ended_with(case, "exact", "equal to the bit, every check holds")
+    return ended_with(case, "exact", "bit-identical, and every check holds")
 
 
 def ended_with(case: Case, verdict: str, summary: str) -> Record:

@@ -168,7 +168,7 @@ def make_diverged(case_id: str = "models/mobilenet_v2", **changes: Any) -> Recor
         "axes": {"pattern": "mobilenet_v2", "quantizer": "xnnpack_qat", "device": "cpu"},
         "summary": "diverged at convert: 3 quantization steps apart",
         "unexpected": True,
-        "unexpected_because": "no expectation covers a diverged case",
+        "unexpected_because": "no entry under `expected` covers this case",
         "comparisons": (
             make_comparison("prepare"),
             make_comparison("convert", status="diverged", max_abs=0.0831, max_rel=0.21, mismatched=412, max_steps=3.0),

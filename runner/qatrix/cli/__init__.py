@@ -31,7 +31,7 @@ YAML files declare model patterns, conv kinds, dims, devices, quantizers and run
   qatrix run                            the matrix, report in reports/latest
   qatrix run --case 'conv_bn_fusion/*'  one suite of it
   qatrix try my_package:build --input 1x3x224x224
-                                        one model of yours, without YAML
+                                        one of your models, without YAML
   qatrix list --only dim=2              what would run
   qatrix check                          every fault of every YAML file
 
@@ -64,7 +64,7 @@ class _Interrupted(Exception):
 
 
 class _Verbs(TyperGroup):
-    """All verbs; typer itself ends an interrupted one without a word."""
+    """All verbs; typer itself ends an interrupted one silently."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -111,7 +111,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a cal
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options that come before a verb."""
@@ -223,7 +223,7 @@ def _bug(error: BaseException) -> int:
     lines = [
         f"this is a bug in qatrix: {name_of(error).rpartition('.')[2]}: {clipped(words_of(error), _LONGEST_MESSAGE)}",
         f"    qatrix {__version__}, Python {sys.version.split()[0]} on {sys.platform}",
-        f"    the traceback is in {Path(file.name)}; please send it along with the command",
+        f"    the traceback is in {Path(file.name)}; please send it with the command",
     ]
     Console().note("\n".join(lines))
     return EXIT_UNEXPECTED

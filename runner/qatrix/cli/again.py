@@ -1,4 +1,4 @@
-"""One declared case that runs once more, outside of a run."""
+"""One declared case that runs again, outside of a run."""
 
 from __future__ import annotations
 

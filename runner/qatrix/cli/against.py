@@ -62,10 +62,10 @@ def against(
 ) -> int:
     """Run cases with a package as it was and as you changed it.
 
-    It says what the change altered. This qatrix judges both sides. It keeps the results of the
+    It says what your change altered. This qatrix judges both sides. It keeps the results of the
     base, so a second call runs only the head. Cases that load none of the changed code do not
     run, and comments and docstrings are no code. DIR/compare.md fits into a comment on a pull
-    request. Exit code 1 when a case is newly unexpected or got worse.
+    request. The exit code is 1 if a case is newly unexpected or got worse.
 
     \b
       qatrix against --head ../ao

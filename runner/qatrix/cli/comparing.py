@@ -45,7 +45,7 @@ def compare(
     """Compare runs: what got better or worse, and why.
 
     Cases are matched by their id; each run is compared with the one before it. A case that is
-    unexpected now and was not before is newly unexpected, whatever its verdict.
+    unexpected now, but was not before, is newly unexpected, whatever its verdict.
 
     \b
       qatrix compare reports/20260827-101500 reports/latest

@@ -19,6 +19,7 @@ from qatrix.outcomes import Record
 if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.declare.spec import Case
+    from qatrix.outcomes import Environment
     from qatrix.report.store import Store
 
 
@@ -65,13 +66,10 @@ class Conduct:
         from qatrix.report.figures import counted
         from qatrix.report.sentences import reused_sentence
 
-        packages = {name: text for name, text in self.plan.run.environment.packages.items() if name != "qatrix"}
-        versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
         done = self.plan.run.declared - len(self.plan.cases)
-        of = f"{left} of " if done or known else ""
-        cases = counted(self.plan.run.declared if of else left, "case")
-        tail = " left" if done else " to run" if known else ""
-        self.console.note(f"qatrix {__version__}: {of}{cases}{tail}, {_place(self.options)}; {versions}")
+        cases = counted(self.plan.run.declared, "case")
+        of = f"{left} of {cases} {'left' if done else 'to run'}; " if done or known else ""
+        self.console.note(f"{of}{_versions(self.plan.run.environment)}")
         if self.plan.run.reference is not None:
             self.console.note(f"compared with {self.plan.run.reference}")
         for note in self.plan.run.environment.notes:
@@ -107,6 +105,20 @@ class Conduct:
         from qatrix.judge.verdict import with_expectation
 
         return with_expectation(record, self.plan.expectations.for_case(record.case_id, self._devices[record.case_id]))
+
+
+def announce(console: Console, cases: int, options: Execution) -> None:
+    """Say at once what is to come: torch is imported before there is more to say, which takes seconds."""
+    from qatrix.text import counted
+
+    console.note(f"qatrix {__version__}: {counted(cases, 'case')}, {_place(options)}")
+
+
+def _versions(environment: Environment) -> str:
+    packages = {name: text for name, text in environment.packages.items() if name != "qatrix"}
+    told = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+    absent = ", ".join(name for name, version in packages.items() if not version)
+    return f"{told}; not installed: {absent}" if absent else told
 
 
 def _place(options: Execution) -> str:

@@ -53,7 +53,7 @@ def show(
     ] = None,
     allow_module: AllowModules = None,
 ) -> int:
-    """Show one case: what differs, why, and who is right.
+    """Show one case: what differs, why, and which is closer.
 
     It prints everything that a run knows about the case. For an unexpected case, it also says
     how to run it again and how to declare it.
@@ -191,8 +191,8 @@ def report(
 ) -> int:
     """Write the report files of a run again, from its run.sqlite.
 
-    They say what changed since the baseline that the run was compared with when it ended;
-    --baseline compares it with another one in these files alone.
+    They say what changed since the baseline that the run was compared with when it ended.
+    With --baseline, these files compare it with another one; the run does not change.
 
     \b
       qatrix report

@@ -77,7 +77,7 @@ def _declared(record: Record, matrix: Matrix) -> Case:
 
     told = (
         f"the record of {record.case_id} has no graphs, so that the case has to run again, "
-        "and the matrix does not declare it any more\n"
+        "but the matrix no longer declares it\n"
         "name the files that declare it: qatrix show --graphs CASE PATH"
     )
     try:
@@ -102,7 +102,7 @@ def _differences(tools: Collaborators, matrix: Matrix, run: Run) -> Iterator[str
     from qatrix.declare.digest import matrix_digest
 
     if run.matrix_digest != matrix_digest(matrix):
-        yield "the matrix has changed since the run, and the graphs are of what it declares now"
+        yield "the matrix has changed since the run, and the graphs show what it declares now"
     with recalling(tools, Execution(), fresh=True) as recall:
         here = recall.environment().packages
     others = [

@@ -30,7 +30,7 @@ def doctor(context: typer.Context) -> int:
 
     It lists versions, devices, engines, pipelines, quantizers, runtimes and models.
 
-    Exit code 3 when it can run no pipeline at all.
+    The exit code is 3 if no pipeline can run.
     """
     from qatrix.console import Console
 
@@ -41,7 +41,7 @@ def doctor(context: typer.Context) -> int:
         environment = tools.environment()
     except EnvironmentUnusable:
         for name in PACKAGES:
-            console.line(f"{name} {_version(name) or f'is not installed; bring it with: {INSTALL}'}")
+            console.line(f"{name} {_version(name) or f'is not installed; install it with: {INSTALL}'}")
         raise
     from qatrix.pipelines.torchenv import packages
 
@@ -74,7 +74,7 @@ def _told(package: Package) -> str:
 
 def _missing(packages: Sequence[Package]) -> str:
     commands = [item.command for item in packages if item.command is not None]
-    return "\n".join(("what is missing comes with:", *commands)) if commands else "nothing is missing"
+    return "\n".join(("install what is missing with:", *commands)) if commands else "nothing is missing"
 
 
 def _pipelines(console: Console) -> bool:

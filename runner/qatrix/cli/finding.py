@@ -42,11 +42,11 @@ def findings(
 ) -> int:
     """List the causes of expected differences as Markdown.
 
-    Each comes with its impact, what to do, why, cases, figures, releases and a script.
+    Each has its impact, what to do, the reason, cases, figures, releases and a script.
 
-    Expectations that name one cause, or have the same `because`, are one cause; only cases that
-    ended as expected count. The scripts go into a folder named as the page without its ending;
-    those of an earlier page that are no longer needed are removed from it, and nothing else.
+    Expectations that name the same cause, or have the same `because`, are one cause; only cases
+    that ended as expected count. The scripts go to a folder named like the page without its
+    ending; scripts of an earlier page that are no longer needed are removed, and nothing else.
 
     \b
       qatrix findings reports/latest

@@ -101,7 +101,7 @@ def _make_anew(folder: Path) -> None:
         _remove(folder)
         folder.mkdir(mode=0o700)
     except OSError as error:
-        msg = f"{folder} cannot be made anew for temporary files: {error.strerror}; remove it"
+        msg = f"{folder} cannot be created again for temporary files: {error.strerror}; remove it"
         raise OutputError(msg) from error
 
 

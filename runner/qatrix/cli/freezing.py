@@ -42,11 +42,11 @@ def freeze(
 ) -> int:
     """Keep FX graph mode's side of a run in a file.
 
-    A later run is compared with it where FX is not.
+    Later runs can be compared with it after FX is removed.
 
-    FX runs once more on every case, in the environment of the run, and must give what the run
+    FX runs again on every case, in the environment of the run, and must give what the run
     recorded. `qatrix run --reference FILE` then compares PT2E with it, on another torch
-    release or after FX is gone. Exit code 1 when a case did not give what was recorded.
+    release or after FX is removed. The exit code is 1 if a case did not give what was recorded.
 
     \b
       qatrix freeze reports/latest --out fx-2.5.safetensors

@@ -42,8 +42,8 @@ def history(
     """Show every case's verdicts over many runs.
 
     A case is flaky when its verdict changes although neither the environment nor the matrix
-    has changed since the run before. It got worse when it is unexpected and once was not, or
-    when its verdict got worse with the last run.
+    has changed since the previous run. It got worse if it is unexpected now and was not
+    earlier, or if its verdict got worse with the last run.
 
     \b
       qatrix history

@@ -18,7 +18,7 @@ _STREAMS: Final = (1, 2)
 class Interruption:
     """The first request to end raises KeyboardInterrupt, or is kept until it is heeded; later ones change nothing.
 
-    Only a Ctrl-C by someone who has waited for a second raises once more: it ends the command at once.
+    Only a Ctrl-C by someone who has waited for a second raises again: it ends the command at once.
     """
 
     def __init__(self) -> None:

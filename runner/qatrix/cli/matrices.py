@@ -46,9 +46,9 @@ _SWITCH: Final = "QATRIX_MATRIX_CACHE"
 def check(paths: Paths = None, allow_module: AllowModules = None) -> int:
     """Print every problem of every YAML file.
 
-    Each says its place, what was found, and what was expected: unknown names and keys, wrong
-    types, duplicate cases, excludes and expectations that fit nothing. Exit code 2 when there
-    is an error, 0 when there are warnings at most.
+    Each has its place, what was found, and what was expected: unknown names and keys, wrong
+    types, duplicate cases, excludes and expectations that fit nothing. The exit code is 2
+    if there is an error, and 0 if there are only warnings.
 
     \b
       qatrix check
@@ -127,7 +127,7 @@ def schema(
 ) -> int:
     """Print the JSON Schema of the YAML files.
 
-    Editors complete and check them with it. `qatrix schema results` prints that of results.json.
+    Editors use it to complete and check them. `qatrix schema results` prints that of results.json.
 
     \b
       qatrix schema > matrix.schema.json
@@ -164,7 +164,7 @@ def init(
 ) -> int:
     """Write a matrix/ to start from.
 
-    It is the one that comes with qatrix, ready to be edited.
+    It is a copy of the matrix that comes with qatrix, ready to edit.
 
     \b
       qatrix init && qatrix run
@@ -174,7 +174,7 @@ def init(
 
     written = target / "matrix"
     if written.exists():
-        msg = f"{written} is there already, and nothing was written; name another folder: qatrix init DIR"
+        msg = f"{written} already exists, and nothing was written; name another folder: qatrix init DIR"
         raise UsageError(msg)
     try:
         if small:

@@ -40,10 +40,10 @@ def merge(
 ) -> int:
     """Join runs made with --shard I/N into one run.
 
-    It has the reports of an unsharded one.
+    It has the reports of an unsharded run.
 
-    All shards must be of the same matrix, selection and environment, and each be there once.
-    Exit codes are those of `qatrix run`. Interrupted, it leaves nothing.
+    All shards must have the same matrix, selection and environment, and each must be there once.
+    Exit codes are those of `qatrix run`. If you interrupt it, it leaves nothing behind.
 
     \b
       qatrix run --shard 1/2 --out shards/1

@@ -36,7 +36,7 @@ def newest_run(out: Path) -> Path:
         kept = _newest_beside(latest) or "RUN"
         msg = (
             f"{doubt(latest)}\n"
-            f"move it away, and name the run to go on with: mv {latest} {out / 'copy'} && ln -s {kept} {latest}"
+            f"move it away, and name the run to continue: mv {latest} {out / 'copy'} && ln -s {kept} {latest}"
         )
         raise UsageError(msg)
     folder = _pointed_at(latest)

@@ -39,7 +39,7 @@ Tags = Annotated[
 ]
 Pairwise = Annotated[
     bool,
-    typer.Option("--pairwise", help="Take a few cases in which every pair of axis values that occurs still occurs."),
+    typer.Option("--pairwise", help="Take a few cases that still cover every pair of axis values."),
 ]
 Strength = Annotated[
     int | None,
@@ -59,14 +59,16 @@ ShardBy = Annotated[
 ]
 Durations = Annotated[
     Path,
-    typer.Option("--durations", metavar="RUN", help="With --shard-by cost: the run whose times tell what cases cost."),
+    typer.Option(
+        "--durations", metavar="RUN", help="With --shard-by cost: the run whose times say how long cases take."
+    ),
 ]
 AllowModules = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-module",
         metavar="PREFIX",
-        help="Consent to run the code of this module and of those below it, so that declarations may name it. "
+        help="Consent to running the code of this module and of those below it, so that declarations may name it. "
         "Repeatable; [tool.qatrix] allow-modules in pyproject.toml does the same.",
     ),
 ]
@@ -90,7 +92,7 @@ DiagnoseWhen = Annotated[
     Literal["differences", "all", "never"],
     typer.Option(
         "--diagnose",
-        help="Find out where the pipelines part: for cases that are not exact, for all, for none.",
+        help="Find the first layer that differs: for cases that are not exact, for all, or never.",
     ),
 ]
 ReferenceFile = Annotated[
@@ -125,13 +127,11 @@ Address = Annotated[
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Stop a case that takes longer.")]
 MemoryLimit = Annotated[
     int | None,
-    typer.Option("--memory-limit", min=1, metavar="MIB", help="Stop a worker whose resident memory outgrows this."),
+    typer.Option("--memory-limit", min=1, metavar="MIB", help="Stop a worker whose resident memory exceeds this."),
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with DIR/latest, which was interrupted or killed: run what is left.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue DIR/latest, which was interrupted or killed.")]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Run every case, also those that have not changed since an earlier run.")
+    bool, typer.Option("--fresh", help="Run every case, even those that have not changed since an earlier run.")
 ]
 Baseline = Annotated[
     Path | None,
@@ -143,5 +143,5 @@ Baseline = Annotated[
     ),
 ]
 NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Do not say what changed since an earlier run.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for every case.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +15,10 @@ import typer
 
 from qatrix.cli.baselines import WantedBaseline, tell_changes
 from qatrix.cli.collaborators import Collaborators
-from qatrix.cli.conduct import Conduct
+from qatrix.cli.conduct import Conduct, announce
 from qatrix.cli.folders import conducted, newly_conducted
 from qatrix.cli.newest import STORE, newest_run
+from qatrix.cli.options import REPORTS
 from qatrix.cli.plans import Plan, new_plan, resumed_plan
 from qatrix.cli.recall import recalling
 from qatrix.cli.repros import add_scripts
@@ -82,6 +84,7 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
         else newly_conducted(wanted.out, started, console)
     )
     tools.interruption.heed()
+    announce(console, len(wanted.selected.cases), wanted.options)
     origin = wanted.reference
     with recalling(tools, wanted.options, fresh=wanted.fresh, reference=origin) as recall:
         if wanted.fresh or not recall.knows_environment:
@@ -170,6 +173,14 @@ def conclude(console: Console, data: ReportData, folder: Path) -> None:
         for annotation in annotation_lines(records):
             console.text(annotation)
     console.line(f"report: {folder / 'index.html'}")
+    if unexpected:
+        console.line(f"next: {_showing(unexpected[0], folder)}")
+
+
+def _showing(record: Record, folder: Path) -> str:
+    """The command that shows a case of the run; the newest run in the folder of runs needs no name."""
+    run = [] if folder.parent == REPORTS else ["--run", str(folder)]
+    return shlex.join(["qatrix", "show", *run, record.case_id])
 
 
 def _unavailable(records: Sequence[Record]) -> Iterator[str]:

@@ -119,7 +119,7 @@ def _run_before(out: Path) -> tuple[dict[str, float], Ledger | None]:
 
 
 def _refuse(folder: Path, reason: str) -> None:
-    msg = f"{folder} cannot be resumed: {reason}\nresume with the command that began it, or leave out --resume"
+    msg = f"{folder} cannot be resumed: {reason}\nresume with the command that started it, or leave out --resume"
     raise UsageError(msg)
 
 

@@ -57,18 +57,18 @@ def repro(
         bool, typer.Option("--issue", help="A bug report in Markdown instead, with the script in it.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Run the script, and see that it prints what the record says.")
+        bool, typer.Option("--check/--no-check", help="Run the script, and check that it prints what the record says.")
     ] = True,
     allow_module: AllowModules = None,
 ) -> int:
-    """Write one Python file that shows what a case shows.
+    """Write one Python file that reproduces a case.
 
-    It needs torch, torchvision and torchao alone.
+    It needs only torch, torchvision and torchao.
 
     It makes the same model, weights and inputs, takes them through the same pipelines, and
-    prints the same figures, to the bit. Where the run has no record of the case, or was made
-    in another environment, the case is run here first. Exit code 1 when the script does not
-    show what the record says.
+    prints the same figures, bit for bit. If the run has no record of the case, or was made
+    in another environment, the case runs here first. The exit code is 1 if the script does
+    not print what the record says.
 
     \b
       qatrix repro 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'

@@ -86,11 +86,11 @@ def run(
     """Run the cases through every pipeline and write the report.
 
     Cases run in worker processes; one that hangs, crashes or eats memory becomes a record,
-    and the rest goes on. A record is kept as each case ends. The report is in DIR/latest:
+    and the run continues. A record is kept as each case ends. The report is in DIR/latest:
     index.html, results.json, results.csv, junit.xml, summary.md, and run.sqlite, which they
-    are made of. Ctrl-C, SIGTERM and SIGHUP keep what is done and report it; --resume goes on
+    are made from. Ctrl-C, SIGTERM and SIGHUP keep and report what is done; --resume continues
     from there.
-    A case is not run again while its declaration, torch and everything else that it depends
+    A case does not run again while its declaration, torch and everything else that it depends
     on are unchanged; --fresh runs it.
     The report says what changed since the newest earlier run in DIR with the same selection;
     --baseline names another one.
@@ -106,7 +106,7 @@ def run(
     tools: Collaborators = context.obj
     console = Console(quiet=quiet, verbose=verbose)
     if address is not None and engine != "ray":
-        msg = "--address: it names a Ray cluster; give --engine ray, too"
+        msg = "--address names a Ray cluster; give --engine ray, too"
         raise UsageError(msg)
     held_against = wanted_baseline(baseline, no_baseline=no_baseline)
     cut = wanted_shard(shard, shard_by, durations)
@@ -146,7 +146,7 @@ def ended(tools: Collaborators, console: Console, performed: Performed, fail_on:
     done = _done(len(performed.data.records), performed.data.run.declared)
     again = [] if "--resume" in tools.argv else ["--resume"]
     console.line(f"interrupted: {done} done and kept", style="bold")
-    console.line(f"go on with: {shlex.join(['qatrix', *tools.argv, *again])}")
+    console.line(f"continue with: {shlex.join(['qatrix', *tools.argv, *again])}")
     return EXIT_INTERRUPTED
 
 

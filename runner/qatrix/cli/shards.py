@@ -19,7 +19,7 @@ def wanted_shard(text: str | None, by: Literal["hash", "cost"], durations: Path)
     if text is None and by == "hash":
         return None
     if text is None:
-        msg = "--shard-by cost: it says how --shard I/N cuts; give that, too"
+        msg = "--shard-by cost: it says how --shard I/N cuts; give --shard, too"
         raise UsageError(msg)
     return Shard.parse(text, None if by == "hash" else Costs(_seconds(durations)))
 

@@ -44,8 +44,8 @@ def support(
     It has a row for each pattern, and a column for each quantizer and each pipeline on its
     runtime. It is made from the cases of a run that have a runtime. A cell says what its worst
     case is computed in (integers, partly, float, or that it fails), the lowest SQNR in the
-    runtime against the float model, and how many quantization steps the runtime is off its
-    reference at most.
+    runtime against the float model, and by how many quantization steps the runtime differs
+    from its reference at most.
 
     \b
       qatrix support

@@ -47,11 +47,11 @@ def freeze_graph(
 ) -> int:
     """Write a check from the graph of a case.
 
-    So you need not count its ops by hand.
+    You do not have to count its ops by hand.
 
     The case runs once, in this process. The check claims how often each op occurs, all ops
     in their order, and the whole graph: which op reads which value, and how each tensor is
-    quantized. A suite with this check fails when the graph changes. Scales and zero points
+    quantized. A suite with this check fails if the graph changes. Scales and zero points
     are left out, because they depend on the inputs; --values claims them, too.
 
     \b
@@ -92,7 +92,7 @@ def _demand_free(matrix: Matrix, name: str, out: Path | None) -> None:
         raise UsageError(msg)
     declared = matrix.checks.get(name)
     if declared is not None and (out is None or Path(declared.source.file).resolve() != out.resolve()):
-        msg = f"a check '{name}' is declared at {declared.source} already; give another name with --name"
+        msg = f"a check '{name}' is already declared at {declared.source}; give another name with --name"
         raise UsageError(msg)
 
 
@@ -101,10 +101,10 @@ def _demand_writable(out: Path | None, *, force: bool) -> None:
     if out is None:
         return
     if out.suffix not in _SUFFIXES:
-        msg = f"--out: '{out}' is no YAML file; expected a name such as frozen.yaml"
+        msg = f"--out: '{out}' is not a YAML file; expected a name such as frozen.yaml"
         raise UsageError(msg)
     if out.exists() and not force:
-        msg = f"--out: {out} is there already, and nothing was written; name another file, or add --force"
+        msg = f"--out: {out} already exists, and nothing was written; name another file, or add --force"
         raise UsageError(msg)
     if not out.parent.is_dir():
         msg = f"--out: there is no folder {out.parent}; make it, or name a file in another one"

@@ -90,9 +90,9 @@ def try_model(
     fresh: Fresh = False,
     allow_module: AllowModules = None,
 ) -> int:
-    """Try one model of yours through both pipelines.
+    """Try one of your models in both pipelines.
 
-    It says whether they agree, why not, and what to do.
+    It says whether they agree, and if not, why, and what to do.
 
     MODEL is imported from the current folder or from what is installed, or it is the name under
     which an installed distribution registers a model. If you name it here, you consent to run
@@ -168,10 +168,10 @@ def _write(trial: Trial, path: Path, command: str, *, saved: bool) -> None:
     from qatrix.declare.trial import declaration
 
     if saved and path.exists():
-        msg = f"--save: {path} is there already, and nothing was written; name another file"
+        msg = f"--save: {path} already exists, and nothing was written; name another file"
         raise UsageError(msg)
     if path.suffix not in _SUFFIXES:
-        msg = f"--save: '{path}' is no YAML file; expected a name such as mine.yaml"
+        msg = f"--save: '{path}' is not a YAML file; expected a name such as mine.yaml"
         raise UsageError(msg)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def watch(
     """Run the cases, and after each edit those that it touches.
 
     torch is loaded once. An edit of the YAML, of a file of tensors or of a module that you allow
-    starts a new run, which prints what changed; a run that is still going is given up for it.
+    starts a new run, which prints what changed; a run that is still going is stopped for it.
     The open report shows the newest run. Ctrl-C ends the watch.
 
     \b

@@ -263,7 +263,7 @@ class Arbitration:
         shown = ", ".join(unjudged[:_TOLD]) + (f" and {len(unjudged) - _TOLD} more" if len(unjudged) > _TOLD else "")
         silent = [_CONVERTED] if self.in_integers else []
         silent += [shown] if unjudged else []
-        note = f"it says nothing of {' and of '.join(silent)}" if silent else None
+        note = f"not judged: {' and '.join(silent)}" if silent else None
         return CheckOutcome(name=AS_SPECIFIED, pipeline=self.pipeline, status="passed", message=note)
 
 

@@ -144,7 +144,7 @@ def _float_ops(ran: Ran) -> Iterator[str]:
     """The ops that were to run in integers and do not, in words."""
     for item in ran.float_ops:
         because = "" if item.because is None else f" ({item.because})"
-        yield f"{item.layer or 'a layer'}: {item.op} is quantized, and runs in floating point{because}"
+        yield f"{item.layer or 'a layer'}: {item.op} is quantized, but runs in floating point{because}"
 
 
 @dataclass(frozen=True, kw_only=True)

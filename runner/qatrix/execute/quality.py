@@ -62,7 +62,7 @@ def of_outcome(case: Case, outcome: PipelineOutcome, measure: Measure | None = N
         faults.append(f"an SQNR of {outcome.sqnr_db:.1f} dB is below {least:.1f} dB, which {explained}")
     varies = outcome.variation_db
     if varies is not None and varies <= 0 and not _is_of_another_kind(case):
-        faults.append(f"the noise is {-varies:.1f} dB louder than what varies in the float model's outputs")
+        faults.append(f"the noise is {-varies:.1f} dB louder than the variation in the float model's outputs")
     return [outcome_of(SQNR_OF_BITS, outcome.pipeline, faults)]
 
 

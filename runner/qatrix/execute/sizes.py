@@ -72,7 +72,7 @@ def _fault(case: Case, pipeline: str, program: nn.Module, larger: Larger, output
     if least is None or here is None or there is None or here >= min(least, there - _TWICE):
         return None
     return (
-        f"it is {here:.1f} dB from the float model, and {there:.1f} dB at the declared size;"
+        f"its SQNR is {here:.1f} dB, but {there:.1f} dB at the declared size;"
         f" the bits of weights and activations explain {least:.1f} dB"
     )
 

@@ -61,9 +61,9 @@ _CONVOLUTIONS: Final = frozenset({"conv", "conv_transpose"})
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 NOT_JUDGED: Final = (
-    "integer arithmetic stands in the place of quantize and dequantize ops, so that nobody looks into the converted "
-    f"program for {BATCH_NORM_FOLDED}, {WEIGHT_SCALES} and {BIASES_QUANTIZED}, {AS_SPECIFIED} is of the prepared "
-    "program alone, and a diagnosis, too"
+    "integer arithmetic replaces quantize and dequantize ops, so the converted program is not checked for "
+    f"{BATCH_NORM_FOLDED}, {WEIGHT_SCALES} and {BIASES_QUANTIZED}, and {AS_SPECIFIED} and a diagnosis look only at "
+    "the prepared program"
 )
 
 

@@ -59,7 +59,7 @@ class State:
                 if name not in end:
                     found.setdefault(name, f"{name} is not there, and the float model changes it")
                 elif not _moves_alike(value, last[name], end[name], start[name]):
-                    found.setdefault(name, f"{name} changes otherwise than in the float model, at call {number}")
+                    found.setdefault(name, f"{name} changes differently than in the float model, at call {number}")
             last = expected
         return list(found.values())
 

@@ -202,7 +202,7 @@ def _is_gone(pid: int | None) -> bool:
 def _sent(future: Any, note: Path) -> Record | BaseException:
     """The record that came back, or what came in its place; nothing that a case raised is raised here."""
     if not future.done():
-        return ProcessExpired("left without a word", code=0, pid=_noted(note) or 0)
+        return ProcessExpired("ended without a message", code=0, pid=_noted(note) or 0)
     # Not `result`, which would raise it.
     error: BaseException | None = future.exception()
     if error is not None:

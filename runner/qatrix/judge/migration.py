@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from qatrix.diagnoses import Cause
+from qatrix.judge.wording import verdicts as words
 from qatrix.lowerings import Lowering
 from qatrix.outcomes import LOWERED, Comparison, PipelineOutcome
+from qatrix.text import steps
 
 
 def migration(before: PipelineOutcome, after: PipelineOutcome, comparisons: Sequence[Comparison]) -> str | None:
-    """For instance "after moving from fx on native (engine qnnpack) to pt2e on executorch: +34.0 dB, …".
+    """For instance "after moving from fx on native (engine qnnpack) to pt2e on executorch: SQNR +34.0 dB, …".
 
     None where either has not run in a runtime, or their outputs were not compared. The causes are those of either
     side: defects, or else what explains a departure.
@@ -21,10 +23,13 @@ def migration(before: PipelineOutcome, after: PipelineOutcome, comparisons: Sequ
     apart = _between(before.lowering.side(before.pipeline), after.lowering.side(after.pipeline), comparisons)
     if apart is None:
         return None
-    moves = f"from {before.lowering.deployed(before.pipeline)} to {after.lowering.deployed(after.pipeline)}"
     figures = [*_quality(before.lowering.sqnr_db, after.lowering.sqnr_db), _outputs(apart)]
-    causes = _causes((before.lowering, after.lowering))
-    return "; ".join([f"after moving {moves}: {', '.join(figures)}", *causes])
+    told = words.MOVING(
+        before=before.lowering.deployed(before.pipeline),
+        after=after.lowering.deployed(after.pipeline),
+        figures=", ".join(figures),
+    )
+    return "; ".join([told, *_causes((before.lowering, after.lowering))])
 
 
 def _between(one: str, other: str, comparisons: Iterable[Comparison]) -> Comparison | None:
@@ -39,9 +44,9 @@ def _quality(before: float | None, after: float | None) -> Iterator[str]:
     if math.isfinite(after - before):
         # Not "-0.0": what is not seen in one digit is no change.
         gained = round(after - before, 1)
-        yield f"{gained:+.1f} dB" if gained else "as near to the float model"
+        yield words.GAINED(gained=gained) if gained else words.AS_CLOSE()
     elif before != after and not math.isnan(after - before):
-        yield f"{_decibels(before)} become {_decibels(after)}"
+        yield words.SQNR_BECOMES(before=_decibels(before), after=_decibels(after))
 
 
 def _decibels(value: float) -> str:
@@ -50,13 +55,14 @@ def _decibels(value: float) -> str:
 
 def _outputs(apart: Comparison) -> str:
     if apart.status == "exact":
-        return "outputs equal to the bit"
+        return words.OUTPUTS_EXACT()
     if apart.status == "mismatched" or apart.max_abs is None:
-        return f"outputs that cannot be compared: {apart.message}" if apart.message else "outputs of another kind"
+        if not apart.message:
+            return words.OUTPUTS_OF_ANOTHER_KIND()
+        return words.OUTPUTS_NOT_COMPARABLE(message=apart.message)
     if apart.max_steps is None:
-        return f"outputs up to {apart.max_abs:.3g} apart"
-    steps = f"{apart.max_steps:.3g}"
-    return f"outputs up to {steps} step{'' if steps == '1' else 's'} apart"
+        return words.OUTPUTS_DIFFER(distance=f"{apart.max_abs:.3g}")
+    return words.OUTPUTS_DIFFER(distance=steps(f"{apart.max_steps:.3g}"))
 
 
 def _causes(lowerings: Iterable[Lowering]) -> Sequence[str]:

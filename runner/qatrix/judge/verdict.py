@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from qatrix.claims import AS_SPECIFIED, LEAVES_NO_TRACE, Expectation, Verdict
 from qatrix.diagnoses import Diagnosis
+from qatrix.judge.distances import differences
 from qatrix.judge.migration import migration
+from qatrix.judge.wording import Template
+from qatrix.judge.wording import verdicts as words
 from qatrix.outcomes import (
     LOWERED,
     PRECEDENCE,
-    TRAINING_POINTS,
     UNREMARKABLE,
     CheckOutcome,
     Comparison,
@@ -23,12 +23,9 @@ from qatrix.outcomes import (
     Record,
     is_of_reference,
 )
-from qatrix.text import steps_apart
 
-# Below this many decibels apart, neither pipeline is called nearer to the float model.
-_NEARER_DB: Final = 1.0
-# The key of a dictionary at the beginning of a place: "['conv.weight'][0, 1]".
-_NAMED: Final = re.compile(r"^\['([^']*)'\]")
+# Below this many decibels apart, neither pipeline is called closer to the float model.
+_CLOSER_DB: Final = 1.0
 # Changes of the process's state that a check spells out; the record has all of them.
 _TRACES: Final = 3
 # Verdicts whose summary names the checks that fail.
@@ -72,32 +69,33 @@ def conclude(
     Where nothing is `to_quantize`, no pipeline is to blame for quantizing nothing; a check says who did.
     """
     if invalid is not None:
-        return Conclusion(verdict="invalid", summary=f"{_invalid(invalid)}: {_said(invalid)}")
+        return Conclusion(verdict="invalid", summary=_invalid(invalid)(error=_said(invalid)))
     if skipped is not None:
-        return Conclusion(verdict="skipped", summary=f"skipped: {skipped}", reason=skipped)
+        return Conclusion(verdict="skipped", summary=words.SKIPPED(reason=skipped), reason=skipped)
     if crashed is not None:
-        return Conclusion(verdict="crashed", summary=f"qatrix failed on this case: {_said(crashed)}")
+        return Conclusion(verdict="crashed", summary=words.CRASHED(error=_said(crashed)))
     facts = _Facts(pipelines=pipelines, comparisons=comparisons, checks=checks, to_quantize=to_quantize)
     found = {conclusion.verdict: conclusion for conclusion in _borne_out(facts)}
     return next(found[verdict] for verdict in PRECEDENCE if verdict in found)
 
 
-def _invalid(error: ErrorReport) -> str:
+def _invalid(error: ErrorReport) -> Template:
     if error.is_of_parts:
-        return "its quantizer is for another model"
+        return words.INVALID_QUANTIZER
     if error.is_of_ops:
-        return "its quantizer names what this torch does not have"
-    return "its data cannot be used" if error.is_of_data else "the float model itself does not run"
+        return words.INVALID_OPS
+    return words.INVALID_DATA if error.is_of_data else words.INVALID_MODEL
 
 
 def with_diagnosis(record: Record, diagnosis: Diagnosis) -> Record:
-    """The record with its diagnosis, and in its summary the layer at which the pipelines part."""
+    """The record with its diagnosis, and in its summary the first layer that differs."""
     first = diagnosis.first
     if first is None:
         return replace(record, diagnosis=diagnosis)
     named = (cause.sentence for cause in diagnosis.causes if cause.explains_first and cause.kind != "unexplained")
-    because = next((f": {sentence}" for sentence in named), "")
-    summary = f"{record.summary}; first at {first.layer} after {first.at}{because}"
+    cause = next(named, None)
+    told = words.FIRST if cause is None else words.FIRST_BECAUSE
+    summary = told(summary=record.summary, layer=first.layer, at=first.at, cause=cause)
     return replace(record, diagnosis=diagnosis, summary=summary)
 
 
@@ -110,8 +108,8 @@ def with_traces(record: Record, traces: tuple[str, ...], *, to_quantize: bool = 
     if not traces:
         return record
     ran = [item.pipeline for item in record.pipelines.values() if item.status in {"ok", "failed"}]
-    more = f"; {len(traces) - _TRACES} more" if len(traces) > _TRACES else ""
-    message = "; ".join(traces[:_TRACES]) + more
+    more = [words.MORE(count=len(traces) - _TRACES)] if len(traces) > _TRACES else []
+    message = "; ".join([*traces[:_TRACES], *more])
     if not ran:
         return replace(record, traces=traces, summary=_with_changes(record.summary, message))
     failed = (CheckOutcome(name=LEAVES_NO_TRACE, pipeline=name, status="failed", message=message) for name in ran)
@@ -127,7 +125,7 @@ def with_traces(record: Record, traces: tuple[str, ...], *, to_quantize: bool = 
 
 
 def _with_changes(summary: str, changes: str) -> str:
-    return f"{summary}; it left changes behind: {changes}"
+    return words.CHANGES_LEFT(summary=summary, changes=changes)
 
 
 def with_expectation(record: Record, expectation: Expectation | None) -> Record:
@@ -164,8 +162,10 @@ def _borne_out(facts: _Facts) -> Iterator[Conclusion]:
 def _unavailable(facts: _Facts) -> Iterator[Conclusion]:
     absent = facts.having("unavailable")
     if absent:
-        reason = "; ".join(f"{outcome.pipeline}: {outcome.reason}" for outcome in absent)
-        yield Conclusion(verdict="unavailable", summary=f"not available here: {reason}", reason=reason)
+        reason = "; ".join(
+            words.UNAVAILABLE_PIPELINE(pipeline=outcome.pipeline, reason=outcome.reason) for outcome in absent
+        )
+        yield Conclusion(verdict="unavailable", summary=words.UNAVAILABLE(reasons=reason), reason=reason)
 
 
 def _failed(facts: _Facts) -> Iterator[Conclusion]:
@@ -175,8 +175,9 @@ def _failed(facts: _Facts) -> Iterator[Conclusion]:
 
 
 def _failure(outcome: PipelineOutcome) -> str:
-    told = f": {_said(outcome.error)}" if outcome.error else ""
-    return f"{outcome.pipeline} failed at {outcome.failed_stage}{told}"
+    if outcome.error is None:
+        return words.FAILED(pipeline=outcome.pipeline, stage=outcome.failed_stage)
+    return words.FAILED_WITH(pipeline=outcome.pipeline, stage=outcome.failed_stage, error=_said(outcome.error))
 
 
 def _unquantized(facts: _Facts) -> Iterator[Conclusion]:
@@ -187,45 +188,21 @@ def _unquantized(facts: _Facts) -> Iterator[Conclusion]:
 
 def _left_in_float(outcome: PipelineOutcome) -> str | None:
     if outcome.fake_quantizes == 0:
-        return f"{outcome.pipeline} quantized nothing, silently: no fake quantize or observer after prepare"
+        return words.NOTHING_PREPARED(pipeline=outcome.pipeline)
     if outcome.quantize_ops == 0 and outcome.dequantize_ops == 0 and not outcome.integer_ops:
-        return f"{outcome.pipeline} quantized nothing, silently: no quantize or dequantize op after convert"
+        return words.NOTHING_CONVERTED(pipeline=outcome.pipeline)
     if outcome.keeps_float:
-        return f"{outcome.pipeline} quantized nothing, silently: its output is the float model's"
+        return words.NOTHING_CHANGED(pipeline=outcome.pipeline)
     return None
 
 
 def _diverged(facts: _Facts) -> Iterator[Conclusion]:
     apart = [item for item in facts.comparisons if item.status in {"diverged", "mismatched"}]
     if apart:
-        told = "; ".join(_differences(apart))
-        nearer = _nearer(facts) if any(item.at != LOWERED for item in apart) else ""
-        summary = "; ".join([told + nearer, *_lowered(facts, apart), *_moving(facts), *_failed_checks(facts)])
+        told = "; ".join(differences(apart))
+        closer = _closer(facts) if any(item.at != LOWERED for item in apart) else ()
+        summary = "; ".join([told, *closer, *_lowered(facts, apart), *_moving(facts), *_failed_checks(facts)])
         yield Conclusion(verdict="diverged", summary=summary)
-
-
-def _differences(apart: Sequence[Comparison]) -> Iterator[str]:
-    """Each difference in words; those that training made between two pipelines in one sentence."""
-    for key, group in itertools.groupby(apart, lambda item: (item.left, item.right, _is_measured_training(item))):
-        first, *more = group
-        if key[-1]:
-            others = (f", {item.max_abs:.3g} {item.where}{_place(item)}" for item in more)
-            yield "".join((_apart(first), *others))
-        else:
-            yield from map(_apart, (first, *more))
-
-
-def _is_measured_training(item: Comparison) -> bool:
-    return item.at in TRAINING_POINTS and item.status != "mismatched" and item.max_abs is not None
-
-
-def _apart(item: Comparison) -> str:
-    if item.status == "mismatched" or item.max_abs is None:
-        return f"{item.left} and {item.right} cannot be compared {item.where}: {item.message}"
-    steps = "" if item.max_steps is None else f", {steps_apart(f'{item.max_steps:.3g}')}"
-    if is_of_reference(item):
-        return f"{item.right} is {item.max_abs:.3g} off its reference{steps}"
-    return f"{item.left} and {item.right} are {item.max_abs:.3g} apart {item.where}{_place(item)}{steps}"
 
 
 def _lowered(facts: _Facts, apart: Sequence[Comparison]) -> Iterator[str]:
@@ -235,13 +212,14 @@ def _lowered(facts: _Facts, apart: Sequence[Comparison]) -> Iterator[str]:
         lowering = outcome.lowering
         if lowering is None or outcome.pipeline not in off or lowering.sqnr_db is None or outcome.sqnr_db is None:
             continue
-        yield (
-            f"{lowering.side(outcome.pipeline)} has {lowering.sqnr_db:.1f} dB against the float model, "
-            f"and its reference {outcome.sqnr_db:.1f} dB"
+        yield words.QUALITY_IN_RUNTIME(
+            side=lowering.side(outcome.pipeline), sqnr_db=lowering.sqnr_db, reference_db=outcome.sqnr_db
         )
         if lowering.first is not None:
             known = [cause.sentence for cause in lowering.causes if cause.kind != "unexplained"]
-            yield f"first at {lowering.first.layer}: {known[0] if known else lowering.first.sentence}"
+            yield words.FIRST_IN_RUNTIME(
+                layer=lowering.first.layer, cause=known[0] if known else lowering.first.sentence
+            )
 
 
 def _moving(facts: _Facts) -> Iterator[str]:
@@ -251,22 +229,14 @@ def _moving(facts: _Facts) -> Iterator[str]:
         yield told
 
 
-def _place(item: Comparison) -> str:
-    """Which step or parameter of training differs most: " (conv.weight[0, 1])"."""
-    if item.at not in TRAINING_POINTS or item.max_abs_at is None:
-        return ""
-    return " (" + _NAMED.sub(r"\1", item.max_abs_at) + ")"
-
-
-def _nearer(facts: _Facts) -> str:
-    """Who is nearer to the float model, where their SQNR tells."""
+def _closer(facts: _Facts) -> Iterator[str]:
+    """Which pipeline is closer to the float model, where their SQNR tells."""
     known = [(outcome.sqnr_db, outcome.pipeline) for outcome in facts.having("ok") if outcome.sqnr_db is not None]
     if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
-        return ""
+        return
     (worst, _), *_, (best, name) = sorted(known)
-    if best - worst < _NEARER_DB:
-        return f"; both are as near to the float model ({best:.1f} and {worst:.1f} dB)"
-    return f"; {name} is {best - worst:.1f} dB nearer to the float model"
+    told = words.EQUALLY_CLOSE if best - worst < _CLOSER_DB else words.CLOSER
+    yield told(pipeline=name, best_db=best, worst_db=worst)
 
 
 def _check_failed(facts: _Facts) -> Iterator[Conclusion]:
@@ -283,16 +253,24 @@ def _failed_checks(facts: _Facts) -> list[str]:
         if _fails(check, ran):
             places.setdefault((check.name, check.message), []).append(check.pipeline)
     kept = [check.pipeline for check in facts.checks if check.name == AS_SPECIFIED and check.status == "passed"]
-    return [_failing(name, names, kept) + f": {message}" for (name, message), names in places.items()]
+    return [_failing(name, names, kept, message) for (name, message), names in places.items()]
 
 
-def _failing(name: str, names: list[str], kept: list[str]) -> str:
+def _failing(check: str, names: list[str], kept: list[str], message: str | None) -> str:
     """Which check fails on which pipelines; of their own specifications, who keeps his tells who is right."""
-    if name != AS_SPECIFIED:
-        return f"check {name} fails on {' and '.join(names)}"
-    others = f", and {' and '.join(kept)} {'does' if len(kept) == 1 else 'do'}" if kept else ""
-    verb, whose = ("does", "its") if len(names) == 1 else ("do", "their")
-    return f"{' and '.join(names)} {verb} not do what {whose} quantizer says{others} (check {name})"
+    pipelines = " and ".join(names)
+    if check != AS_SPECIFIED:
+        return words.CHECK_FAILS(check=check, pipelines=pipelines, message=message)
+    told = words.NOT_AS_SPECIFIED_ALONE if kept else words.NOT_AS_SPECIFIED
+    return told(
+        pipelines=pipelines,
+        do="does" if len(names) == 1 else "do",
+        their="its" if len(names) == 1 else "their",
+        others=" and ".join(kept),
+        others_do="does" if len(kept) == 1 else "do",
+        check=check,
+        message=message,
+    )
 
 
 def _fails(check: CheckOutcome, ran: set[str]) -> bool:
@@ -303,14 +281,13 @@ def _fails(check: CheckOutcome, ran: set[str]) -> bool:
 def _agreeing(facts: _Facts) -> Conclusion:
     if not facts.comparisons:
         names = ", ".join(outcome.pipeline for outcome in facts.having("ok"))
-        absent = [f"{item.pipeline} is not there: {item.reason}" for item in _left_out(facts)]
-        return Conclusion(verdict="checked", summary="; ".join([f"every check holds on {names}", *absent]))
+        absent = [words.LEFT_OUT(pipeline=item.pipeline, reason=item.reason) for item in _left_out(facts)]
+        return Conclusion(verdict="checked", summary="; ".join([words.CHECKED(pipelines=names), *absent]))
     moving = tuple(_moving(facts))
     if all(item.status == "exact" for item in facts.comparisons):
-        return Conclusion(verdict="exact", summary="; ".join(["equal to the bit, every check holds", *moving]))
+        return Conclusion(verdict="exact", summary="; ".join([words.EXACT(), *moving]))
     largest = max((item.max_abs or 0.0 for item in facts.comparisons), default=0.0)
-    told = f"within tolerance, at most {largest:.3g} apart, every check holds"
-    return Conclusion(verdict="close", summary="; ".join([told, *moving]))
+    return Conclusion(verdict="close", summary="; ".join([words.CLOSE(max_abs=largest), *moving]))
 
 
 def _left_out(facts: _Facts) -> list[PipelineOutcome]:
@@ -319,20 +296,20 @@ def _left_out(facts: _Facts) -> list[PipelineOutcome]:
 
 def _said(error: ErrorReport) -> str:
     """An error's type and the first line of its message."""
-    first = error.message.strip().splitlines()[0] if error.message.strip() else "no message"
-    return f"{error.type.rpartition('.')[2]}: {first}"
+    first = error.message.strip().splitlines()[0] if error.message.strip() else words.NO_MESSAGE()
+    return words.ERROR(type=error.type.rpartition(".")[2], message=first)
 
 
 def _unexpected_because(record: Record, expectation: Expectation | None) -> str | None:
     if expectation is None:
         if record.verdict not in UNREMARKABLE:
-            return f"no expectation covers a case that is {record.verdict}"
-        return "no expectation covers what it left behind" if record.traces else None
+            return words.NOT_COVERED()
+        return words.CHANGES_NOT_COVERED() if record.traces else None
     if record.verdict in _UNTRIED:
         return _other_traces(record, expectation)
     if record.verdict != expectation.verdict:
-        news = "; if it stays so, remove the expectation" if record.verdict in UNREMARKABLE else ""
-        return f"expected {expectation.verdict} ({expectation.source}), but it is {record.verdict}{news}"
+        told = words.NOW_GOOD if record.verdict in UNREMARKABLE else words.OTHER_VERDICT
+        return told(expected=expectation.verdict, source=expectation.source, verdict=record.verdict)
     return _other_failure(record, expectation) or _other_checks(record, expectation)
 
 
@@ -345,9 +322,11 @@ def _other_failure(record: Record, expectation: Expectation) -> str | None:
         others = [item.pipeline for item in culprits if item.pipeline != expectation.pipeline]
         culprits = [item for item in culprits if item.pipeline == expectation.pipeline]
         if not culprits:
-            return f"expected it of {expectation.pipeline}, but {expectation.pipeline} did not"
+            return words.OTHER_PIPELINE(source=expectation.source, pipeline=expectation.pipeline)
         if others:
-            return f"expected it of {expectation.pipeline} alone, but {', '.join(others)} did too"
+            return words.MORE_PIPELINES(
+                source=expectation.source, pipeline=expectation.pipeline, others=", ".join(others)
+            )
     if any(_fits(item, expectation) for item in culprits):
         return None
     wanted = [
@@ -359,7 +338,7 @@ def _other_failure(record: Record, expectation: Expectation) -> str | None:
         )
         if value is not None
     ]
-    return f"expected {', '.join(wanted)} ({expectation.source}), but {record.summary}"
+    return words.OTHER_FAILURE(wanted=", ".join(wanted), source=expectation.source, summary=record.summary)
 
 
 def _is_culprit(record: Record, outcome: PipelineOutcome) -> bool:
@@ -388,9 +367,9 @@ def _other_checks(record: Record, expectation: Expectation) -> str | None:
     if record.verdict == "check_failed" and not named:
         return _other_traces(record, expectation)
     if failed - named:
-        return f"as expected it is {record.verdict}, but these checks fail too: {', '.join(sorted(failed - named))}"
+        return words.MORE_CHECKS_FAIL(verdict=record.verdict, checks=", ".join(sorted(failed - named)))
     if named - failed and record.verdict != "failed":
-        return f"these checks were expected to fail and hold: {', '.join(sorted(named - failed))}"
+        return words.CHECKS_HOLD(checks=", ".join(sorted(named - failed)))
     return None
 
 
@@ -398,4 +377,4 @@ def _other_traces(record: Record, expectation: Expectation) -> str | None:
     """That a case changed its process, which no expectation covers that does not name the check."""
     if not record.traces or LEAVES_NO_TRACE in expectation.checks:
         return None
-    return f"as expected it is {record.verdict}, but these checks fail too: {LEAVES_NO_TRACE}"
+    return words.MORE_CHECKS_FAIL(verdict=record.verdict, checks=LEAVES_NO_TRACE)

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--allow-module",
         action="append",
         metavar="PREFIX",
-        help="Consent to run the code of this module and of those below it, so that declarations may name it. "
+        help="Consent to running the code of this module and of those below it, so that declarations may name it. "
         "Repeatable; [tool.qatrix] allow-modules in pyproject.toml does the same.",
     )
 

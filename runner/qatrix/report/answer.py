@@ -1,4 +1,4 @@
-"""What a person who tried one model is told: the verdict, where and why the pipelines part, and what to do."""
+"""What a person who tried one model is told: the verdict, where and why the pipelines differ, and what to do."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from qatrix.report.vocabulary import VERDICTS
 
 # Causes that are told; a network of a hundred layers may have one for each.
 _CAUSES: Final = 5
-# What to do, by verdict; where the pipelines part, whoever is nearer to the float model is named instead.
+# What to do, by verdict; where the pipelines differ, the one closer to the float model is named instead.
 _TO_DO: Final[Mapping[Verdict, str]] = {
     "exact": "Either pipeline will do. Run this again when you change torch, torchao or the model.",
     "close": "Either pipeline will do. Run this again when you change torch, torchao or the model.",
     "checked": "It passed every check. Run this again when you change torch, torchao or the model.",
-    "check_failed": "Look at the failed check first: both pipelines can agree and be wrong.",
+    "check_failed": "Look at the failed check first: both pipelines can agree and still be wrong.",
     "diverged": "Look at the first layer that differs, in the report.",
-    "unquantized": "Choose a quantizer that quantizes these layers, or plan with their speed in float.",
-    "failed": "Take the script in the report to whoever keeps the pipeline: it shows the error with PyTorch alone.",
-    "invalid": "Mend the model, its weights or its inputs first: the float model cannot run as declared.",
+    "unquantized": "Choose a quantizer that quantizes these layers, or plan for float speed.",
+    "failed": "Send the script in the report to the maintainers of the pipeline: it needs only PyTorch.",
+    "invalid": "Fix the model, its weights or its inputs first: the float model cannot run as declared.",
     "unavailable": "Install what is missing, or choose another quantizer.",
     "timed_out": "Give it more time with --timeout, or a smaller input.",
-    "crashed": "See in the report what the process printed at last. If memory ran out, make the input smaller.",
-    "skipped": "Choose a device that is here.",
+    "crashed": "The report has the last lines of the process. If it ran out of memory, make the input smaller.",
+    "skipped": "Choose a device that this machine has.",
 }
 
 
@@ -65,7 +65,7 @@ def _quality(outcome: PipelineOutcome) -> str:
     told = f"{outcome.pipeline} {decibels(outcome.sqnr_db)} dB"
     if not tells_more(outcome.sqnr_db, outcome.variation_db):
         return told
-    return f"{told} ({decibels(outcome.variation_db)} dB of what varies from sample to sample)"
+    return f"{told} ({decibels(outcome.variation_db)} dB of the variation between samples)"
 
 
 def _to_do(record: Record) -> str:
@@ -79,9 +79,11 @@ def _to_do(record: Record) -> str:
         return _TO_DO[record.verdict]
     lossy = {check.pipeline for check in record.checks if check.name == SQNR_OF_BITS and check.status == "failed"}
     if lossy >= {diagnosis.left, diagnosis.right}:
-        return "Neither keeps enough of the float model: calibrate with more of your data, or leave layers in float."
+        return (
+            "Neither stays close enough to the float model: calibrate with more of your data, or leave layers in float."
+        )
     if diagnosis.nearer is not None:
-        return f"Prefer {diagnosis.nearer}, which is nearer to the float model, or mend what the other does."
+        return f"Prefer {diagnosis.nearer}, which is closer to the float model, or fix what the other does."
     if diagnosis.nearer_because is not None:
-        return "As far as the float model can tell, either pipeline will do; the cause says what differs."
+        return "Both are equally close to the float model, so either pipeline will do; the cause says what differs."
     return _TO_DO[record.verdict]

@@ -30,8 +30,8 @@ def expectation_yaml(record: Record, environment: Environment) -> str | None:
 def declaring_hint(record: Record) -> str:
     """Where the entry goes: the first that fits a case counts."""
     if record.expected is None:
-        return "Add this entry to a file of the matrix, such as one in expected/, once you know why."
-    return f"Put this entry before the one at {record.expected.source}, or change that one, once you know why."
+        return "Once you know why, add this entry to a file of the matrix, such as one in expected/."
+    return f"Once you know why, put this entry before the one at {record.expected.source}, or change that one."
 
 
 def needs_declaring(record: Record) -> bool:

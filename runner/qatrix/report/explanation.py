@@ -12,8 +12,8 @@ from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, numbe
 from qatrix.report.vocabulary import Tone, status_words
 
 _KINDS: Final = {
-    "one_pipeline": "one pipeline only",
-    "by_design": "different by design",
+    "one_pipeline": "one pipeline",
+    "by_design": "by design",
     "defect": "defect",
     "unexplained": "unexplained",
 }
@@ -43,13 +43,14 @@ class Table:
 
 
 def explanation_lines(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Where the pipelines part, who is nearer to the float model, and what is known of why."""
+    """Where the pipelines first differ, which is closer to the float model, and what is known of why."""
     return tuple(_lines(diagnosis))
 
 
 def cause_line(cause: Cause) -> str:
-    """A cause in one line: "different by design: fx quantizes …"."""
-    return f"{_KINDS[cause.kind]}: {cause.sentence}"
+    """A cause in one line: "by design: fx quantizes …", "only fx: fx does not fold …"."""
+    only = f"only {cause.pipeline}" if cause.kind == "one_pipeline" and cause.pipeline else None
+    return f"{only or _KINDS[cause.kind]}: {cause.sentence}"
 
 
 def explanation_tables(diagnosis: Diagnosis) -> tuple[Table, ...]:
@@ -61,11 +62,11 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.first is not None:
         yield diagnosis.first.sentence
     elif diagnosis.points:
-        yield f"Every layer of {diagnosis.left} and {diagnosis.right} that could be compared agrees."
+        yield f"Every layer of {diagnosis.left} and {diagnosis.right} that could be compared is equal."
     if diagnosis.nearer is not None:
-        yield f"{diagnosis.nearer} is nearer to the float model: {diagnosis.nearer_because}."
+        yield f"{diagnosis.nearer} is closer to the float model: {diagnosis.nearer_because}."
     elif diagnosis.nearer_because is not None:
-        yield f"The float model cannot decide who is right: {diagnosis.nearer_because}."
+        yield f"Neither is closer to the float model: {diagnosis.nearer_because}."
     for cause in diagnosis.causes:
         yield f"Cause, {cause_line(cause)}."
         yield from (f"  evidence: {text}" for text in cause.evidence)
@@ -191,11 +192,11 @@ def _parameters(
 def code_reasons(row: CodeRow) -> str:
     """What makes integer codes differ, with how many each: "rounding ties 4, clamping 3"."""
     reasons = (
-        ("other input values", row.from_inputs),
-        ("other scale or zero point", row.from_parameters),
+        ("different input values", row.from_inputs),
+        ("different scale or zero point", row.from_parameters),
         ("clamping", row.from_clamping),
         ("rounding ties", row.from_ties),
-        ("nothing known", row.unexplained),
+        ("unknown reasons", row.unexplained),
     )
     return ", ".join(f"{name} {count}" for name, count in reasons if count)
 

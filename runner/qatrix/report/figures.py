@@ -24,6 +24,8 @@ _MINUTE: Final = 60
 # A key of a dict among the steps to a value, as Python writes it.
 _KEY: Final = re.compile(r"""\[['"]([^'"]*)['"]\]""")
 
+counted = outside.counted
+
 
 def number(value: float | None, digits: int = FEWEST) -> str:
     """Three significant digits unless told otherwise; "–" where nothing was measured."""
@@ -125,11 +127,6 @@ def tolerance_used(factor: float | None) -> str:
     if factor >= _EXACT_BELOW:
         return f"over {_EXACT_BELOW:,.0f} times"
     return f"{factor:.3g} times" if factor < _WHOLE_FROM else f"{factor:,.0f} times"
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """For instance "1 case", "2 cases"."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(items: Iterable[str]) -> str:

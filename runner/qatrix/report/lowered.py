@@ -97,9 +97,9 @@ def runs_in(lowering: Lowering) -> RunsIn:
 
 
 def lowered_line(model: LoweredModel) -> str:
-    """For instance "pt2e on executorch (partitioner xnnpack) 1.5.1: SQNR 36.2 dB, 1 quantization step off, …"."""
+    """For instance "pt2e on executorch (partitioner xnnpack) 1.5.1: SQNR 36.2 dB, 1 quantization step from …"."""
     words = [f"SQNR {decibels(model.lowering.sqnr_db)} dB"] if model.lowering.sqnr_db is not None else []
-    words += [f"{told} off its reference"] if (told := _how_far(model.off)) else []
+    words += [f"{told} from its reference"] if (told := _how_far(model.off)) else []
     words += [_IN_WORDS[model.runs_in]]
     ran = model.lowering.ran
     if ran is not None and ran.size_bytes is not None:

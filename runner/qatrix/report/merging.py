@@ -170,7 +170,7 @@ def _demand_no_gap(parts: Sequence[Part]) -> None:
     if gaps:
         msg = (
             f"all {parts[0].count} shards are there, and of {len(places) + gaps} selected cases {gaps} are in none\n"
-            "run the shards anew with one command each, or give --allow-missing to merge what is there"
+            "run each shard again with one command, or give --allow-missing to merge what is there"
         )
         raise UsageError(msg)
 
@@ -188,7 +188,7 @@ def _differences(left: Part, right: Part) -> Iterator[str]:
         yield f"both are shard {left.run.shard}; name one of them"
     if left.run.shard_by != right.run.shard_by:
         yield (
-            f"they were not cut alike: one by {left.run.shard_by}, the other by {right.run.shard_by};"
+            f"they were split differently: one by {left.run.shard_by}, the other by {right.run.shard_by};"
             " give all shards the same --shard-by and the same --durations"
         )
     if left.run.matrix_digest != right.run.matrix_digest:

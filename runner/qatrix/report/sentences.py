@@ -57,7 +57,7 @@ def pipeline_line(outcome: PipelineOutcome) -> str:
 def _lines(record: Record) -> Iterator[str]:
     yield record.summary
     if record.unexpected_because:
-        yield f"unexpected: {clipped(record.unexpected_because, _LIMIT)}"
+        yield f"not expected: {clipped(record.unexpected_because, _LIMIT)}"
     if record.reason:
         yield clipped(record.reason, _LIMIT)
     if record.error is not None:
@@ -79,10 +79,10 @@ def standing(record: Standing | None) -> str:
 
 def reused_sentence(count: int, total: int) -> str:
     """That so many of all results are those of earlier runs."""
-    verb, pronoun = ("has", "its") if count == 1 else ("have", "their")
+    verb, reuse = ("has", "reuses its") if count == 1 else ("have", "reuse their")
     return (
-        f"{count} of {counted(total, 'case')} {verb} not changed since an earlier run, and {verb} {pronoun} result"
-        " of then; qatrix run --fresh runs all."
+        f"{count} of {counted(total, 'case')} {verb} not changed since an earlier run and {reuse} result;"
+        " qatrix run --fresh runs every case again."
     )
 
 

@@ -55,24 +55,24 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
         glyph="◆",
         word="changed",
         tone="known",
-        meaning="The same verdict in another manner: another stage, error, check or expectation.",
+        meaning="The same verdict for a different reason: another stage, error, check or expectation.",
     ),
     "expected": KindWords(
         glyph="✓",
         word="no longer unexpected",
         tone="good",
-        meaning="Unexpected before, and not now: mended, or declared with its reason.",
+        meaning="Unexpected before, but not now: fixed, or declared with its reason.",
     ),
     "better": KindWords(glyph="▲", word="better", tone="good", meaning="The verdict is a better one."),
     "figures": KindWords(
         glyph="~",
         word="figures differ",
         tone="fair",
-        meaning="The same verdict in the same manner; figures differ.",
+        meaning="The same verdict for the same reason, but figures differ.",
     ),
     "stopped": KindWords(
         glyph="○",
-        word="not run any more",
+        word="no longer run",
         tone="quiet",
         meaning="Skipped, unavailable or not reached now, so nothing can be said.",
     ),
@@ -97,7 +97,9 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
     "appeared": KindWords(
         glyph="+", word="new", tone="quiet", meaning="The matrix of the earlier run does not declare it."
     ),
-    "same": KindWords(glyph="=", word="the same", tone="quiet", meaning="Verdict, manner and every figure are equal."),
+    "same": KindWords(
+        glyph="=", word="the same", tone="quiet", meaning="The verdict, its reason and every figure are equal."
+    ),
 }
 # What a reader who is warned of regressions is to see.
 REGRESSIONS: Final[tuple[Kind, ...]] = ("unexpected", "worse")
@@ -202,7 +204,7 @@ def _says(before: Record, after: Record) -> Iterator[str]:
     if (before.expected is None) != (after.expected is None):
         known = after.expected or before.expected
         assert known is not None
-        yield f"{'expected now' if after.expected else 'not expected any more'}: {known.because}"
+        yield f"{'expected now' if after.expected else 'no longer expected'}: {known.because}"
     if before.unexpected != after.unexpected:
         yield "unexpected now" if after.unexpected else "as expected now"
     earlier, later = _facts(before), _facts(after)

@@ -37,7 +37,7 @@ _TABLE: Final[tuple[tuple[Verdict, str, str, Tone, str], ...]] = (
     ("skipped", "↷", "skipped", "quiet", "Not run, for the reason given."),
     ("close", "≈", "close", "fair", "Every comparison is within tolerance, and every check holds."),
     ("checked", "◉", "checked", "good", "One pipeline is declared, and every check on it holds."),
-    ("exact", "✓", "exact", "good", "Every comparison is equal to the bit, and every check holds."),
+    ("exact", "✓", "exact", "good", "Every output is bit-identical, and every check holds."),
 )
 
 VERDICTS: Final[dict[Verdict, VerdictWords]] = {

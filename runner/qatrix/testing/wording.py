@@ -24,7 +24,7 @@ def answer_text(record: Record, *more: str) -> str:
     from qatrix.report.answer import answer_lines
 
     title, *lines = answer_lines(record, None)
-    because = [] if record.unexpected_because is None else [f"unexpected: {record.unexpected_because}"]
+    because = [] if record.unexpected_because is None else [f"not expected: {record.unexpected_because}"]
     return "\n".join([title, *(f"  {line}" for line in (*because, *lines, *more))])
 
 

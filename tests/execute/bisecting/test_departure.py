@@ -86,7 +86,7 @@ def test_a_sentence_has_the_layer_the_kernel_and_the_steps() -> None:
 
     assert found.first is not None
     assert found.first.kernel == "fake.conv2d"
-    assert found.first.sentence == "left: fake.conv2d is 13 steps off the reference, given the reference's values"
+    assert found.first.sentence == "left: given the same inputs, fake.conv2d differs from the reference by 13 steps"
 
 
 def test_what_shows_it_is_handed_on() -> None:
@@ -111,7 +111,7 @@ def test_a_runtime_that_agrees_has_no_departure(pipeline: str) -> None:
     assert found.first is None
     assert len(runtime.lowered) == 1
     assert found.notes == (
-        "no first difference was looked for, because no output that can be cut off is more than a step off",
+        "the first difference was not searched for, because no output that can be cut off is off by more than one step",
     )
 
 
@@ -128,7 +128,7 @@ def test_steps_that_add_up_are_told_as_what_no_op_does_alone() -> None:
     assert found.first is not None
     assert not found.first.alone
     assert found.first.kernel is None
-    assert "by itself, no op of that part is more than a step off" in found.first.sentence
+    assert "by itself, no op from there on is off by more than one step" in found.first.sentence
     assert found.shown is not None
     assert found.shown.each_agrees
 
@@ -140,7 +140,7 @@ def test_no_op_is_called_innocent_that_could_not_be_tried_by_itself() -> None:
 
     assert found.first is not None
     assert not found.first.alone
-    assert found.first.sentence.endswith("not every op of that part could be tried by itself")
+    assert found.first.sentence.endswith("not every op from there on could be tried by itself")
     assert found.shown is not None
     assert not found.shown.each_agrees
 
@@ -206,7 +206,7 @@ def test_a_fault_that_no_part_shows_is_told() -> None:
     found = departure(Faulty({}, graph_of(program)), program, outputs=(wanted * 2, second))
 
     assert found.first is None
-    assert "because the program departs as a whole and no part of it does" in found.notes[0]
+    assert "because the whole program differs but none of its parts does" in found.notes[0]
 
 
 def test_a_program_with_a_graph_inside_is_refused_with_the_reason() -> None:
@@ -220,7 +220,7 @@ def test_a_runtime_that_does_not_lower_the_program_is_a_note() -> None:
     program = converted("pt2e", Branching)
     found = departure(Faulty({}, graph_of(program), refuses=frozenset({"f2"})), program)
 
-    assert found.notes == ("no first difference was found: RuntimeError: planted: no such kernel here",)
+    assert found.notes == ("the first difference was not found: RuntimeError: planted: no such kernel here",)
 
 
 def test_a_linear_layer_behind_a_view_is_tried_with_quantized_values() -> None:

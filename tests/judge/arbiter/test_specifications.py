@@ -183,12 +183,12 @@ SEEN = span(-1.0, 4.1)
         pytest.param(affine(0.02, -78), [], id="as seen"),
         pytest.param(
             affine(0.02, -77),
-            [("zero point", "its observer gives a zero point of -77, and its range another")],
+            [("zero point", "its observer gives a zero point of -77, which does not fit the observed range")],
             id="another zero point",
         ),
         pytest.param(
             affine(0.04, -78),
-            [("scale", "its observer gives a scale of 0.04 for values whose range gives 0.02")],
+            [("scale", "its observer gives a scale of 0.04, but the observed range gives 0.02")],
             id="another scale",
         ),
         pytest.param(affine(0.04, -78, observer="HistogramObserver"), [], id="an observer that searches"),
@@ -206,7 +206,7 @@ def test_the_scale_of_a_converted_weight_is_that_of_its_range() -> None:
 
 def test_a_converted_weight_with_another_scale_is_a_fault() -> None:
     assert list(weight_faults(None, symmetric(0.05), span(-1.0, 5.1))) == [
-        ("scale", "its scale is 0.05, and its range gives 0.04")
+        ("scale", "its scale is 0.05, but its range gives 0.04")
     ]
 
 
@@ -219,7 +219,7 @@ def test_convert_takes_what_was_observed_or_what_its_weight_gives(scale: float, 
 
 def test_a_symmetric_weight_of_signed_integers_has_the_zero_point_zero() -> None:
     assert list(weight_faults(None, symmetric(0.04, 1), span(-1.0, 5.1))) == [
-        ("zero point", "its zero point is 1, and its range is symmetric")
+        ("zero point", "its zero point is 1, although its range is symmetric")
     ]
 
 
@@ -251,27 +251,27 @@ def test_what_is_converted_as_observed_is_no_fault() -> None:
 @pytest.mark.parametrize(
     ("made", "quantity", "sentence"),
     [
-        pytest.param(measured(0.2, 3), "scale", "its scale is 0.2, and 0.1 was observed", id="scale"),
-        pytest.param(measured(0.1, 4), "zero point", "its zero point is 4, and 3 was observed", id="zero point"),
+        pytest.param(measured(0.2, 3), "scale", "its scale is 0.2, but 0.1 was observed", id="scale"),
+        pytest.param(measured(0.1, 4), "zero point", "its zero point is 4, but 3 was observed", id="zero point"),
         pytest.param(
-            measured(0.1, 3, dtype="uint8"), "dtype", "its dtype is uint8, and int8 was specified", id="dtype"
+            measured(0.1, 3, dtype="uint8"), "dtype", "its dtype is uint8, but int8 was specified", id="dtype"
         ),
         pytest.param(
             measured(0.1, 3, quant_min=-127),
             "range",
-            "its range's least integer is -127, and -128 was specified",
+            "its range's least integer is -127, but -128 was specified",
             id="least",
         ),
         pytest.param(
             measured(0.1, 3, quant_max=7),
             "range",
-            "its range's greatest integer is 7, and 127 was specified",
+            "its range's greatest integer is 7, but 127 was specified",
             id="greatest",
         ),
         pytest.param(
             replace(measured(0.1, 3), scale=torch.tensor([0.1, 0.1]), zero_point=torch.tensor([3, 3])),
             "axis",
-            "it has 2 scales, and 1 scale was observed",
+            "it has 2 scales, but 1 scale was observed",
             id="count",
         ),
     ],
@@ -286,7 +286,7 @@ def test_the_axis_of_channels_is_a_setting_like_others() -> None:
     said = Specified(tensors={"conv.weight": measured(ch_axis=0)})
 
     assert list(said.faults(Specified(tensors={"conv.weight": measured(ch_axis=1)}))) == [
-        ("conv.weight", "axis", "its axis of channels is 1, and 0 was specified")
+        ("conv.weight", "axis", "its axis of channels is 1, but 0 was specified")
     ]
 
 
@@ -298,13 +298,13 @@ def test_the_scales_of_weights_are_left_to_their_own_comparison() -> None:
 
 def test_what_nothing_has_observed_is_not_to_be_quantized() -> None:
     assert list(Specified(tensors={}).faults(Specified(tensors={"x": measured()}))) == [
-        ("x", "quantization", "it is quantized, and nothing has observed it")
+        ("x", "quantization", "it is quantized, although nothing has observed it")
     ]
 
 
 def test_what_was_observed_is_to_be_quantized() -> None:
     assert list(Specified(tensors={"x": measured()}).faults(Specified(tensors={}))) == [
-        ("x", "quantization", "it was observed, and is left in float")
+        ("x", "quantization", "it was observed, but it is left in float")
     ]
 
 

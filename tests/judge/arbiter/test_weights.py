@@ -88,7 +88,7 @@ def test_a_single_value_that_is_one_integer_off_is_a_fault(trains: bool) -> None
     found = deviations(ConvBnRelu(), IMAGE, trains=trains, converted=nudge)
 
     assert told(found, "convert") == {("conv", "weight")}
-    assert "1 of its weight's 108 values are not the integers nearest to the float model's" in found[0].sentence
+    assert "1 of the 108 values of its weight is not the integers nearest to the float model's" in found[0].sentence
 
 
 @pytest.mark.parametrize("trains", [False, True])

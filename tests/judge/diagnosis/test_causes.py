@@ -85,7 +85,7 @@ def test_a_chain_that_one_program_does_not_fuse() -> None:
     (cause,) = causes_of(chain, left, right, divergence("conv", "quantized"))
 
     assert (cause.name, cause.kind, cause.pipeline) == ("not_fused", "one_pipeline", "right")
-    assert cause.sentence == "left quantizes conv, relu as one, right quantizes in between"
+    assert cause.sentence == "left quantizes conv, relu as one, but right also quantizes between them"
 
 
 def test_a_layer_that_one_program_leaves_in_float() -> None:
@@ -94,7 +94,7 @@ def test_a_layer_that_one_program_leaves_in_float() -> None:
     (cause,) = causes_of(chain, left, right, divergence("pool"))
 
     assert (cause.name, cause.pipeline) == ("left_unquantized", "left")
-    assert cause.sentence == "left leaves pool, AvgPool2d, in float where right quantizes it"
+    assert cause.sentence == "left leaves pool (AvgPool2d) in float, but right quantizes it"
     assert cause.evidence == ("right at prepare quantizes its input x, its output; left does not",)
 
 
@@ -106,7 +106,7 @@ def test_a_layer_of_which_one_program_quantizes_all_but_the_output_is_not_left_i
     (cause,) = causes_of(chain, left, right, divergence("conv", "quantized"))
 
     assert (cause.name, cause.pipeline) == ("left_unquantized", "left")
-    assert cause.sentence == "left does not quantize the output of conv, Conv2d, where right does"
+    assert cause.sentence == "left does not quantize the output of conv (Conv2d), but right does"
 
 
 def test_a_layer_that_a_program_has_no_trace_of_is_not_left_in_float() -> None:
@@ -125,7 +125,7 @@ def test_layers_in_a_graph_inside_the_graph_are_named_with_the_op_that_runs_it()
 
     assert (cause.name, cause.kind, cause.pipeline) == ("nested_graph", "one_pipeline", "left")
     assert cause.sentence == (
-        "left has conv and relu in a graph inside its graph (wrap_with_set_grad_enabled), where it quantizes nothing"
+        "left puts conv and relu into a subgraph (wrap_with_set_grad_enabled), where it quantizes nothing"
     )
 
 
@@ -135,7 +135,7 @@ def test_a_layer_that_draws_random_numbers_after_conversion() -> None:
     (cause,) = causes_of(chain, left, sight("right", {"drop": ONE}), divergence("drop"), at="convert")
 
     assert (cause.name, cause.kind, cause.pipeline) == ("left_random", "defect", "left")
-    assert cause.sentence == "left leaves drop, Dropout2d, random after conversion"
+    assert cause.sentence == "left leaves drop (Dropout2d) random after conversion"
 
 
 @pytest.mark.parametrize("follower", ["ReLU", "BatchNorm2d"])
@@ -151,7 +151,7 @@ def test_a_module_that_is_fused_with_what_follows_one_of_its_calls(follower: str
     (cause,) = causes_of(twice, sight("left", {}), right, divergence("conv@2"))
 
     assert (cause.name, cause.kind, cause.pipeline) == ("fused_for_all_calls", "defect", "right")
-    assert cause.sentence == "right computes conv@2 as one with next, which the float model applies after conv alone"
+    assert cause.sentence == "right fuses conv@2 with next, but the float model computes next only after conv"
 
 
 def test_a_batch_norm_that_is_folded_into_a_layer_that_is_read_elsewhere() -> None:
@@ -161,7 +161,7 @@ def test_a_batch_norm_that_is_folded_into_a_layer_that_is_read_elsewhere() -> No
     (cause,) = causes_of(both, left, right, divergence("conv"))
 
     assert (cause.name, cause.kind, cause.pipeline) == ("folded_though_read", "defect", "left")
-    assert cause.sentence == "left folds bn into conv, though add reads what conv computes without it"
+    assert cause.sentence == "left folds bn into conv, whose output without bn is also read by add"
 
 
 def test_a_batch_norm_that_has_no_layer_before_it_is_not_called_unfolded() -> None:
@@ -242,7 +242,10 @@ def test_a_value_that_one_program_quantizes_for_others_alone() -> None:
     (cause,) = causes_of(chain, left, sight("right", values, {"x": ONE}), divergence("bn"))
 
     assert (cause.name, cause.kind, cause.pipeline) == ("read_unquantized", "one_pipeline", "left")
-    assert cause.sentence == "left computes bn, BatchNorm2d, from x as it is, right from the quantized x"
+    assert (
+        cause.sentence
+        == "left computes bn (BatchNorm2d) from the float values of x, but right from the quantized values"
+    )
 
 
 def test_a_padding_mode_that_a_module_never_reads() -> None:

@@ -33,7 +33,7 @@ def rows_of(left: Sight, right: Sight, of: Layout = CHAIN) -> tuple[LayerRow, ..
 
 
 def first_of(left: Sight, right: Sight, of: Layout = CHAIN) -> Divergence | None:
-    return first_divergence(of, rows_of(left, right, of), at="prepare", names=NAMES)
+    return first_divergence(of, rows_of(left, right, of), at="prepare")
 
 
 def test_programs_that_agree_to_the_bit_part_nowhere() -> None:
@@ -45,9 +45,7 @@ def test_the_first_layer_that_differs_while_its_inputs_agree_is_named_in_words()
 
     assert first is not None
     assert (first.layer, first.value, first.within_tolerance) == ("b", "computed", False)
-    assert first.sentence == (
-        "At prepare the pipelines first part at b, Linear: its inputs agree, its values of left and right are 0.5 apart."
-    )
+    assert first.sentence == ("First difference after prepare: b. Same inputs, outputs differ by 0.5.")
 
 
 def test_a_difference_beyond_tolerance_goes_before_an_earlier_one_within() -> None:
@@ -81,13 +79,13 @@ def test_an_output_that_one_program_quantizes_parts_there() -> None:
 
     assert first is not None
     assert (first.layer, first.value) == ("a", "quantized")
-    assert "left quantizes it, right passes it on in float" in first.sentence
+    assert "left quantizes it, but right leaves it in float" in first.sentence
 
 
 def test_an_input_of_the_model_that_one_program_quantizes_belongs_to_the_layer_that_reads_it() -> None:
     quantizing = sight("left", {**SAME, "a": values(2.2), "b": values(3.2), "c": values(4.2)}, {"x": values(1.1)})
     rows = rows_of(quantizing, sight("right", SAME))
-    first = first_divergence(CHAIN, rows, at="prepare", names=NAMES)
+    first = first_divergence(CHAIN, rows, at="prepare")
 
     assert [(row.layer, row.status) for row in rows if row.value == "quantized"] == [("x", "left_only")]
     assert first is not None
@@ -98,7 +96,7 @@ def test_a_layer_that_only_one_program_has_is_a_row_and_is_passed_through() -> N
     missing = {key: value for key, value in SAME.items() if key != "b"}
     left = sight("left", {**missing, "c": values(9.0)}, fused={"c": ("b",)})
     rows = rows_of(left, sight("right", SAME))
-    first = first_divergence(CHAIN, rows, at="convert", names=NAMES)
+    first = first_divergence(CHAIN, rows, at="convert")
 
     assert [row.status for row in rows] == ["exact", "exact", "right_only", "diverged"]
     assert first is not None
@@ -150,7 +148,7 @@ def test_a_thousand_layers_in_a_row_are_no_problem() -> None:
     same = {key: values(1.0) for key in chain.sites}
     differing = same | {f"l{place}": values(2.0) for place in range(5, 3000)}
     rows = layer_rows(chain, sight("left", same), sight("right", differing), reference=same.get, tolerance=Tolerance())
-    first = first_divergence(chain, rows, at="prepare", names=NAMES)
+    first = first_divergence(chain, rows, at="prepare")
 
     assert first is not None
     assert first.layer == "l5"

@@ -42,11 +42,11 @@ def test_the_layer_that_costs_most_is_named() -> None:
     (cause,) = causes_of(level("x", math.inf), level("a", 43.0), level("b", 9.0), level("c", 0.0))
 
     assert (cause.name, cause.kind, cause.pipeline, cause.layer) == ("shared_loss", "unexplained", None, "b")
-    assert cause.sentence == "left and right agree, and both lose most against the float model at b, Softmax"
+    assert cause.sentence == "left and right agree, but both lose the most quality at b (Softmax)"
     assert cause.evidence == (
-        "at convert: what goes into b is nearer to the float model than 40 dB",
-        "left at convert: 9.0 dB after computing it",
-        "right at convert: 9.0 dB after computing it",
+        "at convert: the input of b has an SQNR above 40 dB",
+        "left at convert: SQNR 9.0 dB after computing it",
+        "right at convert: SQNR 9.0 dB after computing it",
     )
 
 
@@ -73,14 +73,11 @@ def test_a_mask_does_not_hide_the_layer_that_loses_what_varies() -> None:
     )
 
     assert cause.layer == "a"
-    assert cause.sentence == (
-        "left and right agree, and both lose most of what varies from sample to sample against the float model "
-        "at a, Linear"
-    )
+    assert cause.sentence == "left and right agree, but both lose the most variation between samples at a (Linear)"
     assert cause.evidence == (
-        "at convert: what goes into a is 39.0 dB from the float model",
-        "left at convert: 771.0 dB, -30.0 dB of what varies from sample to sample, after quantizing its output",
-        "right at convert: 771.0 dB, -30.0 dB of what varies from sample to sample, after quantizing its output",
+        "at convert: the input of a has an SQNR of 39.0 dB",
+        "left at convert: SQNR 771.0 dB (-30.0 dB of the variation between samples) after quantizing its output",
+        "right at convert: SQNR 771.0 dB (-30.0 dB of the variation between samples) after quantizing its output",
     )
 
 
@@ -114,6 +111,5 @@ def test_programs_that_differ_and_both_lose_what_varies_lose_it_somewhere(
     assert [cause.name for cause in causes] == names
     assert causes[0].explains_first
     assert all(
-        cause.sentence.startswith("both left and right lose most of what varies from sample to sample")
-        for cause in causes[1:]
+        cause.sentence.startswith("left and right both lose the most variation between samples") for cause in causes[1:]
     )

@@ -21,9 +21,9 @@ def values(*numbers: float) -> Tensor:
 @pytest.mark.parametrize(
     ("left", "right", "winner", "why"),
     [
-        pytest.param(30.0, 20.0, "left", "left is 30.0 dB", id="left"),
+        pytest.param(30.0, 20.0, "left", "left SQNR 30.0 dB", id="left"),
         pytest.param(20.0, math.inf, "right", "right equals the float model", id="right_equals"),
-        pytest.param(20.0, 20.5, None, "float cannot decide", id="too_near"),
+        pytest.param(20.0, 20.5, None, "less than 1 dB apart", id="too_near"),
         pytest.param(math.inf, math.inf, None, "equals the float model", id="both_equal"),
         pytest.param(None, 20.0, None, "no value to compare", id="no_value"),
     ],
@@ -62,7 +62,4 @@ def test_where_an_offset_is_all_that_is_left_the_words_say_so() -> None:
     winner, because = nearer(NAMES, left, Nearness(sqnr_db=60.0, variation_db=9.8))
 
     assert winner == "right"
-    assert because == (
-        "left is 47.0 dB from the float model (with noise 3.2 dB louder than what varies from sample to sample), "
-        "right is 60.0 dB from the float model"
-    )
+    assert because == ("left SQNR 47.0 dB (noise 3.2 dB above the variation between samples), right SQNR 60.0 dB")

@@ -30,10 +30,10 @@ def test_pairs_that_do_not_fit_into_16_bits_are_shown_by_adding_them_so() -> Non
     assert cause.name == "saturates_in_16_bits"
     assert cause.kind == "defect"
     assert cause.evidence == (
-        "2 of 3 values are off by more than float32's rounding of the sum",
-        "2 pairs of products do not fit into 16 bits: the greatest sum is 65280",
-        "adding the pairs in 16 bits, with saturation, gives all of the runtime's values",
-        "the processor's feature onednn_vnni is not there",
+        "off by more than float32 rounding of the sum: 2 of 3 values",
+        "pairs of products too large for 16 bits: 2; the largest sum is 65280",
+        "adding the pairs in 16 bits, with saturation, reproduces all values of the runtime",
+        "the processor does not have onednn_vnni",
     )
 
 
@@ -108,8 +108,8 @@ def test_values_in_the_order_of_channels_last_memory_are_in_the_wrong_places() -
     )
 
     assert cause.name == "memory_order_lost"
-    assert cause.sentence.startswith("qnnpack's clamp writes the values of a channels-last tensor")
-    assert cause.evidence[0] == "22 of 24 values are off by more than one step"
+    assert cause.sentence.startswith("qnnpack's clamp copies the values of a channels-last tensor")
+    assert cause.evidence[0] == "off by more than one step: 22 of 24 values"
     assert cause.evidence[-1] == "the runtime's values range from 0 to 23, the reference's from 0 to 23"
 
 
@@ -125,7 +125,7 @@ def test_a_tie_is_told_where_the_exact_value_lies_on_the_border() -> None:
     (cause,) = causes(facts(reference, measured, scale=1.0, exact=exact))
 
     assert (cause.name, cause.kind) == ("rounding_ties", "by_design")
-    assert cause.evidence[0] == "1 of 3 values differ, each by one step"
+    assert cause.evidence[0] == "different by one step: 1 of 3 values"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_an_activation_that_is_lost_leaves_the_op_without_it() -> None:
     (cause,) = causes(kept)
 
     assert cause.name == "activation_lost"
-    assert cause.evidence == ("1 of 2 values are off", "all are those of the op without relu")
+    assert cause.evidence == ("different values: 1 of 2 values", "without relu, the op gives all values of the runtime")
     assert names(causes(replace(kept, product=replace(product, fused="none")))) == ["unexplained"]
 
 
@@ -199,7 +199,7 @@ def test_roundings_of_several_ops_add_up() -> None:
 
     assert (cause.name, cause.kind) == ("steps_add_up", "by_design")
     assert cause.sentence == (
-        "no op up to add is more than a step off by itself, and their roundings add up to 3 steps there"
+        "no op up to add is off by more than one step by itself, but their rounding errors add up to 3 steps there"
     )
 
 

@@ -54,7 +54,7 @@ def test_inductor_without_vnni_saturates_as_adding_pairs_does(without_vnni: list
 
     assert eight_bits.cpu["onednn_vnni"] is False
     assert cause.name == "saturates_in_16_bits"
-    assert "adding the pairs in 16 bits, with saturation, gives all of the runtime's values" in cause.evidence
+    assert "adding the pairs in 16 bits, with saturation, reproduces all values of the runtime" in cause.evidence
 
 
 @on_x86

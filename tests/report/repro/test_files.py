@@ -123,7 +123,7 @@ def test_a_bug_report_has_expected_actual_cause_script_and_environment() -> None
     assert headings[1:] == ["## Expected", "## Actual", "## Script", "## With qatrix", "## Environment"]
     assert "```python\nprint('it')\n```" in text
     assert "- torch 2.15.0" in text
-    assert "Where they part:" in text
+    assert "Where they differ first:" in text
 
 
 @pytest.mark.parametrize(

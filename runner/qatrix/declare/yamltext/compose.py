@@ -250,7 +250,7 @@ class _Composer:
         if key.text in keys:
             first = keys[key.text].line
             message = f"the key '{key.text}' stands here twice: in line {first} and in line {key.line}"
-            self._problem(event, message, "each key once; YAML would drop the first without a word")
+            self._problem(event, message, "each key once; YAML would silently drop the first")
             return None
         return key
 

@@ -25,6 +25,7 @@ from qatrix.execute.recording import Store
 from qatrix.judge.graphs.places import layer_of
 from qatrix.judge.outputs import plain
 from qatrix.judge.shown import Shown
+from qatrix.judge.wording import differences as words
 from qatrix.lowerings import Departure
 from qatrix.pipelines import fx as fx_pipeline
 from qatrix.pipelines.runtimes import Program
@@ -77,16 +78,16 @@ def departure(
         return _departure(lower, program, reference, outputs, store)
     except BaseException as error:  # noqa: BLE001 - a search that fails must not end the case that it is about
         isolation.let_ctrl_c_through(error)
-        return Bisected(notes=(f"no first difference was found: {told(error)}",))
+        return Bisected(notes=(words.SEARCH_FAILED(error=told(error)),))
     finally:
         store.close()
 
 
 def _departure(lower: Lower, program: Program, reference: Reference, outputs: object | None, store: Store) -> Bisected:
     if not isinstance(program.module, fx.GraphModule):
-        return Bisected(notes=("no first difference was looked for, because the program has no graph",))
+        return Bisected(notes=(words.NO_GRAPH(),))
     if (why := uncuttable(program.module)) is not None:
-        return Bisected(notes=(f"no first difference was looked for, because {why}",))
+        return Bisected(notes=(words.NOT_SEARCHED(reason=why),))
     own = reference(program.module)
     # A runtime that is asked for the whole program counts too.
     spent = int(outputs is None)
@@ -96,13 +97,11 @@ def _departure(lower: Lower, program: Program, reference: Reference, outputs: ob
     trials = Trials(lower=lower, program=program, outline=found, reference=reference, limit=limit, count=spent)
     departing = list(_departing(found, given))
     if not departing:
-        note = "no first difference was looked for, because no output that can be cut off is more than a step off"
-        return Bisected(notes=(note,), lowerings=trials.count)
+        return Bisected(notes=(words.NOTHING_TO_CUT(),), lowerings=trials.count)
     search = Search(outline=found, trials=trials)
     first = next((item for cut in departing if (item := search.first(cut)) is not None), None)
     if first is None:
-        note = "no first difference was found, because the program departs as a whole and no part of it does"
-        return Bisected(notes=(note, *trials.notes), lowerings=trials.count)
+        return Bisected(notes=(words.ONLY_AS_A_WHOLE(), *trials.notes), lowerings=trials.count)
     return Bisected(
         first=_told(found, first), shown=_shown(first, found), notes=tuple(trials.notes), lowerings=trials.count
     )

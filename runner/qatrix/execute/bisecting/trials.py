@@ -15,10 +15,11 @@ from qatrix.execute import isolation
 from qatrix.execute.bisecting.cuts import Cut, Outline
 from qatrix.execute.bisecting.parts import Part, part
 from qatrix.judge.outputs import plain
+from qatrix.judge.wording import differences as words
 from qatrix.lowerings import Ran
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Lowered, Program
-from qatrix.text import told
+from qatrix.text import counted, told
 
 Lower = Callable[[Program], Lowered]
 Reference = Callable[[fx.GraphModule], fx.GraphModule]
@@ -68,27 +69,26 @@ class Trials:
         key = (frozenset(cut.read for cut in inputs), output.read)
         if key not in self._known:
             if self.count >= self.limit:
-                self._note(f"the search ended after {self.count} lowerings")
+                self._note(words.SEARCH_ENDED(lowerings=counted(self.count, "lowering")))
                 return None
             self.count += 1
             self._known[key] = self._tried(inputs, output)
         return self._known[key]
 
     def _tried(self, inputs: Collection[Cut], output: Cut) -> Trial | None:
-        where = f"the part that ends at {output.source}"
         try:
             made = part(self.outline, inputs, output)
             wanted = self.outline.value(output)
             with torch.no_grad():
                 own = self.reference(made.module)(*_copies(made.inputs))
             if gap(wanted, own, self.outline.step(output)).departs:
-                self._note(f"{where} is left out, because by itself it does not compute what the program does")
+                self._note(words.PART_NOT_EQUAL(end=output.source))
                 return None
             lowered = self.lower(program_of(made, self.program))
             (value,) = pytree.tree_leaves(plain(lowered.run(Inputs(made.inputs))))
         except BaseException as error:  # noqa: BLE001 - a part that a runtime refuses must not end the search
             isolation.let_ctrl_c_through(error)
-            self._note(f"{where} is left out, because it cannot be lowered by itself: {told(error)}")
+            self._note(words.PART_NOT_LOWERED(end=output.source, error=told(error)))
             return None
         found = gap(wanted, value, self.outline.step(output))
         return Trial(part=made, lowered=value, gap=found, ran=_ran(lowered))

@@ -7,7 +7,9 @@ from torch import fx
 from qatrix.execute.bisecting.cuts import MOVING
 from qatrix.judge.graphs.layers import fused_parts
 from qatrix.judge.graphs.ops import base_name
+from qatrix.judge.wording import differences as words
 from qatrix.lowerings import Ran
+from qatrix.text import steps as in_steps
 
 
 def op_of(nodes: list[fx.Node]) -> str:
@@ -38,24 +40,11 @@ def sentence(
 
     `each_agrees` says whether each op of that part was tried by itself, and agrees.
     """
-    by = _amount(max_abs, steps)
+    by = f"{max_abs:.3g}" if steps is None else in_steps(f"{steps:.3g}")
     if begin is None:
-        return f"{layer}: {name} is {by} off the reference, given the reference's values"
-    singly = (
-        "by itself, no op of that part is more than a step off"
-        if each_agrees
-        else "not every op of that part could be tried by itself"
-    )
-    return (
-        f"{layer}: {name} is {by} off the reference in the part that begins with {begin}, "
-        f"given the reference's values there; {singly}"
-    )
-
-
-def _amount(max_abs: float, steps: float | None) -> str:
-    if steps is None:
-        return f"{max_abs:.3g}"
-    return "1 step" if f"{steps:.3g}" == "1" else f"{steps:.3g} steps"
+        return words.OP_DIFFERS(layer=layer, op=name, amount=by)
+    singly = words.EACH_OP_AGREES() if each_agrees else words.NOT_EACH_OP_TRIED()
+    return words.PART_DIFFERS(layer=layer, op=name, amount=by, begin=begin, singly=singly)
 
 
 def _names(node: fx.Node) -> list[str]:

@@ -144,7 +144,7 @@ class Reference:
         if frozen.seed != case.seed:
             return "it was drawn with another seed, by another version of qatrix"
         if frozen.declaration != case_digests([case])[case.case_id]:
-            return "the case is declared otherwise than it was then"
+            return "the case is now declared differently"
         if frozen.inputs != digest_of_inputs(batches):
             return "this torch draws other inputs from the same seed"
         if frozen.weights != digest_of_weights(case):
@@ -155,8 +155,8 @@ class Reference:
         notes = [*frozen.outcome.notes, f"frozen: {self.manifest.origin}"]
         if differs:
             notes.append(
-                "the float model itself gives other bits here than it gave there, "
-                "so that equality to the bit is not to be expected"
+                "the float model itself gives different bits here than it gave there, "
+                "so bit-identical outputs cannot be expected"
             )
         return replace(frozen.outcome, notes=tuple(notes))
 

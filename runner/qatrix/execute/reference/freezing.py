@@ -110,7 +110,7 @@ def _difference(found: PipelineOutcome, recorded: PipelineOutcome) -> str | None
     ):
         one, other = getattr(recorded, name), getattr(found, name)
         if one != other:
-            return f"run once more it has {name} {other}, and the run recorded {one}"
+            return f"run again it has {name} {other}, but the run recorded {one}"
     return None
 
 

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from qatrix.judge.arbiter.specifications import Range
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.graphs.ops import called_module, is_observing
+from qatrix.judge.wording import specifications as words
 
 # Averages are taken in float32, step by step; a hundredth of the way to a range that hardly moves is little.
 _RTOL: Final = 1e-6
@@ -81,8 +82,7 @@ class Averages:
             width = float((average.range.high - average.range.low).abs().max())
             off = max(float((one.detach().double().flatten() - other).abs().max()) for one, other in pairs)
             if off > _RTOL * width:
-                told = f"its range after training is {off:.3g} away from the average of what its observer was given"
-                yield average.tensor, "scale", f"{told}, and so its scale is wrong"
+                yield average.tensor, "scale", words.AVERAGE_IS_OFF(off=off)
 
 
 def _observers(program: fx.GraphModule, placement: Placement) -> Mapping[str, nn.Module]:

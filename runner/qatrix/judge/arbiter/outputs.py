@@ -11,6 +11,7 @@ from qatrix.judge.arbiter.evaluation import FloatModel
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.diagnosis.quantizing import past_quantizing
 from qatrix.judge.graphs.ops import op_name
+from qatrix.judge.wording import specifications as words
 
 
 def misplaced_outputs(
@@ -31,8 +32,8 @@ def misplaced_outputs(
         if one.name not in judged:
             continue
         if probe.node not in _bearing(past_quantizing(other)):
-            which = "the output" if len(wanted) == 1 else f"output {number}"
-            yield model.layout.sites[one.name].name, f"{which} is not its value"
+            which = words.THE_OUTPUT() if len(wanted) == 1 else words.OUTPUT(number=number)
+            yield model.layout.sites[one.name].name, words.NOT_ITS_VALUE(output=which)
 
 
 def _of_another(model: FloatModel, placement: Placement, wanted: str, found: str) -> Iterator[tuple[str, str]]:
@@ -40,7 +41,7 @@ def _of_another(model: FloatModel, placement: Placement, wanted: str, found: str
     owner = placement.owner.get(found)
     site = model.layout.sites.get(wanted)
     if owner is not None and site is not None and owner != wanted and not site.passing:
-        yield site.name, f"the output is the value of {model.layout.sites[owner].name}"
+        yield site.name, words.VALUE_OF_ANOTHER(layer=model.layout.sites[owner].name)
 
 
 def _bearing(node: fx.Node) -> set[str]:

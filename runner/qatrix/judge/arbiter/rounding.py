@@ -15,6 +15,8 @@ from qatrix.judge.arbiter.specifications import Range, observed_faults, observes
 from qatrix.judge.diagnosis.parameters import Measured, of_observer
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.graphs.ops import called_module, is_observing, module_name, op_name
+from qatrix.judge.wording import specifications as words
+from qatrix.text import counted
 
 
 @dataclass
@@ -61,7 +63,9 @@ class Rounding:
     def _judge(self, node: fx.Node, grid: Grid, given: Tensor, value: Tensor) -> None:
         missed = grid.misses(given, value) if value.is_floating_point() else grid.missed_codes(given, value)
         if count := int(missed.sum()):
-            told = f"{count} of its {given.numel()} values are not rounded to the nearest integer"
+            told = words.NOT_ROUNDED(
+                count=count, values=counted(given.numel(), "value"), are="is" if count == 1 else "are"
+            )
             self.findings.tell(self._tensor(node), "rounding", told)
 
     def _judge_range(self, node: fx.Node, observer: int, measured: Measured, given: Tensor) -> None:
@@ -81,7 +85,7 @@ class Rounding:
         if made is None or used is None or not isinstance(source, fx.Node):
             return
         for quantity, one, other in _differences(made, used):
-            told = f"its {quantity} is {one} where it is quantized, and {other} where it is dequantized"
+            told = words.DEQUANTIZED_OTHERWISE(quantity=quantity, quantized=one, dequantized=other)
             self.findings.tell(self._tensor(source), quantity, told)
 
     def _tensor(self, node: fx.Node) -> str:

@@ -12,6 +12,8 @@ from torch import Tensor
 from qatrix.diagnoses import Parameters
 from qatrix.digits import digits_apart
 from qatrix.judge.diagnosis.parameters import Measured
+from qatrix.judge.wording import specifications as words
+from qatrix.text import counted
 
 # Observers whose first range is the least and the greatest value that they have seen.
 _OF_EXTREMES: Final = frozenset(
@@ -93,11 +95,11 @@ def observed_faults(measured: Measured, seen: Range) -> Iterator[tuple[str, str]
     off = torch.stack([(scale - one).abs() > _RELATIVE * one for one in allowed]).all(0)
     if bool(off.any()):
         found, expected = _apart(float(scale[off][0]), float(allowed[0][off][0]))
-        yield "scale", f"its observer gives a scale of {found} for values whose range gives {expected}"
+        yield "scale", words.OBSERVER_SCALE(found=found, expected=expected)
     elif not _is_symmetric(known):
         off = ~_fits_zero(known, zero_point, scale, seen)
         if bool(off.any()):
-            yield "zero point", f"its observer gives a zero point of {int(zero_point[off][0])}, and its range another"
+            yield "zero point", words.OBSERVER_ZERO_POINT(found=int(zero_point[off][0]))
 
 
 def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterator[tuple[str, str]]:
@@ -110,7 +112,7 @@ def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterato
     if made.scale is None or not allowed:
         return
     if allowed[0].shape != made.scale.shape:
-        yield "axis", f"it has {_count(made)}, and {allowed[0].numel()} channels"
+        yield "axis", words.CHANNELS(scales=_count(made), channels=counted(allowed[0].numel(), "channel"))
         return
     allowed += [one for one in _observed(said) if one.shape == made.scale.shape]
     before = None if said is None else _seen(said)
@@ -121,11 +123,11 @@ def weight_faults(said: Measured | None, made: Measured, seen: Range) -> Iterato
     off = torch.stack([(made.scale - one).abs() > _RELATIVE * one for one in allowed]).all(0)
     if bool(off.any()):
         found, expected = _apart(float(made.scale[off][0]), float(allowed[0][off][0]))
-        yield "scale", f"its scale is {found}, and its range gives {expected}"
+        yield "scale", words.SCALE_OF_RANGE(found=found, expected=expected)
     if _is_symmetric(known) and made.zero_point is not None:
         off = (made.zero_point - _middle(known)).abs() > _HALF
         if bool(off.any()):
-            yield "zero point", f"its zero point is {int(made.zero_point[off][0])}, and its range is symmetric"
+            yield "zero point", words.ZERO_POINT_OF_SYMMETRIC(found=int(made.zero_point[off][0]))
 
 
 def _observed(said: Measured | None) -> tuple[Tensor, ...]:
@@ -181,8 +183,8 @@ def unspecified(measured: Mapping[str, Measured], allowed: Collection[Integers])
         if "Fixed" in f"{known.type}{known.observer}" or tensor.endswith(".bias") or not allowed:
             continue
         if known.quant_min is not None and not any(one.allows(known) for one in allowed):
-            given = f"{known.dtype} from {known.quant_min} to {known.quant_max}"
-            yield tensor, "range", f"its range of integers is {given}, and its quantizer has none such"
+            given = words.INTEGERS(dtype=known.dtype, low=known.quant_min, high=known.quant_max)
+            yield tensor, "range", words.RANGE_NOT_ALLOWED(integers=given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,15 +217,15 @@ class Specified:
             if renamed is not None:
                 del left[renamed]
             else:
-                yield tensor, "quantization", "it is quantized, and nothing has observed it"
+                yield tensor, "quantization", words.NOT_OBSERVED()
         for tensor in left:
-            yield tensor, "quantization", "it was observed, and is left in float"
+            yield tensor, "quantization", words.LEFT_IN_FLOAT()
 
     def _repeated(self, depths: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
         """The tensors that are quantized in a row, and more often than they were observed."""
         for tensor, depth in depths.items():
             if depth > max(1, self.depths.get(tensor, 1)):
-                yield tensor, "quantization", f"it is quantized {depth} times in a row"
+                yield tensor, "quantization", words.IN_A_ROW(times=depth)
 
 
 def _changes(tensor: str, said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
@@ -237,22 +239,20 @@ def _settings(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
     for name in _SETTINGS:
         wanted, found = getattr(said.parameters, name), getattr(made.parameters, name)
         if wanted is not None and found is not None and wanted != found:
-            yield _QUANTITIES[name], f"its {_WORDS[name]} is {found}, and {wanted} was specified"
+            yield _QUANTITIES[name], words.SETTING(setting=_WORDS[name], found=found, expected=wanted)
 
 
 def _scales(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
     if said.scale is None or made.scale is None or not bool(said.scale.isfinite().all()):
         return
     if said.scale.shape != made.scale.shape:
-        yield (
-            "axis",
-            f"it has {_count(made)}, and {_count(said)} {'was' if said.scale.numel() == 1 else 'were'} observed",
-        )
+        were = "was" if said.scale.numel() == 1 else "were"
+        yield "axis", words.OBSERVED_SCALES(scales=_count(made), observed=_count(said), were=were)
         return
     off = torch.stack([(made.scale - one).abs() > _ROUNDED * one for one in _observed(said)]).all(0)
     if bool(off.any()):
         found, wanted = _apart(float(made.scale[off][0]), float(said.scale[off][0]))
-        yield "scale", f"its scale is {found}, and {wanted} was observed"
+        yield "scale", words.SCALE(found=found, expected=wanted)
 
 
 def _zero_points(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
@@ -267,7 +267,7 @@ def _zero_points(said: Measured, made: Measured) -> Iterator[tuple[str, str]]:
         off &= ~_fits_zero(said.parameters, made.zero_point, made.scale, seen)
     if bool(off.any()):
         found, wanted = int(made.zero_point[off][0]), int(said.zero_point[off][0])
-        yield "zero point", f"its zero point is {found}, and {wanted} was observed"
+        yield "zero point", words.ZERO_POINT(found=found, expected=wanted)
 
 
 def _fits_zero(parameters: Parameters, zero_point: Tensor, scale: Tensor, seen: Range) -> Tensor:
@@ -295,8 +295,7 @@ _WORDS: Final = {
 
 
 def _count(measured: Measured) -> str:
-    count = 0 if measured.scale is None else measured.scale.numel()
-    return "1 scale" if count == 1 else f"{count} scales"
+    return counted(0 if measured.scale is None else measured.scale.numel(), "scale")
 
 
 def _apart(found: float, wanted: float) -> tuple[str, str]:

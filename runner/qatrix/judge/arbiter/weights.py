@@ -20,6 +20,8 @@ from qatrix.judge.diagnosis.parameters import Gauge, Measured
 from qatrix.judge.diagnosis.placement import Placement
 from qatrix.judge.graphs.layers import fused_parts
 from qatrix.judge.graphs.operands import operand
+from qatrix.judge.wording import specifications as words
+from qatrix.text import counted
 
 # What float32 arithmetic may change of a weight that a batch norm is folded into.
 _RTOL = 1e-4
@@ -146,12 +148,16 @@ class Weights:
             return
         if measured is None or grid is None or not rounded:
             if not torch.allclose(used, wanted, rtol=_RTOL, atol=_ATOL * float(wanted.abs().amax())):
-                told = f"its weight is up to {_furthest(used, wanted)} away from the float model's"
-                self.findings.tell(name, "weight", told)
+                self.findings.tell(name, "weight", words.WEIGHT_IS_OFF(off=_furthest(used, wanted)))
             return
         if grid.fits(wanted) and (count := int(grid.misses(wanted, used).sum())):
-            told = f"{count} of its weight's {used.numel()} values are not the integers nearest to the float model's"
-            self.findings.tell(name, "weight", f"{told}, and up to {_furthest(used, wanted)} away")
+            told = words.WEIGHT_NOT_ROUNDED(
+                count=count,
+                values=counted(used.numel(), "value"),
+                are="is" if count == 1 else "are",
+                off=_furthest(used, wanted),
+            )
+            self.findings.tell(name, "weight", told)
         seen = Range.of(wanted, measured.parameters.ch_axis) if converted else None
         if seen is not None:
             said = None if self.said is None else self.said.tensors.get(f"{name}.weight")

@@ -23,6 +23,7 @@ from qatrix.judge.diagnosis.quantizing import depth, past_quantizing
 from qatrix.judge.graphs.layers import weighted_op
 from qatrix.judge.graphs.ops import op_name
 from qatrix.judge.graphs.soundness import MOVING
+from qatrix.judge.wording import specifications as words
 
 # What is off by no more than so many times the precision of its dtype, relative to the greatest value, is rounding.
 _PRECISIONS: Final = 32
@@ -173,8 +174,8 @@ class Witness:
     ) -> None:
         name = self.model.layout.sites[group.last].name
         if value.shape != expected.shape:
-            shapes = f"{tuple(value.shape)}, and float64 gives {tuple(expected.shape)}"
-            self.findings.tell(name, "shape", f"its value has the shape {shapes}")
+            told = words.SHAPE(found=tuple(value.shape), expected=tuple(expected.shape))
+            self.findings.tell(name, "shape", told)
             return
         finite = expected.isfinite()
         if not bool(finite.any()):
@@ -189,7 +190,7 @@ class Witness:
         single = self._computed(group, layers, read, single=True)
         if not error <= _TIMES_SINGLE * _largest((single.double() - expected)[known]):
             quantity = "bias" if layers.layers and _is_off_by_its_bias(layers, value, expected, allowed) else "value"
-            told = f"its {quantity} is up to {error:.3g} away from what float64 gives for what it reads"
+            told = words.VALUE(quantity=quantity, off=error)
             self.findings.tell(name, quantity, told)
 
 

@@ -13,6 +13,7 @@ from qatrix.judge.diagnosis.localize import first_divergence, idle, layer_rows
 from qatrix.judge.diagnosis.nearness import nearer, nearness, of_row
 from qatrix.judge.diagnosis.parameters import parameter_rows
 from qatrix.judge.diagnosis.sight import Sight
+from qatrix.judge.wording import differences as words
 
 
 def diagnose_point(
@@ -31,12 +32,12 @@ def diagnose_point(
     """
     names = (left.pipeline, right.pipeline)
     rows = layer_rows(layout, left, right, reference=reference, tolerance=tolerance)
-    first = first_divergence(layout, rows, at=at, names=names)
+    first = first_divergence(layout, rows, at=at)
     near = {sight.pipeline: nearness(output, sight.outputs) for sight in (left, right)}
     closer, because = nearer(names, *near.values())
     unquantized = idle(left, right)
     if unquantized is not None:
-        closer, because = None, f"{unquantized} quantizes nothing, which is near to float by itself; {because}"
+        closer, because = None, words.QUANTIZES_NOTHING(pipeline=unquantized, both=because)
     return PointDiagnosis(
         at=at,
         layers=rows,
@@ -111,7 +112,7 @@ def _nearer(
     if last.nearer is not None or row is None or first is None or row.nearer is None:
         return last.nearer, last.nearer_because
     _, there = nearer(names, *of_row(row))
-    return row.nearer, f"at the output {last.nearer_because}; at {row.layer}, where they first part, {there}"
+    return row.nearer, words.AT_FIRST(output=last.nearer_because, layer=row.layer, there=there)
 
 
 def _text(layout: Layout, sight: Sight, first: Divergence | None) -> GraphText:

@@ -12,7 +12,9 @@ from qatrix.judge.diagnosis.layout import Layout, Site
 from qatrix.judge.diagnosis.nearness import as_tuples, nearer, nearness
 from qatrix.judge.diagnosis.sight import Sight
 from qatrix.judge.numerics import compare
+from qatrix.judge.wording import differences as words
 from qatrix.outcomes import Comparison
+from qatrix.text import steps
 
 Value = Literal["computed", "quantized"]
 
@@ -28,9 +30,7 @@ def layer_rows(
     return tuple(row for site in layout.sites.values() for row in comparing.rows(site))
 
 
-def first_divergence(
-    layout: Layout, rows: tuple[LayerRow, ...], *, at: str, names: tuple[str, str]
-) -> Divergence | None:
+def first_divergence(layout: Layout, rows: tuple[LayerRow, ...], *, at: str) -> Divergence | None:
     """The first layer that differs while its inputs agree, None where all agree to the bit.
 
     A difference beyond tolerance goes before any within, and one that reaches the output
@@ -47,7 +47,7 @@ def first_divergence(
                 value=row.value,
                 covers=row.covers,
                 within_tolerance=bitwise,
-                sentence=_sentence(row, at, names),
+                sentence=_sentence(row, at),
             )
     return None
 
@@ -102,7 +102,7 @@ class _Comparing:
             return row
         status: Agreement = "left_only" if by_left else "right_only"
         who, rest = (self.left, self.right) if by_left else (self.right, self.left)
-        note = f"{who.pipeline} quantizes it, {rest.pipeline} passes it on in float"
+        note = words.QUANTIZED_BY_ONE(pipeline=who.pipeline, other=rest.pipeline)
         # Who does not quantize is nearer to the float model for that reason alone.
         return replace(row, status=status, note=note, nearer=None)
 
@@ -250,19 +250,15 @@ class _Trail:
         return self._passing[site.key] and reached
 
 
-def _sentence(row: LayerRow, at: str, names: tuple[str, str]) -> str:
+def _sentence(row: LayerRow, at: str) -> str:
     """The first divergence in words."""
-    covered = f" (computed as one with {', '.join(row.covers)})" if row.covers else ""
-    where = f"At {at} the pipelines first part at {row.layer}, {row.op}{covered}"
+    fused = words.FUSED(layers=", ".join(row.covers)) if row.covers else ""
     if row.status in {"left_only", "right_only"}:
-        return f"{where}: {row.note}."
-    apart = "cannot be compared" if row.max_abs is None else f"are {row.max_abs:.3g} apart"
-    steps = f", {_steps(row.max_steps)}" if row.max_steps is not None else ""
-    what = "the values after quantization" if row.value == "quantized" else "its values"
-    agreeing = "the values before agree" if row.value == "quantized" else "its inputs agree"
-    return f"{where}: {agreeing}, {what} of {names[0]} and {names[1]} {apart}{steps}."
-
-
-def _steps(count: float) -> str:
-    figure = f"{count:.3g}"
-    return f"{figure} quantization step{'' if figure == '1' else 's'}"
+        return words.FIRST_ALONE(at=at, layer=row.layer, fused=fused, note=row.note)
+    is_computed = row.value == "computed"
+    if row.max_abs is None:
+        told = words.FIRST_COMPUTED_UNLIKE if is_computed else words.FIRST_QUANTIZED_UNLIKE
+        return told(at=at, layer=row.layer, fused=fused)
+    told = words.FIRST_COMPUTED if is_computed else words.FIRST_QUANTIZED
+    apart = "" if row.max_steps is None else f" ({steps(f'{row.max_steps:.3g}')})"
+    return told(at=at, layer=row.layer, fused=fused, max_abs=row.max_abs, steps=apart)

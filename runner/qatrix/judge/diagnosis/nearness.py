@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from qatrix.diagnoses import LayerRow
 from qatrix.judge.numerics import sqnr_db, variation_db
+from qatrix.judge.wording import differences as words
 
 # Where both are this near to one another, the noise of quantization itself may turn the order.
 DECISIVE_DB: Final = 1.0
@@ -56,22 +57,21 @@ def nearer(names: tuple[str, str], left: Nearness, right: Nearness) -> tuple[str
     SQNR is that of an offset.
     """
     if left.sqnr_db is None or right.sqnr_db is None:
-        return None, "the float model gives no value to compare both with"
-    said = f"{names[0]} {_distance(left)}, {names[1]} {_distance(right)}"
+        return None, words.NO_FLOAT_VALUE()
+    said = words.BOTH(left=names[0], left_quality=_quality(left), right=names[1], right_quality=_quality(right))
     if left.sqnr_db == right.sqnr_db:
         return None, said
     if abs(left.sqnr_db - right.sqnr_db) < DECISIVE_DB:
-        return None, f"{said}; less than {DECISIVE_DB:g} dB apart, float cannot decide"
+        return None, words.NOT_DECISIVE(both=said, db=DECISIVE_DB)
     return names[0] if left.sqnr_db > right.sqnr_db else names[1], said
 
 
-def _distance(near: Nearness) -> str:
+def _quality(near: Nearness) -> str:
     if near.sqnr_db is None or math.isinf(near.sqnr_db):
-        return "equals the float model"
-    said = f"is {near.sqnr_db:.1f} dB from the float model"
+        return words.EQUALS_FLOAT()
     if not near.is_lost or near.variation_db is None or near.sqnr_db <= 0:
-        return said
-    return f"{said} (with noise {-near.variation_db:.1f} dB louder than what varies from sample to sample)"
+        return words.SQNR(sqnr_db=near.sqnr_db)
+    return words.SQNR_OF_OFFSET(sqnr_db=near.sqnr_db, louder_db=-near.variation_db)
 
 
 def as_tuples(value: object) -> object:

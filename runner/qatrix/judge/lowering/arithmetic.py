@@ -11,6 +11,8 @@ from qatrix.diagnoses import Cause
 from qatrix.judge.lowering import products
 from qatrix.judge.lowering.facts import DepartureFacts, near
 from qatrix.judge.lowering.findings import counted, found
+from qatrix.judge.wording import runtimes as words
+from qatrix.text import steps
 
 # Half the distance of two neighbors in float32, relative to them.
 _ROUNDING: Final = 2.0**-24
@@ -36,18 +38,17 @@ def saturates_in_16_bits(facts: DepartureFacts) -> Cause | None:
     if not bool(wrong.any()) or not bool(_agree(facts, products.quantized(paired.values, facts)).all()):
         return None
     evidence = [
-        f"{counted(wrong)} are off by more than {_tolerance(facts)}",
-        f"{paired.saturated} pairs of products do not fit into 16 bits: the greatest sum is {paired.greatest}",
-        "adding the pairs in 16 bits, with saturation, gives all of the runtime's values",
+        words.OFF_BY_MORE(tolerance=_tolerance(facts), values=counted(wrong)),
+        words.PAIRS_TOO_GREAT(pairs=paired.saturated, largest=paired.greatest),
+        words.PAIRS_REPRODUCE(),
     ]
     if feature in facts.cpu:
-        evidence.append(f"the processor's feature {feature} is not there")
+        evidence.append(words.FEATURE_MISSING(feature=feature))
     return found(
         facts,
         "saturates_in_16_bits",
         "defect",
-        f"the int8 kernel of {facts.departure.layer} adds pairs of products in 16 bits, which saturate, because "
-        f"it does without VNNI and the activations have eight bits; a quantizer with reduce_range has seven",
+        words.SATURATES(layer=facts.departure.layer),
         evidence,
     )
 
@@ -65,8 +66,8 @@ def activation_lost(facts: DepartureFacts) -> Cause | None:
         facts,
         "activation_lost",
         "defect",
-        f"{facts.runtime} computes {facts.departure.layer} without the {product.fused} that is fused into it",
-        (f"{counted(wrong)} are off", f"all are those of the op without {product.fused}"),
+        words.ACTIVATION_LOST(runtime=facts.runtime, layer=facts.departure.layer, activation=product.fused),
+        (words.VALUES_OFF(values=counted(wrong)), words.EQUAL_WITHOUT_ACTIVATION(activation=product.fused)),
     )
 
 
@@ -83,11 +84,12 @@ def range_not_kept(facts: DepartureFacts) -> Cause | None:
         facts,
         "range_not_kept",
         "by_design",
-        f"{facts.runtime} clamps the output of {facts.departure.layer} at the ends of its integer type, where the "
-        f"reference clamps at {facts.quant_min} and {facts.quant_max}",
+        words.RANGE_NOT_KEPT(
+            runtime=facts.runtime, layer=facts.departure.layer, low=facts.quant_min, high=facts.quant_max
+        ),
         (
-            f"{counted(beyond)} lie outside {facts.quant_min} to {facts.quant_max}",
-            "clamped to that range, all are the reference's within one step",
+            words.BEYOND_RANGE(low=facts.quant_min, high=facts.quant_max, values=counted(beyond)),
+            words.EQUAL_IN_RANGE(),
         ),
     )
 
@@ -106,11 +108,10 @@ def rounding_ties(facts: DepartureFacts) -> Cause | None:
         facts,
         "rounding_ties",
         "by_design",
-        f"{facts.runtime} and the reference round {facts.departure.layer} to different neighbors, because the exact "
-        f"values lie on the border between two steps",
+        words.ROUNDING_TIES(runtime=facts.runtime, layer=facts.departure.layer),
         (
-            f"{counted(differs)} differ, each by one step",
-            f"each is within float32's rounding of a border, at most {float(border.max()):.2g} steps from it",
+            words.DIFFER_BY_ONE_STEP(values=counted(differs)),
+            words.NEAR_TIE(distance=float(border.max())),
         ),
     )
 
@@ -127,11 +128,10 @@ def steps_add_up(facts: DepartureFacts) -> Cause | None:
         facts,
         "steps_add_up",
         "by_design",
-        f"no op up to {departure.layer} is more than a step off by itself, and their roundings add up to "
-        f"{round(departure.max_steps)} steps there",
+        words.STEPS_ADD_UP(layer=departure.layer, steps=steps(str(round(departure.max_steps)))),
         (
-            f"{counted(off)} are off by more than one step, and none by more than {round(departure.max_steps)}",
-            "each op by itself, given the reference's values, is within one step",
+            words.FEW_OFF(values=counted(off), most=round(departure.max_steps)),
+            words.EACH_WITHIN_A_STEP(),
         ),
     )
 
@@ -150,10 +150,10 @@ def accumulates_in_another_order(facts: DepartureFacts) -> Cause | None:
         facts,
         "accumulates_in_another_order",
         "by_design",
-        f"{facts.runtime} adds up {facts.departure.layer} in another order than the reference",
+        words.OTHER_ORDER(runtime=facts.runtime, layer=facts.departure.layer),
         (
-            f"{counted(differs)} differ, by at most {float(distance.max()):.2g}",
-            f"sums of {products.terms(product)} terms of float32 may differ by {float(bound.max()):.2g} here",
+            words.DIFFER_BY_AT_MOST(distance=float(distance.max()), values=counted(differs)),
+            words.SUMS_MAY_DIFFER(terms=products.terms(product), bound=float(bound.max())),
         ),
     )
 
@@ -168,7 +168,7 @@ def _agree(facts: DepartureFacts, value: Tensor) -> Tensor:
 
 
 def _tolerance(facts: DepartureFacts) -> str:
-    return "float32's rounding of the sum" if facts.scale is None else "one step"
+    return words.ROUNDING_OF_THE_SUM() if facts.scale is None else words.ONE_STEP()
 
 
 def _exact(facts: DepartureFacts) -> Tensor | None:

@@ -8,6 +8,7 @@ from typing import Final
 from qatrix.diagnoses import Cause
 from qatrix.judge.lowering import arithmetic, placing
 from qatrix.judge.lowering.facts import DepartureFacts
+from qatrix.judge.wording import runtimes as words
 
 Recogniser = Callable[[DepartureFacts], Cause | None]
 
@@ -35,7 +36,7 @@ def _unexplained(facts: DepartureFacts) -> Cause:
     return Cause(
         name="unexplained",
         kind="unexplained",
-        sentence=f"nothing that is known explains why {layer} differs on {facts.runtime}",
+        sentence=words.UNEXPLAINED(layer=layer, runtime=facts.runtime),
         pipeline=facts.pipeline,
         layer=layer,
         evidence=(facts.departure.sentence,),

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from qatrix import text
 from qatrix.diagnoses import Cause, Class
 from qatrix.judge.lowering.facts import DepartureFacts
+from qatrix.judge.wording import runtimes as words
 
 
 def found(facts: DepartureFacts, name: str, kind: Class, sentence: str, evidence: Iterable[str]) -> Cause:
@@ -25,4 +27,4 @@ def found(facts: DepartureFacts, name: str, kind: Class, sentence: str, evidence
 
 def counted(chosen: Tensor) -> str:
     """For instance "12 of 96 values"."""
-    return f"{int(chosen.sum())} of {chosen.numel()} values"
+    return words.VALUES(count=int(chosen.sum()), values=text.counted(chosen.numel(), "value"))

@@ -9,6 +9,8 @@ from torch import Tensor
 from qatrix.diagnoses import Cause
 from qatrix.judge.lowering.facts import DepartureFacts, near
 from qatrix.judge.lowering.findings import counted, found
+from qatrix.judge.wording import runtimes as words
+from qatrix.lowerings import FloatOp
 
 # Without channels and an axis behind them there is no other order to be in.
 _LEAST_AXES: Final = 3
@@ -32,18 +34,17 @@ def memory_order_lost(facts: DepartureFacts) -> Cause | None:
     is_clamp = "qnnpack" in f"{facts.runtime} {facts.options.get('engine', '')} {name}" and any(
         clamp in name for clamp in _QNNPACK_CLAMPS
     )
-    who = "qnnpack's clamp" if is_clamp else f"{facts.departure.kernel or facts.departure.op} on {facts.runtime}"
-    source = f" ({_QCLAMP}: the output is made without the input's memory format)" if is_clamp else ""
+    op = words.OP_ON_RUNTIME(op=facts.departure.kernel or facts.departure.op, runtime=facts.runtime)
     return found(
         facts,
         "memory_order_lost",
         "defect",
-        f"{who} writes the values of a channels-last tensor, in that order, into a contiguous one, "
-        f"so that they belong to other places{source}",
+        words.MEMORY_ORDER_LOST(op=words.QNNPACK_CLAMP() if is_clamp else op),
         (
-            f"{counted(~right)} are off by more than one step",
-            "the reference's channels-last memory, read as contiguous memory, gives all of the runtime's values",
-            f"the runtime's values range from {_range(measured)}, the reference's from {_range(reference)}",
+            words.OFF_BY_MORE(tolerance=words.ONE_STEP(), values=counted(~right)),
+            words.REORDERED_EQUAL(),
+            *([words.FORMAT_NOT_KEPT(source=_QCLAMP)] if is_clamp else []),
+            words.RANGES_OF_VALUES(measured=_range(measured), reference=_range(reference)),
         ),
     )
 
@@ -58,8 +59,8 @@ def fell_back_to_float(facts: DepartureFacts) -> Cause | None:
         facts,
         "fell_back_to_float",
         "by_design",
-        f"{facts.runtime} computes {layer} in floating point, though the quantizer quantizes it",
-        [f"{facts.runtime} runs {item.op} for it{f': {item.because}' if item.because else ''}" for item in ops],
+        words.IN_FLOAT(runtime=facts.runtime, layer=layer),
+        [_in_float(facts.runtime, item) for item in ops],
     )
 
 
@@ -69,5 +70,11 @@ def _is_same(left: Tensor, right: Tensor, scale: float | None) -> bool:
     return bool(all_near.all()) and int(close.sum()) >= _NEARLY_ALL * close.numel()
 
 
+def _in_float(runtime: str, item: FloatOp) -> str:
+    if not item.because:
+        return words.RUNS_IN_FLOAT(runtime=runtime, op=item.op)
+    return words.RUNS_IN_FLOAT_BECAUSE(runtime=runtime, op=item.op, reason=item.because)
+
+
 def _range(values: Tensor) -> str:
-    return f"{float(values.min()):.6g} to {float(values.max()):.6g}"
+    return words.FROM_TO(low=float(values.min()), high=float(values.max()))

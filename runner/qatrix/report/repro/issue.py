@@ -38,7 +38,7 @@ def _blocks(script: str, record: Record, environment: Environment, command: Sequ
     yield "\n## Actual\n"
     yield from (f"- {text(line, limit=_LINE)}" for line in case_lines(record))
     if record.diagnosis is not None:
-        yield "\nWhere they part:\n"
+        yield "\nWhere they differ first:\n"
         yield from (f"- {text(line, limit=_LINE)}" for line in explanation_lines(record.diagnosis) if line.strip())
     yield from _cause(record)
     for name, error in _errors(record):
@@ -89,7 +89,7 @@ def _declaring(record: Record, environment: Environment, command: Sequence[str])
     yield fenced(again(command, record.case_id), "console")
     entry = expectation_yaml(record, environment)
     if entry is not None:
-        yield f"\nThis declares it. {text(declaring_hint(record))}\n"
+        yield f"\nThis entry declares the difference. {text(declaring_hint(record))}\n"
         yield fenced(entry, "yaml")
 
 

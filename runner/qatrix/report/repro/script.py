@@ -369,7 +369,7 @@ def _head(
 def _sentence(record: Record) -> str:
     summary = record.summary.rstrip(".")
     if record.verdict in {"exact", "close", "checked"}:
-        return f"The pipelines agree: {summary}." if record.comparisons else f"As it should be: {summary}."
+        return f"The pipelines agree: {summary}." if record.comparisons else f"Nothing is wrong: {summary}."
     return f"What is wrong: {summary}."
 
 

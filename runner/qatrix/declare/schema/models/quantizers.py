@@ -46,7 +46,7 @@ class ConvertOptions(Declaration):
         default=True, description="false: weights stay in float, and are quantized in the graph"
     )
     use_reference_representation: StrictBool = Field(
-        default=False, description="true: integer arithmetic in the place of quantize and dequantize ops"
+        default=False, description="true: integer arithmetic instead of quantize and dequantize ops"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from qatrix.diagnoses import Cause, Divergence
 from qatrix.judge.diagnosis.causes import fusing, layers, losses, norms, quantization, specification
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, Recogniser
+from qatrix.judge.wording import causes as words
 
 __all__ = ["RECOGNISERS", "Facts", "find_causes"]
 
@@ -64,7 +65,7 @@ def _unexplained(first: Divergence) -> Cause:
     return Cause(
         name="unexplained",
         kind="unexplained",
-        sentence=f"nothing that is known explains why {first.layer} differs at {first.at}",
+        sentence=words.UNEXPLAINED(layer=first.layer, at=first.at),
         layer=first.layer,
         evidence=(first.sentence,),
         explains_first=True,

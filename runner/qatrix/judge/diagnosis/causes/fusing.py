@@ -9,6 +9,7 @@ from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Layout, Site
 from qatrix.judge.diagnosis.placement import is_fusable
 from qatrix.judge.diagnosis.sight import Sight
+from qatrix.judge.wording import causes as words
 
 # What batch norm and ReLU are fused into, by the beginning of the op's name.
 _ROOTS: Final = ("conv", "linear", "add", "mul", "matmul", "bmm")
@@ -29,15 +30,15 @@ def not_fused(facts: Facts) -> Iterator[Found]:
             yield found(
                 "not_fused",
                 "one_pipeline",
-                f"{other.pipeline} quantizes {', '.join(names)} as one, {sight.pipeline} quantizes in between",
+                words.NOT_FUSED(pipeline=sight.pipeline, other=other.pipeline, layers=", ".join(names)),
                 layer=start,
                 pipeline=sight.pipeline,
                 computed=names if scaled else [site.name for site in chain],
                 quantized=[start, *(site.name for site in chain)],
                 evidence=(
-                    f"{sight.pipeline} at {at}: {node} quantizes the output of {start}",
-                    f"{other.pipeline} at {at}: nothing is quantized from {start} to {names[-1]}, whose output is",
-                    *([f"{other.pipeline} quantizes the weight as {chain[0].name} scales it"] if scaled else []),
+                    words.QUANTIZED_BETWEEN(pipeline=sight.pipeline, at=at, node=node, layer=start),
+                    words.NOT_QUANTIZED_BETWEEN(other=other.pipeline, at=at, first=start, last=names[-1]),
+                    *([words.WEIGHT_SCALED_FIRST(other=other.pipeline, norm=chain[0].name)] if scaled else []),
                 ),
             )
 
@@ -84,15 +85,14 @@ def fused_for_all_calls(facts: Facts) -> Iterator[Found]:
                 yield found(
                     "fused_for_all_calls",
                     "defect",
-                    f"{sight.pipeline} computes {name} as one with {wrong}, which the float model applies after "
-                    f"{joined(after)} alone",
+                    words.FUSED_FOR_ALL_CALLS(pipeline=sight.pipeline, layer=name, wrong=wrong, calls=joined(after)),
                     layer=name,
                     pipeline=sight.pipeline,
                     computed=(name,),
                     quantized=(name,),
                     evidence=(
-                        f"the float model: {path} is called {len(keys)} times, and {wrong} follows {joined(after)}",
-                        f"{sight.pipeline} at {at}: each call is of the same module, and no {wrong} is left",
+                        words.CALLED_AND_FOLLOWED(module=path, count=len(keys), wrong=wrong, calls=joined(after)),
+                        words.CALLS_SHARE_MODULE(pipeline=sight.pipeline, at=at, wrong=wrong),
                     ),
                 )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.sight import Sight
+from qatrix.judge.wording import causes as words
 
 
 def padding_mode_ignored(facts: Facts) -> Iterator[Found]:
@@ -19,13 +20,13 @@ def padding_mode_ignored(facts: Facts) -> Iterator[Found]:
             yield found(
                 "padding_mode_ignored",
                 "defect",
-                f"{sight.pipeline} pads {site.name} with zeros, though the model says padding_mode={mode!r}",
+                words.PADDING_MODE_IGNORED(pipeline=sight.pipeline, layer=site.name, mode=mode),
                 layer=site.name,
                 pipeline=sight.pipeline,
                 computed=facts.compound(site, sight),
                 evidence=(
-                    f"the float model: {site.name} has padding_mode={mode!r}",
-                    f"{sight.pipeline} at {at}: the forward of {module} never reads padding_mode",
+                    words.PADDING_MODE(layer=site.name, mode=mode),
+                    words.PADDING_MODE_NOT_READ(pipeline=sight.pipeline, at=at, module=module),
                 ),
             )
 
@@ -40,14 +41,14 @@ def left_random(facts: Facts) -> Iterator[Found]:
             yield found(
                 "left_random",
                 "defect",
-                f"{sight.pipeline} leaves {site.name}, {site.op}, random after conversion",
+                words.LEFT_RANDOM(pipeline=sight.pipeline, layer=site.name, op=site.op),
                 layer=site.name,
                 pipeline=sight.pipeline,
                 computed=(site.name,),
                 quantized=(site.name,),
                 evidence=(
-                    f"{sight.pipeline} at {at}: {label} is left as it is in training",
-                    f"{other.pipeline} at {at}: nothing random is left there",
+                    words.STILL_TRAINING(pipeline=sight.pipeline, at=at, node=label),
+                    words.NOTHING_RANDOM(other=other.pipeline, at=at),
                 ),
             )
 
@@ -69,14 +70,14 @@ def nested_graph(facts: Facts) -> Iterator[Found]:
             yield found(
                 "nested_graph",
                 "one_pipeline",
-                f"{sight.pipeline} has {joined(names)} in a graph inside its graph ({op}), where it quantizes nothing",
+                words.NESTED_GRAPH(pipeline=sight.pipeline, layers=joined(names), op=op),
                 layer=names[0],
                 pipeline=sight.pipeline,
                 computed=names,
                 quantized=names,
                 evidence=(
-                    f"{sight.pipeline} at {at}: {op} runs {joined(names)}",
-                    f"{other.pipeline} at {at} quantizes {joined(facts.name(key) for key in touched)}",
+                    words.SUBGRAPH_RUNS(pipeline=sight.pipeline, at=at, op=op, layers=joined(names)),
+                    words.QUANTIZES(other=other.pipeline, at=at, layers=joined(facts.name(key) for key in touched)),
                 ),
             )
 

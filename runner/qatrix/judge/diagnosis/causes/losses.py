@@ -10,6 +10,8 @@ from qatrix.diagnoses import Cause, LayerRow
 from qatrix.judge.diagnosis.causes.facts import Facts
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.nearness import Nearness, of_row
+from qatrix.judge.wording import Template
+from qatrix.judge.wording import causes as words
 
 # What one layer costs at least, in decibels, before it is named.
 _LOST_DB: Final = 10.0
@@ -101,24 +103,18 @@ def _level(figures: list[float | None], before: float) -> float:
 def _named(facts: Facts, loss: _Loss) -> Cause:
     left, right = facts.names
     site = loss.site
-    what = "quantizing its output" if loss.row.value == "quantized" else "computing it"
     before = loss.before.least
-    near = (
-        f"{before:.1f} dB from the float model"
-        if before < _NEAR_DB
-        else f"nearer to the float model than {before:g} dB"
-    )
-    lost = "most of what varies from sample to sample" if loss.after.variation < loss.after.sqnr else "most"
-    who = f"{left} and {right} agree, and both" if facts.first is None else f"both {left} and {right}"
+    near = words.INPUT_QUALITY if before < _NEAR_DB else words.INPUT_QUALITY_ABOVE
+    after = words.QUALITY_QUANTIZED if loss.row.value == "quantized" else words.QUALITY_COMPUTED
     return Cause(
         name="shared_loss",
         kind="unexplained",
-        sentence=f"{who} lose {lost} against the float model at {site.name}, {site.op}",
+        sentence=_lost(loss, agree=facts.first is None)(left=left, right=right, layer=site.name, op=site.op),
         layer=site.name,
         evidence=(
-            f"at {_LAST}: what goes into {site.name} is {near}",
+            near(at=_LAST, layer=site.name, before_db=before),
             *(
-                f"{name} at {_LAST}: {_told(side)} after {what}"
+                after(pipeline=name, at=_LAST, quality=_told(side))
                 for name, side in zip(facts.names, of_row(loss.row))
                 if side.sqnr_db is not None
             ),
@@ -126,6 +122,14 @@ def _named(facts: Facts, loss: _Loss) -> Cause:
     )
 
 
+def _lost(loss: _Loss, *, agree: bool) -> Template:
+    """What the programs lose, and whether they agree besides."""
+    if loss.after.variation < loss.after.sqnr:
+        return words.AGREE_AND_LOSE_VARIATION if agree else words.BOTH_LOSE_VARIATION
+    return words.AGREE_AND_LOSE if agree else words.BOTH_LOSE
+
+
 def _told(side: Nearness) -> str:
-    varies = "" if side.variation_db is None else f", {side.variation_db:.1f} dB of what varies from sample to sample,"
-    return f"{side.sqnr_db:.1f} dB{varies}"
+    if side.variation_db is None:
+        return words.QUALITY(sqnr_db=side.sqnr_db)
+    return words.QUALITY_AND_VARIATION(sqnr_db=side.sqnr_db, variation_db=side.variation_db)

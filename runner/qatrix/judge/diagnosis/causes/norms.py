@@ -13,6 +13,7 @@ from qatrix.diagnoses import Cause
 from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.sight import Norm, Sight
+from qatrix.judge.wording import causes as words
 
 # A linear layer's channels are its last axis, a batch norm's the second.
 _RANK_OF_ONE_AXIS: Final = 2
@@ -30,25 +31,31 @@ def setting_replaced(facts: Facts) -> Iterator[Found]:
                 if not wrong or (twin is not None and _wrong(site, twin, setting)) or (key, setting) in told:
                     continue
                 told.add((key, setting))
-                evidence = [f"{sight.pipeline} at {at}: {said}" for said in wrong]
+                evidence = [
+                    words.NORM_SETTING_FOUND(pipeline=sight.pipeline, at=at, place=place, setting=setting, value=value)
+                    for place, value in wrong.items()
+                ]
                 if twin is not None:
-                    evidence.append(f"{other.pipeline} at {at}: {setting}={getattr(twin, setting):g}")
+                    value = getattr(twin, setting)
+                    evidence.append(
+                        words.NORM_SETTING_OF_OTHER(other=other.pipeline, at=at, setting=setting, value=value)
+                    )
                 yield _replaced(site, setting, sight.pipeline, evidence)
 
 
-def _wrong(site: Site, norm: Norm, setting: str) -> list[str]:
-    """Where a program has another value than the float model, in words."""
+def _wrong(site: Site, norm: Norm, setting: str) -> dict[str, float]:
+    """Where a program has another value than the float model, and which."""
     declared = site.facts.get(setting)
     if not isinstance(declared, (int, float)):
-        return []
+        return {}
     values = {"batch norm": getattr(norm, setting)}
     if setting == "eps":
         values["scale factor"] = norm.factor_eps
-    return [
-        f"its {place} has {setting}={value:g}"
+    return {
+        place: value
         for place, value in values.items()
         if value is not None and not math.isclose(value, declared, rel_tol=1e-6)
-    ]
+    }
 
 
 def _replaced(site: Site, setting: str, pipeline: str, evidence: list[str]) -> Found:
@@ -56,11 +63,11 @@ def _replaced(site: Site, setting: str, pipeline: str, evidence: list[str]) -> F
     return found(
         f"batch_norm_{setting}_replaced",
         "defect",
-        f"{pipeline} computes {site.name} with a constant {setting} instead of the model's {declared}",
+        words.NORM_SETTING_REPLACED(pipeline=pipeline, layer=site.name, setting=setting, declared=declared),
         layer=site.name,
         pipeline=pipeline,
         computed=(site.name,),
-        evidence=(f"the float model: {site.name} has {setting}={declared}", *evidence),
+        evidence=(words.NORM_SETTING(layer=site.name, setting=setting, declared=declared), *evidence),
     )
 
 
@@ -79,13 +86,13 @@ def one_norm_for_two(facts: Facts) -> Iterator[Found]:
             yield found(
                 "one_batch_norm_for_two",
                 "defect",
-                f"{sight.pipeline} computes {' and '.join(norms)} with the parameters and statistics of one batch norm",
+                words.ONE_NORM_FOR_TWO(pipeline=sight.pipeline, norms=" and ".join(norms)),
                 layer=norms[0],
                 pipeline=sight.pipeline,
                 computed=[name for chain in chains for name in chain],
                 evidence=(
-                    f"the float model: {path} is called {len(keys)} times, followed by {', '.join(norms)}",
-                    f"{sight.pipeline} at {at}: each call is of the same fused module, which holds one batch norm",
+                    words.CALLED_WITH_NORMS(module=path, count=len(keys), norms=", ".join(norms)),
+                    words.CALLS_SHARE_NORM(pipeline=sight.pipeline, at=at),
                 ),
             )
 
@@ -102,17 +109,17 @@ def normalizes_with_the_batch(facts: Facts) -> Iterator[Found]:
             if at != "convert" or not norm.training or (twin is not None and twin.training):
                 continue
             name = facts.name(key)
-            instead = "uses its running statistics" if twin is not None else "has folded it with its running statistics"
+            instead = words.RUNNING_STATISTICS if twin is not None else words.RUNNING_STATISTICS_FOLDED
             yield found(
                 "batch_norm_left_in_training",
                 "defect",
-                f"{sight.pipeline} normalizes {name} with the statistics of the batch after conversion",
+                words.NORM_LEFT_IN_TRAINING(pipeline=sight.pipeline, layer=name),
                 layer=name,
                 pipeline=sight.pipeline,
                 computed=facts.compound(facts.layout.sites[key], other),
                 evidence=(
-                    f"{sight.pipeline} at {at}: training=True is a constant of the graph",
-                    f"{other.pipeline} at {at}: {instead}",
+                    words.TRAINING_IS_CONSTANT(pipeline=sight.pipeline, at=at),
+                    instead(other=other.pipeline, at=at),
                 ),
             )
 
@@ -126,7 +133,7 @@ def not_folded(facts: Facts) -> Iterator[Found]:
         yield found(
             "batch_norm_not_folded",
             "one_pipeline",
-            f"{sight.pipeline} does not fold {name} into {before}",
+            words.NORM_NOT_FOLDED(pipeline=sight.pipeline, layer=name, before=before),
             layer=name,
             pipeline=sight.pipeline,
             computed=facts.compound(facts.layout.sites[key], other),
@@ -146,9 +153,13 @@ def left_by_both(facts: Facts) -> Iterator[Cause]:
             yield Cause(
                 name="batch_norm_left_by_both",
                 kind="defect",
-                sentence=f"neither {left.pipeline} nor {right.pipeline} folds {site.name} into {before.name}",
+                sentence=words.NORM_LEFT_BY_BOTH(
+                    left=left.pipeline, right=right.pipeline, layer=site.name, before=before.name
+                ),
                 layer=site.name,
-                evidence=tuple(f"{sight.pipeline} at convert: {_node(sight, key)} is left" for sight in (left, right)),
+                evidence=tuple(
+                    words.NORM_LEFT(pipeline=sight.pipeline, node=_node(sight, key)) for sight in (left, right)
+                ),
             )
 
 
@@ -174,13 +185,14 @@ def fusion_not_declared(facts: Facts) -> Iterator[Found]:
         yield found(
             "fusion_not_declared",
             "by_design",
-            f"{sight.pipeline} does not fold {facts.name(key)} into {before} because the declaration annotates no "
-            f"chain with a batch norm; {other.pipeline} folds it before it annotates",
+            words.FUSION_NOT_DECLARED(
+                pipeline=sight.pipeline, other=other.pipeline, layer=facts.name(key), before=before
+            ),
             layer=facts.name(key),
             pipeline=None,
             computed=chain,
             quantized=chain,
-            evidence=(f"annotate: {', '.join(sorted(facts.annotated))}", *_left(sight, other, key)),
+            evidence=(words.ANNOTATED(chains=", ".join(sorted(facts.annotated))), *_left(sight, other, key)),
         )
 
 
@@ -194,14 +206,17 @@ def _kept(facts: Facts) -> Iterator[tuple[Sight, Sight, str, str]]:
 
 
 def _left(sight: Sight, other: Sight, key: str) -> tuple[str, str]:
-    return f"{sight.pipeline} at convert: {_node(sight, key)} is left", f"{other.pipeline} at convert: none is"
+    return (
+        words.NORM_LEFT(pipeline=sight.pipeline, node=_node(sight, key)),
+        words.NO_NORM_LEFT(other=other.pipeline),
+    )
 
 
 def _node(sight: Sight, key: str) -> str:
     """The node that computes a batch norm, by itself or as one with what follows."""
     lasts = [last for last, merged in sight.placement.fused.items() if key in merged]
     probes = [sight.placement.computed[item] for item in (key, *lasts) if item in sight.placement.computed]
-    return next((sight.labels[probe.node] for probe in probes if probe.node in sight.labels), "a batch norm")
+    return next((sight.labels[probe.node] for probe in probes if probe.node in sight.labels), words.ANY_NORM())
 
 
 def folded_though_read(facts: Facts) -> Iterator[Found]:
@@ -221,15 +236,15 @@ def folded_though_read(facts: Facts) -> Iterator[Found]:
             yield found(
                 "folded_though_read",
                 "defect",
-                f"{sight.pipeline} folds {name} into {before}, though {rest} reads what {before} computes without it",
+                words.FOLDED_THOUGH_READ(pipeline=sight.pipeline, norm=name, before=before, readers=rest),
                 layer=before,
                 pipeline=sight.pipeline,
                 computed=(before, name),
                 quantized=(before, name),
                 evidence=(
-                    f"the float model: {joined(readers)} read {before}",
-                    f"{sight.pipeline} at {at}: no batch norm is left for {name}",
-                    f"{other.pipeline} at {at}: {_node(other, key)} is left",
+                    words.READERS(readers=joined(readers), before=before),
+                    words.NO_NORM_LEFT_FOR(pipeline=sight.pipeline, at=at, norm=name),
+                    words.NORM_LEFT_AT(other=other.pipeline, at=at, node=_node(other, key)),
                 ),
             )
 

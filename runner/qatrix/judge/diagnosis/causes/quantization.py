@@ -8,6 +8,8 @@ from qatrix.judge.diagnosis.causes.facts import Facts, Found, alone, found, join
 from qatrix.judge.diagnosis.causes.fusing import chains_between
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.sight import Sight
+from qatrix.judge.wording import causes as words
+from qatrix.text import counted
 
 
 def left_unquantized(facts: Facts) -> Iterator[Found]:
@@ -34,7 +36,9 @@ def left_unquantized(facts: Facts) -> Iterator[Found]:
                 pipeline=other.pipeline,
                 computed=members if inside else (),
                 quantized=members,
-                evidence=(f"{sight.pipeline} at {at} quantizes {', '.join(what)}; {other.pipeline} does not",),
+                evidence=(
+                    words.QUANTIZES_MORE(pipeline=sight.pipeline, other=other.pipeline, at=at, parts=", ".join(what)),
+                ),
             )
 
 
@@ -44,9 +48,11 @@ def _left(facts: Facts, site: Site, sights: tuple[Sight, Sight], what: list[str]
     before = any(key in other.placement.quantized for key in site.inputs)
     members = {key for key in facts.layout.sites if facts.name(key) in facts.compound(site, other)}
     if not before and not any(other.quantizes_at(key, facts.name(key)) for key in members):
-        return f"{other.pipeline} leaves {site.name}, {site.op}, in float where {sight.pipeline} quantizes it"
+        return words.LEFT_IN_FLOAT(pipeline=sight.pipeline, other=other.pipeline, layer=site.name, op=site.op)
     parts = joined(part.replace("its ", "the ").replace(f"{site.name}.", "the ") for part in what)
-    return f"{other.pipeline} does not quantize {parts} of {site.name}, {site.op}, where {sight.pipeline} does"
+    return words.PART_LEFT_IN_FLOAT(
+        pipeline=sight.pipeline, other=other.pipeline, parts=parts, layer=site.name, op=site.op
+    )
 
 
 def _is_gone(site: Site, sight: Sight) -> bool:
@@ -96,14 +102,15 @@ def read_unquantized(facts: Facts) -> Iterator[Found]:
             yield found(
                 "read_unquantized",
                 "one_pipeline",
-                f"{sight.pipeline} computes {site.name}, {site.op}, from {sources} as it is, "
-                f"{other.pipeline} from the quantized {sources}",
+                words.READ_UNQUANTIZED(
+                    pipeline=sight.pipeline, other=other.pipeline, layer=site.name, op=site.op, sources=sources
+                ),
                 layer=site.name,
                 pipeline=sight.pipeline,
                 computed={*facts.compound(site, sight), *facts.compound(site, other)},
                 evidence=(
-                    f"{sight.pipeline} at {at}: {sources} is quantized for other layers, not for {site.name}",
-                    f"{other.pipeline} at {at}: {site.name} reads what is quantized",
+                    words.QUANTIZED_FOR_OTHERS(pipeline=sight.pipeline, at=at, sources=sources, layer=site.name),
+                    words.READS_QUANTIZED(other=other.pipeline, at=at, layer=site.name),
                 ),
             )
 
@@ -129,20 +136,28 @@ def quantized_again(facts: Facts) -> Iterator[Found]:
             yield found(
                 "quantized_again",
                 "one_pipeline",
-                f"{sight.pipeline} quantizes {tensor} {count} times in a row, {other.pipeline} {_times(fewer[tensor])}",
+                words.QUANTIZED_AGAIN(
+                    pipeline=sight.pipeline,
+                    other=other.pipeline,
+                    tensor=tensor,
+                    count=count,
+                    times=_times(fewer[tensor]),
+                ),
                 layer=layer,
                 pipeline=sight.pipeline,
                 computed=() if site else (layer,),
                 quantized=(layer,) if site else (),
                 evidence=(
-                    f"{sight.pipeline} at {at}: {count} quantizations in a row",
-                    f"{other.pipeline} at {at}: {fewer[tensor]}",
+                    words.IN_A_ROW(pipeline=sight.pipeline, at=at, quantizations=counted(count, "quantization")),
+                    words.IN_A_ROW(
+                        pipeline=other.pipeline, at=at, quantizations=counted(fewer[tensor], "quantization")
+                    ),
                 ),
             )
 
 
 def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    return words.ONCE() if count == 1 else words.TIMES(count=count)
 
 
 def _rounds(sight: Sight) -> dict[str, int]:
@@ -163,13 +178,13 @@ def weight_not_trained(facts: Facts) -> Iterator[Found]:
             yield found(
                 "weight_not_trained",
                 "one_pipeline",
-                f"{sight.pipeline} trains {layer} with its weight in float and quantizes it only when it converts",
+                words.WEIGHT_NOT_TRAINED(pipeline=sight.pipeline, layer=layer),
                 layer=layer,
                 pipeline=sight.pipeline,
                 computed=(layer,),
                 evidence=(
-                    f"{sight.pipeline} at {at}: the module of {layer} has no fake quantize for its weight",
-                    f"{other.pipeline} at {at}: {twin.parameters.node}",
+                    words.NO_FAKE_QUANTIZE(pipeline=sight.pipeline, at=at, layer=layer),
+                    words.QUANTIZED_BY(pipeline=other.pipeline, at=at, node=twin.parameters.node),
                 ),
             )
 
@@ -192,12 +207,12 @@ def operand_quantized(facts: Facts) -> Iterator[Found]:
             yield found(
                 "operand_quantized",
                 "one_pipeline",
-                f"{sight.pipeline} quantizes {name}, {other.pipeline} keeps it as it is",
+                words.OPERAND_QUANTIZED(pipeline=sight.pipeline, other=other.pipeline, tensor=name),
                 layer=layer,
                 pipeline=sight.pipeline,
                 computed=(layer,),
                 evidence=(
-                    f"{sight.pipeline} at {at}: {measured.parameters.node}",
-                    f"{other.pipeline} at {at}: nothing",
+                    words.QUANTIZED_BY(pipeline=sight.pipeline, at=at, node=measured.parameters.node),
+                    words.QUANTIZED_BY_NOTHING(other=other.pipeline, at=at),
                 ),
             )

@@ -14,6 +14,7 @@ from qatrix.judge.diagnosis.causes.facts import Facts, Found, found, joined
 from qatrix.judge.diagnosis.layout import Site
 from qatrix.judge.diagnosis.parameters import Measured
 from qatrix.judge.diagnosis.sight import Sight
+from qatrix.judge.wording import causes as words
 
 # What makes another function of the same numbers; what finds the numbers; what bounds them.
 _FUNCTION: Final = frozenset({"dtype", "quant_min", "quant_max"})
@@ -39,13 +40,17 @@ def shared_parameters(facts: Facts) -> Iterator[Found]:
             yield found(
                 "shared_parameters",
                 "by_design",
-                f"{sight.pipeline} quantizes the output of {name} with the parameters of its {inputs} {source}",
+                words.SHARED_PARAMETERS(pipeline=sight.pipeline, layer=name, inputs=inputs, sources=source),
                 layer=name,
                 pipeline=sight.pipeline,
                 quantized=[facts.name(key) for key in changed],
                 evidence=(
-                    f"{sight.pipeline} at {at}: {source} and {name} have in common {shared}",
-                    f"{other.pipeline} at {at}: {name} has {_parameters(other, site.key, digits)}",
+                    words.PARAMETERS_SHARED(
+                        pipeline=sight.pipeline, at=at, sources=source, layer=name, parameters=shared
+                    ),
+                    words.PARAMETERS_OWN(
+                        other=other.pipeline, at=at, layer=name, parameters=_parameters(other, site.key, digits)
+                    ),
                     *_clamped(facts, site),
                 ),
             )
@@ -91,8 +96,8 @@ def _scale(sight: Sight, key: str) -> float | None:
 def _parameters(sight: Sight, key: str, digits: int) -> str:
     measured, scale = sight.tensors.get(_tensor(sight, key)), _scale(sight, key)
     if measured is None or scale is None:
-        return "no quantization"
-    return f"scale {scale:.{digits}g}, zero point {measured.parameters.zero_point_min}"
+        return words.NO_PARAMETERS()
+    return words.PARAMETERS(scale=f"{scale:.{digits}g}", zero_point=measured.parameters.zero_point_min)
 
 
 def _clamped(facts: Facts, site: Site) -> Iterator[str]:
@@ -103,8 +108,7 @@ def _clamped(facts: Facts, site: Site) -> Iterator[str]:
             continue
         ends = (measured.parameters.quant_min, measured.parameters.quant_max)
         clamped = sum(int((codes == end).sum()) for end in ends if end is not None)
-        told = f"{clamped} of {codes.numel()} codes of {site.name} are at an end of the range"
-        yield f"{sight.pipeline} at convert: {told}"
+        yield words.CLAMPED(pipeline=sight.pipeline, clamped=clamped, total=codes.numel(), layer=site.name)
 
 
 def different_specification(facts: Facts) -> Iterator[Found]:
@@ -116,11 +120,11 @@ def different_specification(facts: Facts) -> Iterator[Found]:
             groups.setdefault(told, []).append(tensor)
     sites = {site.name for site in facts.layout.sites.values()}
     for evidence, tensors in groups.items():
-        more = f" and {len(tensors) - 1} more" if len(tensors) > 1 else ""
+        sentence = words.ALL_CONFIGURED_DIFFERENTLY if len(tensors) > 1 else words.CONFIGURED_DIFFERENTLY
         yield found(
             "different_specification",
             "by_design",
-            f"the pipelines are configured to quantize {tensors[0]}{more} differently",
+            sentence(tensor=tensors[0], more=len(tensors) - 1),
             layer=tensors[0] if tensors[0] in sites else tensors[0].rpartition(".")[0],
             pipeline=None,
             computed=[tensor.rpartition(".")[0] for tensor in tensors if tensor not in sites],
@@ -154,7 +158,14 @@ def _told(
         "eps": moved and (_bounded(left) or _bounded(right)),
     }
     return tuple(
-        f"{name} at {at}: {facts.names[0]} {getattr(left, name)}, {facts.names[1]} {getattr(right, name)}"
+        words.SETTING_DIFFERS(
+            setting=name,
+            at=at,
+            left=facts.names[0],
+            left_value=getattr(left, name),
+            right=facts.names[1],
+            right_value=getattr(right, name),
+        )
         for name in row.differing
         if matters.get(name)
     )
