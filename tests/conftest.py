@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support import quick
 from support.project import MATRIX, Project
 
 # How long an example takes depends on what else the machine does.
@@ -21,6 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--results", metavar="RUN", help="The folder of a run, or its run.sqlite, whose diagnoses are read critically."
     )
+    parser.addoption("--quick", action="store_true", help="Run the tests that need neither torch nor a browser.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        quick.install(config)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from support.driven import driven, listing, until
 from support.project import NOW, Project
 from support.results import results
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("workers")]
 
 CASES = 12
 ARGV = ("run", "--quiet", "--workers", "2", "--out", "out")

@@ -18,7 +18,7 @@ from support.driven import Driven, driven, listing, until, without_what_tells_ru
 from support.driver import DONE_IN_THE_MIDDLE
 from support.results import results
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("workers")]
 
 CASES = 16
 ARGV = ("run", "--quiet", "--workers", "2", "--out", "out")

@@ -17,7 +17,7 @@ import pytest
 from support.driven import MATRIX, Driven, driven, listing, until
 from support.results import results
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("workers")]
 OUT = "reports"
 
 

@@ -33,6 +33,7 @@ from support import specs
 from support.faults import run_faulty
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.xdist_group("ray"),
     # Ray leaves the pipes of its processes to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),

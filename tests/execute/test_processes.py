@@ -19,7 +19,7 @@ from qatrix.outcomes import Record
 from support import specs
 from support.whereabouts import MODULE, numbered, run_backward, run_telling, trained
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("workers")]
 
 
 def executed(cases: list[Case], run: RunCase, *, preload: tuple[str, ...] = (), workers: int = 1) -> list[Record]:

@@ -16,7 +16,7 @@ from qatrix.execute.scratch import end_forking, temporary_files_in
 from qatrix.execute.workers import execute, warm_up
 from support.whereabouts import numbered, run_keeping, trained
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("workers")]
 
 
 @pytest.fixture

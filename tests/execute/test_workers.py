@@ -48,6 +48,7 @@ def executed(cases: list[Case], options: Execution) -> tuple[dict[str, Record], 
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.xdist_group("workers")
 def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
     assert set(ENDS) == set(FAULTS)
@@ -65,6 +66,7 @@ def test_two_hundred_cases_with_every_fault_give_two_hundred_records() -> None:
     assert Counter(record.verdict for record in records.values()) == {"exact": 176, "crashed": 22, "timed_out": 2}
 
 
+@pytest.mark.processes
 @pytest.mark.xdist_group("workers")
 @pytest.mark.parametrize("kind", ["raise_a_foreign_one", "exit", "interrupt", "vanish"])
 def test_a_case_that_ends_its_interpreter_ends_itself_alone(kind: str) -> None:
@@ -76,6 +78,7 @@ def test_a_case_that_ends_its_interpreter_ends_itself_alone(kind: str) -> None:
     assert good.verdict == "exact"
 
 
+@pytest.mark.processes
 @pytest.mark.xdist_group("workers")
 def test_a_crash_keeps_the_end_of_what_the_case_printed() -> None:
     records, _ = executed([case_of("good", 0), case_of("leave", 1)], LIMITS)
@@ -85,6 +88,7 @@ def test_a_crash_keeps_the_end_of_what_the_case_printed() -> None:
     assert error.traceback == "about to leave"
 
 
+@pytest.mark.processes
 @pytest.mark.xdist_group("workers")
 def test_no_worker_is_left_behind() -> None:
     def workers() -> int:
@@ -105,6 +109,7 @@ def test_no_worker_is_left_behind() -> None:
     assert workers() <= before
 
 
+@pytest.mark.processes
 @pytest.mark.xdist_group("workers")
 def test_an_abandoned_run_stops_its_workers() -> None:
     records = execute(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
@@ -10,11 +12,19 @@ from qatrix.declare.spec import Case
 from qatrix.pipelines import PIPELINES
 from qatrix.pipelines.batches import build_inputs
 from qatrix.pipelines.models import build_model
+from qatrix.pipelines.pattern_cache import pattern_cache
 from qatrix.pipelines.switches import NotSwitched, require_all_off
 from support.cases import shipped_cases
 
 pytestmark = pytest.mark.torch
 both = pytest.mark.parametrize("name", ["pt2e", "fx"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memoised() -> Iterator[None]:
+    """The patterns of PT2E are exported once for all tests."""
+    with pattern_cache():
+        yield
 
 
 def prepared(case: Case, name: str) -> nn.Module:

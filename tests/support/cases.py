@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from qatrix.declare.inputs import InputSpec
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.source import case_source
-from qatrix.declare.spec import Case
+from qatrix.declare.spec import Case, Matrix
 from qatrix.expressions import Literal
 from qatrix.report.repro import own_names
 from qatrix.resources import folder
@@ -17,9 +18,10 @@ from qatrix.scripts import CaseSource
 from support import specs
 
 
+@cache
 def shipped_cases(*globs: str) -> tuple[Case, ...]:
-    """Cases of the shipped matrix."""
-    return _cases([folder("matrix")], globs)
+    """Cases of the shipped matrix, which is read once: no test changes it, and a case cannot be changed."""
+    return select(_shipped(), Selection(cases=globs)).cases
 
 
 def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
@@ -28,7 +30,8 @@ def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
     path.write_text(text)
     shipped = folder("matrix")
     names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "runtimes.yaml", "checks.yaml", "devices.yaml")
-    return _cases([*(shipped / name for name in names), path], globs)
+    matrix = _loaded([*(shipped / name for name in names), path])
+    return select(matrix, Selection(cases=globs)).cases
 
 
 def source_of(case: Case) -> CaseSource:
@@ -49,8 +52,13 @@ def factory_case(factory: str, shape: Sequence[int], quantizer: str) -> Case:
     return specs.case(case_id, axes=axes, pattern=model, params={}, conv_kind=None, dim=None, quantizer=like.quantizer)
 
 
-def _cases(paths: list[Path], globs: tuple[str, ...]) -> tuple[Case, ...]:
+@cache
+def _shipped() -> Matrix:
+    return _loaded([folder("matrix")])
+
+
+def _loaded(paths: list[Path]) -> Matrix:
     # Tests name classes of torch as factories.
     loaded = load(paths, allowed_modules=("torch",))
     assert loaded.matrix is not None, loaded.problems
-    return select(loaded.matrix, Selection(cases=globs)).cases
+    return loaded.matrix

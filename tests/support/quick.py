@@ -1,0 +1,61 @@
+"""The quick tests: those that need no torch, no browser and no program of their own, to be run between two edits.
+
+With `--quick`, importing anything heavy fails. A module that imports it holds no quick tests; a test that
+imports it while it runs fails, and its author marks it `torch`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+# What takes seconds to import, or is not there where tests are quick.
+HEAVY: Final = frozenset(
+    "torch torchvision torchao executorch onnx onnxscript onnxruntime ray playwright axe_playwright_python".split()
+)
+SLOW_MARKERS: Final = ("torch", "browser", "fuzz", "slow", "processes")
+_WHY: Final = "quick tests do without it: mark the test `torch`, or run it with `tox -e tests`"
+
+
+class NothingHeavy(MetaPathFinder):
+    """Refuses imports of what quick tests do without, whether it is installed or not."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """No module is found here; a heavy one is refused."""
+        if fullname.partition(".")[0] in HEAVY:
+            message = f"No module named {fullname!r}; {_WHY}"
+            raise ModuleNotFoundError(message, name=fullname)
+        return None
+
+
+class Quick:
+    """A plug-in that leaves out what is not quick."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> object:
+        """Take what imports something heavy for empty; other errors stay errors."""
+        report: pytest.CollectReport = yield
+        sources = pytest.Module, pytest.Directory  # a folder has its conftest.py
+        if isinstance(collector, sources) and report.outcome == "failed" and _WHY in str(report.longrepr):
+            report.outcome, report.longrepr, report.result = "passed", None, []
+        return report
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out the tests with a marker of slow ones."""
+        slow = {item for item in items if any(item.get_closest_marker(name) for name in SLOW_MARKERS)}
+        config.hook.pytest_deselected(items=[*slow])
+        items[:] = [item for item in items if item not in slow]
+
+
+def install(config: pytest.Config) -> None:
+    """Let this session run the quick tests alone."""
+    sys.meta_path.insert(0, NothingHeavy())
+    config.pluginmanager.register(Quick())
