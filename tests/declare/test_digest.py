@@ -15,6 +15,11 @@ from support import specs
 from support.project import MATRIX
 
 LIFECYCLES: tuple[Lifecycle, ...] = ("none", "save_load", "deepcopy")
+CAUSE = """
+causes:
+  rounding: {title: t, sentence: Said., impact: by_design, advice: Do it., because: b}
+expected: [{cases: "second/*", verdict: diverged, cause: rounding}]
+"""
 EXPECTED = 'expected: [{cases: "second/*", verdict: diverged, because: "known"}]\n'
 
 
@@ -29,6 +34,11 @@ def digest(folder: Path, text: str = MATRIX) -> str:
 
 def test_the_same_declarations_have_the_same_digest_wherever_they_lie(tmp_path: Path) -> None:
     assert digest(tmp_path / "a") == digest(tmp_path / "b", f"# a comment moves every line\n{MATRIX}")
+
+
+@pytest.mark.parametrize(("old", "new"), [("Do it.", "Do that."), ("by_design", "error"), ("rounding", "steps")])
+def test_what_a_cause_advises_describes_and_changes_nothing(tmp_path: Path, old: str, new: str) -> None:
+    assert digest(tmp_path / "a", MATRIX + CAUSE) == digest(tmp_path / "b", MATRIX + CAUSE.replace(old, new))
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,16 @@ def test_the_matrix_of_this_project_is_right() -> None:
     assert result.matrix is not None
 
 
+def test_every_expectation_of_this_project_names_a_cause_that_speaks_in_sentences() -> None:
+    matrix = load([folder("matrix")]).matrix
+    assert matrix is not None
+    told = {item.cause: item for item in matrix.expectations}
+    assert None not in told
+    assert len({item.title for item in told.values()}) == len({item.because for item in told.values()}) == len(told)
+    assert [key for key, item in told.items() if not str(item.sentence).endswith(".")] == []
+    assert [key for key, item in told.items() if not str(item.advice).endswith(".")] == []
+
+
 def test_a_pattern_of_layers_keeps_what_it_declares(tmp_path: Path) -> None:
     pattern = matrix_of(tmp_path, PATTERN).patterns["conv_relu"]
     assert dict(pattern.params) == {"channels": 3, "kernel": (3, 3), "bias": True, "eps": 1e-5}

@@ -8,11 +8,13 @@ import pytest
 from lxml import html
 
 from qatrix.claims import Issue
+from qatrix.codec import from_jsonable, to_jsonable
 from qatrix.diagnoses import Cause as Recognized
 from qatrix.outcomes import Record
-from qatrix.report.causes import Cause, cause_key, causes, grouped
+from qatrix.report.causes import cause_key, causes, grouped
 from qatrix.report.frames import report_data
 from qatrix.report.html import index_html
+from qatrix.report.html.page import case_facts
 from qatrix.report.markdown import summary_md
 from qatrix.report.repro import issue_md
 from support.diagnoses import make_diagnosis
@@ -115,7 +117,7 @@ def test_who_is_nearer_to_the_float_model_is_counted_over_the_cases_of_a_cause()
     assert cause.spread.nearer == {"pt2e": 1}
 
 
-def line_of(page: Any, cause: Cause | None = None) -> Any:
+def line_of(page: Any) -> Any:
     (found,) = page.xpath("//section[@id='causes']//p[starts-with(@id, 'cause-')]/ancestor::details[1]")
     return found
 
@@ -174,10 +176,10 @@ def test_a_run_in_which_all_agree_has_no_section_of_causes() -> None:
 
 
 def test_a_case_leads_to_its_cause() -> None:
-    page = page_of(declared("s/a"), declared("s/b"))
-    assert "#cause-fx_no_transposed" in page.xpath("//details[@class='case']//a/@href") or any(
-        "cause-fx_no_transposed" in link for link in page.xpath("//a/@href")
-    )
+    record = declared("s/a")
+    facts = case_facts(report_data(make_run(declared=1), [record]))(record)
+    assert '<a href="#cause-fx_no_transposed">FX graph mode does not train transposed convolutions</a>' in facts
+    assert "<strong>What to do:</strong> Use PT2E." in facts
 
 
 @pytest.mark.parametrize("key", [HOSTILE, '"><script>alert(1)</script>', "", "a b", "-"])
@@ -215,6 +217,14 @@ def test_a_bug_report_names_the_known_cause_under_its_anchor() -> None:
     assert "**FX graph mode does not train transposed convolutions** (`index.html#cause-fx_no_transposed`)" in text
     assert "- What to do: Use PT2E." in text
     assert f"- Upstream: <{ISSUE.link}>, closed on 2026-08-19." in text
+
+
+def test_a_record_of_an_earlier_version_has_the_cause_that_its_reason_makes() -> None:
+    known = to_jsonable(declared("s/a"))
+    for later in ("cause", "sentence", "impact", "advice", "issue"):
+        del known["expected"][later]
+    (cause,) = causes([from_jsonable(Record, known)])
+    assert (cause.key, cause.impact, cause.declared) == ("there-is-no-module-for-it-conv-py", None, True)
 
 
 def test_a_bug_report_of_what_nobody_expected_names_no_known_cause() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from qatrix.outcomes import Environment, Record
@@ -63,7 +64,9 @@ def _cause(record: Record) -> Iterator[str]:
     """The declared cause of a case that ended as expected, under the anchor that it has in the report."""
     if record.expected is None or not is_declared(record):
         return
-    cause = cause_of(declared_key(record.expected), [record], {})
+    known = cause_of(declared_key(record.expected), [record], {})
+    # The figures of its one case are told above.
+    cause = replace(known, most_abs=None, spread=None, losses=())
     yield f'\n<a id="{cause.anchor}"></a>\n'
     yield f"Known cause: **{text(cause.title)}** ({code(f'index.html#{cause.anchor}')})\n"
     yield from (f"- {told}" for told in cause_paragraphs(cause))
