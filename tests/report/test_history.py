@@ -183,3 +183,17 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     page, _ = write_history(look_back(tmp_path), tmp_path / "out")
 
     assert "<script" not in page.read_text()
+
+
+def test_a_case_leads_to_the_newest_report_that_has_it(tmp_path: Path) -> None:
+    keep(tmp_path, 1, {"s/a": "exact", "s/b": "exact"})
+    keep(tmp_path, 2, {"s/a": "exact"})
+    for day in (1, 2):
+        (tmp_path / f"2026010{day}/index.html").write_text("", encoding="utf-8")
+    write_history(look_back(tmp_path), tmp_path / "out")
+    page = html.fromstring((tmp_path / "out/history.html").read_text(encoding="utf-8"))
+
+    assert {link.text_content(): link.get("href") for link in page.xpath("//p[@class='title']/a")} == {
+        "s/a": "../20260102/index.html#case=s/a",
+        "s/b": "../20260101/index.html#case=s/b",
+    }

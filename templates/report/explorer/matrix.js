@@ -12,7 +12,9 @@ const chosen = (side) => {
 const badness = (place) => (rows.unexpected[place] ? 0 : 100) + rows.verdict[place];
 // The distinct combinations of the axes' values that occur, in declared order, and which of them each case has.
 const combinations = (axes) => {
-  const keys = rows.id.map((_, place) => axes.reduce((key, axis) => key * (axis.values.length + 1) + (axis.codes[place] < 0 ? axis.values.length : axis.codes[place]), 0));
+  // Cases without the axis come last among numbers, and first among names: what has no runtime is the reference.
+  const rank = axes.map((axis) => (axis.values.every((value) => /^\d+$/.test(value)) ? (code) => (code < 0 ? axis.values.length : code) : (code) => code + 1));
+  const keys = rows.id.map((_, place) => axes.reduce((key, axis, level) => key * (axis.values.length + 1) + rank[level](axis.codes[place]), 0));
   const distinct = [...new Set(keys)].sort((a, b) => a - b);
   const numbers = new Map(distinct.map((key, at) => [key, at]));
   const at = Int32Array.from(keys, (key) => numbers.get(key));
@@ -28,7 +30,10 @@ const layOut = () => {
   const [down, across] = [combinations(downAxes), combinations(acrossAxes)];
   const grouped = downAxes.length > 1 && GROUPS.has(downAxes[0].name) ? 1 : 0;
   const [tall, wide] = [Math.min(down.entries.length, ROOM.rows), Math.min(across.entries.length, ROOM.columns)];
-  const heads = across.entries.slice(0, wide).map((entry) => element("div", { role: "columnheader", class: "ch" }, element("span", {}, labelOf(entry))));
+  const heads = across.entries.slice(0, wide).map((entry) => {
+    const [first, ...others] = labelOf(entry).split(" · ");
+    return element("div", { role: "columnheader", class: "ch", title: labelOf(entry) }, element("span", {}, first, others.length ? element("small", {}, ` ${others.join(" · ")}`) : null));
+  });
   const head = element("div", { role: "row", class: "heads" }, element("div", { role: "columnheader", class: "rh corner" }, `${downAxes.slice(grouped).map(({ name }) => name).join(" · ") || "all"} ╲ ${acrossAxes.map(({ name }) => name).join(" · ") || "all"}`), ...heads);
   const lines = [];
   const groups = [];
