@@ -360,9 +360,10 @@ def checkout(folder: Path, name: str, line: tuple[str, str]) -> None:
     at = place_of(package, [])
     if at is None:
         pytest.skip(f"{package} is not installed here")
-    # Compiled files are taken from where they are.
+    # Without an __init__.py Python takes what a checkout lacks from where it is installed, compiled files among it.
+    rest = () if (at / "__init__.py").is_file() else ("include", "lib", "*.so")
     if not (folder / package).exists():
-        shutil.copytree(at, folder / package, ignore=shutil.ignore_patterns("__pycache__", "include", "lib", "*.so"))
+        shutil.copytree(at, folder / package, ignore=shutil.ignore_patterns("__pycache__", *rest))
     text = (at.parent / name).read_text()
     assert line[0] in text
     (folder / name).write_text(text.replace(*line, 1))
