@@ -59,7 +59,10 @@ def fell_back_to_float(facts: DepartureFacts) -> Cause | None:
         "fell_back_to_float",
         "by_design",
         f"{facts.runtime} computes {layer} in floating point, though the quantizer quantizes it",
-        [f"{facts.runtime} runs {item.op} for it{f': {item.because}' if item.because else ''}" for item in ops],
+        (
+            *(f"{facts.runtime} runs {item.op} for it{f': {item.because}' if item.because else ''}" for item in ops),
+            *_figures(facts),
+        ),
     )
 
 
@@ -67,6 +70,18 @@ def _is_same(left: Tensor, right: Tensor, scale: float | None) -> bool:
     """Whether values are the same but for rounding: nearly all within a step, and none far off."""
     close, all_near = near(left, right, scale, steps=1), near(left, right, scale, steps=_ROUNDED)
     return bool(all_near.all()) and int(close.sum()) >= _NEARLY_ALL * close.numel()
+
+
+def _figures(facts: DepartureFacts) -> tuple[str, ...]:
+    """How many values are off, and the ranges of both sides; nothing where these have other shapes."""
+    reference, measured = facts.reference, facts.measured
+    if reference.shape != measured.shape or not reference.numel():
+        return ()
+    off = ~near(measured, reference, facts.scale, steps=1)
+    return (
+        f"{counted(off)} are off{' by more than one step' if facts.scale is not None else ''}",
+        f"the runtime's values range from {_range(measured)}, the reference's from {_range(reference)}",
+    )
 
 
 def _range(values: Tensor) -> str:
