@@ -158,6 +158,7 @@ def test_a_signal_to_all_its_processes_ends_it_with_all_of_them(tmp_path: Path, 
 
         assert watch.driver.end().code == 130
         assert "Traceback" not in watch.text()
+        assert "leaked" not in watch.text()
         assert listing(tmp_path / "tmp") == []
         assert [name for name in listing(tmp_path / "cache") if name.startswith("qatrix/watch/")] == []
 

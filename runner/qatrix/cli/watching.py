@@ -43,7 +43,7 @@ from qatrix.cli.sight import Sight, declared_files, program_files
 from qatrix.cli.vigil import OUTDATED, Patience, Vigil
 from qatrix.errors import EXIT_OK, FolderInUse, QatrixError, StoreError, UsageError
 from qatrix.execute.options import Execution, limits
-from qatrix.execute.scratch import adopt_forking
+from qatrix.execute.scratch import adopt_forking, hush_leaks
 from qatrix.locks import locked
 from qatrix.resources import cache_folder
 
@@ -112,6 +112,7 @@ def watch(
         loaded=tools.fingerprint(),
     )
     with newly_conducted(cache_folder() / "watch", tools.now(), console):
+        hush_leaks()
         # It imports torch while this process loads the rest.
         tools.warm_up(options)
         for name in _LOADED:

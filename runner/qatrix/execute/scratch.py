@@ -10,6 +10,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ _VARIABLE: Final = "TMPDIR"
 # The path of a socket has 107 bytes on Linux and 103 on macOS, with the name that multiprocessing gives it.
 _LONGEST: Final = 80
 _OPEN_FILES: Final = Path("/proc/self/fd")
+_LEAKS: Final = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 @contextmanager
@@ -89,6 +91,21 @@ def end_forking() -> None:
     # Waits for it, and has the next one started where a worker is wanted again.
     with contextlib.suppress(OSError):
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # no public name
+
+
+def hush_leaks() -> None:
+    """Have the process that tidies up semaphores say nothing of those that it finds: a run that is killed leaves some.
+
+    Where that process goes on already, it stays as it is.
+    """
+    from multiprocessing import resource_tracker
+
+    # It is started with the options of this process.
+    sys.warnoptions.append(_LEAKS)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(_LEAKS)
 
 
 def adopt_forking() -> None:

@@ -60,7 +60,7 @@ def fell_back_to_float(facts: DepartureFacts) -> Cause | None:
         "fell_back_to_float",
         "by_design",
         words.IN_FLOAT(runtime=facts.runtime, layer=layer),
-        [_in_float(facts.runtime, item) for item in ops],
+        (*(_in_float(facts.runtime, item) for item in ops), *_figures(facts)),
     )
 
 
@@ -74,6 +74,18 @@ def _in_float(runtime: str, item: FloatOp) -> str:
     if not item.because:
         return words.RUNS_IN_FLOAT(runtime=runtime, op=item.op)
     return words.RUNS_IN_FLOAT_BECAUSE(runtime=runtime, op=item.op, reason=item.because)
+
+
+def _figures(facts: DepartureFacts) -> tuple[str, ...]:
+    """How many values are off, and the ranges of both sides; nothing where these have other shapes."""
+    reference, measured = facts.reference, facts.measured
+    if reference.shape != measured.shape or not reference.numel():
+        return ()
+    off = counted(~near(measured, reference, facts.scale, steps=1))
+    return (
+        words.VALUES_OFF(values=off) if facts.scale is None else words.VALUES_OFF_A_STEP(values=off),
+        words.RANGES(measured=_range(measured), reference=_range(reference)),
+    )
 
 
 def _range(values: Tensor) -> str:
