@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from safetensors.numpy import save_file
 
 from qatrix import lowerings, outcomes, runtimes
-from qatrix.claims import BUILT_IN_CHECKS, Expectation
+from qatrix.claims import BUILT_IN_CHECKS, Expectation, Issue
 from qatrix.cli import (
     against,
     app,
@@ -97,12 +97,14 @@ SECTIONS: dict[type[BaseModel], str] = {
     models.Pipelines: "suites",
     models.Suite: "suites",
     models.QuantizesNothing: "suites",
+    models.Cause: "causes",
+    models.Issue: "causes",
     models.Expectation: "expected",
     models.CpuFeatures: "expected",
 }
 RECORDS = [
     outcomes.Record, outcomes.Comparison, outcomes.CheckOutcome, outcomes.PipelineOutcome, outcomes.StageTime,
-    outcomes.ErrorReport, outcomes.Run, outcomes.Environment, outcomes.Dropped, Expectation,
+    outcomes.ErrorReport, outcomes.Run, outcomes.Environment, outcomes.Dropped, Expectation, Issue,
     lowerings.Lowering, lowerings.Ran, lowerings.Kernel, lowerings.FloatOp, lowerings.Departure,
 ]  # fmt: skip
 

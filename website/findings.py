@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from qatrix.report.causes import figure_sentences
 from qatrix.report.figures import number
 from qatrix.report.findings import FindingFacts, FindingsDocument
-from qatrix.report.findings.rendering import command, figures, in_verdicts, nearer_shortly
+from qatrix.report.findings.rendering import command, in_verdicts
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import fenced, url
+from qatrix.report.spreads import nearer_shortly
+from qatrix.report.vocabulary import impact_words
 from website.generated import Generated, rendered
 
 _MARK: Final = "<!-- the table of findings -->"
-_IMPACTS: Final = {
-    "wrong_numbers": "wrong numbers",
-    "left_in_float": "left in float",
-    "error": "error",
-    "by_design": "by design",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +66,7 @@ def with_table(markdown: str, told: FindingsDocument) -> str:
 def _row(facts: FindingFacts, told: FindingsDocument) -> Row:
     return Row(
         facts=facts,
-        impact=_IMPACTS.get(facts.impact or "", ""),
+        impact=impact_words(facts.impact).word if facts.impact else "",
         told=in_verdicts(facts),
         nearer=nearer_shortly(facts.spread),
         apart=number(facts.most_abs),
@@ -84,9 +81,9 @@ def _page(facts: FindingFacts, told: FindingsDocument, script: str | None) -> Ge
         # The theme writes titles into HTML as they are.
         title=json.dumps(escape(facts.title)),
         facts=facts,
-        impact=_IMPACTS.get(facts.impact or "", ""),
+        impact=impact_words(facts.impact).word if facts.impact else "",
         told=in_verdicts(facts),
-        figures=list(figures(facts)),
+        figures=figure_sentences(facts),
         releases=list(_releases(facts, told)),
         links=list(map(url, facts.links)),
         issue=None if facts.issue is None else url(facts.issue.link),

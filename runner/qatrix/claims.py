@@ -102,6 +102,10 @@ ComparisonPoint = Literal["prepare", "convert", "lowered"]
 # What a suite's quantizers are to do with its patterns.
 Quantizes = Literal["something", "nothing"]
 CheckPoint = Literal["prepare", "convert", "reexport"]
+# What a known cause does to its cases: numbers are wrong and nothing says so, layers are computed in float, a pipeline
+# or runtime raises, or pipelines differ as they are documented and lose nothing.
+Impact = Literal["wrong_numbers", "left_in_float", "error", "by_design"]
+IssueState = Literal["open", "closed", "merged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,15 @@ class Transcript:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Issue:
+    """An issue or pull request upstream, and what had become of it on the day when somebody looked (`checked`)."""
+
+    link: str
+    state: IssueState
+    checked: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Expectation:
     """A known difference: the verdict that YAML declares for the cases a glob names, and why.
 
@@ -160,8 +173,11 @@ class Expectation:
     `runtime` that of a runtime, and `cpu` says which features the processor has or lacks ({"vnni": False}).
     `pipeline`, `stage`, `error` (the exception's type) and `message` (a part of its message) narrow a
     failure; `checks` names the checks that fail too. Strict both ways: a case that ends in another way
-    is unexpected, also when it got better. `title` is the cause in a few words; expectations of one cause
-    share `because`.
+    is unexpected, also when it got better.
+
+    `title` is the cause in a few words. Expectations that name a declared cause (`cause`, its key) have its `title`,
+    `because` and `link`, and also its `sentence` (for a user), its `impact`, the `advice` and its `issue` upstream;
+    those without one share a cause where they share `because`.
     """
 
     cases: str
@@ -181,4 +197,9 @@ class Expectation:
     runtime: str | None = None
     link: str | None = None
     title: str | None = None
+    cause: str | None = None
+    sentence: str | None = None
+    impact: Impact | None = None
+    advice: str | None = None
+    issue: Issue | None = None
     source: Source

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qatrix.claims import GraphCheck, Tolerance
+from qatrix.claims import GraphCheck, Issue, Tolerance
 from qatrix.declare.load import Loaded, load
 from qatrix.declare.spec import FxPreset, Matrix, Pt2ePreset
 from qatrix.expressions import Literal, Name, Operation
@@ -338,6 +338,46 @@ expected:
 """
     (expectation,) = matrix_of(tmp_path, text).expectations
     assert (expectation.torch, expectation.stage, expectation.checks) == (">=2.5,<2.9", "prepare", ())
+
+
+CAUSE = """
+causes:
+  no_fusion:
+    title: FX graph mode does not fuse
+    sentence: The layers run one after the other.
+    impact: by_design
+    advice: Do nothing.
+    because: there is no pattern for it
+    issue: {link: 'https://example.org/1', state: open, checked: 2026-11-30}
+"""
+NAMED = "expected: [{cases: 's/*', verdict: diverged, cause: no_fusion}]"
+
+
+@pytest.mark.parametrize("texts", [(CAUSE + NAMED,), (NAMED, CAUSE)], ids=["in one file", "declared after its use"])
+def test_an_expectation_says_what_its_cause_says(tmp_path: Path, texts: tuple[str, ...]) -> None:
+    (expectation,) = matrix_of(tmp_path, *texts).expectations
+    assert (expectation.cause, expectation.title) == ("no_fusion", "FX graph mode does not fuse")
+    assert (expectation.because, expectation.sentence) == (
+        "there is no pattern for it",
+        "The layers run one after the other.",
+    )
+    assert (expectation.impact, expectation.advice) == ("by_design", "Do nothing.")
+    assert expectation.issue == Issue(link="https://example.org/1", state="open", checked="2026-11-30")
+
+
+def test_a_cause_with_an_issue_needs_no_other_link(tmp_path: Path) -> None:
+    (expectation,) = matrix_of(tmp_path, CAUSE + NAMED).expectations
+    assert expectation.link == "https://example.org/1"
+
+
+def test_where_something_is_wrong_no_cause_is_called_unused(tmp_path: Path) -> None:
+    result = loaded(tmp_path, f"{CAUSE}expected: [{{cases: 's/*', verdict: divergd, cause: no_fusion}}]")
+    assert "unused" not in as_text(result.problems)
+    assert "divergd" in as_text(result.problems)
+
+
+def test_a_cause_that_an_unreadable_file_may_declare_is_not_called_unknown(tmp_path: Path) -> None:
+    assert "unknown cause" not in as_text(loaded(tmp_path, NAMED, "causes: {no_fusion: [").problems)
 
 
 def test_an_unused_parameter_is_a_warning(tmp_path: Path) -> None:

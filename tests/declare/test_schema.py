@@ -5,6 +5,7 @@ import typing
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from qatrix.declare import spec
 from qatrix.declare.schema import SECTIONS, Cursor, File, json_schema, models, read
@@ -139,6 +140,23 @@ def test_the_json_schema_names_every_section_and_is_json() -> None:
     assert set(schema["properties"]) == set(SECTIONS)
     assert schema["title"] == "qatrix matrix file"
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        ({"because": "why"}, True),
+        ({"because": "why", "title": "What", "link": "https://example.org"}, True),
+        ({"cause": "key"}, True),
+        ({"cause": "key", "because": "why"}, False),
+        ({"cause": "key", "title": "What"}, False),
+        ({"cause": "key", "link": "https://example.org"}, False),
+        ({}, False),
+    ],
+)
+def test_the_json_schema_wants_a_cause_or_a_reason_and_not_both(said: dict[str, str], fits: bool) -> None:
+    validator = Draft202012Validator(json_schema())
+    assert validator.is_valid({"expected": [{"cases": "*", "verdict": "failed", **said}]}) is fits
 
 
 def test_every_reference_of_the_json_schema_leads_somewhere() -> None:

@@ -56,6 +56,14 @@ def test_a_known_error_is_told_with_its_cause_and_link() -> None:
     assert "  it is so" in lines
 
 
+def test_a_known_error_whose_cause_has_advice_is_told_what_it_means_and_what_to_do() -> None:
+    known = replace(KNOWN, sentence="FX raises here.", advice="Use PT2E.")
+    lines = answer_lines(failing(), known)
+
+    assert lines.index("  FX raises here.") < lines.index("  it is so")
+    assert lines[-1] == "What to do: Use PT2E."
+
+
 def test_where_one_pipeline_fails_the_other_is_preferred_if_it_passes_its_checks() -> None:
     record = failing()
     both = replace(record, pipelines={"pt2e": make_outcome("pt2e"), **record.pipelines})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qatrix.claims import Expectation
+from qatrix.claims import Expectation, Issue
 from qatrix.errors import UsageError
 from qatrix.outcomes import Record
 from qatrix.report.findings import MARK, findings, findings_page
@@ -40,17 +40,17 @@ def test_cases_of_one_reason_are_one_finding_with_its_figures() -> None:
     found = findings([side(explained("a/p/x=1"), explained("a/p/x=2", title="PT2E has an eps of its own"))])
 
     (finding,) = found.found
-    assert finding.title == "PT2E has an eps of its own"
-    assert finding.verdicts == {"diverged": 2}
-    assert (finding.most_abs, finding.most_steps, finding.counts) == (0.02, 1.5, (2,))
-    assert finding.spread is not None
-    assert (finding.spread.nearer, finding.spread.median_db) == ({"fx": 2}, 12.0)
+    assert finding.cause.title == "PT2E has an eps of its own"
+    assert finding.cause.verdicts == {"diverged": 2}
+    assert (finding.cause.most_abs, finding.cause.most_steps, finding.counts) == (0.02, 1.5, (2,))
+    assert finding.cause.spread is not None
+    assert (finding.cause.spread.nearer, finding.cause.spread.median_db) == ({"fx": 2}, 12.0)
 
 
 def test_a_finding_without_a_title_begins_as_its_reason() -> None:
     (finding,) = findings([side(explained("a/p/x=1", "FX does this (file.py), and that"))]).found
 
-    assert finding.title == "FX does this"
+    assert finding.cause.title == "FX does this"
 
 
 def test_findings_are_counted_in_every_run_and_shown_by_the_first_that_has_them() -> None:
@@ -58,7 +58,7 @@ def test_findings_are_counted_in_every_run_and_shown_by_the_first_that_has_them(
     found = findings([new, old])
 
     assert found.found[0].counts == (0, 2)
-    assert len(found.found[0].records) == 2
+    assert len(found.found[0].cause.records) == 2
     assert "- Releases: torch 2.5.1 (2 cases); not torch 2.15.0." in findings_page(found).text
 
 
@@ -141,12 +141,45 @@ def test_every_script_has_a_name_of_its_own_that_is_safe(titles: list[str], name
     assert all(f"](causes/{name}.py)" in page.text for name in names)
 
 
-def test_headings_of_one_title_are_linked_as_github_numbers_them() -> None:
+def test_causes_of_one_title_are_linked_by_their_keys() -> None:
     records = [explained(f"a/p/x={title}", because=title, title="Findings") for title in "ab"]
     text = findings_page(findings([side(*records)])).text
 
-    assert "| 1 | [Findings](#findings-1) |" in text
-    assert "| 2 | [Findings](#findings-2) |" in text
+    assert "| 1 | [Findings](#cause-a) |" in text
+    assert "| 2 | [Findings](#cause-b) |" in text
+    assert all(text.count(f'\n<a id="cause-{key}"></a>\n\n## Findings\n') == 1 for key in "ab")
+
+
+DECLARED: dict[str, Any] = {
+    "cause": "own_eps",
+    "title": "PT2E has an eps of its own",
+    "sentence": "PT2E computes another batch norm than the model.",
+    "impact": "wrong_numbers",
+    "advice": "Set every eps to 1e-5.",
+    "issue": Issue(link="https://github.com/pytorch/ao/issues/4107", state="open", checked="2026-08-19"),
+    "link": "https://github.com/pytorch/ao/issues/4107",
+}
+
+
+def test_a_declared_cause_says_what_it_means_what_to_do_and_what_upstream_says() -> None:
+    text = findings_page(findings([side(explained("a/p/x=1", **DECLARED))])).text
+
+    assert (
+        "\n| 1 | [PT2E has an eps of its own](#cause-own_eps) | 1 diverged | wrong numbers | fx 1 of 1 | 0.02 | 1 of 1 |\n"
+        in text
+    )
+    assert "\nImpact: wrong numbers.\n\nPT2E computes another batch norm than the model.\n\n" in text
+    assert "\nWhat to do: Set every eps to 1e-5.\n" in text
+    assert f"\nWhy: {EPS}.\n" in text
+    assert "\nUpstream: <https://github.com/pytorch/ao/issues/4107>, open on 2026-08-19.\n" in text
+    assert text.count("issues/4107") == 1
+
+
+def test_a_run_that_kept_the_reason_alone_shows_the_cause_that_another_one_names() -> None:
+    found = findings([side(explained("a/p/x=1", **DECLARED)), side(explained("a/p/x=1"), torch="2.5.1")])
+
+    (finding,) = found.found
+    assert (finding.cause.key, finding.counts) == ("own_eps", (1, 1))
 
 
 def row(*records: Record) -> str:
@@ -166,7 +199,10 @@ IDLE = dataclasses.replace(sqnr("idle", 144, 38), verdict="unquantized")
 def test_the_overview_has_a_row_of_figures_for_each_cause() -> None:
     records = [sqnr("a/p/x=1", 20, 32), sqnr("a/p/x=2", 20, 20), sqnr("a/p/x=3", None, 20)]
 
-    assert row(*records) == "| 1 | [One eps](#one-eps) | 3 diverged | fx 1 of 2 | 0.02 | 1 of 1 |"
+    assert (
+        row(*records)
+        == "| 1 | [One eps](#cause-pt2e-computes-batch-norms-with-an-eps-of-its-own) | 3 diverged | not stated | fx 1 of 2 | 0.02 | 1 of 1 |"
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,13 +221,16 @@ def test_the_overview_tells_who_is_nearer_to_the_float_model(records: list[Recor
 def test_what_was_not_measured_is_a_dash_in_the_overview() -> None:
     record = dataclasses.replace(explained("a/p/x=1", title="One eps"), comparisons=(), pipelines={})
 
-    assert row(record) == "| 1 | [One eps](#one-eps) | 1 diverged | – | – | 1 of 1 |"
+    assert (
+        row(record)
+        == "| 1 | [One eps](#cause-pt2e-computes-batch-norms-with-an-eps-of-its-own) | 1 diverged | not stated | – | – | 1 of 1 |"
+    )
 
 
 def test_a_title_leaves_neither_its_cell_nor_its_heading() -> None:
     text = findings_page(findings([side(explained("a/p/x=1", title="One |\neps"))])).text
 
-    assert r"| 1 | [One \| eps](#one--eps) | 1 diverged |" in text
+    assert r"| 1 | [One \| eps](#cause-pt2e-computes-batch-norms-with-an-eps-of-its-own) | 1 diverged |" in text
     assert "\n## One \\| eps\n" in text
 
 
@@ -221,7 +260,7 @@ def test_most_cases_come_first_and_links_are_told_once() -> None:
 
     assert text.index("## PT2E computes") < text.index("## rare")
     assert text.count(f"<{link}>") == 1
-    assert f"\n| 1 | [{EPS}](#pt2e-computes-batch-norms-with-an-eps-of-its-own) | 2 diverged | " in text
+    assert f"\n| 1 | [{EPS}](#cause-pt2e-computes-batch-norms-with-an-eps-of-its-own) | 2 diverged | " in text
 
 
 def test_a_case_that_is_not_as_expected_is_no_finding() -> None:
@@ -236,8 +275,8 @@ def test_a_finding_of_a_runtime_tells_what_it_loses_against_its_reference() -> N
     found = findings([side(*(make_clamped(name, expected=clamp, unexpected=False) for name in ("d/a", "d/b")))])
 
     (finding,) = found.found
-    assert finding.spread is None
-    assert [(loss.deployed, loss.cases) for loss in finding.losses] == [("fx on native (engine qnnpack)", 2)]
+    assert finding.cause.spread is None
+    assert [(loss.deployed, loss.cases) for loss in finding.cause.losses] == [("fx on native (engine qnnpack)", 2)]
     assert (
         "fx on native (engine qnnpack) leaves its reference in 2 cases: in the median it is 40.4 dB further from the "
         "float model than that, in the worst case 40.4 dB further from it."

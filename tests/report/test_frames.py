@@ -102,7 +102,7 @@ def test_the_worst_unexpected_cases_come_first() -> None:
 
 def test_known_differences_are_grouped_by_their_reason() -> None:
     data = report_data(make_run(), [make_failed("a"), make_failed("b"), make_failed("c", unexpected=True)])
-    assert [(group.because, len(group.records)) for group in data.known] == [
+    assert [(cause.because, len(cause.records)) for cause in data.causes if cause.declared] == [
         ("FX graph mode has no QAT module for ConvTranspose + BatchNorm", 2)
     ]
 

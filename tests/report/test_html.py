@@ -15,6 +15,7 @@ from lxml import etree, html
 
 from qatrix.outcomes import UNREMARKABLE, Origin, Record
 from qatrix.report import plots
+from qatrix.report.causes import cause_key
 from qatrix.report.figures import anchor, href
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.html import index_html, side_files
@@ -113,6 +114,8 @@ def test_the_rows_say_of_each_case_what_its_record_says(demo: ReportData) -> Non
     assert [rows["verdicts"][code][0] for code in rows["verdict"]] == [record.verdict for record in demo.records]
     assert rows["unexpected"] == [int(record.unexpected) for record in demo.records]
     assert rows["seconds"] == [record.seconds for record in demo.records]
+    told = [None if code < 0 else rows["causes"][code][0] for code in rows["cause"]]
+    assert told == [cause_key(record) for record in demo.records]
     (dim,) = [axis for axis in rows["axes"] if axis["name"] == "dim"]
     assert dim["values"] == ["1", "2"]
     told = [dim["values"][code] if code >= 0 else None for code in dim["codes"]]

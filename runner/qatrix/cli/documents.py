@@ -92,6 +92,8 @@ def tell_record(console: Console, record: Record, note: str | None = None, *, ra
         console.paragraph(
             f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
         )
+        if record.expected.advice is not None:
+            console.paragraph(f"  what to do: {record.expected.advice}")
     if note is not None:
         console.paragraph(f"  {note}")
     if record.unexpected and ran is not None:

@@ -42,10 +42,10 @@ def findings(
 ) -> int:
     """List the causes of expected differences as Markdown.
 
-    Each comes with why, cases, figures, releases and a script.
+    Each comes with its impact, what to do, why, cases, figures, releases and a script.
 
-    A cause is what expectations with the same `because` have in common; only cases that ended
-    as expected count. The scripts go into a folder named as the page without its ending;
+    Expectations that name one cause, or have the same `because`, are one cause; only cases that
+    ended as expected count. The scripts go into a folder named as the page without its ending;
     those of an earlier page that are no longer needed are removed from it, and nothing else.
 
     \b

@@ -16,7 +16,7 @@ from qatrix.errors import Source
 from qatrix.files import content_digest
 
 # Fields that describe and change nothing.
-_PROSE: Final = frozenset({"about"})
+_PROSE: Final = frozenset({"about", "cause", "sentence", "impact", "advice", "issue"})
 # Fields that older references and results do not know, with the values at which a case is what it was to them.
 _LATER: Final[tuple[tuple[str, object], ...]] = (
     ("lifecycle", "none"),

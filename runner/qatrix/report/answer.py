@@ -53,10 +53,11 @@ def _lines(record: Record, known: Expectation | None) -> Iterator[str]:
     if known is not None:
         link = "" if known.link is None else f" ({known.link})"
         yield f"Known finding: {known.title}{link}."
-        yield from (f"  {part}" for part in [known.because.strip()] if part)
+        yield from (f"  {part}" for part in (known.sentence or "", known.because.strip()) if part)
     elif record.verdict == "failed":
         yield "No known finding raises this error."
-    yield f"What to do: {_to_do(record)}"
+    advice = None if known is None else known.advice
+    yield f"What to do: {advice or _to_do(record)}"
 
 
 def _quality(outcome: PipelineOutcome) -> str:

@@ -138,6 +138,11 @@ def listed(items: Iterable[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
+def as_sentence(text: str) -> str:
+    """A reason, which may begin small and end without a period, as a sentence."""
+    return f"{text[:1].upper()}{text[1:].rstrip('. ')}."
+
+
 def clipped(text: str, limit: int) -> str:
     """The text, or its beginning and how many characters more are in results.json."""
     return outside.clipped(text, limit, whole="results.json")

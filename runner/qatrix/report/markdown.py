@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from qatrix.outcomes import Record
+from qatrix.report.causes import Cause
 from qatrix.report.changes import Move, since_line
 from qatrix.report.figures import counted, duration
-from qatrix.report.frames import KnownDifference, ReportData
-from qatrix.report.markup import code, html, more, text, url, within
-from qatrix.report.rules import rules
+from qatrix.report.frames import ReportData
+from qatrix.report.markup import code, html, more, text, within
+from qatrix.report.reasons import cause_paragraphs
 from qatrix.report.sentences import case_lines, reused_sentence
 from qatrix.report.support import support_md
 from qatrix.report.transitions import KINDS
-from qatrix.report.vocabulary import VERDICTS
+from qatrix.report.vocabulary import VERDICTS, impact_words
 
 _GROUP_BYTES: Final = 20_000
-_RULES: Final = 10
 # A longer support table is for the page.
 _SUPPORT_BYTES: Final = 20_000
 
@@ -30,9 +30,8 @@ def summary_md(data: ReportData) -> str:
                 *_head(data),
                 *_unexpected(data),
                 *_changes(data),
-                *_rules(data),
+                *_causes(data),
                 *_support(data),
-                *_known(data),
                 *_not_run(data),
                 *_rest(data),
             ]
@@ -97,14 +96,26 @@ def _move(move: Move) -> str:
     return f"- {text(words.glyph)} {text(words.word)}: {code(move.case_id)}{says}"
 
 
-def _rules(data: ReportData) -> Iterator[str]:
-    found = rules(data.records)
-    if not found:
-        return
-    yield "### What the differing cases have in common\n"
-    yield from (f"- {text(rule.sentence)}\n  - such as {code(rule.example)}" for rule in found[:_RULES])
-    yield from more(len(found) - _RULES, "rule")
-    yield ""
+def _causes(data: ReportData) -> Iterator[str]:
+    if data.causes:
+        yield "### Causes\n"
+        yield from within(data.causes, _cause)
+        yield ""
+
+
+def _cause(cause: Cause) -> str:
+    """One cause, folded: its anchor is the one that it has in the report."""
+    words = impact_words(cause.impact)
+    count = counted(len(cause.records), "case")
+    impact = f"{words.glyph} {words.word}" if cause.declared else "! not declared"
+    lines = [
+        f'<a id="{cause.anchor}"></a>\n',
+        f"<details><summary>{html(impact)}: {html(cause.title)}: {count}</summary>\n",
+        *(f"{told}\n" for told in cause_paragraphs(cause)),
+        *within(cause.records, _case, _GROUP_BYTES),
+        "\n</details>",
+    ]
+    return "\n".join(lines)
 
 
 def _support(data: ReportData) -> Iterator[str]:
@@ -117,25 +128,6 @@ def _support(data: ReportData) -> Iterator[str]:
     else:
         yield f"{counted(len(data.support.rows), 'pattern')}: the table is in index.html, and qatrix support prints it."
     yield ""
-
-
-def _known(data: ReportData) -> Iterator[str]:
-    if data.known:
-        yield "### Differences that were expected\n"
-        yield from within(data.known, _known_group)
-        yield ""
-
-
-def _known_group(group: KnownDifference) -> str:
-    link = f" ([more]({url(group.link)}))" if group.link else ""
-    count = counted(len(group.records), "case")
-    lines = [
-        f"<details><summary>{html(group.because)}: {count}</summary>\n",
-        f"{text(group.because)}{link}\n",
-        *within(group.records, _case, _GROUP_BYTES),
-        "\n</details>",
-    ]
-    return "\n".join(lines)
 
 
 def _not_run(data: ReportData) -> Iterator[str]:

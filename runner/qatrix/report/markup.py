@@ -29,8 +29,11 @@ def text(plain: str, *, limit: int = _TEXT) -> str:
 
 
 def html(plain: str) -> str:
-    """Text for the inside of an HTML element, on one line; it mentions nobody, and leads nowhere."""
-    return _unlinked(_entities(_one_line(plain, _TEXT)))
+    """Text for the inside of an HTML element, on one line; it mentions nobody, and leads nowhere.
+
+    Nor does it where a reader of Markdown looks into the element.
+    """
+    return _unlinked(_entities(_one_line(plain, _TEXT)).replace("](", "]&#40;"))
 
 
 def code(plain: str, *, limit: int = _NAME) -> str:
@@ -51,9 +54,14 @@ def fenced(plain: str, language: str) -> str:
 
 def url(link: str) -> str:
     """The link where it is one for the web, with what would end it percent-encoded."""
-    if not link.startswith(("https://", "http://")):
+    if not is_web(link):
         return "#"
     return re.sub(r"[\s()<>\\\"]", lambda match: f"%{ord(match[0]):02X}", visible(link))
+
+
+def is_web(link: str) -> bool:
+    """Whether a link leads to the web, and not to a script or a file."""
+    return link.startswith(("https://", "http://"))
 
 
 def within(

@@ -1,8 +1,7 @@
-"""What the red cells have in common: the shortest conditions on axes that tell them from all other cases.
+"""What the cases of one kind have in common: the shortest conditions on axes that tell them from all other cases.
 
 A condition is an axis with a value, or an axis of numbers above or up to one ("groups>1"); a rule
-has up to three of them. Each kind of failure gets rules
-of its own, since what breaks one pipeline at one stage is one thing to find. Candidates are
+has up to three of them. Each kind, such as a cause, gets rules of its own. Candidates are
 searched by size, the best of each size grown by one more condition (a beam search, as subgroup
 discovery does it; libraries for that bring scikit-learn or a solver along, for what are
 a hundred lines here). Of the candidates those are taken that cover most of what is left
@@ -11,17 +10,17 @@ a hundred lines here). Of the candidates those are taken that cover most of what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from qatrix.outcomes import LOWERED, UNREMARKABLE, PipelineOutcome, Record
+from qatrix.outcomes import LOWERED, PipelineOutcome, Record
 from qatrix.report.figures import axis_value, counted
 from qatrix.report.lowered import lowered_models
-from qatrix.report.vocabulary import SEVERITY, VERDICTS
+from qatrix.report.vocabulary import VERDICTS
 
 MOST_CONDITIONS: Final = 3
 # How many rules of a size are grown to the next.
@@ -37,12 +36,11 @@ Bits = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Conditions on axes that explain a kind of failure.
+    """Conditions on axes that explain a kind of case.
 
     `conditions` has a value for each axis; of the axes in `thresholds` it begins with ">" or "<=".
-    `what` says the kind ("pt2e failed at prepare"), `case_ids` are the cases that this rule
-    explains and none before it does, `covered` counts all cases that fit the conditions, of
-    this kind or not, and `example` is the one of them that takes least time.
+    `what` is the kind, `case_ids` are the cases that this rule explains and none before it does, and `covered` counts
+    all cases that fit the conditions, of this kind or not. `sentence` says how many cases fit which conditions.
     """
 
     conditions: Mapping[str, str]
@@ -50,16 +48,19 @@ class Rule:
     what: str
     case_ids: tuple[str, ...]
     covered: int
-    example: str
     sentence: str
 
 
-def rules(records: Sequence[Record]) -> tuple[Rule, ...]:
-    """The rules of a run, those that explain most cases first; every red case is in at most one."""
+def rules(records: Sequence[Record], kind_of: Callable[[Record], str | None]) -> tuple[Rule, ...]:
+    """The rules of a run, those that explain most cases first; every case of a kind is in at most one.
+
+    `kind_of` says which cases are of one kind; those of None are the others.
+    """
     kinds: dict[str, list[int]] = {}
     for place, record in enumerate(records):
-        if record.verdict not in UNREMARKABLE:
-            kinds.setdefault(failure(record), []).append(place)
+        kind = kind_of(record)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(place)
     if not kinds:
         return ()
     terms = _terms(records)
@@ -246,7 +247,6 @@ def _best(candidates: Sequence[_Candidate], left: Bits) -> _Candidate | None:
 def _rule(what: str, candidate: _Candidate, explained: Sequence[Record]) -> Rule:
     conditions = {term.axis: term.value for term in candidate.terms}
     where = " and ".join(map(str, candidate.terms))
-    example = min(explained, key=lambda record: (not record.unexpected, SEVERITY[record.verdict], record.seconds))
     total = counted(len(explained), "case")
     of = "" if candidate.own == candidate.covered else f" ({candidate.own} of the {candidate.covered} that fit)"
     return Rule(
@@ -255,6 +255,5 @@ def _rule(what: str, candidate: _Candidate, explained: Sequence[Record]) -> Rule
         what=what,
         case_ids=tuple(record.case_id for record in explained),
         covered=candidate.covered,
-        example=example.case_id,
-        sentence=f"{where}: {what}, {total}{of}",
+        sentence=f"{where}: {total}{of}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from qatrix.claims import Verdict
+from qatrix.claims import Impact, Verdict
 from qatrix.outcomes import UNREMARKABLE
 
 # "known" is the tone of a difference that was expected; no verdict has it by itself.
@@ -47,6 +47,32 @@ VERDICTS: Final[dict[Verdict, VerdictWords]] = {
 # The worst is 0.
 SEVERITY: Final[Mapping[Verdict, int]] = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
 
+
+@dataclass(frozen=True, kw_only=True)
+class ImpactWords:
+    """How the impact of a cause is shown."""
+
+    glyph: str
+    word: str
+    tone: Tone
+    meaning: str
+
+
+# The gravest first.
+IMPACTS: Final[Mapping[Impact, ImpactWords]] = {
+    "wrong_numbers": ImpactWords(
+        glyph="≠", word="wrong numbers", tone="bad", meaning="The model gives wrong numbers, and nothing says so."
+    ),
+    "error": ImpactWords(glyph="✗", word="error", tone="known", meaning="A pipeline, runtime or later step raises."),
+    "left_in_float": ImpactWords(
+        glyph="∅", word="left in float", tone="fair", meaning="Layers that should be quantized are computed in float."
+    ),
+    "by_design": ImpactWords(
+        glyph="=", word="by design", tone="quiet", meaning="Both do as they are documented; no accuracy is lost."
+    ),
+}
+_NO_IMPACT: Final = ImpactWords(glyph="·", word="not stated", tone="quiet", meaning="The matrix does not say.")
+
 _STATUSES: Final[Mapping[str, tuple[str, str, Tone]]] = {
     "ok": ("✓", "ok", "good"),
     "failed": ("✗", "failed", "bad"),
@@ -62,6 +88,11 @@ _STATUSES: Final[Mapping[str, tuple[str, str, Tone]]] = {
     "same": ("✓", "same", "good"),
     "differs": ("≠", "differs", "bad"),
 }
+
+
+def impact_words(impact: Impact | None) -> ImpactWords:
+    """Glyph, word and tone of what a cause does; those of nothing where nobody said."""
+    return _NO_IMPACT if impact is None else IMPACTS[impact]
 
 
 def status_words(status: str) -> tuple[str, str, Tone]:

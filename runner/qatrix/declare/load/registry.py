@@ -28,6 +28,7 @@ _WORDS: Final = {
     "runtimes": "runtime",
     "tolerances": "tolerance",
     "checks": "check",
+    "causes": "cause",
 }
 # What stands without being declared: plain convolution, the CPU, the converted program itself, torch's own tolerance
 # for float32.

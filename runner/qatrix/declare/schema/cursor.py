@@ -20,6 +20,7 @@ _MEMBERS: Final = {
     "tolerances": "tolerance",
     "checks": "check",
     "suites": "suite",
+    "causes": "cause",
     "params": "parameter",
     "layers": "layer",
     "inputs": "input",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from qatrix.declare.schema.models import File, RuntimeUse
+from qatrix.declare.schema.models import SAID_BY_A_CAUSE, File, RuntimeUse
 from qatrix.lowerings import REFERENCE
 from qatrix.runtimes import BUILT_IN, BuiltIn
 from qatrix.ways import BUILT_IN as PIPELINES
@@ -33,6 +33,12 @@ def json_schema() -> dict[str, Any]:
     ]
     definitions["Quantizer"]["additionalProperties"] = {"type": "object"}
     _publish_runtimes(schema)
+    # A declared cause says all of it.
+    told = ({"required": [key]} for key in SAID_BY_A_CAUSE)
+    definitions["Expectation"]["oneOf"] = [
+        {"required": ["because"], "not": {"required": ["cause"]}},
+        {"required": ["cause"], "not": {"anyOf": [*told]}},
+    ]
     # What is not said of a processor is neither true nor false.
     for part in (definitions["Expectation"]["properties"]["cpu"], *definitions["CpuFeatures"]["properties"].values()):
         part.pop("default", None)

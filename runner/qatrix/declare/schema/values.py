@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, PlainValidator, StrictStr, StringConstraints, WithJsonSchema
@@ -16,6 +17,7 @@ from qatrix.ways import BUILT_IN as PIPELINES
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 ATEN_PATTERN = r"^aten\.[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$"
+_DAY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _SCALAR_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 _INTEGERS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
 _VALUE_SCHEMA: dict[str, Any] = {"anyOf": [_SCALAR_SCHEMA, _INTEGERS_SCHEMA]}
@@ -24,6 +26,9 @@ _A_PAIR = "a list of two numbers"
 _INTEGER_PAIR = "a list of two integers"
 _A_FILLING = "a number, or an expression over the parameters and dim"
 _AN_ATEN_OP = "an op of aten with its overload, such as aten.silu.default or aten.add.Tensor"
+_A_LINE = "one line of at most 80 characters"
+_A_DAY = "a date as year-month-day, such as 2026-11-30"
+_LONGEST_LINE = 80
 _A_VALUE = "a number, text, true, false, null, or a list of integers"
 
 
@@ -90,6 +95,21 @@ def _aten_op(found: object) -> str:
     raise _error(_AN_ATEN_OP)
 
 
+def _line(found: object) -> str:
+    if isinstance(found, str) and found.strip() and len(found) <= _LONGEST_LINE and len(found.splitlines()) == 1:
+        return found
+    raise _error(_A_LINE)
+
+
+def _day(found: object) -> str:
+    if isinstance(found, str) and re.fullmatch(_DAY_PATTERN, found):
+        try:
+            return date.fromisoformat(found).isoformat()
+        except ValueError:
+            pass
+    raise _error(_A_DAY)
+
+
 def _filling(found: object) -> float | str:
     if isinstance(found, (int, float, str)) and not isinstance(found, bool):
         return found
@@ -98,6 +118,13 @@ def _filling(found: object) -> float | str:
 
 Name: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=NAME_PATTERN)]
 Text: TypeAlias = Annotated[StrictStr, StringConstraints(min_length=1)]
+# A title: one line that fits where titles are listed.
+Line: TypeAlias = Annotated[
+    Any, PlainValidator(_line), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _LONGEST_LINE})
+]
+Day: TypeAlias = Annotated[
+    Any, PlainValidator(_day), WithJsonSchema({"type": "string", "format": "date", "pattern": _DAY_PATTERN})
+]
 # A name of the table, which editors complete, or any other text.
 QuantizerName: TypeAlias = Annotated[
     Text, WithJsonSchema({"anyOf": [{"enum": [*BUILT_IN]}, {"type": "string", "minLength": 1}]})

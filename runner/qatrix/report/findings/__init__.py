@@ -1,6 +1,6 @@
 """What the expectations explain: a list of causes, with the cases and the figures of runs."""
 
-from qatrix.report.findings.data import Finding, Findings, Spread, findings, read_runs
+from qatrix.report.findings.data import Finding, Findings, findings, read_runs
 from qatrix.report.findings.document import FindingFacts, FindingsDocument, as_json, document, from_json
 from qatrix.report.findings.rendering import Page, document_page, findings_page
 from qatrix.report.findings.scripts import MARK
@@ -12,7 +12,6 @@ __all__ = [
     "Findings",
     "FindingsDocument",
     "Page",
-    "Spread",
     "as_json",
     "document",
     "document_page",

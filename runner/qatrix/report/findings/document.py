@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from qatrix.claims import Verdict
+from qatrix.claims import Impact, Issue, Verdict
 from qatrix.codec import CodecError, loads, to_jsonable
 from qatrix.errors import UsageError
+from qatrix.report.causes import cause_anchor, is_key
 from qatrix.report.findings.components import components
-from qatrix.report.findings.data import Finding, Findings, FindingsRun, Loss, Spread
+from qatrix.report.findings.data import Finding, Findings, FindingsRun
 from qatrix.report.findings.names import file_names
+from qatrix.report.spreads import Loss, Spread
 from qatrix.report.vocabulary import VERDICTS
 from qatrix.text import printed_json
 
 # Of the JSON; raised when a field gets another meaning.
 FORMAT: Final = 1
-
-Impact = Literal["wrong_numbers", "left_in_float", "error", "by_design"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +33,6 @@ class RunFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IssueFacts:
-    """What became of a bug report upstream, and the day on which someone looked."""
-
-    link: str
-    state: Literal["open", "closed", "merged"]
-    checked: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Example:
     """The case that shows a finding with the shortest script, and what it gave."""
 
@@ -51,12 +42,13 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class FindingFacts:
-    """One cause; `name` is that of its page and its script, and no other finding has it.
+    """One cause by its `key`; `name` is that of its page and its script, and no other finding has either.
 
     `counts` and `ran` are as in `data.Finding`, in the order of the document's runs. `script` has
     the lines of the script, so that a change of one line changes one line of the JSON.
     """
 
+    key: str
     name: str
     title: str
     because: str
@@ -69,13 +61,18 @@ class FindingFacts:
     sentence: str | None = None
     impact: Impact | None = None
     advice: str | None = None
-    issue: IssueFacts | None = None
+    issue: Issue | None = None
     links: tuple[str, ...] = ()
     most_abs: float | None = None
     most_steps: float | None = None
     spread: Spread | None = None
     losses: tuple[Loss, ...] = ()
     script: tuple[str, ...] | None = None
+
+    @property
+    def anchor(self) -> str:
+        """The name of its cause in links, the same on every page."""
+        return cause_anchor(self.key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ class FindingsDocument:
 
 def document(found: Findings) -> FindingsDocument:
     """The facts of the findings, without the records that they are from."""
-    names = file_names(finding.title for finding in found.found)
+    names = file_names(finding.cause.title for finding in found.found)
     return FindingsDocument(
         runs=tuple(map(_run, found.runs)),
         findings=tuple(_facts(name, finding) for name, finding in zip(names, found.found)),
@@ -125,8 +122,9 @@ def from_json(text: str) -> FindingsDocument:
 def _check(told: FindingsDocument) -> None:
     """Raises UsageError where the parts of a document do not fit together."""
     names = [facts.name for facts in told.findings]
-    if tuple(names) != file_names(names):
-        msg = "the names of these findings are not unique, or not names of files"
+    keys = [facts.key for facts in told.findings]
+    if tuple(names) != file_names(names) or len(set(keys)) != len(keys) or not all(map(is_key, keys)):
+        msg = "the names or keys of these findings are not unique, or not names of files"
         raise UsageError(msg)
     for facts in told.findings:
         unknown = sorted(set(facts.verdicts) - set(VERDICTS))
@@ -149,20 +147,26 @@ def _run(side: FindingsRun) -> RunFacts:
 
 
 def _facts(name: str, finding: Finding) -> FindingFacts:
+    cause = finding.cause
     return FindingFacts(
+        key=cause.key,
         name=name,
-        title=finding.title,
-        because=finding.because,
-        components=components(finding),
-        verdicts=dict(finding.verdicts),
+        title=cause.title,
+        because=cause.because or "",
+        sentence=cause.sentence,
+        impact=cause.impact,
+        advice=cause.advice,
+        issue=cause.issue,
+        components=components(cause),
+        verdicts=dict(cause.verdicts),
         suites=dict(finding.suites),
         counts=finding.counts,
         ran=finding.ran,
-        example=Example(case_id=finding.example.case_id, summary=finding.example.summary),
-        links=finding.links,
-        most_abs=finding.most_abs,
-        most_steps=finding.most_steps,
-        spread=finding.spread,
-        losses=finding.losses,
+        example=Example(case_id=cause.example.case_id, summary=cause.example.summary),
+        links=cause.links,
+        most_abs=cause.most_abs,
+        most_steps=cause.most_steps,
+        spread=cause.spread,
+        losses=cause.losses,
         script=None if finding.script is None else tuple(finding.script.strip().split("\n")),
     )

@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 import jinja2
 
-from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed, number
-from qatrix.report.findings.data import Findings, Loss, Spread
+from qatrix.report.figures import counted, listed, number
+from qatrix.report.findings.data import Findings
 from qatrix.report.findings.document import FindingFacts, FindingsDocument, document
-from qatrix.report.findings.names import anchors
 from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
-from qatrix.report.vocabulary import VERDICTS
+from qatrix.report.reasons import cause_paragraphs
+from qatrix.report.spreads import nearer_shortly
+from qatrix.report.vocabulary import VERDICTS, impact_words
 from qatrix.resources import folder
-from qatrix.text import steps_apart
 
 _HEADING: Final = "Findings"
 # Of a cause with more suites and patterns than these, the others are counted.
@@ -37,10 +37,9 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class _Section:
-    """A finding, the anchor of its heading, and its script's path from the page, if the page has one."""
+    """A finding, and its script's path from the page, if the page has one."""
 
     finding: FindingFacts
-    anchor: str
     script: str | None
 
 
@@ -57,18 +56,8 @@ def document_page(told: FindingsDocument, *, scripts: str | None = None) -> Page
     """
     files = {} if scripts is None else script_files(told.findings)
     paths = {name: f"{scripts}/{file.name}" for name, file in files.items()}
-    return Page(
-        text=_text(told, _sections(told, paths)),
-        scripts={file.name: file.text for file in files.values()},
-    )
-
-
-def _sections(told: FindingsDocument, paths: Mapping[str, str]) -> list[_Section]:
-    _, *places = anchors([_HEADING, *(facts.title for facts in told.findings)])
-    return [
-        _Section(finding=facts, anchor=place, script=paths.get(facts.name))
-        for facts, place in zip(told.findings, places)
-    ]
+    sections = [_Section(finding=facts, script=paths.get(facts.name)) for facts in told.findings]
+    return Page(text=_text(told, sections), scripts={file.name: file.text for file in files.values()})
 
 
 def _text(told: FindingsDocument, sections: list[_Section]) -> str:
@@ -84,11 +73,12 @@ def _text(told: FindingsDocument, sections: list[_Section]) -> str:
             counted=counted,
             told=in_verdicts,
             names=_names,
-            figures=lambda facts: map(text, figures(facts)),
             releases=lambda facts: text(releases(facts, told), limit=_CAUSE_LENGTH),
             link=quote,
             shell=shlex.quote,
             command=command,
+            impact=lambda facts: impact_words(facts.impact),
+            paragraphs=cause_paragraphs,
             text=text,
             code=code,
             url=url,
@@ -114,8 +104,9 @@ def _row(place: int, section: _Section, told: FindingsDocument) -> str:
     shown_by, asked = (sum(map(bool, told.by_release(part).values())) for part in (finding.counts, finding.ran))
     cells = (
         str(place),
-        f"[{text(finding.title)}](#{section.anchor})",
+        f"[{text(finding.title)}](#{finding.anchor})",
         in_verdicts(finding),
+        text(impact_words(finding.impact).word),
         text(nearer_shortly(finding.spread)),
         number(finding.most_abs),
         f"{shown_by} of {asked}",
@@ -139,52 +130,6 @@ def _names(finding: FindingFacts) -> str:
     told = [f"{code(name)} ({count})" for name, count in finding.suites.items()]
     more = f" and {len(told) - _MOST_NAMES} more" if len(told) > _MOST_NAMES else ""
     return ", ".join(told[:_MOST_NAMES]) + more
-
-
-def figures(finding: FindingFacts) -> list[str]:
-    """Sentences on what was measured."""
-    told = []
-    if finding.most_abs is not None:
-        steps = f", {steps_apart(number(finding.most_steps))}" if finding.most_steps is not None else ""
-        told.append(f"Outputs are at most {number(finding.most_abs)} apart{steps}.")
-    if finding.spread is not None:
-        told.append(_nearer(finding.spread))
-    told += map(_loss, finding.losses)
-    return told
-
-
-def _loss(loss: Loss) -> str:
-    if loss.cases == 1:
-        return f"{loss.deployed} leaves its reference in 1 case, and is {_way(loss.most_db)} the float model than that."
-    return (
-        f"{loss.deployed} leaves its reference in {counted(loss.cases, 'case')}: in the median it is "
-        f"{_way(loss.median_db)} the float model than that, in the worst case {_way(loss.most_db)} it."
-    )
-
-
-def _way(lost_db: float) -> str:
-    return f"{decibels(abs(lost_db))} dB {'further from' if lost_db >= 0 else 'nearer to'}"
-
-
-def _nearer(spread: Spread) -> str:
-    parts = [
-        f"{name} in {count}" if name != "neither" else f"neither by a decibel in {count}"
-        for name, count in sorted(spread.nearer.items(), key=lambda item: (item[0] == "neither", -item[1], item[0]))
-    ]
-    measured = sum(spread.nearer.values())
-    return (
-        f"Nearer to the float model, of {counted(measured, 'case')} with an SQNR of both: {listed(parts)}; "
-        f"the median of the difference is {decibels(spread.median_db)} dB, the most {decibels(spread.most_db)} dB."
-    )
-
-
-def nearer_shortly(spread: Spread | None) -> str:
-    """For instance "pt2e 18 of 54", "fx 20, pt2e 3 of 24", "neither of 4"; "–" where nothing was measured."""
-    if spread is None:
-        return NOT_MEASURED
-    wins = [(name, count) for name, count in spread.nearer.items() if name != "neither"]
-    told = ", ".join(f"{name} {count}" for name, count in sorted(wins, key=lambda item: (-item[1], item[0])))
-    return f"{told or 'neither'} of {sum(spread.nearer.values())}"
 
 
 def releases(finding: FindingFacts, whole: FindingsDocument) -> str:

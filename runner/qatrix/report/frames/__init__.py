@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qatrix.report.frames.data import Conservation, KnownDifference, NotRun, ReportData, SuiteCount, VerdictCount
+from qatrix.report.frames.data import Conservation, NotRun, ReportData, SuiteCount, VerdictCount
 from qatrix.report.frames.data import patterns_about as patterns_about
 from qatrix.report.frames.data import read_store as read_store
 from qatrix.report.frames.data import report_data as report_data
@@ -14,7 +14,6 @@ __all__ = [
     "CompatibilityMatrix",
     "Conservation",
     "Headline",
-    "KnownDifference",
     "MatrixColumn",
     "MatrixRow",
     "NotRun",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from qatrix.claims import Verdict
 from qatrix.outcomes import NOT_RUN, TRAINING_POINTS, Excerpt, Record, Run
+from qatrix.report.causes import Cause, causes
 from qatrix.report.changes import Since
 from qatrix.report.frames.flat import pipeline_names
 from qatrix.report.frames.headline import Headline, headline
@@ -38,15 +39,6 @@ class SuiteCount:
     total: int
     unexpected: int
     counts: Mapping[Verdict, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownDifference:
-    """The cases that differ as one expectation's reason says."""
-
-    because: str
-    link: str | None
-    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +87,7 @@ class ReportData:
     pipelines: tuple[str, ...]
     points: tuple[str, ...]
     unexpected: tuple[Record, ...]
-    known: tuple[KnownDifference, ...]
+    causes: tuple[Cause, ...]
     not_run: tuple[NotRun, ...]
     conservation: Conservation
     reused: int
@@ -156,7 +148,7 @@ def report_data(
         pipelines=pipeline_names(records),
         points=_points(records),
         unexpected=tuple(unexpected),
-        known=_known(records),
+        causes=causes(records, scripts),
         not_run=_not_run(records),
         conservation=Conservation(declared=run.declared, verdicts=len(records), unfinished=len(unfinished)),
         reused=sum(record.reused_from is not None for record in records),
@@ -210,16 +202,6 @@ def _suite_counts(frame: pd.DataFrame) -> tuple[SuiteCount, ...]:
             counts={verdict: int(table.loc[suite, verdict]) for verdict in present},
         )
         for suite in frame["suite"].unique()
-    )
-
-
-def _known(records: Sequence[Record]) -> tuple[KnownDifference, ...]:
-    groups: dict[tuple[str, str | None], list[Record]] = {}
-    for record in records:
-        if record.expected is not None and not record.unexpected:
-            groups.setdefault((record.expected.because, record.expected.link), []).append(record)
-    return tuple(
-        KnownDifference(because=because, link=link, records=tuple(group)) for (because, link), group in groups.items()
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from qatrix.lowerings import Ran
 from qatrix.outcomes import LOWERED, Comparison, PipelineOutcome, Record
+from qatrix.report.causes import cause_key
 from qatrix.report.lowered import LoweredModel, is_own, lowered_models, pipeline_of
 
 Cell = object
@@ -16,6 +17,7 @@ LEADING = (
     "case_id",
     "verdict",
     "summary",
+    "cause",
     "expected_verdict",
     "expected_because",
     "unexpected",
@@ -70,6 +72,7 @@ def _row(record: Record, *, several_pairs: bool) -> dict[str, Cell]:
         "case_id": record.case_id,
         "verdict": record.verdict,
         "summary": record.summary,
+        "cause": cause_key(record),
         "expected_verdict": record.expected.verdict if record.expected else None,
         "expected_because": record.expected.because if record.expected else None,
         "unexpected": record.unexpected,

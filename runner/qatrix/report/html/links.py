@@ -16,6 +16,11 @@ def view_href(conditions: Mapping[str, str] | None = None, **others: str) -> str
     return "#" + urlencode([*pairs, *others.items()], safe="/,:@", errors="replace")
 
 
+def search_href(query: str) -> str:
+    """A link to the cases that a search finds, such as `cause:key`."""
+    return view_href(q=query)
+
+
 def support_href(row: SupportRow, column: Column, cell: SupportCell) -> str:
     """A link to the case of a cell of the support table, or to all of them: those of its runtime, where it has one."""
     if len(cell.case_ids) == 1:

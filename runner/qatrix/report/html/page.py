@@ -15,6 +15,7 @@ from qatrix import __version__
 from qatrix.outcomes import Record
 from qatrix.report import plots
 from qatrix.report.again import again
+from qatrix.report.causes import cause_key
 from qatrix.report.declaring import expectation_yaml
 from qatrix.report.frames import ReportData
 from qatrix.report.html.details import BLOCK, blocks, is_large, static_facts
@@ -22,7 +23,7 @@ from qatrix.report.html.news import looking_js
 from qatrix.report.html.rows import rows_json
 from qatrix.report.html.templating import environment
 from qatrix.report.repro import script_name
-from qatrix.report.rules import rules
+from qatrix.report.rules import Rule, rules
 from qatrix.resources import folder
 
 # Rows of the table in a page of very many cases, all of them unexpected.
@@ -56,7 +57,7 @@ def index_html(data: ReportData) -> str:
             static={case_id: Markup(text) for case_id, text in static.items()},  # noqa: S704  # a template's
             plots=drawn,
             plots_note=undrawn,
-            rules=rules(data.records),
+            rules_of=_rules_of(data),
             code=[Markup(text) for text in code],  # noqa: S704  # our own files
             policy=_policy([*code, *live], sides=large or data.live),
             live=[Markup(text) for text in live],  # noqa: S704  # our own file
@@ -64,6 +65,21 @@ def index_html(data: ReportData) -> str:
             blocks=() if large else blocks(data.records, facts, without=static),
         )
     )
+
+
+def _rules_of(data: ReportData) -> dict[str, list[Rule]]:
+    """By the key of a cause what its cases have in common; what tells of one case alone says nothing of the others."""
+    several = {cause.key for cause in data.causes if cause.has_several}
+
+    def kind_of(record: Record) -> str | None:
+        key = cause_key(record)
+        return key if key in several else None
+
+    found: dict[str, list[Rule]] = {}
+    for rule in rules(data.records, kind_of):
+        if len(rule.case_ids) > 1:
+            found.setdefault(rule.what, []).append(rule)
+    return found
 
 
 def _run_plots(data: ReportData) -> tuple[plots.RunPlots | None, str | None]:
@@ -80,6 +96,7 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
     explained = _explained(data.records)
     shown = _shown_scripts(data)
     declared = {(item.axis, item.name): item for item in data.excerpts}
+    causes = {cause.key: cause for cause in data.causes}
 
     @cache
     def yaml(named: tuple[tuple[str, str], ...]) -> Markup:
@@ -101,6 +118,7 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
             data.past.of(record.case_id),
             expectation_yaml(record, data.run.environment) if record.unexpected else None,
             again(data.run.command, record.case_id) if record.unexpected else None,
+            causes.get(cause_key(record) or ""),
         )
         return str(facts)
 

@@ -10,6 +10,7 @@ from typing import Final
 from qatrix.expressions import Value
 from qatrix.outcomes import Comparison, Record
 from qatrix.report import figures
+from qatrix.report.causes import cause_key
 from qatrix.report.frames import ReportData
 from qatrix.report.frames.matrix import COLUMN_AXES, ROW_AXES
 from qatrix.report.vocabulary import VERDICTS, tone_of
@@ -41,6 +42,7 @@ def rows_json(data: ReportData, *, sides: bool, block: int) -> str:
             "block": block,
             "axes": _axes(data.records),
             **_facts(data.records),
+            **_causes(data),
             **_figures(data),
         }
     )
@@ -93,6 +95,13 @@ def _facts(records: Sequence[Record]) -> dict[str, Json]:
         "lines": lines,
         "line": line,
     }
+
+
+def _causes(data: ReportData) -> dict[str, Json]:
+    """The causes as [key, title, impact or null], and which of them each case has."""
+    codes = {cause.key: code for code, cause in enumerate(data.causes)}
+    shown = [[cause.key, figures.clipped(visible(cause.title), _LINE_LENGTH), cause.impact] for cause in data.causes]
+    return {"causes": shown, "cause": [codes.get(cause_key(record) or "", -1) for record in data.records]}
 
 
 def _figures(data: ReportData) -> dict[str, Json]:

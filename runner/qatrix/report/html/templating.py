@@ -15,16 +15,19 @@ from markupsafe import Markup, escape
 
 from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
+from qatrix.report.causes import figure_sentences, issue_state
 from qatrix.report.changes import since_when
 from qatrix.report.declaring import declaring_hint
 from qatrix.report.explanation import explanation_lines, explanation_tables
-from qatrix.report.html.links import support_href, view_href
+from qatrix.report.html.links import search_href, support_href, view_href
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
 from qatrix.report.lowered import lowered_facts, lowered_line, lowered_lines, lowered_models, lowered_tables
 from qatrix.report.plots import sqnr_plot
+from qatrix.report.repro import script_name
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
+from qatrix.report.spreads import nearer_shortly
 from qatrix.report.support import STATES
-from qatrix.report.vocabulary import VERDICTS, status_words, tone_of
+from qatrix.report.vocabulary import VERDICTS, impact_words, status_words, tone_of
 from qatrix.resources import folder
 from qatrix.text import visible
 
@@ -73,6 +76,7 @@ def environment() -> jinja2.Environment:
         "clip": lambda text: figures.clipped(text, MESSAGE_LENGTH),
         "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
         "web_link": _web_link,
+        "as_sentence": figures.as_sentence,
         "breakable": _breakable,
         "reused_sentence": reused_sentence,
         "explanation_lines": explanation_lines,
@@ -93,6 +97,12 @@ def environment() -> jinja2.Environment:
         "main_line": main_line,
         "stage_rows": stage_rows,
         "view_href": view_href,
+        "search_href": search_href,
+        "impact_words": impact_words,
+        "figure_sentences": figure_sentences,
+        "nearer_shortly": nearer_shortly,
+        "issue_state": issue_state,
+        "script_name": script_name,
         "command": command,
         "declaring_hint": declaring_hint,
         "sqnr_plot": sqnr_plot,

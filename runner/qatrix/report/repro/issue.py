@@ -7,10 +7,12 @@ from typing import Final
 
 from qatrix.outcomes import Environment, Record
 from qatrix.report.again import RUN, again
+from qatrix.report.causes import cause_of, declared_key, is_declared
 from qatrix.report.declaring import declaring_hint, expectation_yaml
 from qatrix.report.explanation import explanation_lines
 from qatrix.report.figures import clipped_head
-from qatrix.report.markup import fenced, html, text
+from qatrix.report.markup import code, fenced, html, text
+from qatrix.report.reasons import cause_paragraphs
 from qatrix.report.repro.lines import expected_lines
 from qatrix.report.repro.script import needed_package
 from qatrix.report.sentences import case_lines
@@ -38,6 +40,7 @@ def _blocks(script: str, record: Record, environment: Environment, command: Sequ
     if record.diagnosis is not None:
         yield "\nWhere they part:\n"
         yield from (f"- {text(line, limit=_LINE)}" for line in explanation_lines(record.diagnosis) if line.strip())
+    yield from _cause(record)
     for name, error in _errors(record):
         yield f"\n<details><summary>Traceback of {html(name)}</summary>\n"
         yield fenced(clipped_head(error, _TRACEBACK), "text")
@@ -54,6 +57,16 @@ def _blocks(script: str, record: Record, environment: Environment, command: Sequ
     yield from _declaring(record, environment, command)
     yield "\n## Environment\n"
     yield from (f"- {text(fact)}" for fact in _facts(environment))
+
+
+def _cause(record: Record) -> Iterator[str]:
+    """The declared cause of a case that ended as expected, under the anchor that it has in the report."""
+    if record.expected is None or not is_declared(record):
+        return
+    cause = cause_of(declared_key(record.expected), [record], {})
+    yield f'\n<a id="{cause.anchor}"></a>\n'
+    yield f"Known cause: **{text(cause.title)}** ({code(f'index.html#{cause.anchor}')})\n"
+    yield from (f"- {told}" for told in cause_paragraphs(cause))
 
 
 def _heading(record: Record) -> str:

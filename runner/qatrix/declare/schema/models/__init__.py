@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from qatrix.declare.schema.models.checks import Check, Op
 from qatrix.declare.schema.models.declaration import Count, Declaration, Number, Positive
-from qatrix.declare.schema.models.expectations import CpuFeatures, Expectation, Stage
+from qatrix.declare.schema.models.expectations import SAID_BY_A_CAUSE, Cause, CpuFeatures, Expectation, Issue, Stage
 from qatrix.declare.schema.models.files import SECTIONS, Device, File, Tolerance
 from qatrix.declare.schema.models.ops import OpAnnotation
 from qatrix.declare.schema.models.patterns import (
@@ -28,8 +28,10 @@ from qatrix.declare.schema.models.suites import CheckUse, Pipelines, QuantizesNo
 from qatrix.declare.schema.models.tensors import DerivedSpec, Observer, QScheme, QuantizedDtype, SharedSpec, TensorSpec
 
 __all__ = [
+    "SAID_BY_A_CAUSE",
     "SECTIONS",
     "Backend",
+    "Cause",
     "Chain",
     "Check",
     "CheckUse",
@@ -46,6 +48,7 @@ __all__ = [
     "FxPreset",
     "Input",
     "InputValues",
+    "Issue",
     "MappingBackend",
     "MemoryFormat",
     "Number",

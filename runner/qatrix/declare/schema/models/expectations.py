@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, StrictBool
 
-from qatrix.claims import Verdict
+from qatrix.claims import Impact, IssueState, Verdict
 from qatrix.declare.schema.models.declaration import Declaration
-from qatrix.declare.schema.values import Name, PipelineName, Text
+from qatrix.declare.schema.values import Day, Line, Name, PipelineName, Text
 
 Stage = Literal[
     "build",
@@ -28,6 +28,8 @@ Stage = Literal[
     "lower",
     "lowered_forward",
 ]
+# Keys that an expectation leaves to the cause that it names.
+SAID_BY_A_CAUSE: Final = ("because", "title", "link")
 
 
 class CpuFeatures(Declaration):
@@ -40,12 +42,35 @@ class CpuFeatures(Declaration):
     asimddp: StrictBool = Field(default=False, description="dot products of 8 bits, on Arm")
 
 
+class Issue(Declaration):
+    """An issue or pull request of the project that the cause lies in."""
+
+    link: Text = Field(description="its address")
+    state: IssueState = Field(description="what had become of it")
+    checked: Day = Field(description="the day when somebody looked, such as 2026-11-30")
+
+
+class Cause(Declaration):
+    """A known cause, declared once: expectations name it, and reports list it with all of its cases."""
+
+    title: Line = Field(description="the cause in one line of at most 80 characters")
+    sentence: Text = Field(description="what it means for a user, in one plain sentence")
+    impact: Impact = Field(
+        description="silently wrong numbers, layers left in float, an error, or a difference by design"
+    )
+    advice: Text = Field(description="what to do, in one or two sentences")
+    because: Text = Field(description="the explanation, with the source files")
+    link: Text | None = Field(default=None, description="where to read on")
+    issue: Issue | None = Field(default=None, description="the issue upstream")
+
+
 class Expectation(Declaration):
     """A known difference: the verdict of the cases that a glob names, and why."""
 
     cases: Text = Field(description="glob over case ids")
     verdict: Verdict = Field(description="how these cases end")
-    because: Text = Field(description="why; shown wherever the verdict is")
+    cause: Name | None = Field(default=None, description="why: the key of a cause under causes")
+    because: Text | None = Field(default=None, description="why, where no cause is named; shown beside the verdict")
     title: Text | None = Field(default=None, description="the cause in a few words, its heading among the findings")
     pipeline: PipelineName | None = Field(default=None, description="the pipeline that fails")
     stage: Stage | None = Field(default=None, description="the stage that fails")

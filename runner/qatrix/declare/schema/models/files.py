@@ -8,7 +8,7 @@ from pydantic import Field
 
 from qatrix.declare.schema.models.checks import Check
 from qatrix.declare.schema.models.declaration import Declaration, Number
-from qatrix.declare.schema.models.expectations import Expectation
+from qatrix.declare.schema.models.expectations import Cause, Expectation
 from qatrix.declare.schema.models.patterns import ConvKind, Pattern
 from qatrix.declare.schema.models.quantizers import Quantizer
 from qatrix.declare.schema.models.runtimes import Runtime
@@ -41,6 +41,7 @@ class File(Declaration):
     tolerances: dict[Name, Tolerance] = Field(default={}, description="tolerances of comparisons")
     checks: dict[Name, Check] = Field(default={}, description="assertions on graphs")
     suites: dict[Name, Suite] = Field(default={}, description="products of axes")
+    causes: dict[Name, Cause] = Field(default={}, description="known causes, which expectations name")
     expected: list[Expectation] = Field(default=[], description="known differences")
 
 
@@ -53,5 +54,6 @@ SECTIONS: Final[dict[str, type[Declaration]]] = {
     "tolerances": Tolerance,
     "checks": Check,
     "suites": Suite,
+    "causes": Cause,
     "expected": Expectation,
 }
