@@ -42,7 +42,7 @@ def test_standard_output_has_the_page_without_scripts(explained: Project) -> Non
     told = explained.run("findings", "reports/latest")
 
     assert told.code == 0
-    assert "## They round differently\n\nThe one rounds to even.\n" in told.out
+    assert "## They round differently\n\nWhy: The one rounds to even.\n" in told.out
     assert "` writes and runs its script.\n" in told.out
     assert "import torch" not in told.out
     assert names(explained.path) == before
@@ -54,7 +54,7 @@ def test_a_file_has_the_page_and_a_folder_beside_it_the_scripts(explained: Proje
     script = (explained.path / "there/findings" / SCRIPT).read_text()
 
     assert (ended.code, ended.out) == (0, "there/findings.md\n")
-    assert "## They round differently\n\nThe one rounds to even.\n" in text
+    assert "## They round differently\n\nWhy: The one rounds to even.\n" in text
     assert f"[script](findings/{SCRIPT}) is run by `python findings/{SCRIPT}`;" in text
     assert names(explained.path / "there/findings") == [SCRIPT]
     assert script.startswith(MARK)
