@@ -20,7 +20,7 @@ import qatrix.cli
 from support.demo_run import demo_records, write_store
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8"))
 TOX = configparser.ConfigParser(interpolation=None)
 TOX.read(ROOT / "tox.ini")
@@ -154,6 +154,9 @@ def understood(words: list[str]) -> None:
         options = {word for word in words if re.match(r"--?[a-z]", word) and not word.startswith(("--cov", "--dist"))}
         assert options <= PYTEST_OPTIONS
         assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
+        return
+    if words[2] == "mkdocs":
+        assert words[3] in importlib.import_module("mkdocs.__main__").cli.commands
         return
     parser, name = parser_of(words)
     parser.make_context("main", words[name:])
