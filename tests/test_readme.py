@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,14 @@ def finding(beginning: str) -> tuple[FindingFacts, str]:
     return facts, said
 
 
-def test_it_says_how_many_findings_there_are() -> None:
-    assert f"\n{len(FINDINGS)} differences are known" in README
+def test_it_says_how_many_findings_there_are_of_each_impact() -> None:
+    count = Counter(facts.impact for facts in FINDINGS)
+
+    assert f"\n{len(FINDINGS)} findings, each with its cause" in README
+    assert (
+        f"{count['wrong_numbers']} give wrong numbers without an error, {count['left_in_float']} leave layers in float, "
+        f"{count['error']} raise an error, and {count['by_design']} are by design"
+    ) in README
 
 
 def test_it_says_what_wrong_padding_costs() -> None:
@@ -42,7 +49,7 @@ def test_it_says_what_another_eps_costs() -> None:
 
 
 def test_it_says_what_misplaced_values_cost() -> None:
-    facts, said = finding("QNNPACK's ReLU6 and Hardtanh misplace channels-last values")
+    facts, said = finding("QNNPACK's ReLU6 and Hardtanh put channels-last values in the wrong places")
 
     (loss,) = facts.losses
     assert (

@@ -198,6 +198,21 @@ def test_findings_are_filtered_by_component_and_the_address_keeps_it(site: Path,
     assert page.url.endswith("#component=ONNX+Runtime")
 
 
+def test_findings_are_filtered_by_impact(site: Path, visit_site: Open) -> None:
+    page = visit_site(site / "findings.html")
+    page.get_by_label("Impact").select_option("wrong numbers")
+
+    assert shown(page) == [facts.title for facts in DOCUMENT.findings if facts.impact == "wrong_numbers"]
+
+
+def test_a_cause_has_the_anchor_that_it_has_in_a_report(site: Path, visit_site: Open) -> None:
+    facts = DOCUMENT.findings[4]
+    page = visit_site(site / "findings.html", f"#{facts.anchor}")
+
+    assert page.locator(f"#{facts.anchor} a").inner_text() == facts.title
+    assert len(shown(page)) == len(DOCUMENT.findings)
+
+
 def test_a_finding_leads_to_the_others_of_its_component(site: Path, visit_site: Open) -> None:
     page = visit_site(site / "findings" / f"{DOCUMENT.findings[4].name}.html")
     page.get_by_role("link", name="FX graph mode", exact=True).click()
@@ -247,6 +262,7 @@ def test_a_hostile_finding_stays_text_on_every_page(tmp_path: Path, visit_site: 
     (facts, *_) = DOCUMENT.findings
     hostile = replace(
         facts,
+        key="hostile",
         name="hostile",
         title=HOSTILE,
         because=HOSTILE,

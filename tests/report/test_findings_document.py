@@ -128,6 +128,7 @@ def damaged(change: Callable[[dict[str, Any]], object]) -> str:
         pytest.param(
             damaged(lambda data: data["findings"][0].update(name="other")), "are not unique", id="one name twice"
         ),
+        pytest.param(damaged(lambda data: data["findings"][0].update(key="a b")), "are not unique", id="no key"),
         pytest.param(
             damaged(lambda data: data["findings"][0].update(name="../up")), "not names of files", id="a name of a path"
         ),

@@ -122,13 +122,13 @@ def _chosen(cases: Sequence[Case], numbering: _Numbering) -> Iterator[int]:
         for number in combinations:
             holders[number].append(place)
     for gain in range(max(gains, default=0), 0, -1):
-        place = _first(gains, gain, 0)
-        while place is not None:
-            yield place
-            for number in numbering.of(cases[place]):
+        found = _first(gains, gain, 0)
+        while found is not None:
+            yield found
+            for number in numbering.of(cases[found]):
                 for other in holders.pop(number, ()):
                     gains[other] -= 1
-            place = _first(gains, gain, place + 1)
+            found = _first(gains, gain, found + 1)
 
 
 def _first(gains: list[int], gain: int, start: int) -> int | None:

@@ -161,7 +161,12 @@ def cause_key(record: Record) -> str | None:
 def declared_key(expected: Expectation) -> str:
     """The key of an expectation's cause: its own, else one made of the reason that expectations share."""
     key = expected.cause or ""
-    return key if _KEY.fullmatch(key) else key_of(expected.because)
+    return key if is_key(key) else key_of(expected.because)
+
+
+def is_key(text: str) -> bool:
+    """Whether a text may be a cause's key."""
+    return _KEY.fullmatch(text) is not None
 
 
 def is_declared(record: Record) -> bool:

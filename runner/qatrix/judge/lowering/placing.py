@@ -84,7 +84,7 @@ def _figures(facts: DepartureFacts) -> tuple[str, ...]:
     off = counted(~near(measured, reference, facts.scale, steps=1))
     return (
         words.VALUES_OFF(values=off) if facts.scale is None else words.VALUES_OFF_A_STEP(values=off),
-        words.RANGES(measured=_range(measured), reference=_range(reference)),
+        words.RANGES_OF_VALUES(measured=_range(measured), reference=_range(reference)),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from qatrix.outcomes import Record
-from qatrix.report.findings.data import Finding
+from qatrix.report.causes import Cause
 from qatrix.report.lowered import lowered_models
 
 _PIPELINES: Final = {"pt2e": "PT2E", "fx": "FX graph mode", "pt2e_torch_ao": "PT2E"}
@@ -34,27 +34,27 @@ _NAMED: Final = {
 }
 
 
-def components(finding: Finding) -> tuple[str, ...]:
+def components(cause: Cause) -> tuple[str, ...]:
     """What the title names; else the pipelines that fail, the runtimes if each case has one, or the pipelines."""
-    return tuple(dict.fromkeys(_named(finding) or _failing(finding) or _deployed(finding) or _taken(finding)))
+    return tuple(dict.fromkeys(_named(cause) or _failing(cause) or _deployed(cause) or _taken(cause)))
 
 
-def _named(finding: Finding) -> list[str]:
-    return [name for name, pattern in _NAMED.items() if pattern.search(finding.cause.title)]
+def _named(cause: Cause) -> list[str]:
+    return [name for name, pattern in _NAMED.items() if pattern.search(cause.title)]
 
 
-def _failing(finding: Finding) -> list[str]:
-    failing = {record.expected.pipeline for record in finding.cause.records if record.expected is not None}
+def _failing(cause: Cause) -> list[str]:
+    failing = {record.expected.pipeline for record in cause.records if record.expected is not None}
     return _in_words(name for name in failing if name is not None)
 
 
-def _deployed(finding: Finding) -> list[str]:
-    runtimes = list(map(_runtimes, finding.cause.records))
+def _deployed(cause: Cause) -> list[str]:
+    runtimes = list(map(_runtimes, cause.records))
     return [_RUNTIMES.get(name, name) for name in sorted(set().union(*runtimes))] if all(runtimes) else []
 
 
-def _taken(finding: Finding) -> list[str]:
-    return _in_words(name for record in finding.cause.records for name in record.pipelines)
+def _taken(cause: Cause) -> list[str]:
+    return _in_words(name for record in cause.records for name in record.pipelines)
 
 
 def _in_words(pipelines: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from qatrix.codec import CodecError, loads, to_jsonable
 from qatrix.errors import UsageError
-from qatrix.report.causes import CauseFacts
+from qatrix.report.causes import CauseFacts, is_key
 from qatrix.report.findings.components import components
 from qatrix.report.findings.data import Finding, Findings, FindingsRun
 from qatrix.report.findings.names import file_names
@@ -40,7 +40,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class FindingFacts(CauseFacts):
-    """One cause; `name` is that of its page and its script, and no other finding has it.
+    """One cause by its `key`; `name` is that of its page and its script, and no other finding has either.
 
     `counts` and `ran` are as in `data.Finding`, in the order of the document's runs. `script` has
     the lines of the script, so that a change of one line changes one line of the JSON.
@@ -102,8 +102,9 @@ def from_json(text: str) -> FindingsDocument:
 def _check(told: FindingsDocument) -> None:
     """Raises UsageError where the parts of a document do not fit together."""
     names = [facts.name for facts in told.findings]
-    if tuple(names) != file_names(names):
-        msg = "the names of these findings are not unique, or not names of files"
+    keys = [facts.key for facts in told.findings]
+    if tuple(names) != file_names(names) or len(set(keys)) != len(keys) or not all(map(is_key, keys)):
+        msg = "the names or keys of these findings are not unique, or not names of files"
         raise UsageError(msg)
     for facts in told.findings:
         unknown = sorted(set(facts.verdicts) - set(VERDICTS))
@@ -131,7 +132,7 @@ def _facts(name: str, finding: Finding) -> FindingFacts:
     return FindingFacts(
         **{**known, "verdicts": dict(cause.verdicts)},
         name=name,
-        components=components(finding),
+        components=components(cause),
         suites=dict(finding.suites),
         counts=finding.counts,
         ran=finding.ran,

@@ -56,14 +56,8 @@ def document_page(told: FindingsDocument, *, scripts: str | None = None) -> Page
     """
     files = {} if scripts is None else script_files(told.findings)
     paths = {name: f"{scripts}/{file.name}" for name, file in files.items()}
-    return Page(
-        text=_text(told, _sections(told, paths)),
-        scripts={file.name: file.text for file in files.values()},
-    )
-
-
-def _sections(told: FindingsDocument, paths: Mapping[str, str]) -> list[_Section]:
-    return [_Section(finding=facts, script=paths.get(facts.name)) for facts in told.findings]
+    sections = [_Section(finding=facts, script=paths.get(facts.name)) for facts in told.findings]
+    return Page(text=_text(told, sections), scripts={file.name: file.text for file in files.values()})
 
 
 def _text(told: FindingsDocument, sections: list[_Section]) -> str:
