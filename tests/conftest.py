@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from support import quick
-from support.project import MATRIX, Project
+from support.project import MATRIX, Project, ScriptsHere
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)
@@ -36,10 +36,12 @@ def _unchanged_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NO_COLOR", "1")
     # The kept matrices are the user's, twenty in all.
     monkeypatch.setenv("QATRIX_MATRIX_CACHE", "off")
+    # A pytest that a test starts would measure, too, and its figures would be overwritten by those of this one.
+    monkeypatch.delenv("SLIPCOVER_ENABLED", raising=False)
     environment, folder, runs = dict(os.environ), Path.cwd(), set(REPORTS.iterdir())
     yield
     monkeypatch.undo()
-    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE"}
+    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE", "SLIPCOVER_ENABLED"}
     before = {key: value for key, value in environment.items() if key not in ours}
     after = {key: value for key, value in os.environ.items() if key not in ours}
     # torch's exporter and its imports set variables of their own.
@@ -56,3 +58,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     made = Project(path=tmp_path, capture=capsys)
     made.write({"matrix/small.yaml": MATRIX})
     return made
+
+
+@pytest.fixture
+def scripts_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts are made in this process, for tests that are about something else."""
+    monkeypatch.setattr("qatrix.cli.scripting.Bounded", ScriptsHere)

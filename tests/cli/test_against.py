@@ -116,6 +116,7 @@ def test_an_overlay_has_the_package_and_a_version_that_says_so(tmp_path: Path) -
     assert place_of("torchao", [made]) == made / "torchao"
 
 
+@pytest.mark.torch
 def test_a_package_that_no_folder_has_is_where_it_is_installed() -> None:
     place = place_of("torchao", [])
 

@@ -92,6 +92,7 @@ def test_a_reference_that_cannot_be_used_ends_the_command_before_anything_runs(p
     assert not (project.path / "reports").exists()
 
 
+@pytest.mark.torch
 def test_a_real_reference_that_is_not_there_is_refused(project: Project) -> None:
     ended = project.run("run", "--reference", "none.safetensors")
 
@@ -103,6 +104,7 @@ def skipped(case: Case) -> Record:
     return replace(ended_with(case, "skipped", "skipped"), reason="no CUDA device")
 
 
+@pytest.mark.torch
 def test_cases_without_a_side_are_left_out_with_their_reasons(project: Project) -> None:
     project.execution.records = skipped
     project.run("run")

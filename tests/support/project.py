@@ -13,6 +13,7 @@ import pytest
 
 from qatrix.cli import run
 from qatrix.cli.collaborators import Collaborators
+from qatrix.execute.bounded import Bounds, Computed
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
 from qatrix.report.resultcache import ResultCache
@@ -78,6 +79,27 @@ class FakeExecution:
             on_start(case)
             self.ran.append(case.case_id)
             yield (self.records or exact)(case)
+
+
+class ScriptsHere:
+    """Stands in for the process that makes scripts: starting it takes longer than all else that a command does."""
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        pass
+
+    def __enter__(self) -> ScriptsHere:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def schedule(self, function: Callable[..., str], *args: object) -> Computed:
+        """Compute it at once."""
+        return Computed(text=function(*args))
+
+    def result(self, computed: Computed) -> Computed:
+        """What was computed."""
+        return computed
 
 
 def exact(case: Case) -> Record:

@@ -7,7 +7,7 @@ imports it while it runs fails, and its author marks it `torch`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -40,9 +40,11 @@ class Quick:
     """A plug-in that leaves out what is not quick."""
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> object:
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Take what imports something heavy for empty; other errors stay errors."""
-        report: pytest.CollectReport = yield
+        report = yield
         sources = pytest.Module, pytest.Directory  # a folder has its conftest.py
         if isinstance(collector, sources) and report.outcome == "failed" and _WHY in str(report.longrepr):
             report.outcome, report.longrepr, report.result = "passed", None, []
