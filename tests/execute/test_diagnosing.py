@@ -66,7 +66,7 @@ def explaining(diagnosis: Diagnosis) -> dict[str, Cause]:
         pytest.param("five_pairs", {}, ("prepare", "b3", "computed"), "fx", "batch_norm_eps_replaced", "defect", "pt2e", "b3 has eps=0.1", id="third_of_five"),
         pytest.param("one_conv_twice", {}, ("prepare", "conv@2", "computed"), "pt2e", "one_batch_norm_for_two", "defect", "fx", "conv is called 2 times, followed by b1, b2", id="one_conv_twice"),
         pytest.param("plus_three", {}, ("prepare", "add", "quantized"), "pt2e", "shared_parameters", "by_design", "fx", "x and add share", id="plus_three"),
-        pytest.param("linear_twice", {}, ("prepare", "lin@2", "computed"), "pt2e", "fused_for_all_calls", "defect", "fx", "lin is called 2 times, and relu follows lin", id="linear_twice"),
+        pytest.param("linear_twice", {}, ("prepare", "lin@2", "computed"), "pt2e", "fused_for_all_calls", "defect", "fx", "lin is called 2 times; relu only after lin", id="linear_twice"),
         pytest.param("conv_read_elsewhere", PTQ, ("prepare", "conv", "computed"), "fx", "folded_though_read", "defect", "pt2e", "bn and add read conv", id="conv_read_elsewhere"),
         pytest.param("pooled_norm", PTQ, ("convert", "pool", "computed"), "pt2e", "left_unquantized", "one_pipeline", "pt2e", "its input x", id="norm_after_a_pool"),
         pytest.param("two_convs", {"quantizer": "x86_int8_ptq"}, ("convert", "conv2", "quantized"), "pt2e", "left_unquantized", "one_pipeline", "pt2e", "fx at prepare quantizes its output; pt2e does not", id="output_in_float"),

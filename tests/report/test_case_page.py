@@ -64,7 +64,7 @@ def test_what_one_pipeline_alone_quantizes_is_said_so() -> None:
 @pytest.mark.parametrize(
     ("record", "line"),
     [
-        (make_record(), "No difference: every output is equal to the bit. 1 check passed."),
+        (make_record(), "No difference: every output is bit-identical. 1 check passed."),
         (make_failed(), "fx failed at prepare: NotImplementedError: QAT is not supported for ConvTranspose2d"),
         (make_skipped(), "Skipped: no CUDA device: torch.cuda.is_available() is false"),
         (make_diverged(), "pt2e and fx differ by 0.0831 (3 steps) after convert."),

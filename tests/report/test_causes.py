@@ -157,6 +157,11 @@ def test_causes_of_one_case_are_folded_together_at_the_end() -> None:
     assert len(section.xpath("./details[2]/details")) == 3
 
 
+def test_causes_of_one_case_say_how_many_of_them_nobody_declared() -> None:
+    (line,) = page_of(declared("s/a"), make_diverged("s/b")).xpath("//section[@id='causes']/div/details")
+    assert words(line[0]) == "2 causes of one case each, 1 of them not declared"
+
+
 def test_a_cause_that_nobody_declared_says_so() -> None:
     page = page_of(make_diverged("s/a"), make_diverged("s/b"))
     assert words(line_of(page)[0]).startswith("! not declared")

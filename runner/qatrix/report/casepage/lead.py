@@ -214,7 +214,7 @@ def _agreement(record: Record) -> str:
     if not compared:
         return f"Nothing is compared. {checks} passed." if record.verdict != "checked" else record.summary
     if all(item.status == "exact" for item in compared):
-        return f"No difference: every output is equal to the bit. {checks} passed."
+        return f"No difference: every output is bit-identical. {checks} passed."
     worst = max(compared, key=lambda item: item.max_abs or 0.0)
     used = "" if worst.tolerance_used is None else f", {tolerance_used(worst.tolerance_used)} of the tolerance"
     return f"No difference beyond tolerance: at most {number(worst.max_abs)}{used} ({worst.where}). {checks} passed."
