@@ -199,7 +199,7 @@ def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path
     assert shown.returncode == 0, shown.stderr
     assert "eager: ok, SQNR 20." in shown.stdout
     assert "dB, of eager-pipeline 1.0" in shown.stdout
-    assert "At convert the pipelines first part at first, Linear" in shown.stdout
+    assert "First difference after convert: first." in shown.stdout
 
 
 @pytest.mark.torch

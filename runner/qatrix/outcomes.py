@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from qatrix.claims import Expectation, Verdict
-from qatrix.diagnoses import Diagnosis
+from qatrix.diagnoses import Diagnosis, GraphText
 from qatrix.errors import Source
 from qatrix.expressions import Value
 from qatrix.lowerings import Lowering
@@ -220,7 +220,8 @@ class Record:
     `summary` is the verdict in words ("fx failed at prepare"), `reason` why a case did not
     run, `expected` the expectation that applied and `unexpected_because` what did not fit.
     `error` is that of an invalid model; of a crashed case its traceback is the end of what it printed.
-    `diagnosis` says why the pipelines differ, where they do.
+    `diagnosis` says why the pipelines differ, where they do; a record without one has the converted programs in
+    `graphs`, as far as they were followed and are not too large.
     `traces` are sentences on what of the process's state the case had changed; it was set back.
     `reused_from` is the id of an earlier run that executed the case, which has not changed since.
     """
@@ -241,6 +242,7 @@ class Record:
     reason: str | None = None
     error: ErrorReport | None = None
     diagnosis: Diagnosis | None = None
+    graphs: tuple[GraphText, ...] = ()
     traces: tuple[str, ...] = ()
     reused_from: str | None = None
     source: Source

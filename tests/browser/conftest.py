@@ -16,10 +16,11 @@ from qatrix.report.frames import report_data
 from qatrix.report.html import index_html, side_files
 from qatrix.report.repro import wants_script
 from qatrix.report.writing import write_reports
+from support.casepages import apart, hostile_diagnosis
 from support.demo_run import demo_records, many_records, write_store
-from support.diagnoses import make_diagnosis
-from support.lowerings import deployed_records
-from support.records import make_diverged, make_hostile, make_record, make_run, make_skipped
+from support.diagnoses import HOSTILE, make_diagnosis
+from support.lowerings import deployed_records, make_clamped
+from support.records import make_diverged, make_failed, make_hostile, make_record, make_run, make_skipped
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 _ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -52,6 +53,14 @@ _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     "thousand": lambda: many_records(1000),
     "green": lambda: [record for record in many_records(1000) if not record.unexpected],
     "large": lambda: many_records(2500),
+    "drawn": lambda: [
+        make_diverged("models/drawn", diagnosis=apart()),
+        make_failed("models/failed"),
+        make_record("models/exact"),
+        make_clamped("models/deployed"),
+        make_record("models/packed", diagnosis=replace(apart(), causes=())),
+        make_diverged("models/hostile", diagnosis=hostile_diagnosis(HOSTILE)),
+    ],
     "hostile": lambda: [replace(make_hostile(), seconds=1.0), make_record()],
     "deployed": deployed_records,
     "none": list,

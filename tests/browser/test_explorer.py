@@ -92,9 +92,11 @@ def test_a_case_opens_by_its_address(visit: Open, name: str, case_id: str) -> No
     case_id += ",stride=3" if name == "large" else ""
     page = visit(name, f"#case={case_id}")
     assert page.locator("#case-title").inner_text() == case_id
-    text = page.locator("#case-view").inner_text()
-    assert "SQNR against the float model, dB" in text
-    assert "matrix/suites/conv_bn.yaml:4" in text
+    view = page.locator("#case-view")
+    view.get_by_text("Pipelines and seconds", exact=True).click()
+    view.get_by_text("Parameters", exact=True).click()
+    assert "SQNR against the float model, dB" in view.inner_text()
+    assert "matrix/suites/conv_bn.yaml:4" in view.inner_text()
     assert page.locator("#report").is_hidden()
 
 
@@ -120,7 +122,7 @@ def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
     assert "fx failed at prepare" in view.inner_text()
     traceback = view.locator(".error pre")
     assert traceback.is_hidden()
-    view.get_by_text("Traceback", exact=True).click()
+    view.get_by_text("Traceback of fx at prepare", exact=True).click()
     assert "Traceback (most recent call last)" in traceback.inner_text()
     assert (
         view.get_by_role("link", name="read more").get_attribute("href")
@@ -138,7 +140,7 @@ def test_a_case_shows_the_yaml_that_declares_it(visit: Open, name: str) -> None:
 
 def test_a_diagnosis_shows_layers_parameters_and_plots(visit: Open) -> None:
     view = visit(fragment="#case=models/explained").locator("#case-view")
-    assert "They part at bn." in view.inner_text()
+    assert "First difference after prepare: bn." in view.inner_text()
     assert view.locator("svg polyline").count() == 2
     assert view.get_by_text("Layers after prepare", exact=True).is_visible()
     view.get_by_text("Quantization parameters after prepare", exact=True).click()
@@ -165,7 +167,7 @@ def test_from_case_to_case_and_back_to_the_filtered_list(visit: Open) -> None:
 
 def test_the_command_about_a_case_is_copied(visit: Open) -> None:
     page = visit(fragment=f"#case={CASE}", permissions=["clipboard-read", "clipboard-write"])
-    button = page.get_by_role("button", name="Copy qatrix show")
+    button = page.get_by_role("button", name="Copy qatrix show conv_bn")
     button.click()
     expect(button).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == f"qatrix show {CASE}"

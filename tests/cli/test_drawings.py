@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -56,6 +57,28 @@ def test_a_case_whose_record_has_graphs_does_not_run_again(project: Project) -> 
     assert (ended.code, project.execution.ran) == (0, [])
     assert RAN_AGAIN not in ended.out
     assert "→ return x" in ended.out
+
+
+def test_graphs_are_written_for_model_explorer(project: Project) -> None:
+    project.execution.records = drawn()
+    project.run("run")
+    project.execution.ran.clear()
+    ended = project.run("show", "--model-explorer", "graphs.json", CASE)
+    collection = json.loads((project.path / "graphs.json").read_text())
+
+    assert (ended.code, project.execution.ran) == (0, [])
+    assert ended.out.splitlines()[-1] == "graphs.json: the graphs for Model Explorer"
+    assert collection["label"] == CASE
+    assert [graph["id"] for graph in collection["graphs"]] == ["pt2e after convert"]
+
+
+def test_a_folder_that_is_not_there_is_an_error(project: Project) -> None:
+    project.execution.records = drawn()
+    project.run("run")
+    ended = project.run("show", "--model-explorer", "nowhere/graphs.json", CASE)
+
+    assert ended.code != 0
+    assert "cannot be written" in ended.err
 
 
 def test_without_the_option_nothing_runs(project: Project) -> None:

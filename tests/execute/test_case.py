@@ -86,6 +86,17 @@ def test_a_layer_that_fx_cannot_call_by_keyword_is_a_failure_of_fx() -> None:
     assert record.summary.startswith("fx failed at quantized_forward: TypeError: ")
 
 
+def test_a_case_without_a_diagnosis_keeps_its_converted_programs_by_layer() -> None:
+    (case,) = shipped_cases(EXACT)
+    kept, diagnosed = (run_case(case, diagnose=wanted) for wanted in ("differences", "all"))
+
+    assert [graph.pipeline for graph in kept.graphs] == ["pt2e", "fx"]
+    for graph in kept.graphs:
+        assert {"x", "conv"} <= {line.layer for line in graph.lines}
+        assert any("quantize_per_tensor" in line.text for line in graph.lines)
+    assert diagnosed.graphs == ()
+
+
 def test_a_diagnosis_changes_nothing_else_about_a_record() -> None:
     (case,) = shipped_cases(EXACT)
     plain, diagnosed = (without_times(run_case(case, diagnose=wanted)) for wanted in ("never", "all"))

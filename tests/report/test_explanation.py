@@ -191,11 +191,11 @@ def page(*records: Record) -> html.HtmlElement:
 
 
 def test_the_page_shows_sentences_plot_tables_and_graphs() -> None:
-    (shown,) = page(make_diverged(diagnosis=make_diagnosis())).xpath("//section[@class='diagnosis']")
+    (shown,) = page(make_diverged(diagnosis=make_diagnosis())).xpath("//details[@class='case']")
     text = " ".join(str(shown.text_content()).split())
 
-    assert "They part at bn." in text
-    assert "Cause, defect: pt2e replaces eps." in text
+    assert "First difference after prepare: bn. Same inputs, outputs differ by 0.25 (2 steps)." in text
+    assert "Cause defect pt2e replaces eps." in text
     assert len(shown.xpath(".//svg//polyline")) == 2
     assert [str(item) for item in shown.xpath(".//tr[@class='marked']/td[1]/text()")] == ["bn (with conv)"]
     assert [str(item) for item in shown.xpath(".//mark/text()")] == ["z = bn(y)"]

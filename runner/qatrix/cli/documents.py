@@ -10,7 +10,7 @@ import typer
 
 from qatrix.cli import LOOK, app
 from qatrix.cli.baselines import wanted_baseline
-from qatrix.cli.drawings import Drawing, drawing_of, drawn_here
+from qatrix.cli.drawings import Drawing, drawing_of, drawn_here, kept_of
 from qatrix.cli.folders import writing
 from qatrix.cli.newest import run_store
 from qatrix.cli.options import LATEST_RUN, AllowModules, Baseline, NoBaseline, Paths
@@ -43,6 +43,14 @@ def show(
             "--graphs", help="Also the pipelines' graphs, node by node; a case without a diagnosis runs here for them."
         ),
     ] = False,
+    model_explorer: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-explorer",
+            metavar="FILE",
+            help="Write the pipelines' graphs to FILE, in the JSON of Model Explorer; a case without graphs runs here.",
+        ),
+    ] = None,
     allow_module: AllowModules = None,
 ) -> int:
     """Show one case: what differs, why, and who is right.
@@ -50,12 +58,13 @@ def show(
     It prints everything that a run knows about the case. For an unexpected case, it also says
     how to run it again and how to declare it.
 
-    Only --graphs reads the declarations, and only if the record has no graphs.
+    Only --graphs and --model-explorer read the declarations, and only if the record has no graphs.
 
     \b
       qatrix show 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'
       qatrix show --json CASE | jq .comparisons
       qatrix show --graphs CASE
+      qatrix show --model-explorer graphs.json CASE
     """
     from qatrix import codec
     from qatrix.console import Console
@@ -66,21 +75,43 @@ def show(
         console.json(codec.to_jsonable(record), indent=2)
         return EXIT_OK
     tell_record(console, record, note, ran=ran)
-    if graphs:
-        drawing = drawing_of(record)
+    if graphs or model_explorer is not None:
+        # Only --graphs needs those after prepare, too.
+        drawing = drawing_of(record) or (None if graphs else kept_of(record))
         if drawing is None:
             drawing = drawn_here(context, console, record, run=run, paths=paths, allow_module=allow_module)
             console.line()
             console.line("The record has no graphs, so the case ran again for those below.")
-        _draw(console, drawing)
+        if graphs:
+            _draw(console, drawing)
+        if model_explorer is not None:
+            _export(console, record, drawing, model_explorer)
     return EXIT_OK
 
 
+def _export(console: Console, record: Record, drawing: Drawing, path: Path) -> None:
+    """Write the graphs for Model Explorer. Raises OutputError where the file cannot be written."""
+    from qatrix.report.files import write_file
+    from qatrix.report.modelexplorer import model_explorer_json
+
+    write_file(path, model_explorer_json(record.case_id, drawing.points))
+    console.line(f"\n{path}: the graphs for Model Explorer")
+
+
 def tell_record(console: Console, record: Record, note: str | None = None, *, ran: Run | None = None) -> None:
-    """Print a record without its graphs; `note` is a line on where it is from, and `ran` the run that it is of."""
+    """Print a record without its graphs, what is asked first before all else.
+
+    `note` is a line on where it is from, and `ran` the run that it is of.
+    """
+    from qatrix.report.casepage import lead_lines
     from qatrix.report.sentences import case_lines
 
-    console.record(record)
+    console.record(record, alone=True)
+    for line in lead_lines(record):
+        console.paragraph(f"  {line}")
+    if record.unexpected and ran is not None:
+        _advise(console, record, ran)
+    console.line()
     for line in case_lines(record):
         console.paragraph(f"  {line}")
     for outcome in record.pipelines.values():
@@ -88,14 +119,8 @@ def tell_record(console: Console, record: Record, note: str | None = None, *, ra
             console.line(f"  {outcome.pipeline:>8} {stage.name:<18} {stage.seconds:8.3f} s", style="dim")
         if outcome.error is not None:
             console.line(outcome.error.traceback, style="dim")
-    if record.expected is not None:
-        console.paragraph(
-            f"  expected to be {record.expected.verdict}: {record.expected.because} ({record.expected.source})"
-        )
     if note is not None:
         console.paragraph(f"  {note}")
-    if record.unexpected and ran is not None:
-        _advise(console, record, ran)
     if record.diagnosis is not None:
         _explain(console, record.diagnosis)
     _tell_runtimes(console, record)
@@ -115,11 +140,10 @@ def _advise(console: Console, record: Record, run: Run) -> None:
 
 
 def _explain(console: Console, diagnosis: Diagnosis) -> None:
-    from qatrix.report.explanation import explanation_lines, explanation_tables
+    from qatrix.report.explanation import explanation_tables
 
-    console.line()
-    for line in explanation_lines(diagnosis):
-        console.paragraph(line)
+    for note in diagnosis.notes:
+        console.paragraph(f"  note: {note}")
     console.line()
     for table in explanation_tables(diagnosis):
         console.table(table)
@@ -127,10 +151,10 @@ def _explain(console: Console, diagnosis: Diagnosis) -> None:
 
 def _tell_runtimes(console: Console, record: Record) -> None:
     """For each model in its runtime: where it first leaves its reference, why, what runs in float, and the kernels."""
-    from qatrix.report.lowered import lowered_lines, lowered_models, lowered_tables
+    from qatrix.report.lowered import departure_lines, lowered_models, lowered_tables
 
     for model in lowered_models(record):
-        lines, tables = lowered_lines(model), lowered_tables(model)
+        lines, tables = departure_lines(model), lowered_tables(model)
         if lines or tables:
             console.line(f"\n{model.deployed}", style="bold")
         for line in lines:

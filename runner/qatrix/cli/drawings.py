@@ -39,6 +39,13 @@ def drawing_of(record: Record) -> Drawing | None:
     return Drawing(points=points) if any(point.graphs for point in points) else None
 
 
+def kept_of(record: Record) -> Drawing | None:
+    """The converted programs that a record without a diagnosis keeps, None where it has none."""
+    from qatrix.diagnoses import PointDiagnosis
+
+    return Drawing(points=(PointDiagnosis(at="convert", graphs=record.graphs),)) if record.graphs else None
+
+
 def drawn_here(
     context: typer.Context,
     console: Console,

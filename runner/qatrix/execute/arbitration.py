@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from qatrix.claims import AS_SPECIFIED
 from qatrix.declare.spec import Case, QuantizerSpec, Training
+from qatrix.diagnoses import GraphText
 from qatrix.execute import isolation
 from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.passes import FORWARD_SEED, set_training
@@ -21,7 +22,7 @@ from qatrix.execute.state import State
 from qatrix.execute.training import Trained
 from qatrix.judge import graphs
 from qatrix.judge.arbiter import Averages, Deviation, FloatModel, Integers, Point, Specified, Witness, in_double
-from qatrix.judge.diagnosis import layout_of, place
+from qatrix.judge.diagnosis import graph_lines, layout_of, place
 from qatrix.judge.diagnosis.parameters import plain
 from qatrix.outcomes import CheckOutcome
 from qatrix.pipelines import Pipeline
@@ -42,6 +43,8 @@ _ARBITER: Final = "arbiter"
 _NONE: Final = object()
 # What is not judged where integer arithmetic stands in the place of quantize and dequantize ops.
 _CONVERTED: Final = "the converted program, because it computes in integers"
+# The graph of a larger program is not kept: a node takes about 100 bytes, and `show --graphs` draws it.
+_MOST_NODES: Final = 1000
 # Findings that a message spells out; the rest it counts.
 _TOLD: Final = 3
 
@@ -234,6 +237,16 @@ class Arbitration:
             enabled = self.training.observers == "enabled"
             self._averages = Averages.of(self._prepared.program, self._prepared.placement, enabled=enabled)
         self._specified = self._prepared.specified(anew=point != "prepare")
+
+    def graph(self) -> GraphText | None:
+        """The converted program as text, each line with its layer; None where it was not followed, or is too large."""
+        witness = self._prepared
+        if isinstance(self.arbiter, str) or witness is None or witness.at != "convert":
+            return None
+        if len(witness.program.graph.nodes) > _MOST_NODES:
+            return None
+        lines = graph_lines(witness.program, self.arbiter.convert.layout, witness.placement)
+        return GraphText(pipeline=self.pipeline, lines=lines)
 
     def check(self) -> CheckOutcome | None:
         """The check, None where nothing could be held against the specification."""

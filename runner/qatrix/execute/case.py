@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from qatrix.claims import DEFAULT_PIPELINES, INFORMATIVE_OUTPUTS, SQNR_OF_BITS
 from qatrix.declare.spec import Case
+from qatrix.diagnoses import GraphText
 from qatrix.execute import diagnosing, isolation, quality
 from qatrix.execute.arbitration import Arbiter, Arbitration, integers_of
 from qatrix.execute.captures import Captures
@@ -102,10 +103,11 @@ def run_case(
                 watch = Watch()
             record = _run(case, known, captures, frozen, diagnose)
             if diagnose == "graphs":
-                record = replace(record, diagnosis=diagnosing.draw(case, pipelines=known, captures=captures))
+                found = diagnosing.draw(case, pipelines=known, captures=captures)
+                record = replace(record, diagnosis=found, graphs=())
             elif frozen is None and _is_worth_a_diagnosis(record, diagnose):
                 found = diagnosing.diagnose(case, pipelines=known, names=_apart_most(record), captures=captures)
-                record = with_diagnosis(record, found)
+                record = replace(with_diagnosis(record, found), graphs=())
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with one case must not end the run
         isolation.let_ctrl_c_through(error)
         record = _record(case, facts=_Facts(), error=report_error(error))
@@ -169,6 +171,7 @@ class _Facts:
     pipelines: dict[str, PipelineOutcome] = field(default_factory=dict)
     comparisons: tuple[Comparison, ...] = ()
     checks: tuple[CheckOutcome, ...] = ()
+    graphs: tuple[GraphText, ...] = ()
 
 
 def _run(
@@ -245,6 +248,7 @@ def _facts(
     for name, sight in sights.items():
         if sight.float_differs and any(item.status == "diverged" for item in facts.comparisons):
             facts.pipelines[name] = replace(facts.pipelines[name], status="unavailable", reason=_OTHER_FLOAT)
+    facts.graphs = tuple(sight.graph for sight in sights.values() if sight.graph is not None)
     facts.checks = tuple(
         check for name, sight in sights.items() for check in _checks(case, facts.pipelines[name], sight)
     )
@@ -348,6 +352,7 @@ def _record(
         checks=facts.checks,
         pipelines=facts.pipelines,
         seed=case.seed,
+        graphs=facts.graphs,
         reason=conclusion.reason,
         error=invalid or error,
         source=case.source,

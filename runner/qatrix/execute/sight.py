@@ -11,6 +11,7 @@ from torch import nn
 
 from qatrix.claims import GraphCheck, Tolerance
 from qatrix.declare.spec import Case
+from qatrix.diagnoses import GraphText
 from qatrix.execute import quality, soundness
 from qatrix.execute.arbitration import Arbitration
 from qatrix.execute.deployment import Deployed
@@ -36,6 +37,7 @@ class Sight:
 
     `lifecycle_faults` are what is wrong with the steps of a case's lifecycle by themselves.
     `deployed` is what ran in the case's runtime, None where that is the reference.
+    `graph` is the converted program's, as far as the arbiter followed it.
     `float_differs` says that the float model gave other bits where this was seen than here.
     """
 
@@ -50,6 +52,7 @@ class Sight:
     lifecycle_faults: tuple[str, ...] = ()
     losses: Measure | None = None
     deployed: Deployed | None = None
+    graph: GraphText | None = None
 
 
 @dataclass
@@ -107,6 +110,7 @@ class Onlooker:
                 prepared_weights=sight.quantized_weights,
             )
             sight.checks += of_other_size(self.case, self.pipeline, program, self.state, outputs)
+            sight.graph = self.arbitration.graph()
             specified = self.arbitration.check()
             sight.checks += [] if specified is None else [specified]
 

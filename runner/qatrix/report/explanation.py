@@ -188,7 +188,8 @@ def _parameters(
     return ", ".join(part for part in (*parts, given.observer) if part)
 
 
-def _code_cells(row: CodeRow) -> tuple[Cell, ...]:
+def code_reasons(row: CodeRow) -> str:
+    """What makes integer codes differ, with how many each: "rounding ties 4, clamping 3"."""
     reasons = (
         ("other input values", row.from_inputs),
         ("other scale or zero point", row.from_parameters),
@@ -196,11 +197,14 @@ def _code_cells(row: CodeRow) -> tuple[Cell, ...]:
         ("rounding ties", row.from_ties),
         ("nothing known", row.unexplained),
     )
-    told = [f"{name} {count}" for name, count in reasons if count]
+    return ", ".join(f"{name} {count}" for name, count in reasons if count)
+
+
+def _code_cells(row: CodeRow) -> tuple[Cell, ...]:
     return (
         Cell(text=row.tensor),
         Cell(text=str(row.total), numeric=True),
         Cell(text=str(row.different), numeric=True),
         Cell(text=str(row.max_difference), numeric=True),
-        Cell(text=", ".join(told)),
+        Cell(text=code_reasons(row)),
     )

@@ -165,14 +165,27 @@ def _how_far(off: Comparison | None) -> str | None:
     return number(off.max_abs) if off.max_abs is not None else status_words(off.status)[1]
 
 
-def _lines(lowering: Lowering) -> Iterator[str]:
+def departure_lines(model: LoweredModel) -> tuple[str, ...]:
+    """Where it first leaves its reference, and notes; the causes are for the beginning of a page."""
+    return (*_departure(model.lowering), *_notes(model.lowering))
+
+
+def _departure(lowering: Lowering) -> Iterator[str]:
     if lowering.first is not None:
         alone = "" if lowering.first.alone else " (lowered by itself, this op does not show it)"
         yield f"{lowering.first.sentence.rstrip('.')}{alone}."
+
+
+def _notes(lowering: Lowering) -> Iterator[str]:
+    yield from (f"Note: {note.rstrip('.')}." for note in (*lowering.notes, *(lowering.ran or Ran()).notes))
+
+
+def _lines(lowering: Lowering) -> Iterator[str]:
+    yield from _departure(lowering)
     for cause in lowering.causes:
         yield f"Cause, {cause_line(cause)}."
         yield from (f"  evidence: {line}" for line in cause.evidence)
-    yield from (f"Note: {note.rstrip('.')}." for note in (*lowering.notes, *(lowering.ran or Ran()).notes))
+    yield from _notes(lowering)
 
 
 def _kernel_cells(kernel: Kernel) -> tuple[Cell, ...]:

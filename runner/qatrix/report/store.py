@@ -317,9 +317,10 @@ class Store:
         return tuple(self._record(*row) for row in self._read(statement))
 
     def undiagnosed(self) -> tuple[Record, ...]:
-        """The same without their diagnoses, which are half of what there is to read."""
+        """The same without diagnoses and graphs, which are half of what there is to read."""
         statement = (
-            "SELECT json_remove(record, '$.diagnosis'), case_id, suite, verdict, unexpected, seconds FROM cases"
+            "SELECT json_remove(record, '$.diagnosis', '$.graphs'), case_id, suite, verdict, unexpected, seconds"
+            " FROM cases"
             " WHERE state = 'finished' ORDER BY ordinal, rowid"
         )
         return tuple(self._record(*row) for row in self._read(statement))

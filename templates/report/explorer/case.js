@@ -1,6 +1,6 @@
 // One case, as a view of its own: "#case=<id>".
-const TAGS = new Set("A,B,BR,CIRCLE,CODE,DD,DETAILS,DIV,DL,DT,FIGCAPTION,FIGURE,G,H3,H4,LI,LINE,MARK,OL,P,POLYLINE,PRE,SECTION,SMALL,SPAN,STRONG,SUMMARY,SVG,TABLE,TBODY,TD,TEXT,TH,THEAD,TITLE,TR,UL,WBR".split(","));
-const ATTRIBUTES = new Set("aria-hidden,aria-label,class,colspan,cx,cy,d,height,href,open,points,r,rel,role,scope,tabindex,text-anchor,title,viewBox,width,x,x1,x2,y,y1,y2".split(","));
+const TAGS = new Set("A,B,BR,CIRCLE,CODE,DD,DETAILS,DIV,DL,DT,FIGCAPTION,FIGURE,G,H3,H4,LI,LINE,MARK,OL,P,PATH,POLYLINE,PRE,RECT,SECTION,SMALL,SPAN,STRONG,SUMMARY,SVG,TABLE,TBODY,TD,TEXT,TH,THEAD,TITLE,TR,UL,WBR".split(","));
+const ATTRIBUTES = new Set("aria-hidden,aria-label,class,colspan,cx,cy,d,height,href,open,points,r,rel,role,rx,scope,tabindex,text-anchor,title,viewBox,width,x,x1,x2,y,y1,y2".split(","));
 const SAFE_LINK = /^(#|https?:\/\/|repro\/[\w.=-]+$)/;
 // Packed facts are markup of our own templates; all the same only what they use is taken over.
 const taken = (node) => {
@@ -50,13 +50,13 @@ const neighbours = (place) => {
   return at < 0 ? {} : { at, total: fitting.length, before: fitting[at - 1], after: fitting[at + 1] };
 };
 const step = (place, text, rel) => (place === undefined ? null : element("a", { href: caseHref(place), rel }, text));
-const caseHead = (place, title) => {
+const caseHead = (place, title, copyLink) => {
   const near = neighbours(place);
   const back = element("a", { href: listed || "#cases", class: "back" }, "← All cases");
   const where = near.total ? element("span", { class: "muted" }, `${(near.at + 1).toLocaleString("en")} of ${near.total.toLocaleString("en")}`) : null;
   return [
     element("nav", { class: "steps", "aria-label": "Cases" }, back, step(near.before, "↑ Previous", "prev"), step(near.after, "↓ Next", "next"), where),
-    element("p", { class: "title" }, pill(place)),
+    element("p", { class: "title" }, pill(place), " ", copyLink),
     element("h2", { id: "case-title", class: "id" }, title),
   ];
 };
@@ -72,7 +72,7 @@ const showCase = async (anchor) => {
     try { content = await factsOf(place); } catch (error) { content = [element("p", { class: "banner known" }, error.message)]; }
     const copyLink = copyButton(location.href, "a link to this case");
     copyLink.textContent = "Copy link";
-    view.replaceChildren(...caseHead(place, rows.id[place]), copyLink, element("div", { class: "facts-of-case" }, ...content));
+    view.replaceChildren(...caseHead(place, rows.id[place], copyLink), element("div", { class: "facts-of-case" }, ...content));
     for (const code of view.querySelectorAll("code.copy")) (code.closest("pre") ?? code).after(copyButton(code.textContent, code.closest("pre") ? "the script" : code.textContent.slice(0, 80)));
     document.title = `${rows.id[place].slice(0, 120)} · qatrix`;
   }

@@ -75,7 +75,7 @@ def side_files(data: ReportData) -> Iterator[tuple[str, str]]:
 
 def packed(text: str) -> str:
     """The text, compressed, as letters."""
-    return base64.b64encode(zlib.compress(text.encode("utf-8", "backslashreplace"), 4)).decode("ascii")
+    return base64.b64encode(zlib.compress(text.encode("utf-8", "backslashreplace"), 6)).decode("ascii")
 
 
 def _script(name: str, text: str) -> str:

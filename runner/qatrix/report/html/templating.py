@@ -15,14 +15,26 @@ from markupsafe import Markup, escape
 
 from qatrix.outcomes import UNREMARKABLE, PipelineOutcome, Record
 from qatrix.report import figures
+from qatrix.report.casepage import (
+    MOST_CAUSES,
+    MOST_SHOWN,
+    cause_badge,
+    code_reasons,
+    failed_checks,
+    kept_layers,
+    lead,
+    ledgers,
+    panel,
+)
 from qatrix.report.causes import figure_sentences, issue_state
 from qatrix.report.changes import since_when
 from qatrix.report.declaring import declaring_hint
-from qatrix.report.explanation import explanation_lines, explanation_tables
+from qatrix.report.explanation import explanation_tables
 from qatrix.report.html.links import search_href, support_href, view_href
+from qatrix.report.html.numerals import numbers
 from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
-from qatrix.report.lowered import lowered_facts, lowered_line, lowered_lines, lowered_models, lowered_tables
-from qatrix.report.plots import sqnr_plot
+from qatrix.report.lowered import departure_lines, lowered_facts, lowered_line, lowered_models, lowered_tables
+from qatrix.report.plots import codes_plot, neighborhood, runtime_neighborhood, sqnr_plot
 from qatrix.report.repro import script_name
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.spreads import nearer_shortly
@@ -71,6 +83,8 @@ def environment() -> jinja2.Environment:
         "tolerance_used": figures.tolerance_used,
         "axis": figures.axis_value,
         "counted": figures.counted,
+        "numbers": numbers,
+        "code_reasons": code_reasons,
         "anchor": figures.anchor,
         "href": figures.href,
         "clip_name": lambda text: figures.clipped(text, NAME_LENGTH),
@@ -80,11 +94,10 @@ def environment() -> jinja2.Environment:
         "as_sentence": figures.as_sentence,
         "breakable": _breakable,
         "reused_sentence": reused_sentence,
-        "explanation_lines": explanation_lines,
         "explanation_tables": explanation_tables,
         "groupby_order": _groupby_order,
         "lowered_facts": lowered_facts,
-        "lowered_lines": lowered_lines,
+        "departure_lines": departure_lines,
         "lowered_tables": lowered_tables,
     }
     made.globals |= {
@@ -107,6 +120,17 @@ def environment() -> jinja2.Environment:
         "command": command,
         "declaring_hint": declaring_hint,
         "sqnr_plot": sqnr_plot,
+        "codes_plot": codes_plot,
+        "neighborhood_of": neighborhood,
+        "runtime_neighborhood": runtime_neighborhood,
+        "kept_layers": kept_layers,
+        "lead": lead,
+        "ledgers": ledgers,
+        "panel": panel,
+        "cause_badge": cause_badge,
+        "failed_checks": failed_checks,
+        "most_causes": MOST_CAUSES,
+        "most_shown": MOST_SHOWN,
         "inline": _inline,
         "pipeline_facts": PIPELINE_FACTS,
         "states": STATES,
