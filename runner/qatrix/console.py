@@ -200,14 +200,14 @@ class Console:
         for text in rest:
             self._err.print((f"    {text}", ""))
 
-    def record(self, record: Record, *, count: str = "", stderr: bool = False) -> None:
-        """One case in one line, and what is unexpected about it in a second."""
+    def record(self, record: Record, *, count: str = "", stderr: bool = False, alone: bool = False) -> None:
+        """One case in one line, and what is unexpected about it in a second, unless the line is to stand alone."""
         words = VERDICTS[record.verdict]
         style = _STYLES[tone_of(record.verdict, unexpected=record.unexpected)]
         printer = self._err if stderr else self._out
         verdict = f"{words.glyph} {words.word:<12}"
         printer.print((count, ""), (verdict, style), (f" {record.seconds:7.2f} s  {_part(record.case_id)}", ""))
-        if record.unexpected and not self._answers:
+        if record.unexpected and not self._answers and not alone:
             printer.print((f"    {_part(record.summary)}", ""))
             printer.print((f"    {_part(str(record.unexpected_because).strip())}", "red"))
 

@@ -113,6 +113,16 @@ def test_the_headings_are_one_stop_and_arrows_go_from_one_to_the_next(visit: Ope
     assert page.locator("#grid thead [tabindex='0']").count() == 1
 
 
+def test_the_counts_are_one_stop_and_arrows_go_from_one_to_the_next(visit: Open) -> None:
+    page = visit()
+    assert page.locator(".chips [tabindex='0']").count() == 1
+    page.locator(".chips [tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.locator("#query").input_value() == "verdict:exact"
+    assert page.locator(".chips [tabindex='0']").get_attribute("aria-current") == "true"
+
+
 def test_links_with_one_name_lead_to_one_place(visit: Open) -> None:
     page = visit()
     open_everything(page)

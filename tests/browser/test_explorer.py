@@ -167,7 +167,7 @@ def test_from_case_to_case_and_back_to_the_filtered_list(visit: Open) -> None:
 
 def test_the_command_about_a_case_is_copied(visit: Open) -> None:
     page = visit(fragment=f"#case={CASE}", permissions=["clipboard-read", "clipboard-write"])
-    button = page.get_by_role("button", name="Copy qatrix show")
+    button = page.get_by_role("button", name="Copy qatrix show conv_bn")
     button.click()
     expect(button).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == f"qatrix show {CASE}"

@@ -95,7 +95,8 @@ def test_a_case_is_shown_with_its_runtimes(deployed: Project) -> None:
 
     assert "fx on native (engine qnnpack): SQNR -1.3 dB, 95 quantization steps from its reference" in out
     assert "\nfx on native (engine qnnpack)\nthe runtime first leaves its reference at relu" in out
-    assert "\nCause, defect: fx's clamp is wrong.\n  evidence: relu6 alone" in out
+    assert "\n  Cause (defect): fx's clamp is wrong.\n    relu6 alone" in out
+    assert out.index("Cause (defect)") < out.index("\nfx on native (engine qnnpack)\n")
     assert "xnn_qs8_conv" in out
 
 

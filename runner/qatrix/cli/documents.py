@@ -106,7 +106,7 @@ def tell_record(console: Console, record: Record, note: str | None = None, *, ra
     from qatrix.report.casepage import lead_lines
     from qatrix.report.sentences import case_lines
 
-    console.record(record)
+    console.record(record, alone=True)
     for line in lead_lines(record):
         console.paragraph(f"  {line}")
     if record.unexpected and ran is not None:

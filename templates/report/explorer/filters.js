@@ -106,6 +106,9 @@ const buildFilters = () => {
     refresh();
   });
   byId("filter-clear").addEventListener("click", () => { setQuery(""); field.focus(); });
+  const chips = document.querySelector(".chips");
+  chips.setAttribute("role", "toolbar");
+  chips.setAttribute("aria-label", "Verdicts");
   // A chip is a link for whoever has no script; with one it is joined to what is asked for already.
   document.addEventListener("click", (event) => {
     const chip = event.target.closest?.("[data-term]");

@@ -25,5 +25,21 @@ const onPageKeys = (event) => {
   event.preventDefault();
   KEYS[event.key]();
 };
+// Things in a row that are one stop for Tab: left and right go from one to the next, Home and End to the ends.
+const rove = (home, selector) => {
+  const all = () => [...home.querySelectorAll(selector)];
+  const stopAt = (one) => { for (const other of all()) other.tabIndex = other === one ? 0 : -1; };
+  stopAt(all()[0]);
+  home.addEventListener("focusin", (event) => { if (event.target.matches(selector)) stopAt(event.target); });
+  home.addEventListener("keydown", (event) => {
+    const shownOnes = all().filter((one) => one.checkVisibility());
+    const at = shownOnes.indexOf(event.target);
+    if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    const next = { ArrowRight: shownOnes[at + 1], ArrowLeft: shownOnes[at - 1], Home: shownOnes[0], End: shownOnes.at(-1) }[event.key];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+};
 // A menu closes where the reader goes elsewhere.
 const onElsewhere = (event) => { for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false; };

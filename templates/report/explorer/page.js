@@ -24,7 +24,8 @@ const build = () => {
   buildHelp();
   buildPivot();
   byId("grid").addEventListener("keydown", onRowKeys);
-  byId("grid").addEventListener("keydown", onHeadKeys);
+  rove(byId("grid").querySelector("thead"), "[data-sort]");
+  rove(document.querySelector(".chips"), "a");
   byId("grid").addEventListener("focusin", onRowFocus);
   document.addEventListener("focusin", onElsewhere);
   document.addEventListener("pointerdown", onElsewhere);

@@ -79,20 +79,8 @@ const headOfTable = () => element("thead", {}, element("tr", { "aria-rowindex": 
     address(true);
     refresh();
   });
-  button.tabIndex = column === columns[0] ? 0 : -1;
   return element("th", { scope: "col", class: column.of ? "n" : `c-${column.key}` }, button);
 })));
-// The headings are one stop, too: left and right go from one to the next.
-const onHeadKeys = (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  const buttons = [...byId("grid").querySelectorAll("[data-sort]")].filter((button) => button.checkVisibility());
-  const at = buttons.indexOf(event.target);
-  const next = step && at >= 0 ? buttons[at + step] : null;
-  if (!next) return;
-  event.preventDefault();
-  for (const button of buttons) button.tabIndex = button === next ? 0 : -1;
-  next.focus();
-};
 const made = (place) => element("tr", {}, ...columns.map((column) => {
   if (column.key === "case") return element("th", { scope: "row", class: "c-case" }, column.show(place), element("small", { class: "why" }, whyOf(place)));
   return element("td", { class: column.of ? "n" : `c-${column.key}` }, column.of ? column.show(column.of[place]) : column.show(place));
