@@ -146,3 +146,27 @@ def test_only_the_newest_notes_are_kept(site: Path, monkeypatch: pytest.MonkeyPa
         code_digest(["made"])
 
     assert len(list((site.parent / "cache/qatrix/contents").iterdir())) == 2
+
+
+def test_an_edit_below_a_folder_that_is_a_link_is_noticed(site: Path, tmp_path: Path) -> None:
+    writing_to = tmp_path / "elsewhere"
+    writing_to.mkdir()
+    (writing_to / "code.py").write_bytes(b"c = 3\n")
+    (site / "made/linked").symlink_to(writing_to)
+    # A link that leads back is followed once.
+    (writing_to / "back").symlink_to(site / "made")
+    before = code_digest(("made",))
+    (writing_to / "code.py").write_bytes(b"c = 4\n")
+
+    assert code_digest(("made",)) != before
+
+
+def test_a_package_that_is_reached_by_a_link_is_the_one_that_the_link_leads_to(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = code_digest(("made",))
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/made").symlink_to(site / "made")
+    monkeypatch.syspath_prepend(str(tmp_path / "alone"))
+
+    assert code_digest(("made",)) == before

@@ -196,6 +196,17 @@ def test_hostile_names_neither_run_nor_leave_their_place() -> None:
     assert "\u202e" not in page
 
 
+def test_notes_are_in_every_file_and_stay_text(transitions: RunComparison) -> None:
+    noted = replace(transitions, notes=("changed: <script>x</script>\n# y \x1b[31m",))
+    page, markdown, found = (render(noted, (None,) * len(noted.sides)) for render in COMPARE_FILES.values())
+
+    assert "changed: &lt;script&gt;x&lt;/script&gt;" in page
+    assert "- changed: &lt;script&gt;" in markdown
+    assert not [line for line in markdown.splitlines() if line.startswith("# y")]
+    assert json.loads(found)["notes"][0].startswith("changed: <script>")
+    assert not [text for text in (page, markdown, found) if "\x1b" in text]
+
+
 def test_the_page_has_each_case_that_is_not_the_same_once(transitions: RunComparison) -> None:
     document = html.fromstring(COMPARE_FILES["compare.html"](transitions, ()))
     cards = document.xpath("//*[@id='cases']//li[contains(@class, 'card')]/@id")
