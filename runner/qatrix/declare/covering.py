@@ -122,10 +122,11 @@ def _chosen(cases: Sequence[Case], numbering: _Numbering) -> Iterator[int]:
         for number in combinations:
             holders[number].append(place)
     for gain in range(max(gains, default=0), 0, -1):
-        place = -1
-        while (place := _first(gains, gain, place + 1)) is not None:
-            yield place
-            for number in numbering.of(cases[place]):
+        start = 0
+        while (best := _first(gains, gain, start)) is not None:
+            yield best
+            start = best + 1
+            for number in numbering.of(cases[best]):
                 for other in holders.pop(number, ()):
                     gains[other] -= 1
 
