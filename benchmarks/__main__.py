@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks import cases, lowering, pages, revisions, runs, scale, watching
+from benchmarks import cases, lowering, pages, revisions, runs, scale, small, watching
 from benchmarks.rows import Benchmark, Row, measured
 from benchmarks.table import as_json, machine, markdown, terminal
 
@@ -28,6 +28,11 @@ BENCHMARKS: Final = (
     Benchmark(name="disk-cache", measure=runs.disk_cache),
     Benchmark(name="first-case", measure=runs.first_case),
     Benchmark(name="watch", measure=watching.edits),
+    Benchmark(
+        name="small",
+        measure=small.small,
+        quick=functools.partial(small.small, selection=("--case", "conv_bn_fusion/*"), pairwise=False),
+    ),
     Benchmark(name="again", measure=scale.thousand_again),
     Benchmark(name="million", measure=scale.million),
     Benchmark(

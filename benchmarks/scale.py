@@ -70,12 +70,16 @@ def _thousand(folder: Path) -> Ended:
     return python("-m", "qatrix", *command, cwd=folder, variables={"XDG_CACHE_HOME": str(folder / "cache")})
 
 
+def million_text() -> str:
+    """The YAML of 1,024,000 cases."""
+    forty, sixteen = str(list(range(1, 41))), str(list(range(1, 17)))
+    return _MILLION.replace("FORTY", forty).replace("SIXTEEN", sixteen)
+
+
 def million() -> Iterator[Row]:
     """A million cases declared, expanded and counted, none of them kept."""
     with tempfile.TemporaryDirectory() as place:
-        forty, sixteen = str(list(range(1, 41))), str(list(range(1, 17)))
-        text = _MILLION.replace("FORTY", forty).replace("SIXTEEN", sixteen)
-        (Path(place) / "million.yaml").write_text(text)
+        (Path(place) / "million.yaml").write_text(million_text())
         ended = python("-c", _COUNT, str(Path(place) / "million.yaml"))
     count = int(ended.stdout)
     yield Row(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from qatrix.cli.scripting import Subject, made_scripts
 from qatrix.declare.spec import Case
+from qatrix.errors import OutputError
+from qatrix.execute.bounded import Computed
 from qatrix.outcomes import ErrorReport, Record
 from support.distributions import install
 from support.project import ENVIRONMENT, MATRIX, NOW, FakeExecution, Project, ended_with
@@ -392,3 +397,69 @@ def test_a_record_of_another_case_is_not_taken(remembering: Project) -> None:
         connection.execute("UPDATE results SET record = (SELECT record FROM results ORDER BY key LIMIT 1)")
 
     assert len(ran_again(remembering)) == 3
+
+
+def scripts_of(run: Path) -> dict[str, str]:
+    """The texts of a run's scripts and bug reports."""
+    return {path.name: path.read_text(encoding="utf-8") for path in (run / "repro").iterdir()}
+
+
+@pytest.fixture
+def differing(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """A project whose four cases failed once; the cases of which scripts are made from then on, process by process."""
+    project.remembers = True
+    project.execution = FakeExecution(records=failing)
+    assert project.run("run", "--fail-on", "never").code == 0
+    asked: list[list[str]] = []
+
+    def noted(subjects: list[Subject]) -> Iterator[tuple[str, Computed]]:
+        asked.append(sorted(subject.case.case_id for subject in subjects))
+        return made_scripts(subjects)
+
+    monkeypatch.setattr("qatrix.cli.scripting.made_scripts", noted)
+    return asked
+
+
+def test_scripts_of_unchanged_cases_are_not_made_again(project: Project, differing: list[list[str]]) -> None:
+    """The files, and what the page says of them, are the same, whether they were made or known."""
+    latest = project.path / "reports/latest"
+    made, page = scripts_of(latest), (latest / "index.html").read_text(encoding="utf-8")
+    ended = project.run("run", "--fail-on", "never")
+
+    assert differing == []
+    assert len(made) == 8
+    assert scripts_of(latest) == made
+    assert "script" not in ended.out + ended.err
+    links = [re.findall(r'href="repro/[^"]+"', text) for text in (page, (latest / "index.html").read_text("utf-8"))]
+    assert links[0] == links[1] != []
+    assert project.run("report", "--out", "again").code == 0
+    assert scripts_of(project.path / "again") == made
+
+
+def test_a_fresh_run_makes_its_scripts(project: Project, differing: list[list[str]]) -> None:
+    made = scripts_of(project.path / "reports/latest")
+    project.run("run", "--fresh", "--fail-on", "never")
+    assert differing == [sorted(FIRST + SECOND)]
+    assert scripts_of(project.path / "reports/latest") == made
+
+
+def test_another_description_makes_other_scripts(project: Project, differing: list[list[str]]) -> None:
+    """The result of the case is still the one of then."""
+    path = project.path / "matrix/small.yaml"
+    path.write_text(path.read_text().replace("  linear:\n", '  linear:\n    about: "told anew"\n'))
+    assert ran_again(project, "--fail-on", "never") == []
+    assert differing == [sorted(FIRST + SECOND)]
+
+
+def test_scripts_that_cannot_be_written_cost_the_report_nothing(project: Project, differing: list[list[str]]) -> None:
+    def blocked(folder: Path, *_: Any, **__: Any) -> NoReturn:
+        msg = f"cannot write {folder}"
+        raise OutputError(msg)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qatrix.report.writing.write_scripts", blocked)
+        ended = project.run("run", "--fail-on", "never")
+    assert ended.code == 0
+    assert "the report has no scripts: cannot write" in ended.err
+    assert (project.path / "reports/latest/index.html").exists()
+    assert differing == [sorted(FIRST + SECOND)]

@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,8 +20,8 @@ from qatrix.cli.folders import conducted, newly_conducted
 from qatrix.cli.newest import STORE, newest_run
 from qatrix.cli.options import REPORTS
 from qatrix.cli.plans import Plan, new_plan, resumed_plan
-from qatrix.cli.recall import recalling
-from qatrix.cli.repros import add_scripts
+from qatrix.cli.recall import Recall, recalling
+from qatrix.cli.repros import add_scripts, known_scripts
 from qatrix.execute.options import Execution
 from qatrix.outcomes import UNREMARKABLE, Record
 
@@ -71,8 +71,6 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
 
     Raises EnvironmentUnusable where nothing can run.
     """
-    from qatrix.report.writing import write_results
-
     tools: Collaborators = context.obj
     started = tools.now()
     # The folder is made, and given up again, whole.
@@ -99,22 +97,49 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
         )
         began = time.monotonic()
         finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
-    _close(plan, seconds=time.monotonic() - began, finished=finished)
-    tell_changes(plan.folder / STORE, wanted.baseline)
-    data = write_results(plan.folder / STORE, plan.folder, live=wanted.live)
-    (tell or conclude)(console, data, plan.folder)
+        _close(plan, seconds=time.monotonic() - began, finished=finished)
+        tell_changes(plan.folder / STORE, wanted.baseline)
+        return _reported(tools, console, wanted, plan=plan, recall=recall, finished=finished, tell=tell or conclude)
+
+
+def _reported(
+    tools: Collaborators,
+    console: Console,
+    wanted: Wanted,
+    *,
+    plan: Plan,
+    recall: Recall,
+    finished: bool,
+    tell: Tell,
+) -> Performed:
+    """Write the reports of a run, and tell of it."""
+    from qatrix.report.writing import write_results
+
+    cases, store = wanted.selected.cases, plan.folder / STORE
+    known: dict[str, str] = {}
+
+    def recalled(data: ReportData) -> Mapping[str, str]:
+        known.update(known_scripts(store, data, cases, recall))
+        return known
+
+    # A script runs both pipelines.
+    has_scripts = wanted.reference is None and finished
+    data = write_results(store, plan.folder, live=wanted.live, scripts=recalled if has_scripts else None)
+    tell(console, data, plan.folder)
     interrupted = not finished or tools.interruption.asked
-    if origin is None and not interrupted:
-        # A script runs both pipelines.
-        interrupted = not _scripted(tools, console, plan, data, wanted.selected.cases)
+    is_whole = data.scripts == known != {} and not data.script_notes
+    if has_scripts and not interrupted and not is_whole:
+        interrupted = not _scripted(tools, console, plan, data, cases=cases, recall=recall)
     return Performed(data=data, folder=plan.folder, interrupted=interrupted)
 
 
-def _scripted(tools: Collaborators, console: Console, plan: Plan, data: ReportData, cases: Sequence[Case]) -> bool:
+def _scripted(
+    tools: Collaborators, console: Console, plan: Plan, data: ReportData, *, cases: Sequence[Case], recall: Recall
+) -> bool:
     """Add the scripts to a report that is whole without them; whether that came to its end."""
     try:
         tools.interruption.heed()
-        add_scripts(console, plan.folder, data, cases)
+        add_scripts(console, plan.folder, data, cases, recall)
         tools.interruption.hold()
     except KeyboardInterrupt:
         tools.interruption.hold()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qatrix import codec
 from qatrix.cli.collaborators import Collaborators
 from qatrix.execute.fingerprint import WATCHED
 from qatrix.execute.options import Execution
 from qatrix.outcomes import Environment, Record
 
 if TYPE_CHECKING:
+    from qatrix.cli.scripting import Subject
     from qatrix.declare.spec import Case
     from qatrix.report.resultcache import ResultCache
 
@@ -73,6 +75,33 @@ class Recall:
         """Leave a record, before its expectation, to later runs; not that of a case which changed what it ran in."""
         if record.case_id in self._keys and not record.traces:
             self._cache.keep(self._keys[record.case_id], record, run_id)
+
+    def scripts(self, subjects: Iterable[Subject]) -> dict[str, str]:
+        """The scripts, by case id, that were made of the same cases and records by the same code."""
+        if self._fresh:
+            return {}
+        keys = self._script_keys(subjects)
+        found = self._cache.scripts(list(keys.values()))
+        return {case_id: found[key] for case_id, key in keys.items() if key in found}
+
+    def keep_scripts(self, subjects: Iterable[Subject], scripts: Mapping[str, str]) -> None:
+        """Leave scripts, by case id, to later runs."""
+        keys = self._script_keys(subjects)
+        self._cache.keep_scripts({keys[case_id]: text for case_id, text in scripts.items() if case_id in keys})
+
+    def _script_keys(self, subjects: Iterable[Subject]) -> dict[str, str]:
+        """What a script is made of, by case id: descriptions and places count here, too."""
+        keys = {}
+        for subject in subjects:
+            case_id = subject.case.case_id
+            if case_id in self._keys:
+                # No script shows a diagnosis, nor the run that a record comes from.
+                record = replace(subject.record, diagnosis=None, reused_from=None)
+                told = (
+                    f"{self._keys[case_id]} {subject.case!r} {codec.dumps(record)} {codec.dumps(subject.environment)}"
+                )
+                keys[case_id] = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+        return keys
 
 
 def _is_watched(case: Case) -> bool:

@@ -23,6 +23,7 @@ from qatrix.execute.options import Execution
 from qatrix.outcomes import NOT_RUN
 
 if TYPE_CHECKING:
+    from qatrix.cli.recall import Recall
     from qatrix.cli.scripting import Subject
     from qatrix.console import Console
     from qatrix.declare.spec import Case
@@ -99,17 +100,21 @@ def repro(
     return EXIT_OK
 
 
-def add_scripts(console: Console, folder: Path, data: ReportData, cases: Iterable[Case]) -> None:
+def add_scripts(
+    console: Console, folder: Path, data: ReportData, cases: Iterable[Case], recall: Recall | None = None
+) -> None:
     """Make the scripts of a run, show them in its report, and say how many could not be made.
 
-
-    The report is there already, so that nothing that happens here costs the run anything.
+    The report is there already, so that nothing that happens here costs the run anything. `recall` keeps them for
+    later runs.
     """
     from qatrix.report.store import Store
     from qatrix.report.writing import write_scripted
 
     try:
         scripts, notes = keep_scripts(folder / STORE, data, cases)
+        if recall is not None:
+            recall.keep_scripts(_subjects(data, cases), scripts)
         if not scripts and not notes:
             return
         told = write_scripted(replace(data, scripts=scripts, script_notes=notes), folder, anew=True)
@@ -120,6 +125,25 @@ def add_scripts(console: Console, folder: Path, data: ReportData, cases: Iterabl
         console.note(f"the report has no scripts: {words}", style="yellow")
     else:
         tell_missing(console, scripts, notes)
+
+
+def known_scripts(store_path: Path, data: ReportData, cases: Iterable[Case], recall: Recall) -> dict[str, str]:
+    """The scripts of a run's cases, as an earlier run made them and as they are kept in its store now.
+
+    There are none unless all are known: what is missing has to be made, and the page be written with it.
+    """
+    from qatrix.report.store import Store
+
+    try:
+        subjects = _subjects(data, cases)
+        known = recall.scripts(subjects)
+        if len(known) < len(subjects):
+            return {}
+        with Store.open(store_path) as store:
+            store.keep_scripts(known)
+    except Exception:  # noqa: BLE001 - whatever is wrong, they are made anew once the report is there
+        return {}
+    return known
 
 
 def keep_scripts(store_path: Path, data: ReportData, cases: Iterable[Case]) -> tuple[dict[str, str], dict[str, str]]:

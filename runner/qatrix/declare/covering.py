@@ -122,13 +122,13 @@ def _chosen(cases: Sequence[Case], numbering: _Numbering) -> Iterator[int]:
         for number in combinations:
             holders[number].append(place)
     for gain in range(max(gains, default=0), 0, -1):
-        found = _first(gains, gain, 0)
-        while found is not None:
-            yield found
-            for number in numbering.of(cases[found]):
+        start = 0
+        while (best := _first(gains, gain, start)) is not None:
+            yield best
+            start = best + 1
+            for number in numbering.of(cases[best]):
                 for other in holders.pop(number, ()):
                     gains[other] -= 1
-            found = _first(gains, gain, found + 1)
 
 
 def _first(gains: list[int], gain: int, start: int) -> int | None:

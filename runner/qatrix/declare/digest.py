@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from qatrix.claims import Expectation
+from qatrix.claims import Expectation, GraphCheck, Tolerance
 from qatrix.declare.expand import expand
 from qatrix.declare.inputs import DataFile
-from qatrix.declare.spec import Case, ConvKind, Matrix, PatternSpec, QuantizerSpec
+from qatrix.declare.spec import Case, ConvKind, DeviceSpec, Matrix, PatternSpec, QuantizerSpec, RuntimeSpec
 from qatrix.errors import Source
 from qatrix.files import content_digest
 
@@ -26,7 +26,10 @@ _LATER: Final[tuple[tuple[str, object], ...]] = (
     ("cpu", {}),
 )
 # Many cases share one of these, and they are most of the text; each is written once.
-_SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind)
+_SHARED: Final = (PatternSpec, QuantizerSpec, ConvKind, RuntimeSpec, DeviceSpec, Tolerance)
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+# What a case's check has of its own; all else is that of the declared check, and written once, too.
+_OF_A_CASE: Final = "scope"
 
 
 def matrix_digest(matrix: Matrix) -> str:
@@ -53,10 +56,15 @@ def case_digests(cases: Iterable[Case]) -> dict[str, str]:
 
 def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
     """A value as text, equal for equal values; `known` holds, beside its text, what is not to be written again."""
+    # Two in three values; asking whether one is a mapping takes longer than all else about it.
+    if type(value) in _PLAIN:
+        return repr(value)
     if isinstance(value, _SHARED):
         if id(value) not in known:
             known[id(value)] = (value, _fields_text(value, known))
         return known[id(value)][1]
+    if isinstance(value, GraphCheck):
+        return _fields_text(value, known, own=_OF_A_CASE)
     if isinstance(value, DataFile):
         # What is in it counts, wherever it lies.
         return f"DataFile(key={value.key!r},content={content_digest(Path(value.path))})"
@@ -69,10 +77,22 @@ def _text(value: object, known: dict[int, tuple[object, str]]) -> str:
     return repr(value)
 
 
-def _fields_text(value: object, known: dict[int, tuple[object, str]]) -> str:
+def _fields_text(value: object, known: dict[int, tuple[object, str]], *, own: str | None = None) -> str:
+    """A declaration's fields; where one of them is its `own`, it shares the others with declarations like it."""
     fields = (
         (name, item)
         for name, item in vars(value).items()
         if not isinstance(item, Source) and name not in _PROSE and (name, item) not in _LATER
     )
-    return f"{type(value).__name__}({','.join(f'{name}={_text(item, known)}' for name, item in fields)})"
+    written = (
+        f"{name}={_text(item, known) if own in (None, name) else _written_once(item, known)}" for name, item in fields
+    )
+    return f"{type(value).__name__}({','.join(written)})"
+
+
+def _written_once(value: object, known: dict[int, tuple[object, str]]) -> str:
+    if not isinstance(value, (tuple, Mapping)):
+        return _text(value, known)
+    if id(value) not in known:
+        known[id(value)] = (value, _text(value, known))
+    return known[id(value)][1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,9 @@ from qatrix.report.opening import harden
 _FILE: Final = "results-1.sqlite"
 # About half a gigabyte of records; the ones that no run asked for longest are dropped beyond it.
 _KEPT: Final = 200_000
+# A hundred megabytes.
+_KEPT_SCRIPTS: Final = 20_000
+_TABLES: Final = {"results": _KEPT, "scripts": _KEPT_SCRIPTS}
 # Ten times that.
 _LARGEST: Final = 8 * 2**30
 # What says nothing lasting about a case: its process was stopped, died, or was short of something.
@@ -35,6 +38,11 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE TABLE IF NOT EXISTS environments (
     fingerprint TEXT PRIMARY KEY,
     environment TEXT NOT NULL -- outcomes.Environment as JSON
+);
+CREATE TABLE IF NOT EXISTS scripts (
+    key    TEXT PRIMARY KEY,  -- SHA-256 of the above, the case's declaration and its record
+    used   INTEGER NOT NULL,
+    script TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS results_by_use ON results (used);
 """
@@ -58,8 +66,9 @@ class ResultCache:
     def close(self) -> None:
         """Drop what nobody asked for longest, and close the file."""
         if self._connection is not None:
-            excess = "SELECT key FROM results ORDER BY used DESC LIMIT -1 OFFSET ?"
-            self._write(f"DELETE FROM results WHERE key IN ({excess})", [(_KEPT,)])  # noqa: S608 - no text from outside
+            for table, kept in _TABLES.items():
+                excess = f"SELECT key FROM {table} ORDER BY used DESC LIMIT -1 OFFSET ?"  # noqa: S608 - no text from outside
+                self._write(f"DELETE FROM {table} WHERE key IN ({excess})", [(kept,)])  # noqa: S608 - no text from outside
             self._connection.close()
             self._connection = None
 
@@ -90,6 +99,21 @@ class ResultCache:
         if _lasting(record):
             kept = codec.dumps(replace(record, reused_from=run_id))
             self._write("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", [(key, self._run, kept)])
+
+    def scripts(self, keys: Sequence[str]) -> dict[str, str]:
+        """The scripts that are known, by their keys."""
+        found = {}
+        for key in keys:
+            row = self._read("SELECT script FROM scripts WHERE key = ?", (key,))
+            if row is not None and isinstance(row[0], str):
+                found[key] = row[0]
+        self._write("UPDATE scripts SET used = ? WHERE key = ?", [(self._run, key) for key in found])
+        return found
+
+    def keep_scripts(self, scripts: Mapping[str, str]) -> None:
+        """Remember scripts by their keys."""
+        rows = [(key, self._run, text) for key, text in scripts.items()]
+        self._write("INSERT OR REPLACE INTO scripts VALUES (?, ?, ?)", rows)
 
     def _read(self, statement: str, values: tuple[str, ...] = ()) -> tuple[Any, ...] | None:
         """The first row, None where there is none or the file cannot be read."""

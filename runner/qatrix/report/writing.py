@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
+from qatrix.errors import OutputError
 from qatrix.report.changes import Since
 from qatrix.report.files import make_folder, make_own_folder, own_files, remove_files, write_file
 from qatrix.report.frames import ReportData, read_store
@@ -43,14 +44,26 @@ def write_reports(store_path: Path, out: Path, since: Since | KeptSince = "kept"
     return write_scripted(data, out)
 
 
-def write_results(store_path: Path, out: Path, since: Since | KeptSince = "kept", *, live: bool = False) -> ReportData:
+def write_results(
+    store_path: Path,
+    out: Path,
+    since: Since | KeptSince = "kept",
+    *,
+    live: bool = False,
+    scripts: Callable[[ReportData], Mapping[str, str]] | None = None,
+) -> ReportData:
     """Write the reports alone, without the files of scripts that they link to. Raises StoreError and OutputError.
 
-    A page that is `live` shows the reports that are written in its place after it, as soon as they are.
+    A page that is `live` shows the reports that are written in its place after it, as soon as they are. Where
+    `scripts` are known already for this data, their files are written, too, before the page that links to them.
     """
     with _no_search_for_cycles():
         data = replace(_beside(read_store(store_path), store_path, out, since), live=live)
         make_folder(out)
+        if scripts is not None and (known := scripts(data)):
+            # Where they cannot be written, the report is whole without them.
+            with contextlib.suppress(OutputError):
+                data = write_scripted(replace(data, scripts=known), out)
         _write_sides(out / "data", data)
         for name, render in RENDERERS.items():
             write_file(out / name, render(data))

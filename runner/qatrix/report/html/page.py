@@ -56,7 +56,7 @@ _EXPLORER: Final = (
 
 def index_html(data: ReportData) -> str:
     """The page as text; it needs no network, and for reading no script."""
-    facts, large, rows = case_facts(data), is_large(data), _static_rows(data)
+    facts, large, rows = _drawn_once(case_facts(data)), is_large(data), _static_rows(data)
     static = static_facts(data, facts)
     drawn, undrawn = _run_plots(data)
     code = [_EARLY, _explorer()]
@@ -153,6 +153,18 @@ def case_facts(data: ReportData) -> Callable[[Record], str]:
             return str(module.undrawn(record, f"{type(error).__name__}: {error}"))  # type: ignore[attr-defined]  # a macro
 
     return facts
+
+
+def _drawn_once(facts: Callable[[Record], str]) -> Callable[[Record], str]:
+    """The same; what turned out too long to stand in the page as it is has its text ready to be packed."""
+    known: dict[str, str] = {}
+
+    def once(record: Record) -> str:
+        if record.case_id not in known:
+            known[record.case_id] = facts(record)
+        return known[record.case_id]
+
+    return once
 
 
 def _static_rows(data: ReportData) -> tuple[Record, ...]:
