@@ -63,8 +63,8 @@ def test_what_show_proposes_makes_the_case_an_expected_one(project: Project, rec
     )
     assert project.run("run", "--fresh", "--case", CASE).code == 1
     shown = project.run("show", CASE).out
-    proposed = shown.partition("expected:\n")
-    lines = [line for line in proposed[2].splitlines() if line.startswith(("  - ", "    "))]
+    # The entry ends where the facts begin.
+    lines = shown.partition("expected:\n")[2].partition("\n\n")[0].splitlines()
     project.write({"matrix/expected.yaml": "\n".join(["expected:", *lines])})
 
     assert project.run("run", "--fresh", "--case", CASE).code == 0
