@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -87,7 +87,7 @@ class ScriptsHere:
     def __init__(self, bounds: Bounds | None = None) -> None:
         pass
 
-    def __enter__(self) -> ScriptsHere:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -83,7 +83,7 @@ def _figures(facts: DepartureFacts) -> tuple[str, ...]:
         return ()
     off = counted(~near(measured, reference, facts.scale, steps=1))
     return (
-        words.VALUES_OFF(values=off) if facts.scale is None else words.VALUES_OFF_A_STEP(values=off),
+        words.ARE_OFF(values=off) if facts.scale is None else words.ARE_OFF_A_STEP(values=off),
         words.RANGES_OF_VALUES(measured=_range(measured), reference=_range(reference)),
     )
 
