@@ -351,6 +351,7 @@ def test_no_name_and_no_text_costs_a_case_its_script(project: Project, name: str
     assert "could not be made" not in ended.out
 
 
+@pytest.mark.torch
 def test_a_script_that_needs_a_module_of_the_user_finds_it_as_the_run_did(
     project: Project, printed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

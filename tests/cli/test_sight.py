@@ -93,6 +93,7 @@ def test_a_module_that_is_written_later_is_seen(matrix: Path) -> None:
     assert sight.changes() == (later,)
 
 
+@pytest.mark.torch
 def test_the_program_is_qatrix_and_what_quantizes() -> None:
     found = {path.as_posix() for path in program_files()}
 
