@@ -164,6 +164,8 @@ def _entry(
     codes: tuple[CodeRow, ...],
 ) -> Entry:
     is_first = point.first is not None and point.first.layer == layer
+    # Of the first difference it is told how far that value is apart, as at the beginning of the page.
+    told = [row for row in rows if not is_first or point.first is None or row.value == point.first.value]
     statuses = {row.status for row in rows}
     alike = all(row.status == "same" for row in parameters) and not any(row.different for row in codes)
     state: State = "differs"
@@ -182,7 +184,7 @@ def _entry(
         right=_told(
             None if own is None else own.right, None if weight is None else weight.right, known=bool(parameters)
         ),
-        apart=_apart(rows) or _settings_apart(parameters),
+        apart=_apart(told) or _settings_apart(parameters),
         rows=rows,
         parameters=parameters,
         codes=codes,
