@@ -5,17 +5,18 @@ let listing = [];
 let current = -1;
 const drawn = new Map();
 const OVERSCAN = 6;
-// As high as the style makes a row: narrow windows have two lines.
+// As high as the style makes a row: narrow windows have a line more.
 const narrow = matchMedia("(max-width: 48rem)");
-const rowHeight = () => (narrow.matches ? 52 : 36);
+const rowHeight = () => (narrow.matches ? 52 : 40);
 const pill = (place) => {
   const [, glyph, word] = rows.verdicts[rows.verdict[place]];
   return element("span", { class: `pill ${TONES[rows.tone[place]]}` }, `${glyph} ${word}`, rows.unexpected[place] ? element("b", { title: "unexpected" }, " !", element("span", { class: "sr" }, " unexpected")) : null);
 };
 const caseLink = (place) => {
   const name = rows.id[place];
-  const end = name.split("/", 2).join("/").length;
-  return element("a", { class: "id", href: caseHref(place), title: name, tabindex: "-1" }, element("b", {}, name.slice(0, end)), name.slice(end));
+  // The suite and the pattern, and below them the axes, which tell rows apart.
+  const end = name.split("/", 2).join("/").length + 1;
+  return element("a", { class: "id", href: caseHref(place), title: name, tabindex: "-1" }, element("b", {}, name.slice(0, end)), element("span", {}, name.slice(end)));
 };
 const whyOf = (place) => causeOf(place)?.[1] ?? (rows.tone[place] === "g" ? "" : rows.lines[rows.line[place]]);
 const causeCell = (place) => {

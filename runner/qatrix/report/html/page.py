@@ -48,7 +48,7 @@ _EXPLORER: Final = (
     "matrix",
     "table",
     "case",
-    "takeaway",
+    "export",
     "keys",
     "page",
 )
