@@ -97,19 +97,19 @@ const onLink = (event) => {
   if (isView(hash)) requestAnimationFrame(() => byId("cases").scrollIntoView());
   else if (link.hash === location.hash) opened(hash)?.scrollIntoView();
 };
-// On paper the table is plain, and short: what is unexpected, and the first of the others.
+// On paper the table is plain, and short: what is unexpected, then the worst of the others.
 const PAPER_ROWS = 40;
 const onPrint = () => {
   if (!built) return;
   if (stale) showMatrix();
-  const ranked = [...listing.filter((place) => rows.unexpected[place]), ...listing.filter((place) => !rows.unexpected[place])];
+  const ranked = [...listing].sort((a, b) => badness(a) - badness(b));
   const unexpected = listing.filter((place) => rows.unexpected[place]).length;
   const printed = ranked.slice(0, Math.max(PAPER_ROWS, Math.min(unexpected, 200)));
   const left = listing.length - printed.length;
   byId("paper")?.remove();
   byId("grid").after(element("div", { id: "paper" },
     element("table", { class: "plain" }, element("thead", {}, element("tr", {}, ...columns.slice(0, 3).map(({ title }) => element("th", { scope: "col" }, title)))), element("tbody", {}, ...printed.map((place) => element("tr", {}, element("td", {}, pill(place)), element("th", { scope: "row", class: "id" }, rows.id[place]), element("td", {}, whyOf(place)))))),
-    element("p", {}, left > 0 ? `Printed: ${unexpected ? "the unexpected cases, and " : ""}the first of the others; ${counted(left, "case")} more in the page and in results.csv.` : "")));
+    element("p", {}, left > 0 ? `Printed: ${unexpected ? "the unexpected cases, then " : ""}the worst of the others; ${counted(left, "case")} more in the page and in results.csv.` : "")));
 };
 // What stands in the page for whoever has no script comes back where the script cannot do its work.
 const unfold = () => {
