@@ -33,6 +33,8 @@ Pages = tuple["str | None", ...]
 _SHOWN: Final = 2000
 # Lines that say what is different about a case.
 _LINES: Final = 12
+# Of a transition that is no trouble, so many cases stand open; more are folded.
+_OPENED: Final = 6
 
 
 def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, ...]:
@@ -61,6 +63,7 @@ def compare_html(comparison: RunComparison, pages: Pages = ()) -> str:
             occurring={kind for pair in comparison.pairs for kind in pair.counts}
             | set(comparison.overall.counts if comparison.overall else ()),
             lines=_LINES,
+            opened=_OPENED,
             why=why,
             supported=[pair for pair in comparison.pairs if pair.support],
             shown=_SHOWN,
