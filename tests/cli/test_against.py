@@ -302,7 +302,7 @@ PLANTED = {
         "torchao/quantization/pt2e/utils.py",
         ("bn_eps = bn_args[eps_arg_index]", "bn_eps = 100 * bn_args[eps_arg_index]"),
         "xnnpack_copy/conv_bn/dim=2,quantizer=torchao_xnnpack_int8_per_channel_ptq,device=cpu",
-        "1 case: as_specified fails on pt2e now, for example: conv after prepare: its weight is up to",
+        "1 case: as_specified fails on pt2e now, for example: conv after prepare: its weight differs from",
     ),
     "torchao's copy of XNNPACK's quantizer": (
         "torchao/testing/pt2e/_xnnpack_quantizer.py",

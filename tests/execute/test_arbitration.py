@@ -132,7 +132,7 @@ def test_a_padding_that_is_not_kept_is_told_of_the_pipeline_that_drops_it(tmp_pa
 
     # PT2E quantizes between the padding and the convolution, which is no layer of the model's.
     assert "pt2e" not in found
-    assert str(found["fx"]).startswith("conv after convert: its value is up to ")
+    assert str(found["fx"]).startswith("conv after convert: its value differs by up to ")
 
 
 @pytest.mark.parametrize("quantizer", [PTQ, QAT])
