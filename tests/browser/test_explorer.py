@@ -103,7 +103,7 @@ def test_a_case_opens_by_its_address(visit: Open, name: str, case_id: str) -> No
 def test_a_link_of_the_table_opens_its_case(visit: Open) -> None:
     page = visit()
     link = page.locator("#grid a.id").first
-    name = link.inner_text()
+    name = link.text_content() or ""
     link.click()
     expect(page.locator("#case-title")).to_have_text(name)
 
@@ -211,7 +211,7 @@ def test_keys_alone_search_sort_and_open_a_case(visit: Open) -> None:
 
 def test_j_and_k_go_from_case_to_case_in_the_list_and_in_a_case(visit: Open) -> None:
     page = visit()
-    names = page.locator("#listed a.id").all_inner_texts()[:3]
+    names = page.locator("#listed a.id").all_text_contents()[:3]
     page.keyboard.press("j")
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.textContent") == names[1]
