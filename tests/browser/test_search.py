@@ -197,3 +197,15 @@ def test_a_query_of_axes_alone_is_run_again_by_its_axes(visit: Open) -> None:
     page = visit(fragment="#q=dim:2+conv:conv,conv_transpose")
     page.locator("#take summary").click()
     assert "--only dim=2 --only conv=conv,conv_transpose" in page.locator("#take-commands code").first.inner_text()
+
+
+def test_a_case_opened_right_after_typing_keeps_its_address_and_the_way_back(visit: Open) -> None:
+    page = visit()
+    page.locator("#query").press_sequentially("verdict:failed")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#case-view")).to_be_visible()
+    page.wait_for_timeout(400)
+    assert "#case=" in page.url
+    page.go_back()
+    expect(page).to_have_url(re.compile("#q=verdict:failed$"))

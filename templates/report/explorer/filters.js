@@ -105,6 +105,7 @@ const buildFilters = () => {
     address(false);
     refresh();
   });
+  field.addEventListener("blur", writeTyped);
   byId("filter-clear").addEventListener("click", () => { setQuery(""); field.focus(); });
   const chips = document.querySelector(".chips");
   chips.setAttribute("role", "toolbar");

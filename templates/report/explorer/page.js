@@ -69,6 +69,8 @@ const opened = (id) => {
   return target;
 };
 const follow = async () => {
+  // The address is another by now: what waits to be written would replace it.
+  forgetTyped();
   const anchor = wantedCase();
   if (anchor !== null) {
     document.documentElement.classList.add("one-case");
@@ -79,7 +81,6 @@ const follow = async () => {
   showReport();
   const hash = location.hash.slice(1);
   if (isView(hash) || hash === "") {
-    clearTimeout(waiting);
     listed = location.hash;
     state = readState(hash);
     refresh();

@@ -45,13 +45,17 @@ const viewHref = (q) => `#${written({ ...state, q })}`;
 // Typing replaces the address, and not at every key: browsers refuse many changes a second. What is clicked is a step to go back to.
 const TYPED_MS = 250;
 let waiting = 0;
-const address = (kept) => {
-  clearTimeout(waiting);
-  const write = () => {
-    const hash = written(state);
-    const where = hash ? `#${hash}` : location.pathname + location.search;
-    if (kept) history.pushState(null, "", where); else history.replaceState(null, "", where);
-    listed = hash ? where : "";
-  };
-  if (kept) write(); else waiting = setTimeout(write, TYPED_MS);
+const forgetTyped = () => { clearTimeout(waiting); waiting = 0; };
+const writeAddress = (kept) => {
+  forgetTyped();
+  const hash = written(state);
+  const where = hash ? `#${hash}` : location.pathname + location.search;
+  if (kept) history.pushState(null, "", where); else history.replaceState(null, "", where);
+  listed = hash ? where : "";
 };
+const address = (kept) => {
+  forgetTyped();
+  if (kept) writeAddress(true); else waiting = setTimeout(writeAddress, TYPED_MS, false);
+};
+// Who leaves the field may follow a link at once, and comes back to what was typed.
+const writeTyped = () => { if (waiting) writeAddress(false); };
