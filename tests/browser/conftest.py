@@ -64,6 +64,8 @@ _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     ],
     "hostile": lambda: [replace(make_hostile(), seconds=1.0), make_record()],
     "deployed": deployed_records,
+    "formulas": lambda: [make_record(axes={"pattern": "-1+cmd|' /C calc'!A1", "eps": "-1.5e-05", "dim": "-2x"})],
+    "partly": lambda: [make_skipped(), make_record(axes=make_skipped().axes)],
     "none": list,
     "skipped": lambda: [make_skipped()],
 }

@@ -209,3 +209,28 @@ def test_a_case_opened_right_after_typing_keeps_its_address_and_the_way_back(vis
     assert "#case=" in page.url
     page.go_back()
     expect(page).to_have_url(re.compile("#q=verdict:failed$"))
+
+
+def test_only_a_whole_figure_is_no_formula(visit: Open) -> None:
+    page = visit("formulas")
+    (row,) = csv.DictReader(io.StringIO(taken(page, "CSV")))
+    assert (row["axis_pattern"], row["axis_eps"], row["axis_dim"]) == ("'-1+cmd|' /C calc'!A1", "-1.5e-05", "'-2x")
+
+
+@pytest.mark.parametrize(("key", "reached"), [("/", "#query"), ("?", "#help summary")])
+def test_keys_reach_the_search_from_a_case(visit: Open, key: str, reached: str) -> None:
+    page = visit(fragment="#q=verdict:failed")
+    page.locator("#grid a.id").first.click()
+    expect(page.locator("#case-view")).to_be_visible()
+    page.keyboard.press(key)
+    expect(page.locator(reached)).to_be_focused()
+    assert shown(page) == 6
+
+
+def test_the_link_copied_in_a_section_has_the_query(visit: Open) -> None:
+    page = visit(fragment="#q=verdict:failed", permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("location.hash = '#matrix'")
+    page.locator("#take summary").click()
+    page.click("#copy-link")
+    expect(page.locator("#copy-link")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()").endswith("index.html#q=verdict:failed")

@@ -1,5 +1,6 @@
 // What is listed, to take along: as a table, as data, for an issue; and the commands that run or show it.
 // What makes a spreadsheet take a text for a formula, some programs after blanks, or in full width.
+const FIGURE = /^-?(inf|nan|\d+(\.\d+)?(e[+-]?\d+)?)$/;
 const FORMULA = /^\s*[=+\-@＝＋－＠]|^[\t\n]/;
 const TAKEN_GLOBS = 20;
 const factsListed = () => listing.map((place) => ({
@@ -18,7 +19,7 @@ const factsListed = () => listing.map((place) => ({
 const csvValue = (value) => {
   if (value === null || value === undefined) return "";
   if (typeof value !== "string") return String(value);
-  const safe = FORMULA.test(value) && !/^-?(inf|nan|\d)/.test(value) ? `'${value}` : value;
+  const safe = FORMULA.test(value) && !FIGURE.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 };
 const csvListed = () => {

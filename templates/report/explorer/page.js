@@ -29,7 +29,7 @@ const build = () => {
   byId("grid").addEventListener("focusin", onRowFocus);
   document.addEventListener("focusin", onElsewhere);
   document.addEventListener("pointerdown", onElsewhere);
-  byId("copy-link").addEventListener("click", (event) => copied(event.currentTarget, location.href));
+  byId("copy-link").addEventListener("click", (event) => copied(event.currentTarget, linkToView()));
 };
 // The examples are of this run: its own verdicts, axes and causes.
 const buildHelp = () => {

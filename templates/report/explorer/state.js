@@ -42,6 +42,8 @@ const written = (shown) => {
   return out.toString().replace(/%(2C|2F|3A|3C|3E|2A|40)/g, decodeURIComponent);
 };
 const viewHref = (q) => `#${written({ ...state, q })}`;
+// A link into a section leaves the query out of the address; what is copied has it.
+const linkToView = () => `${location.href.split("#")[0]}${written(state) && `#${written(state)}`}`;
 // Typing replaces the address, and not at every key: browsers refuse many changes a second. What is clicked is a step to go back to.
 const TYPED_MS = 250;
 let waiting = 0;
