@@ -119,3 +119,19 @@ def test_facts_that_come_late_are_not_shown_under_another_address(visit: Open) -
     assert page.title() == title
     assert page.evaluate("document.activeElement.id") == "query"
     assert "models/failed" not in page.locator("#case-view").text_content()
+
+
+def test_on_a_phone_the_drawing_begins_at_what_differs(visit: Open) -> None:
+    page = visit("drawn", "#case=models/drawn", viewport={"width": 390, "height": 900})
+    drawing = page.locator("#case-view .hood .scroll").first
+    box, frame = drawing.locator(".own rect").first.bounding_box(), drawing.bounding_box()
+    assert box is not None
+    assert frame is not None
+    assert frame["x"] <= box["x"] < frame["x"] + frame["width"]
+
+
+def test_on_paper_the_whole_drawing_is_there(visit: Open) -> None:
+    page = visit("drawn", "#case=models/drawn", viewport={"width": 390, "height": 900})
+    page.emulate_media(media="print")
+    drawing = page.locator("#case-view .hood .scroll").first
+    assert drawing.evaluate("item => item.scrollWidth <= item.clientWidth")

@@ -61,6 +61,11 @@ const caseHead = (place, title, copyLink) => {
     element("h2", { id: "case-title", class: "id" }, title),
   ];
 };
+// A drawing that is wider than the screen begins at what differs, not at its neighbors.
+const toDifference = (drawing) => {
+  const lefts = [...drawing.querySelectorAll(".own rect")].map((box) => Number(box.getAttribute("x")));
+  if (lefts.length) drawing.scrollLeft = Math.min(...lefts) - 16;
+};
 const showCase = async (anchor) => {
   const view = byId("case-view");
   const place = places().get(anchor);
@@ -76,6 +81,10 @@ const showCase = async (anchor) => {
     const copyLink = copyButton(location.href, "a link to this case");
     copyLink.textContent = "Copy link";
     view.replaceChildren(...caseHead(place, rows.id[place], copyLink), element("div", { class: "facts-of-case" }, ...content));
+    for (const drawing of view.querySelectorAll(".hood .scroll")) {
+      toDifference(drawing);
+      drawing.closest("details")?.addEventListener("toggle", () => toDifference(drawing), { once: true });
+    }
     for (const code of view.querySelectorAll("code.copy")) (code.closest("pre") ?? code).after(copyButton(code.textContent, code.closest("pre") ? "the script" : code.textContent.slice(0, 80)));
     document.title = `${rows.id[place].slice(0, 120)} · qatrix`;
   }
