@@ -76,6 +76,12 @@ def test_a_query_finds_its_cases(visit: Open, query: str, fitting: int) -> None:
         ("dim:2 OR", "Something is missing at the end"),
         ("OR dim:2", "OR needs something on both sides"),
         ("dim:2,", "dim: needs a value"),
+        ("nothing:1", "There is no field nothing. To search for the text itself"),
+        (f"{'n' * 90}:1", f"There is no field {'n' * 60}…. To search"),
+        ("()", "Something is missing before )."),
+        ("(dim:2 OR )", "Something is missing before )."),
+        ("(dim:2))", "A parenthesis closes here that was never opened"),
+        ('verdict:""', "verdict: needs a value, such as verdict:exact."),
         ("(" * 200, "nested too deeply"),
     ],
 )
@@ -234,3 +240,19 @@ def test_the_link_copied_in_a_section_has_the_query(visit: Open) -> None:
     page.click("#copy-link")
     expect(page.locator("#copy-link")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()").endswith("index.html#q=verdict:failed")
+
+
+def test_what_is_listed_keeps_its_query_while_another_cannot_be_read(visit: Open) -> None:
+    page = visit(fragment="#q=verdict:failed+dim:2")
+    page.fill("#query", "verdict:failed dim:2 (")
+    assert json.loads(taken(page, "JSON"))["query"] == "verdict:failed dim:2"
+    chip = page.locator(".chips a", has_text="failed").last
+    assert chip.get_attribute("aria-current") == "true"
+    page.locator(".chips a", has_text="exact").click()
+    assert page.locator("#query").input_value() == "verdict:failed,exact dim:2"
+    assert page.locator("#query-fault").inner_text() == ""
+
+
+def test_one_case_fits(visit: Open) -> None:
+    page = visit(fragment="#q=fx+is:unexpected")
+    assert taken(page, "Markdown").startswith("1 case that fits `fx is:unexpected`, run")

@@ -73,6 +73,7 @@ const showCase = async (anchor) => {
   view.hidden = false;
   if (place === undefined) {
     view.replaceChildren(element("h2", { id: "case-title" }, "No such case"), element("p", {}, "This run has no case of that name: "), element("p", {}, element("code", {}, anchor.slice(0, 300))), element("p", {}, element("a", { href: "#cases" }, "← All cases")));
+    document.title = "No such case · qatrix";
   } else {
     let content;
     try { content = await factsOf(place); } catch (error) { content = [element("p", { class: "banner known" }, error.message)]; }

@@ -27,13 +27,13 @@ const csvListed = () => {
   const names = Object.keys(facts[0] ?? { case_id: "" });
   return `${[names, ...facts.map((fact) => names.map((name) => fact[name]))].map((line) => line.map(csvValue).join(",")).join("\n")}\n`;
 };
-const jsonListed = () => `${JSON.stringify({ run: rows.run, query: state.q, cases: factsListed() }, null, 1)}\n`;
+const jsonListed = () => `${JSON.stringify({ run: rows.run, query: readable, cases: factsListed() }, null, 1)}\n`;
 // A text that is text in GitHub's Markdown, and in a cell of a table.
 const markdownText = (text) => text.replace(/[\\`*_{}[\]<>()#+\-!|~&]/g, "\\$&").replace(/@|:\/\/|\bwww\./g, (sign) => `${sign[0]}\u200b${sign.slice(1)}`).replace(/\s+/g, " ");
 const markdownCode = (text) => { const ticks = "`".repeat(Math.max(0, ...(text.match(/`+/g) ?? []).map((run) => run.length)) + 1); return `${ticks}${ticks.length > 1 ? " " : ""}${text.replace(/\s+/g, " ").replaceAll("|", "\\|")}${ticks.length > 1 ? " " : ""}${ticks}`; };
 const markdownListed = () => {
   const lines = listing.map((place) => `| ${rows.verdicts[rows.verdict[place]].slice(1).join(" ")}${rows.unexpected[place] ? " **unexpected**" : ""} | ${markdownCode(rows.id[place])} | ${markdownText(whyOf(place))} |`);
-  return [`${counted(listing.length, "case")}${state.q ? ` that fit ${markdownCode(state.q)}` : ""}, run ${markdownCode(rows.run)}:`, "", "| verdict | case | cause |", "| --- | --- | --- |", ...lines, ""].join("\n");
+  return [`${counted(listing.length, "case")}${readable.trim() ? ` that ${listing.length === 1 ? "fits" : "fit"} ${markdownCode(readable)}` : ""}, run ${markdownCode(rows.run)}:`, "", "| verdict | case | cause |", "| --- | --- | --- |", ...lines, ""].join("\n");
 };
 const TAKEN = { csv: [csvListed, "text/csv"], json: [jsonListed, "application/json"], md: [markdownListed, "text/markdown"] };
 const download = (kind) => {

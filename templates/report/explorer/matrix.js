@@ -183,7 +183,7 @@ const onMatrixClick = (event) => {
   event.preventDefault();
   stop(link);
   const known = laid.lines.flatMap((line) => [...line.cells.values()]).find((cell) => cell.link === link);
-  const asked = fault ? "" : state.q.trim();
+  const asked = readable.trim();
   setQuery([parseQuery(asked).kind === "or" ? `(${asked})` : asked, ...known.query.filter((term) => !asked.split(/\s+/).includes(term))].filter(Boolean).join(" "));
   byId("cases").scrollIntoView();
 };

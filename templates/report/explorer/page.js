@@ -110,7 +110,7 @@ const onPrint = () => {
   byId("paper")?.remove();
   byId("grid").after(element("div", { id: "paper" },
     element("table", { class: "plain" }, element("thead", {}, element("tr", {}, ...columns.slice(0, 3).map(({ title }) => element("th", { scope: "col" }, title)))), element("tbody", {}, ...printed.map((place) => element("tr", {}, element("td", {}, pill(place)), element("th", { scope: "row", class: "id" }, rows.id[place]), element("td", {}, whyOf(place)))))),
-    element("p", {}, left > 0 ? `Printed: ${unexpected ? "the unexpected cases, then " : ""}the worst of the others; ${counted(left, "case")} more in the page and in results.csv.` : "")));
+    element("p", {}, left > 0 ? `Printed: ${unexpected ? "the unexpected cases, then the worst of the others" : "the worst cases"}; ${counted(left, "case")} more in the page and in results.csv.` : "")));
 };
 // What stands in the page for whoever has no script comes back where the script cannot do its work.
 const unfold = () => {
