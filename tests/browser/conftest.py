@@ -15,6 +15,7 @@ from qatrix.outcomes import Record
 from qatrix.report.frames import report_data
 from qatrix.report.html import index_html, side_files
 from qatrix.report.repro import wants_script
+from qatrix.report.store import Store
 from qatrix.report.writing import write_reports
 from support.casepages import apart, hostile_diagnosis
 from support.demo_run import demo_records, many_records, write_store
@@ -63,6 +64,8 @@ _RUNS: Final[dict[str, Callable[[], list[Record]]]] = {
     ],
     "hostile": lambda: [replace(make_hostile(), seconds=1.0), make_record()],
     "deployed": deployed_records,
+    "formulas": lambda: [make_record(axes={"pattern": "-1+cmd|' /C calc'!A1", "eps": "-1.5e-05", "dim": "-2x"})],
+    "partly": lambda: [make_skipped(), make_record(axes=make_skipped().axes)],
     "none": list,
     "skipped": lambda: [make_skipped()],
 }
@@ -78,6 +81,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
             folder = tmp_path_factory.mktemp(name)
             if name == "huge":
                 _write_page_alone(folder, many_records(100_000))
+            elif name == "again":
+                folder = _write_twice(folder)
             else:
                 records = _RUNS[name]()
                 scripts = {record.case_id: SCRIPT for record in records if wants_script(record)}
@@ -86,6 +91,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         return written[name]
 
     return write
+
+
+def _write_twice(home: Path) -> Path:
+    """Two runs of one case, each with its report; the folder of the second."""
+    for day in (1, 2):
+        run = make_run(id=f"2026010{day}", started=f"2026-01-0{day}T10:00:00+00:00", declared=1, matrix_digest="one")
+        with Store.create(home / run.id / "run.sqlite", run) as store:
+            store.plan(["models/a"])
+            store.finish(make_diverged("models/a"))
+            store.end(run)
+        write_reports(home / run.id / "run.sqlite", home / run.id)
+    return home / "20260102"
 
 
 def _write_page_alone(folder: Path, records: list[Record]) -> None:

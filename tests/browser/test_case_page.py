@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser.conftest import Open
+from qatrix.resources import folder
 
 KINDS = ("drawn", "failed", "exact", "deployed", "hostile")
 _OPEN_ALL = "document.querySelectorAll('#case-view details').forEach(item => { item.open = true; })"
@@ -73,3 +76,62 @@ def test_hostile_names_draw_no_element(visit: Open) -> None:
     page = visit("drawn", "#case=models/hostile")
     page.evaluate(_OPEN_ALL)
     assert page.locator("#case-view script, #case-view img, #case-view iframe").count() == 0
+
+
+def test_a_case_leads_to_its_page_of_an_earlier_run(visit: Open) -> None:
+    page = visit("again", "#case=models/a")
+    link = page.locator("#case-view .past a")
+    assert link.get_attribute("href") == "../20260101/index.html#case=models/a"
+
+
+def test_packed_facts_lead_to_pages_of_runs_and_nowhere_else(visit: Open) -> None:
+    source = (folder("templates") / "report/explorer/case.js").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"^const SAFE_LINK = (/.*/);$", source, re.MULTILINE)
+    good = ["../20261129-101500/index.html#case=a/b,c=1", "../../over%20there/index.html", "index.html"]
+    bad = [
+        "javascript:alert(1)//index.html",
+        "../x/../../index.html",
+        "//host.example/index.html",
+        "/etc/index.html",
+        "../x/other.html",
+        "file:///x/index.html",
+    ]
+    kept = visit("drawn").evaluate(f"hrefs => hrefs.filter(href => {pattern}.test(href))", [*good, *bad])
+    assert kept == good
+
+
+def test_facts_that_come_late_are_not_shown_under_another_address(visit: Open) -> None:
+    page = visit("drawn")
+    page.evaluate(
+        """() => {
+            const read = Response.prototype.text;
+            const gate = new Promise(resolve => { globalThis.come = resolve; });
+            Response.prototype.text = async function () { await gate; return read.call(this); };
+        }"""
+    )
+    title = page.title()
+    page.evaluate("location.hash = '#case=models/failed'")
+    expect(page.locator("#report")).to_be_hidden()
+    page.evaluate("location.hash = '#cases'")
+    page.locator("#query").focus()
+    page.evaluate("come()")
+    page.wait_for_timeout(200)
+    assert page.title() == title
+    assert page.evaluate("document.activeElement.id") == "query"
+    assert "models/failed" not in page.locator("#case-view").text_content()
+
+
+def test_on_a_phone_the_drawing_begins_at_what_differs(visit: Open) -> None:
+    page = visit("drawn", "#case=models/drawn", viewport={"width": 390, "height": 900})
+    drawing = page.locator("#case-view .hood .scroll").first
+    box, frame = drawing.locator(".own rect").first.bounding_box(), drawing.bounding_box()
+    assert box is not None
+    assert frame is not None
+    assert frame["x"] <= box["x"] < frame["x"] + frame["width"]
+
+
+def test_on_paper_the_whole_drawing_is_there(visit: Open) -> None:
+    page = visit("drawn", "#case=models/drawn", viewport={"width": 390, "height": 900})
+    page.emulate_media(media="print")
+    drawing = page.locator("#case-view .hood .scroll").first
+    assert drawing.evaluate("item => item.scrollWidth <= item.clientWidth")

@@ -150,6 +150,7 @@ def test_a_diagnosis_shows_layers_parameters_and_plots(visit: Open) -> None:
 def test_a_case_that_this_run_lacks_is_said_to_be_missing(visit: Open) -> None:
     page = visit(fragment="#case=s/nothing")
     assert "This run has no case of that name" in page.locator("#case-view").inner_text()
+    assert page.title() == "No such case · qatrix"
 
 
 def test_from_case_to_case_and_back_to_the_filtered_list(visit: Open) -> None:

@@ -105,3 +105,13 @@ def test_a_search_that_fits_nothing_says_so(visit: Open) -> None:
     assert page.get_by_text("No case fits this search.").first.is_visible()
     page.locator("#matrix").scroll_into_view_if_needed()
     expect(page.locator("#matrix-none")).to_be_visible()
+
+
+def test_a_cell_shows_a_case_that_did_not_run_only_where_none_ran(visit: Open) -> None:
+    page = visit("partly")
+    to_matrix(page)
+    cell = page.locator("#matrix-grid a")
+    expect(cell).to_have_text("✓")
+    assert "1 skipped, 1 exact" in str(cell.get_attribute("aria-label"))
+    page.fill("#query", "verdict:skipped")
+    expect(cell).to_have_text("↷")

@@ -76,6 +76,12 @@ def test_a_query_finds_its_cases(visit: Open, query: str, fitting: int) -> None:
         ("dim:2 OR", "Something is missing at the end"),
         ("OR dim:2", "OR needs something on both sides"),
         ("dim:2,", "dim: needs a value"),
+        ("nothing:1", "There is no field nothing. To search for the text itself"),
+        (f"{'n' * 90}:1", f"There is no field {'n' * 60}…. To search"),
+        ("()", "Something is missing before )."),
+        ("(dim:2 OR )", "Something is missing before )."),
+        ("(dim:2))", "A parenthesis closes here that was never opened"),
+        ('verdict:""', "verdict: needs a value, such as verdict:exact."),
         ("(" * 200, "nested too deeply"),
     ],
 )
@@ -197,3 +203,56 @@ def test_a_query_of_axes_alone_is_run_again_by_its_axes(visit: Open) -> None:
     page = visit(fragment="#q=dim:2+conv:conv,conv_transpose")
     page.locator("#take summary").click()
     assert "--only dim=2 --only conv=conv,conv_transpose" in page.locator("#take-commands code").first.inner_text()
+
+
+def test_a_case_opened_right_after_typing_keeps_its_address_and_the_way_back(visit: Open) -> None:
+    page = visit()
+    page.locator("#query").press_sequentially("verdict:failed")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#case-view")).to_be_visible()
+    page.wait_for_timeout(400)
+    assert "#case=" in page.url
+    page.go_back()
+    expect(page).to_have_url(re.compile("#q=verdict:failed$"))
+
+
+def test_only_a_whole_figure_is_no_formula(visit: Open) -> None:
+    page = visit("formulas")
+    (row,) = csv.DictReader(io.StringIO(taken(page, "CSV")))
+    assert (row["axis_pattern"], row["axis_eps"], row["axis_dim"]) == ("'-1+cmd|' /C calc'!A1", "-1.5e-05", "'-2x")
+
+
+@pytest.mark.parametrize(("key", "reached"), [("/", "#query"), ("?", "#help summary")])
+def test_keys_reach_the_search_from_a_case(visit: Open, key: str, reached: str) -> None:
+    page = visit(fragment="#q=verdict:failed")
+    page.locator("#grid a.id").first.click()
+    expect(page.locator("#case-view")).to_be_visible()
+    page.keyboard.press(key)
+    expect(page.locator(reached)).to_be_focused()
+    assert shown(page) == 6
+
+
+def test_the_link_copied_in_a_section_has_the_query(visit: Open) -> None:
+    page = visit(fragment="#q=verdict:failed", permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("location.hash = '#matrix'")
+    page.locator("#take summary").click()
+    page.click("#copy-link")
+    expect(page.locator("#copy-link")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()").endswith("index.html#q=verdict:failed")
+
+
+def test_what_is_listed_keeps_its_query_while_another_cannot_be_read(visit: Open) -> None:
+    page = visit(fragment="#q=verdict:failed+dim:2")
+    page.fill("#query", "verdict:failed dim:2 (")
+    assert json.loads(taken(page, "JSON"))["query"] == "verdict:failed dim:2"
+    chip = page.locator(".chips a", has_text="failed").last
+    assert chip.get_attribute("aria-current") == "true"
+    page.locator(".chips a", has_text="exact").click()
+    assert page.locator("#query").input_value() == "verdict:failed,exact dim:2"
+    assert page.locator("#query-fault").inner_text() == ""
+
+
+def test_one_case_fits(visit: Open) -> None:
+    page = visit(fragment="#q=fx+is:unexpected")
+    assert taken(page, "Markdown").startswith("1 case that fits `fx is:unexpected`, run")

@@ -123,6 +123,13 @@ def test_a_cell_shows_its_worst_verdict_and_links_to_that_case() -> None:
     assert (cell.worst, cell.case_id, cell.text, cell.total) == ("diverged", "b", "1 diverged, 2 exact", 3)
 
 
+def test_a_case_that_did_not_run_hides_none_that_did() -> None:
+    records = [_cell_record("a", "skipped"), _cell_record("b", "exact"), _cell_record("c", "unavailable")]
+    ((cell,),) = (row.cells for row in compatibility_matrix(records).rows)
+    assert cell is not None
+    assert (cell.worst, cell.text) == ("exact", "1 unavailable, 1 skipped, 1 exact")
+
+
 def test_a_cell_shows_what_is_unexpected_before_what_is_worse() -> None:
     matrix = compatibility_matrix([_cell_record("a", "crashed"), _cell_record("b", "exact", unexpected=True)])
     ((cell,),) = (row.cells for row in matrix.rows)

@@ -25,7 +25,7 @@ class VerdictWords:
 
 
 _TABLE: Final[tuple[tuple[Verdict, str, str, Tone, str], ...]] = (
-    # The worst first: a cell of the matrix shows the first of these that occurs in it.
+    # The worst first. A cell of the matrix shows what did not run only where nothing in it ran.
     ("invalid", "?", "invalid", "bad", "The declared model itself does not run in eager float mode."),
     ("crashed", "↯", "crashed", "bad", "The case's process died."),
     ("timed_out", "◷", "timed out", "bad", "The case's process was stopped at its time limit."),

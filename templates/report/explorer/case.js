@@ -1,7 +1,8 @@
 // One case, as a view of its own: "#case=<id>".
 const TAGS = new Set("A,B,BR,CIRCLE,CODE,DD,DETAILS,DIV,DL,DT,FIGCAPTION,FIGURE,G,H3,H4,LI,LINE,MARK,OL,P,PATH,POLYLINE,PRE,RECT,SECTION,SMALL,SPAN,STRONG,SUMMARY,SVG,TABLE,TBODY,TD,TEXT,TH,THEAD,TITLE,TR,UL,WBR".split(","));
 const ATTRIBUTES = new Set("aria-hidden,aria-label,class,colspan,cx,cy,d,height,href,open,points,r,rel,role,rx,scope,tabindex,text-anchor,title,viewBox,width,x,x1,x2,y,y1,y2".split(","));
-const SAFE_LINK = /^(#|https?:\/\/|repro\/[\w.=-]+$)/;
+// Into this page, the web, a script beside the page, or the page of another run.
+const SAFE_LINK = /^(#|https?:\/\/|repro\/[\w.=-]+$|(\.\.\/)*((?!\.\.?\/)[\w.%~-]+\/)*index\.html(#case=\S*)?$)/;
 // Packed facts are markup of our own templates; all the same only what they use is taken over.
 const taken = (node) => {
   if (node.nodeType === Node.TEXT_NODE) return document.createTextNode(node.data);
@@ -60,6 +61,11 @@ const caseHead = (place, title, copyLink) => {
     element("h2", { id: "case-title", class: "id" }, title),
   ];
 };
+// A drawing that is wider than the screen begins at what differs, not at its neighbors.
+const toDifference = (drawing) => {
+  const lefts = [...drawing.querySelectorAll(".own rect")].map((box) => Number(box.getAttribute("x")));
+  if (lefts.length) drawing.scrollLeft = Math.min(...lefts) - 16;
+};
 const showCase = async (anchor) => {
   const view = byId("case-view");
   const place = places().get(anchor);
@@ -67,12 +73,19 @@ const showCase = async (anchor) => {
   view.hidden = false;
   if (place === undefined) {
     view.replaceChildren(element("h2", { id: "case-title" }, "No such case"), element("p", {}, "This run has no case of that name: "), element("p", {}, element("code", {}, anchor.slice(0, 300))), element("p", {}, element("a", { href: "#cases" }, "← All cases")));
+    document.title = "No such case · qatrix";
   } else {
     let content;
     try { content = await factsOf(place); } catch (error) { content = [element("p", { class: "banner known" }, error.message)]; }
+    // Meanwhile the reader may have gone to another case, or back to the list.
+    if (wantedCase() !== anchor) return;
     const copyLink = copyButton(location.href, "a link to this case");
     copyLink.textContent = "Copy link";
     view.replaceChildren(...caseHead(place, rows.id[place], copyLink), element("div", { class: "facts-of-case" }, ...content));
+    for (const drawing of view.querySelectorAll(".hood .scroll")) {
+      toDifference(drawing);
+      drawing.closest("details")?.addEventListener("toggle", () => toDifference(drawing), { once: true });
+    }
     for (const code of view.querySelectorAll("code.copy")) (code.closest("pre") ?? code).after(copyButton(code.textContent, code.closest("pre") ? "the script" : code.textContent.slice(0, 80)));
     document.title = `${rows.id[place].slice(0, 120)} · qatrix`;
   }

@@ -1,5 +1,6 @@
 // What is listed, to take along: as a table, as data, for an issue; and the commands that run or show it.
 // What makes a spreadsheet take a text for a formula, some programs after blanks, or in full width.
+const FIGURE = /^-?(inf|nan|\d+(\.\d+)?(e[+-]?\d+)?)$/;
 const FORMULA = /^\s*[=+\-@＝＋－＠]|^[\t\n]/;
 const TAKEN_GLOBS = 20;
 const factsListed = () => listing.map((place) => ({
@@ -18,7 +19,7 @@ const factsListed = () => listing.map((place) => ({
 const csvValue = (value) => {
   if (value === null || value === undefined) return "";
   if (typeof value !== "string") return String(value);
-  const safe = FORMULA.test(value) && !/^-?(inf|nan|\d)/.test(value) ? `'${value}` : value;
+  const safe = FORMULA.test(value) && !FIGURE.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 };
 const csvListed = () => {
@@ -26,13 +27,13 @@ const csvListed = () => {
   const names = Object.keys(facts[0] ?? { case_id: "" });
   return `${[names, ...facts.map((fact) => names.map((name) => fact[name]))].map((line) => line.map(csvValue).join(",")).join("\n")}\n`;
 };
-const jsonListed = () => `${JSON.stringify({ run: rows.run, query: state.q, cases: factsListed() }, null, 1)}\n`;
+const jsonListed = () => `${JSON.stringify({ run: rows.run, query: readable, cases: factsListed() }, null, 1)}\n`;
 // A text that is text in GitHub's Markdown, and in a cell of a table.
 const markdownText = (text) => text.replace(/[\\`*_{}[\]<>()#+\-!|~&]/g, "\\$&").replace(/@|:\/\/|\bwww\./g, (sign) => `${sign[0]}\u200b${sign.slice(1)}`).replace(/\s+/g, " ");
 const markdownCode = (text) => { const ticks = "`".repeat(Math.max(0, ...(text.match(/`+/g) ?? []).map((run) => run.length)) + 1); return `${ticks}${ticks.length > 1 ? " " : ""}${text.replace(/\s+/g, " ").replaceAll("|", "\\|")}${ticks.length > 1 ? " " : ""}${ticks}`; };
 const markdownListed = () => {
   const lines = listing.map((place) => `| ${rows.verdicts[rows.verdict[place]].slice(1).join(" ")}${rows.unexpected[place] ? " **unexpected**" : ""} | ${markdownCode(rows.id[place])} | ${markdownText(whyOf(place))} |`);
-  return [`${counted(listing.length, "case")}${state.q ? ` that fit ${markdownCode(state.q)}` : ""}, run ${markdownCode(rows.run)}:`, "", "| verdict | case | cause |", "| --- | --- | --- |", ...lines, ""].join("\n");
+  return [`${counted(listing.length, "case")}${readable.trim() ? ` that ${listing.length === 1 ? "fits" : "fit"} ${markdownCode(readable)}` : ""}, run ${markdownCode(rows.run)}:`, "", "| verdict | case | cause |", "| --- | --- | --- |", ...lines, ""].join("\n");
 };
 const TAKEN = { csv: [csvListed, "text/csv"], json: [jsonListed, "application/json"], md: [markdownListed, "text/markdown"] };
 const download = (kind) => {

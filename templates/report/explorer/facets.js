@@ -8,7 +8,7 @@ const facetsOf = () => {
 };
 let facets = null;
 const tallied = (facet) => {
-  const fits = fault || !fieldTerm(parseQuery(state.q), facet.name) ? shown : fitting(without(state.q, facet.name));
+  const fits = fieldTerm(parseQuery(readable), facet.name) ? fitting(without(readable, facet.name)) : shown;
   const totals = new Map();
   for (let place = 0; place < fits.length; place++) if (fits[place]) totals.set(facet.codes[place], (totals.get(facet.codes[place]) ?? 0) + 1);
   return totals;
@@ -16,7 +16,7 @@ const tallied = (facet) => {
 const facetButton = (facet, code, total, on) => element("button", { type: "button", class: "facet", "aria-pressed": String(on), "data-term": JSON.stringify([facet.name, code < 0 ? NONE : facet.values[code]]) },
   element("span", {}, code < 0 ? `no ${facet.label}` : facet.words[code]), " ", element("b", {}, total.toLocaleString("en")));
 const facetList = (facet) => {
-  const term = fault ? null : fieldTerm(parseQuery(state.q), facet.name);
+  const term = fieldTerm(parseQuery(readable), facet.name);
   const asked = (code) => isAsked(term, code < 0 ? NONE : facet.values[code]);
   const totals = tallied(facet);
   for (let code = -1; code < facet.values.length; code++) if (asked(code) && !totals.has(code)) totals.set(code, 0);

@@ -52,7 +52,8 @@ const isField = (term) => {
 const verdictField = (term) => {
   for (const item of term.values) {
     if (/[*?]/.test(item.text)) continue;
-    if (!rows.verdicts.some((names) => names.some((name) => matcher(item)(name)))) throw new QueryFault(`There is no verdict ${item.text}${nearest(item.text, rows.verdicts.map(([name]) => name)) ? `; did you mean ${nearest(item.text, rows.verdicts.map(([name]) => name))}?` : "."}`);
+    if (!item.text.trim()) throw new QueryFault(`verdict: needs a value, such as verdict:${rows.verdicts.at(-1)[0]}.`);
+    if (!rows.verdicts.some((names) => names.some((name) => matcher(item)(name)))) throw new QueryFault(`There is no verdict ${shortened(item.text)}${nearest(item.text, rows.verdicts.map(([name]) => name)) ? `; did you mean ${nearest(item.text, rows.verdicts.map(([name]) => name))}?` : "."}`);
   }
   return codedField(rows.verdict, rows.verdicts.map(([name, , word]) => [name, word]))(term);
 };
@@ -79,11 +80,14 @@ const fitting = (query) => {
   return found;
 };
 let fault = "";
+// The query of what is listed: the last one that could be read.
+let readable = "";
 // What cannot be read, as someone is typing it, leaves what was shown before.
 const filterRows = () => {
   fault = "";
   try {
     shown = fitting(state.q);
+    readable = state.q;
   } catch (error) {
     if (!(error instanceof QueryFault)) throw error;
     fault = error.message;
@@ -105,6 +109,7 @@ const buildFilters = () => {
     address(false);
     refresh();
   });
+  field.addEventListener("blur", writeTyped);
   byId("filter-clear").addEventListener("click", () => { setQuery(""); field.focus(); });
   const chips = document.querySelector(".chips");
   chips.setAttribute("role", "toolbar");
@@ -115,7 +120,7 @@ const buildFilters = () => {
     if (!chip || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const [name, value] = JSON.parse(chip.dataset.term);
-    setQuery(fault ? `${writtenField(name)}:${writtenValue(value)}` : toggled(state.q, name, value));
+    setQuery(toggled(readable, name, value));
   });
 };
 const showFilters = (found) => {
@@ -125,10 +130,10 @@ const showFilters = (found) => {
   byId("query-fault").textContent = fault;
   byId("filter-count").textContent = `${found.toLocaleString("en")} of ${counted(rows.id.length, "case")}`;
   byId("filter-clear").hidden = state.q === "";
-  const asked = fault ? null : parseQuery(state.q);
+  const asked = parseQuery(readable);
   for (const chip of document.querySelectorAll(".chips [data-term]")) {
     const [name, value] = JSON.parse(chip.dataset.term);
-    const on = asked !== null && isAsked(fieldTerm(asked, name), value);
+    const on = isAsked(fieldTerm(asked, name), value);
     chip.classList.toggle("on", on);
     if (on) chip.setAttribute("aria-current", "true"); else chip.removeAttribute("aria-current");
   }

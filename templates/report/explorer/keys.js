@@ -11,9 +11,21 @@ const onEscape = (event) => {
   setQuery("");
   return true;
 };
+const toggleHelp = () => {
+  const help = byId("help");
+  help.open = !help.open;
+  (help.open ? help.querySelector("summary") : byId("query")).focus();
+  byId("explore").scrollIntoView({ block: "nearest" });
+};
+// From a case it takes until the list is shown again.
+const inList = (act) => {
+  if (inReport()) { act(); return; }
+  addEventListener("hashchange", act, { once: true });
+  location.hash = listed || "#cases";
+};
 const KEYS = {
-  "/": () => { if (!inReport()) location.hash = listed || "#cases"; focusSearch(); },
-  "?": () => { if (!inReport()) return; const help = byId("help"); help.open = !help.open; (help.open ? help.querySelector("summary") : byId("query")).focus(); byId("explore").scrollIntoView({ block: "nearest" }); },
+  "/": () => inList(focusSearch),
+  "?": () => inList(toggleHelp),
   j: () => (inReport() ? goToRow(atRow() + 1) : document.querySelector("#case-view a[rel=next]")?.click()),
   k: () => (inReport() ? goToRow(Math.max(0, atRow() - 1)) : document.querySelector("#case-view a[rel=prev]")?.click()),
 };

@@ -10,6 +10,8 @@ const chosen = (side) => {
 };
 // Unexpected ones first, then in the order of the verdicts, the worst first.
 const badness = (place) => (rows.unexpected[place] ? 0 : 100) + rows.verdict[place];
+// In a cell, a case that did not run says less than any that did.
+const rankInCell = (place) => badness(place) + (rows.not_run.includes(rows.verdict[place]) && !rows.unexpected[place] ? 50 : 0);
 // The distinct combinations of the axes' values that occur, in declared order, and which of them each case has.
 const combinations = (axes) => {
   // Cases without the axis come last among numbers, and first among names: what has no runtime is the reference.
@@ -67,7 +69,7 @@ const tally = () => {
     if (!cell) cells.set(at, (cell = { row, column, unexpected: 0, verdicts: new Map(), worst: place }));
     cell.unexpected += rows.unexpected[place];
     cell.verdicts.set(rows.verdict[place], (cell.verdicts.get(rows.verdict[place]) ?? 0) + 1);
-    if (badness(place) < badness(cell.worst)) cell.worst = place;
+    if (rankInCell(place) < rankInCell(cell.worst)) cell.worst = place;
   }
   return cells;
 };
@@ -181,7 +183,7 @@ const onMatrixClick = (event) => {
   event.preventDefault();
   stop(link);
   const known = laid.lines.flatMap((line) => [...line.cells.values()]).find((cell) => cell.link === link);
-  const asked = fault ? "" : state.q.trim();
+  const asked = readable.trim();
   setQuery([parseQuery(asked).kind === "or" ? `(${asked})` : asked, ...known.query.filter((term) => !asked.split(/\s+/).includes(term))].filter(Boolean).join(" "));
   byId("cases").scrollIntoView();
 };

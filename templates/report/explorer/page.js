@@ -29,7 +29,7 @@ const build = () => {
   byId("grid").addEventListener("focusin", onRowFocus);
   document.addEventListener("focusin", onElsewhere);
   document.addEventListener("pointerdown", onElsewhere);
-  byId("copy-link").addEventListener("click", (event) => copied(event.currentTarget, location.href));
+  byId("copy-link").addEventListener("click", (event) => copied(event.currentTarget, linkToView()));
 };
 // The examples are of this run: its own verdicts, axes and causes.
 const buildHelp = () => {
@@ -69,6 +69,8 @@ const opened = (id) => {
   return target;
 };
 const follow = async () => {
+  // The address is another by now: what waits to be written would replace it.
+  forgetTyped();
   const anchor = wantedCase();
   if (anchor !== null) {
     document.documentElement.classList.add("one-case");
@@ -79,7 +81,6 @@ const follow = async () => {
   showReport();
   const hash = location.hash.slice(1);
   if (isView(hash) || hash === "") {
-    clearTimeout(waiting);
     listed = location.hash;
     state = readState(hash);
     refresh();
@@ -109,7 +110,7 @@ const onPrint = () => {
   byId("paper")?.remove();
   byId("grid").after(element("div", { id: "paper" },
     element("table", { class: "plain" }, element("thead", {}, element("tr", {}, ...columns.slice(0, 3).map(({ title }) => element("th", { scope: "col" }, title)))), element("tbody", {}, ...printed.map((place) => element("tr", {}, element("td", {}, pill(place)), element("th", { scope: "row", class: "id" }, rows.id[place]), element("td", {}, whyOf(place)))))),
-    element("p", {}, left > 0 ? `Printed: ${unexpected ? "the unexpected cases, then " : ""}the worst of the others; ${counted(left, "case")} more in the page and in results.csv.` : "")));
+    element("p", {}, left > 0 ? `Printed: ${unexpected ? "the unexpected cases, then the worst of the others" : "the worst cases"}; ${counted(left, "case")} more in the page and in results.csv.` : "")));
 };
 // What stands in the page for whoever has no script comes back where the script cannot do its work.
 const unfold = () => {

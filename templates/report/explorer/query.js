@@ -63,6 +63,7 @@ const readTerm = (text, at) => {
 
 const parseQuery = (text) => {
   let at = 0;
+  let open = 0;
   const skip = () => { while (/\s/.test(text[at] ?? "")) at++; };
   const keyword = (word) => text.startsWith(word, at) && /^[\s()]|^$/.test(text.slice(at + word.length, at + word.length + 1));
   const taken = (word) => { skip(); if (!keyword(word)) return false; at += word.length; return true; };
@@ -84,23 +85,25 @@ const parseQuery = (text) => {
     skip();
     const start = at;
     if (depth > 100) throw new QueryFault("This query is nested too deeply.");
-    if (at >= text.length) throw new QueryFault("Something is missing at the end, behind OR, AND, NOT or a parenthesis.");
+    if (at >= text.length) throw new QueryFault("Something is missing at the end, after OR, AND, NOT or a parenthesis.");
     for (const word of KEYWORDS) if (word !== "NOT" && keyword(word)) throw new QueryFault(`${word} needs something on both sides; to search for the word itself, write it in small letters.`);
     if (taken("NOT") || (text[at] === "-" && at + 1 < text.length && !/\s/.test(text[at + 1]) && ++at)) {
       const part = not(depth + 1);
       return { kind: "not", part, start, end: part.end };
     }
-    if (text[at] === ")") throw new QueryFault("A parenthesis closes here that was never opened.");
+    if (text[at] === ")") throw new QueryFault(open ? "Something is missing before )." : "A parenthesis closes here that was never opened.");
     if (text[at] !== "(") {
       const term = readTerm(text, at);
       at = term.end;
       return term;
     }
     at++;
+    open++;
     const part = either(depth + 1);
     skip();
     if (text[at] !== ")") throw new QueryFault("A parenthesis is not closed: end it with ).");
     at++;
+    open--;
     return { ...part, start, end: at, closed: true };
   };
   if (!text.trim()) return { kind: "and", parts: [], start: 0, end: 0 };
@@ -110,6 +113,7 @@ const parseQuery = (text) => {
   return tree;
 };
 
+const shortened = (name) => ([...name].length > 60 ? `${[...name].slice(0, 60).join("")}…` : name);
 // The name that is meant by one that nothing has: at most two letters are other, or it begins that way.
 const distance = (left, right) => {
   let above = Array.from({ length: right.length + 1 }, (_, place) => place);
@@ -157,7 +161,7 @@ const compiled = (tree, fields, text) => {
     const field = fields.get(node.field.toLowerCase());
     if (!field) {
       const near = nearest(node.field, [...fields.keys()]);
-      throw new QueryFault(`There is no field ${node.field}${near ? `; did you mean ${near}?` : ""} To search for the text itself, put it into quotes.`);
+      throw new QueryFault(`There is no field ${shortened(node.field)}${near ? `; did you mean ${near}?` : "."} To search for the text itself, put it into quotes.`);
     }
     return field(node);
   };

@@ -42,16 +42,22 @@ const written = (shown) => {
   return out.toString().replace(/%(2C|2F|3A|3C|3E|2A|40)/g, decodeURIComponent);
 };
 const viewHref = (q) => `#${written({ ...state, q })}`;
+// A link into a section leaves the query out of the address; what is copied has it.
+const linkToView = () => `${location.href.split("#")[0]}${written(state) && `#${written(state)}`}`;
 // Typing replaces the address, and not at every key: browsers refuse many changes a second. What is clicked is a step to go back to.
 const TYPED_MS = 250;
 let waiting = 0;
-const address = (kept) => {
-  clearTimeout(waiting);
-  const write = () => {
-    const hash = written(state);
-    const where = hash ? `#${hash}` : location.pathname + location.search;
-    if (kept) history.pushState(null, "", where); else history.replaceState(null, "", where);
-    listed = hash ? where : "";
-  };
-  if (kept) write(); else waiting = setTimeout(write, TYPED_MS);
+const forgetTyped = () => { clearTimeout(waiting); waiting = 0; };
+const writeAddress = (kept) => {
+  forgetTyped();
+  const hash = written(state);
+  const where = hash ? `#${hash}` : location.pathname + location.search;
+  if (kept) history.pushState(null, "", where); else history.replaceState(null, "", where);
+  listed = hash ? where : "";
 };
+const address = (kept) => {
+  forgetTyped();
+  if (kept) writeAddress(true); else waiting = setTimeout(writeAddress, TYPED_MS, false);
+};
+// Who leaves the field may follow a link at once, and comes back to what was typed.
+const writeTyped = () => { if (waiting) writeAddress(false); };

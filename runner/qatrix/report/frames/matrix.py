@@ -10,7 +10,7 @@ from typing import Final
 import pandas as pd
 
 from qatrix.claims import Verdict
-from qatrix.outcomes import Record
+from qatrix.outcomes import NOT_RUN, Record
 from qatrix.report.figures import NOT_MEASURED, axis_value
 from qatrix.report.vocabulary import SEVERITY, VERDICTS, Tone, tone_of
 
@@ -26,8 +26,8 @@ RUNTIME_AXIS: Final = "runtime"
 class Cell:
     """All cases of one row and column.
 
-    `worst` is the verdict shown, an unexpected one before any other; `case_id` is a case
-    with it; `text` counts all of them ("3 exact, 1 failed").
+    `worst` is the verdict shown, an unexpected one before any other, and one of a case that ran before
+    those that did not; `case_id` is a case with it; `text` counts all of them ("3 exact, 1 failed").
     """
 
     worst: Verdict
@@ -130,8 +130,13 @@ def _rank(value: str, level: Mapping[str, int]) -> tuple[int, int]:
     return (0, level[value])
 
 
+def _rank_in_cell(record: Record) -> tuple[bool, bool, int]:
+    """What is unexpected first, and what did not run last: it says less than any case that did."""
+    return not record.unexpected, record.verdict in NOT_RUN, SEVERITY[record.verdict]
+
+
 def _cell(records: Sequence[Record]) -> Cell:
-    worst = min(records, key=lambda record: (not record.unexpected, SEVERITY[record.verdict]))
+    worst = min(records, key=_rank_in_cell)
     counts = pd.Series([record.verdict for record in records]).value_counts()
     ordered = sorted(counts.items(), key=lambda item: SEVERITY[item[0]])  # type: ignore[index]  # labels are verdicts
     return Cell(

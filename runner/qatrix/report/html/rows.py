@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from qatrix.expressions import Value
-from qatrix.outcomes import Comparison, Record
+from qatrix.outcomes import NOT_RUN, Comparison, Record
 from qatrix.report import figures
 from qatrix.report.again import base as again_base
 from qatrix.report.causes import cause_key
@@ -37,6 +37,7 @@ def rows_json(data: ReportData, *, sides: bool, block: int) -> str:
     return embeddable(
         {
             "verdicts": [[name, words.glyph, words.word] for name, words in VERDICTS.items()],
+            "not_run": [code for code, name in enumerate(VERDICTS) if name in NOT_RUN],
             "points": data.points,
             "pipelines": data.pipelines,
             "rows": [GROUP, ROW_AXIS],
