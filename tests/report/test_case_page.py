@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from lxml import html
 
-from qatrix.diagnoses import CodeBin, CodeRow, GraphLine, GraphText, ParameterRow
+from qatrix.diagnoses import Cause, CodeBin, CodeRow, GraphLine, GraphText, ParameterRow
 from qatrix.outcomes import CheckOutcome, Record
 from qatrix.report.casepage import lead, lead_lines, ledgers, panel
 from qatrix.report.casepage.nodes import nodes_of, short_op
@@ -332,6 +332,26 @@ def test_the_page_answers_before_it_lists() -> None:
     assert headings[:2] == ["Why they differ", "Layer by layer, after prepare"]
     assert headings.index("Details") > headings.index("Layer by layer, after prepare")
     assert text_of(facts).startswith("First difference after prepare: conv.")
+
+
+def test_causes_of_pipelines_that_agree_are_of_what_both_lose() -> None:
+    lost = Cause(name="shared_loss", kind="unexplained", sentence="pt2e and fx agree, and both lose at conv")
+    other = replace(lost, name="scales_differ")
+    found = replace(apart(), first=None, causes=(lost,))
+
+    assert lead(make_record(diagnosis=found)).why == "Why they lose accuracy"
+    assert lead(make_record(diagnosis=replace(found, causes=(lost, other)))).why == "Why"
+    assert lead(make_diverged(diagnosis=found)).why == "Why they differ"
+
+
+def test_a_cause_that_nobody_declared_is_not_called_known() -> None:
+    known = make_expectation("diverged")
+    declared = make_diverged(expected=known, unexpected=False, unexpected_because=None, diagnosis=apart())
+
+    assert "Known cause:" in text_of(facts_of(declared))
+    undeclared = text_of(facts_of(make_diverged(diagnosis=apart())))
+    assert "Cause (not declared):" in undeclared
+    assert "Known cause" not in undeclared
 
 
 def test_what_is_not_asked_first_is_folded() -> None:

@@ -16,6 +16,8 @@ from qatrix.report.vocabulary import VERDICTS, status_words
 _LIMIT: Final = 1000
 # Causes that are told before the rest is folded; a network of a hundred layers may have one for each.
 MOST_CAUSES: Final = 3
+# The name of a cause that is a loss of all pipelines, which may agree with one another.
+_LOSS: Final = "shared_loss"
 _SAME: Final = frozenset({"exact", "close"})
 _VERBS: Final = {
     "diverged": "diverges",
@@ -33,11 +35,12 @@ class Lead:
     """The answers that come first.
 
     `first` are one or two lines on what differs, `causes` the reasons, those of the first difference before
-    others; `closer` says who is closer to the float model, None where nobody was asked; `expected` says whether
-    the verdict was declared.
+    others, under the heading `why`; `closer` says who is closer to the float model, None where nobody was asked;
+    `expected` says whether the verdict was declared.
     """
 
     first: tuple[str, ...]
+    why: str
     causes: tuple[Cause, ...]
     closer: str | None
     expected: str | None
@@ -47,6 +50,7 @@ def lead(record: Record) -> Lead:
     """What the page of a case and the terminal say of it before anything else."""
     return Lead(
         first=tuple(clipped(line, _LIMIT) for line in _first(record)),
+        why=_why(record),
         causes=_causes(record),
         closer=None if record.diagnosis is None else _closer(record.diagnosis),
         expected=_expected(record),
@@ -218,6 +222,16 @@ def _agreement(record: Record) -> str:
     worst = max(compared, key=lambda item: item.max_abs or 0.0)
     used = "" if worst.tolerance_used is None else f", {tolerance_used(worst.tolerance_used)} of the tolerance"
     return f"No difference beyond tolerance: at most {number(worst.max_abs)}{used} ({worst.where}). {checks} passed."
+
+
+def _why(record: Record) -> str:
+    """The heading of the causes: they may be of what both lose alike, where nothing differs."""
+    found = (record.diagnosis, *(model.lowering for model in lowered_models(record)))
+    if any(item is not None and item.first is not None for item in found):
+        return "Why they differ"
+    if any(item.status not in _SAME for item in record.comparisons):
+        return "Why they differ"
+    return "Why they lose accuracy" if all(cause.name == _LOSS for cause in _causes(record)) else "Why"
 
 
 def _causes(record: Record) -> tuple[Cause, ...]:
