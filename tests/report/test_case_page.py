@@ -10,6 +10,7 @@ from lxml import html
 from qatrix.diagnoses import Cause, CodeBin, CodeRow, GraphLine, GraphText, ParameterRow
 from qatrix.outcomes import CheckOutcome, Record
 from qatrix.report.casepage import lead, lead_lines, ledgers, panel
+from qatrix.report.casepage.lead import steps_in_words
 from qatrix.report.casepage.nodes import nodes_of, short_op
 from qatrix.report.frames import report_data
 from qatrix.report.html.numerals import numbers
@@ -97,6 +98,33 @@ def test_what_one_pipeline_alone_quantizes_is_said_so() -> None:
 )
 def test_every_kind_of_case_has_its_line(record: Record, line: str) -> None:
     assert lead(record).first == (line,)
+
+
+def test_pipelines_that_only_their_own_runtimes_are_compared_with_are_not_called_equal() -> None:
+    pipelines = {name: make_outcome(name) for name in ("pt2e", "fx")}
+    compared = tuple(make_comparison("lowered", left=name, right=f"{name} on native") for name in pipelines)
+    apart_from_each_other = "pt2e and fx are not compared with each other."
+    exact = make_record(pipelines=pipelines, comparisons=compared)
+    close = replace(exact, comparisons=(compared[0], replace(compared[1], status="close", max_abs=1e-7)))
+    failed = CheckOutcome(name="weight_scales", pipeline="pt2e", status="failed", message="along axis 0")
+    failing = replace(exact, verdict="check_failed", checks=(failed,))
+
+    told = [line for record in (exact, close, failing) for line in lead(record).first]
+    assert told == [
+        f"Each runtime gives what its reference gives; {apart_from_each_other} 1 check passed.",
+        (
+            "Each runtime gives what its reference gives, within tolerance: at most 1e-07 (after lowering); "
+            f"{apart_from_each_other} 1 check passed."
+        ),
+        (f"Failed check: weight_scales on pt2e. Each runtime gives what its reference gives; {apart_from_each_other}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0.5, "0.5 step"), (1.0, "1 step"), (1.00009, "1 step"), (1.5, "1.5 steps"), (0.0, "0 steps")]
+)
+def test_the_plural_of_steps_follows_the_rounded_number(count: float, told: str) -> None:
+    assert steps_in_words(count) == told
 
 
 def test_a_failure_is_told_before_the_difference_that_was_found_all_the_same() -> None:

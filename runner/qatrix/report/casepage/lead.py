@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from qatrix.diagnoses import Cause, Diagnosis, Divergence, LayerRow, PointDiagnosis
-from qatrix.outcomes import COMPARED, NOT_RUN, CheckOutcome, Comparison, PipelineOutcome, Record
+from qatrix.outcomes import COMPARED, NOT_RUN, CheckOutcome, Comparison, PipelineOutcome, Record, is_of_reference
 from qatrix.report.declaring import needs_declaring
 from qatrix.report.figures import clipped, counted, decibels, listed, number, tolerance_used
 from qatrix.report.lowered import LoweredModel, lowered_models
 from qatrix.report.vocabulary import VERDICTS, status_words
+from qatrix.text import steps
 
 _LIMIT: Final = 1000
 # Causes that are told before the rest is folded; a network of a hundred layers may have one for each.
@@ -101,7 +102,7 @@ def first_row(diagnosis: Diagnosis) -> tuple[PointDiagnosis, LayerRow] | None:
 
 def steps_in_words(count: float) -> str:
     """For instance "1 step", "0.5 step", "12 steps": steps of quantization, as a fraction or a whole."""
-    return f"{number(count)} step{'' if count <= 1 else 's'}"
+    return steps(number(count))
 
 
 def _first(record: Record) -> Iterator[str]:
@@ -172,8 +173,8 @@ def _by(row: LayerRow) -> str:
     return "" if not row.max_abs else f", which makes a difference of {number(row.max_abs)}{_in_steps(row.max_steps)}"
 
 
-def _in_steps(steps: float | None) -> str:
-    return "" if steps is None else f" ({steps_in_words(steps)})"
+def _in_steps(count: float | None) -> str:
+    return "" if count is None else f" ({steps_in_words(count)})"
 
 
 def _departure(model: LoweredModel) -> str:
@@ -208,8 +209,19 @@ def _failed_checks(record: Record) -> str:
         if check.status == "failed":
             failed.setdefault(check.name, []).append(check.pipeline)
     told = [f"{name} on {listed(pipelines)}" for name, pipelines in failed.items()]
-    agree = " The numbers agree." if any(item.status in _SAME for item in record.comparisons) else ""
+    compared = [item for item in record.comparisons if item.status in _SAME]
+    agree = " The numbers agree." if compared else ""
+    if uncompared := _uncompared(record, compared):
+        agree = f" Each runtime gives what its reference gives; {uncompared}."
     return f"Failed {'check' if len(told) == 1 else 'checks'}: {listed(told)}.{agree}"
+
+
+def _uncompared(record: Record, compared: Sequence[Comparison]) -> str:
+    """That nothing is known of the pipelines side by side, where each is compared with its own runtime alone."""
+    ran = [name for name, outcome in record.pipelines.items() if outcome.status == "ok"]
+    if len(ran) <= 1 or not compared or not all(map(is_of_reference, compared)):
+        return ""
+    return f"{listed(ran)} are not compared with each other"
 
 
 def _agreement(record: Record) -> str:
@@ -217,11 +229,18 @@ def _agreement(record: Record) -> str:
     checks = counted(sum(check.status == "passed" for check in record.checks), "check")
     if not compared:
         return f"Nothing is compared. {checks} passed." if record.verdict != "checked" else record.summary
+    uncompared = _uncompared(record, compared)
     if all(item.status == "exact" for item in compared):
-        return f"No difference: every output is bit-identical. {checks} passed."
+        agree = "No difference: every output is bit-identical"
+        each = "Each runtime gives what its reference gives"
+        return f"{f'{each}; {uncompared}' if uncompared else agree}. {checks} passed."
     worst = max(compared, key=lambda item: item.max_abs or 0.0)
     used = "" if worst.tolerance_used is None else f", {tolerance_used(worst.tolerance_used)} of the tolerance"
-    return f"No difference beyond tolerance: at most {number(worst.max_abs)}{used} ({worst.where}). {checks} passed."
+    most = f"at most {number(worst.max_abs)}{used} ({worst.where})"
+    if uncompared:
+        each = "Each runtime gives what its reference gives, within tolerance"
+        return f"{each}: {most}; {uncompared}. {checks} passed."
+    return f"No difference beyond tolerance: {most}. {checks} passed."
 
 
 def _why(record: Record) -> str:
