@@ -127,6 +127,44 @@ def test_the_plural_of_steps_follows_the_rounded_number(count: float, told: str)
     assert steps_in_words(count) == told
 
 
+def test_pipelines_that_ran_and_agree_are_told_where_another_is_missing() -> None:
+    record = make_record(
+        verdict="unavailable",
+        reason="own: there is no own",
+        comparisons=(
+            make_comparison("prepare"),
+            make_comparison("convert"),
+            make_comparison(right="own", status="close"),
+        ),
+    )
+
+    assert lead(record).first == (
+        "Unavailable: own: there is no own",
+        "pt2e and fx: no difference; pt2e and own: no difference beyond tolerance.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("because", "told"),
+    [
+        ("On the engine qnnpack it is so", "on the engine qnnpack it is so"),
+        ("A kernel rounds", "a kernel rounds"),
+        ("FX has no module", "FX has no module"),
+        ("PT2E's copy", "PT2E's copy"),
+        ("XNNPACK rounds", "XNNPACK rounds"),
+        ("ExecuTorch's pass", "ExecuTorch's pass"),
+        ("Conv2d is not fused", "Conv2d is not fused"),
+        ("Python rounds", "Python rounds"),
+        ("there is no module", "there is no module"),
+    ],
+)
+def test_a_reason_goes_on_after_because_as_a_sentence_does(because: str, told: str) -> None:
+    expected = make_expectation("diverged", because=because)
+    record = make_diverged(expected=expected, unexpected=False, unexpected_because=None)
+
+    assert str(lead(record).expected).endswith(f", because {told}")
+
+
 def test_a_failure_is_told_before_the_difference_that_was_found_all_the_same() -> None:
     failed, difference = lead(make_failed(diagnosis=apart())).first
 

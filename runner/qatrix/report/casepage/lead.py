@@ -9,7 +9,7 @@ from typing import Final
 from qatrix.diagnoses import Cause, Diagnosis, Divergence, LayerRow, PointDiagnosis
 from qatrix.outcomes import COMPARED, NOT_RUN, CheckOutcome, Comparison, PipelineOutcome, Record, is_of_reference
 from qatrix.report.declaring import needs_declaring
-from qatrix.report.figures import clipped, counted, decibels, listed, number, tolerance_used
+from qatrix.report.figures import after_because, clipped, counted, decibels, listed, number, tolerance_used
 from qatrix.report.lowered import LoweredModel, lowered_models
 from qatrix.report.vocabulary import VERDICTS, status_words
 from qatrix.text import steps
@@ -118,6 +118,8 @@ def _first(record: Record) -> Iterator[str]:
         yield _failed_checks(record)
     elif record.verdict in {"exact", "close", "checked"}:
         yield _agreement(record)
+    elif record.verdict == "unavailable" and record.comparisons:
+        yield _agreement_of_the_rest(record)
 
 
 def _stopped(record: Record) -> Iterator[str]:
@@ -253,6 +255,17 @@ def _why(record: Record) -> str:
     return "Why they lose accuracy" if all(cause.name == _LOSS for cause in _causes(record)) else "Why"
 
 
+def _agreement_of_the_rest(record: Record) -> str:
+    """What is equal where a pipeline is missing and others ran: "pt2e and fx: no difference."."""
+    pairs: dict[str, set[str]] = {}
+    for item in record.comparisons:
+        pairs.setdefault(listed((item.left, item.right)), set()).add(item.status)
+    told = (
+        f"{pair}: no difference{'' if found == {'exact'} else ' beyond tolerance'}" for pair, found in pairs.items()
+    )
+    return f"{'; '.join(told)}."
+
+
 def _causes(record: Record) -> tuple[Cause, ...]:
     """Those of the first difference before others, those of runtimes last."""
     own = sorted(record.diagnosis.causes, key=lambda cause: not cause.explains_first) if record.diagnosis else []
@@ -301,4 +314,4 @@ def _expected(record: Record) -> str | None:
     in_which = f" in {expected.pipeline}" if expected.pipeline else ""
     stage = f" at {expected.stage}" if expected.stage else ""
     verb = _VERBS.get(expected.verdict, VERDICTS[expected.verdict].word)
-    return f"Expected: {verb}{in_which}{stage}, because {expected.because}"
+    return f"Expected: {verb}{in_which}{stage}, because {after_because(expected.because)}"

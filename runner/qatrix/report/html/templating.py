@@ -91,6 +91,7 @@ def environment() -> jinja2.Environment:
         "clip": lambda text: figures.clipped(text, MESSAGE_LENGTH),
         "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
         "web_link": _web_link,
+        "after_because": figures.after_because,
         "as_sentence": figures.as_sentence,
         "breakable": _breakable,
         "reused_sentence": reused_sentence,
