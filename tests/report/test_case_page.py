@@ -262,7 +262,28 @@ def test_layers_whose_values_are_equal_and_parameters_are_not_differ() -> None:
     (ledger,) = ledgers(apart(points=(point,)))
 
     (entry,) = ledger.blocks[0].entries
-    assert (entry.state, entry.apart, entry.glyph[1]) == ("differs", "eps of conv.weight", "parameters differ")
+    assert (entry.state, entry.apart, entry.glyph[1]) == (
+        "differs",
+        "eps of conv.weight",
+        "parameters only, same values",
+    )
+    assert ledger.blocks[0].title == "1 layer with the same values differs in parameters or codes"
+
+
+def test_a_layer_above_the_first_difference_says_that_its_values_are_the_same() -> None:
+    found = apart()
+    (point,) = found.points
+    other = ParameterRow(
+        tensor="x", status="differs", left=make_parameters(), right=make_parameters(), differing=("eps",)
+    )
+    record = make_diverged(diagnosis=replace(found, points=(replace(point, parameters=(other,)),)))
+
+    assert lead(record).first[0].startswith("First difference after prepare: conv.")
+    assert record.diagnosis is not None
+    (ledger,) = ledgers(record.diagnosis)
+    above, first, below = ledger.blocks
+    assert [entry.glyph[1] for entry in above.entries] == ["parameters only, same values"]
+    assert (first.kind, below.title) == ("first", "1 more layer differs")
 
 
 def test_a_tensor_belongs_to_the_layer_with_the_longest_name() -> None:
