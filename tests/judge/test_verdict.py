@@ -76,7 +76,7 @@ APART = compared("diverged", max_abs=0.016, max_steps=3.2)
             concluded(ran("pt2e", sqnr_db=30.0), ran("fx", sqnr_db=30.2), comparisons=(APART,)),
             "diverged",
             "pt2e and fx differ by 0.016 after convert (3.2 quantization steps); "
-            "equally close to the float model (SQNR 30.2 and 30.0 dB)",
+            "equally close to the float model (SQNR pt2e 30.0 and fx 30.2 dB)",
             id="diverged, undecided",
         ),
         pytest.param(

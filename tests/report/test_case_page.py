@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from lxml import html
 
-from qatrix.diagnoses import CodeBin, CodeRow, GraphLine, GraphText, ParameterRow
+from qatrix.diagnoses import Cause, CodeBin, CodeRow, GraphLine, GraphText, ParameterRow
 from qatrix.outcomes import CheckOutcome, Record
 from qatrix.report.casepage import lead, lead_lines, ledgers, panel
+from qatrix.report.casepage.lead import steps_in_words
 from qatrix.report.casepage.nodes import nodes_of, short_op
 from qatrix.report.frames import report_data
 from qatrix.report.html.numerals import numbers
@@ -97,6 +98,71 @@ def test_what_one_pipeline_alone_quantizes_is_said_so() -> None:
 )
 def test_every_kind_of_case_has_its_line(record: Record, line: str) -> None:
     assert lead(record).first == (line,)
+
+
+def test_pipelines_that_only_their_own_runtimes_are_compared_with_are_not_called_equal() -> None:
+    pipelines = {name: make_outcome(name) for name in ("pt2e", "fx")}
+    compared = tuple(make_comparison("lowered", left=name, right=f"{name} on native") for name in pipelines)
+    apart_from_each_other = "pt2e and fx are not compared with each other."
+    exact = make_record(pipelines=pipelines, comparisons=compared)
+    close = replace(exact, comparisons=(compared[0], replace(compared[1], status="close", max_abs=1e-7)))
+    failed = CheckOutcome(name="weight_scales", pipeline="pt2e", status="failed", message="along axis 0")
+    failing = replace(exact, verdict="check_failed", checks=(failed,))
+
+    told = [line for record in (exact, close, failing) for line in lead(record).first]
+    assert told == [
+        f"Each runtime gives what its reference gives; {apart_from_each_other} 1 check passed.",
+        (
+            "Each runtime gives what its reference gives, within tolerance: at most 1e-07 (after lowering); "
+            f"{apart_from_each_other} 1 check passed."
+        ),
+        (f"Failed check: weight_scales on pt2e. Each runtime gives what its reference gives; {apart_from_each_other}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0.5, "0.5 step"), (1.0, "1 step"), (1.00009, "1 step"), (1.5, "1.5 steps"), (0.0, "0 steps")]
+)
+def test_the_plural_of_steps_follows_the_rounded_number(count: float, told: str) -> None:
+    assert steps_in_words(count) == told
+
+
+def test_pipelines_that_ran_and_agree_are_told_where_another_is_missing() -> None:
+    record = make_record(
+        verdict="unavailable",
+        reason="own: there is no own",
+        comparisons=(
+            make_comparison("prepare"),
+            make_comparison("convert"),
+            make_comparison(right="own", status="close"),
+        ),
+    )
+
+    assert lead(record).first == (
+        "Unavailable: own: there is no own",
+        "pt2e and fx: no difference; pt2e and own: no difference beyond tolerance.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("because", "told"),
+    [
+        ("On the engine qnnpack it is so", "on the engine qnnpack it is so"),
+        ("A kernel rounds", "a kernel rounds"),
+        ("FX has no module", "FX has no module"),
+        ("PT2E's copy", "PT2E's copy"),
+        ("XNNPACK rounds", "XNNPACK rounds"),
+        ("ExecuTorch's pass", "ExecuTorch's pass"),
+        ("Conv2d is not fused", "Conv2d is not fused"),
+        ("Python rounds", "Python rounds"),
+        ("there is no module", "there is no module"),
+    ],
+)
+def test_a_reason_goes_on_after_because_as_a_sentence_does(because: str, told: str) -> None:
+    expected = make_expectation("diverged", because=because)
+    record = make_diverged(expected=expected, unexpected=False, unexpected_because=None)
+
+    assert str(lead(record).expected).endswith(f", because {told}")
 
 
 def test_a_failure_is_told_before_the_difference_that_was_found_all_the_same() -> None:
@@ -196,7 +262,28 @@ def test_layers_whose_values_are_equal_and_parameters_are_not_differ() -> None:
     (ledger,) = ledgers(apart(points=(point,)))
 
     (entry,) = ledger.blocks[0].entries
-    assert (entry.state, entry.apart, entry.glyph[1]) == ("differs", "eps of conv.weight", "parameters differ")
+    assert (entry.state, entry.apart, entry.glyph[1]) == (
+        "differs",
+        "eps of conv.weight",
+        "parameters only, same values",
+    )
+    assert ledger.blocks[0].title == "1 layer with the same values differs in parameters or codes"
+
+
+def test_a_layer_above_the_first_difference_says_that_its_values_are_the_same() -> None:
+    found = apart()
+    (point,) = found.points
+    other = ParameterRow(
+        tensor="x", status="differs", left=make_parameters(), right=make_parameters(), differing=("eps",)
+    )
+    record = make_diverged(diagnosis=replace(found, points=(replace(point, parameters=(other,)),)))
+
+    assert lead(record).first[0].startswith("First difference after prepare: conv.")
+    assert record.diagnosis is not None
+    (ledger,) = ledgers(record.diagnosis)
+    above, first, below = ledger.blocks
+    assert [entry.glyph[1] for entry in above.entries] == ["parameters only, same values"]
+    assert (first.kind, below.title) == ("first", "1 more layer differs")
 
 
 def test_a_tensor_belongs_to_the_layer_with_the_longest_name() -> None:
@@ -332,6 +419,26 @@ def test_the_page_answers_before_it_lists() -> None:
     assert headings[:2] == ["Why they differ", "Layer by layer, after prepare"]
     assert headings.index("Details") > headings.index("Layer by layer, after prepare")
     assert text_of(facts).startswith("First difference after prepare: conv.")
+
+
+def test_causes_of_pipelines_that_agree_are_of_what_both_lose() -> None:
+    lost = Cause(name="shared_loss", kind="unexplained", sentence="pt2e and fx agree, and both lose at conv")
+    other = replace(lost, name="scales_differ")
+    found = replace(apart(), first=None, causes=(lost,))
+
+    assert lead(make_record(diagnosis=found)).why == "Why they lose accuracy"
+    assert lead(make_record(diagnosis=replace(found, causes=(lost, other)))).why == "Why"
+    assert lead(make_diverged(diagnosis=found)).why == "Why they differ"
+
+
+def test_a_cause_that_nobody_declared_is_not_called_known() -> None:
+    known = make_expectation("diverged")
+    declared = make_diverged(expected=known, unexpected=False, unexpected_because=None, diagnosis=apart())
+
+    assert "Known cause:" in text_of(facts_of(declared))
+    undeclared = text_of(facts_of(make_diverged(diagnosis=apart())))
+    assert "Cause (not declared):" in undeclared
+    assert "Known cause" not in undeclared
 
 
 def test_what_is_not_asked_first_is_folded() -> None:

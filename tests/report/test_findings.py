@@ -281,10 +281,10 @@ def test_a_finding_of_a_runtime_tells_what_it_loses_against_its_reference() -> N
         "fx on native (engine qnnpack) leaves its reference in 2 cases: in the median it is 40.4 dB further from the "
         "float model than that, in the worst case 40.4 dB further from it."
     ) in findings_page(found).text
-    assert "Nearer to the float model, of" not in findings_page(found).text
+    assert "Closer to the float model, of" not in findings_page(found).text
 
 
-@pytest.mark.parametrize(("sqnr_db", "told"), [(-1.3, "40.4 dB further from"), (41.0, "1.9 dB nearer to")])
+@pytest.mark.parametrize(("sqnr_db", "told"), [(-1.3, "40.4 dB further from"), (41.0, "1.9 dB closer to")])
 def test_one_case_of_a_runtime_is_told_alone(sqnr_db: float, told: str) -> None:
     clamp = Expectation(cases="*", verdict="diverged", because="it is not clamped", source=EXPECTED)
     native = make_lowered("fx", lowering=make_lowering("native", sqnr_db=sqnr_db), sqnr_db=39.1)

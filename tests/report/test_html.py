@@ -7,13 +7,14 @@ import hashlib
 import json
 import re
 import zlib
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
 from lxml import etree, html
 
-from qatrix.outcomes import UNREMARKABLE, Origin, Record
+from qatrix.outcomes import UNREMARKABLE, CheckOutcome, Origin, Record
 from qatrix.report import plots
 from qatrix.report.causes import cause_key
 from qatrix.report.figures import anchor, href
@@ -21,10 +22,19 @@ from qatrix.report.frames import ReportData, report_data
 from qatrix.report.html import index_html, side_files
 from qatrix.report.html.details import ONE_FILE
 from qatrix.report.html.links import query_term, view_href
-from qatrix.report.html.templating import environment, stage_rows
+from qatrix.report.html.rows import most_steps
+from qatrix.report.html.templating import environment, main_figures, stage_rows
 from support.demo_run import many_records
 from support.lowerings import DEPARTURE, deployed_records, make_clamped, make_partly
-from support.records import make_expectation, make_failed, make_outcome, make_record, make_run
+from support.records import (
+    make_comparison,
+    make_error,
+    make_expectation,
+    make_failed,
+    make_outcome,
+    make_record,
+    make_run,
+)
 
 
 def _page(data: ReportData) -> etree._Element:
@@ -353,3 +363,42 @@ def test_the_line_of_a_case_has_the_cause_of_its_runtime() -> None:
     told = _rows(report_data(make_run(), [make_clamped()]))["lines"]
 
     assert told == ["fx on native differs from its reference by 5.94 (95 quantization steps): fx's clamp is wrong"]
+
+
+def test_steps_are_told_where_the_pair_that_is_the_furthest_apart_has_none() -> None:
+    far = make_comparison(right="own", status="mismatched", max_abs=None, max_steps=None)
+    record = make_record(comparisons=(make_comparison(), far))
+    data = report_data(make_run(declared=1), [record])
+
+    found = _rows(data)
+    assert (found["max_abs"], found["steps"]) == ([[None]], [[0.0]])
+    assert most_steps(record, "convert") == 0.0
+    assert most_steps(make_record(comparisons=()), "convert") is None
+
+
+@pytest.mark.parametrize("message", ["not supported yet", "not supported yet\nbut soon"])
+def test_an_unexpected_error_is_said_once_on_its_card(message: str) -> None:
+    outcome = make_outcome("fx", status="failed", failed_stage="prepare", error=make_error(message))
+    summary = "fx failed at prepare: NotImplementedError: not supported yet"
+    record = make_failed(summary=summary, unexpected=True, pipelines={"fx": outcome})
+    (card,) = _page(report_data(make_run(declared=1), [record])).xpath(
+        "//section[@id='unexpected']//li[@class='card edge-bad']"
+    )
+
+    assert str(card.text_content()).count("not supported yet") == 1
+
+
+def test_a_failed_check_is_said_once_on_its_card() -> None:
+    check = CheckOutcome(name="weight_scales", pipeline="pt2e", status="failed", message="along axis 0")
+    summary = "check weight_scales fails on pt2e: along axis 0"
+    told = make_record(verdict="check_failed", summary=summary, checks=(check,))
+
+    assert not any("weight_scales" in line for line in main_figures(told))
+    assert any("weight_scales" in line for line in main_figures(replace(told, summary="check a fails on pt2e: b")))
+
+
+def test_a_plot_of_one_case_speaks_of_one() -> None:
+    sides = {name: make_outcome(name, sqnr_db=30.0) for name in ("pt2e", "fx")}
+    text = _text(report_data(make_run(declared=1), [make_record(pipelines=sides)]))
+
+    assert "The only case lies on it" in text

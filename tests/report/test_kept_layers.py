@@ -43,8 +43,9 @@ def test_a_case_without_a_difference_has_a_ledger_of_its_converted_programs() ->
     found = kept_layers(record)
 
     assert found is not None
-    assert found.title == "2 layers quantized alike: x, conv"
-    assert found.alike[1].sides == ("int8, scale 0.5, zero point 3",) * 2
+    (alike, (conv,)), (unrounded, _) = found.folded
+    assert (alike, unrounded) == ("1 layer quantized alike: conv", "1 layer not rounded in any program: x")
+    assert conv.sides == ("int8, scale 0.5, zero point 3",) * 2
     assert found.others == ()
     facts = facts_of(record)
     assert "Layer by layer, after convert" in [text_of(item) for item in facts.xpath(".//h3")]
@@ -62,6 +63,24 @@ def test_layers_that_are_quantized_otherwise_stand_open() -> None:
         "int8, scale 0.5, zero point 3",
         "int8, scale 0.25, zero point 3",
     ]
+
+
+def test_a_single_program_is_alike_to_nothing() -> None:
+    record = make_record(graphs=(kept_graph("pt2e", "0.5"),))
+    found = kept_layers(record)
+
+    assert found is not None
+    assert [title for title, _ in found.folded] == ["2 layers in pt2e: x, conv"]
+    assert "alike" not in text_of(facts_of(record))
+
+
+def test_a_layer_that_one_program_alone_rounds_is_not_alike() -> None:
+    rounding = kept_graph("pt2e", "0.5")
+    floating = GraphText(pipeline="fx", lines=rounding.lines[:2])
+    found = kept_layers(make_record(graphs=(rounding, floating)))
+
+    assert found is not None
+    assert [layer.layer for layer in found.others] == ["conv"]
 
 
 def test_a_record_that_keeps_no_graphs_has_no_ledger() -> None:

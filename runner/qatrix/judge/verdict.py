@@ -234,9 +234,12 @@ def _closer(facts: _Facts) -> Iterator[str]:
     known = [(outcome.sqnr_db, outcome.pipeline) for outcome in facts.having("ok") if outcome.sqnr_db is not None]
     if len(known) < 2:  # noqa: PLR2004 - a comparison takes two
         return
-    (worst, _), *_, (best, name) = sorted(known)
-    told = words.EQUALLY_CLOSE if best - worst < _CLOSER_DB else words.CLOSER
-    yield told(pipeline=name, best_db=best, worst_db=worst)
+    (worst, last), *_, (best, name) = sorted(known)
+    if best - worst < _CLOSER_DB:
+        (left_db, left), (right_db, right) = (item for item in known if item[1] in {last, name})
+        yield words.EQUALLY_CLOSE(left=left, left_db=left_db, right=right, right_db=right_db)
+    else:
+        yield words.CLOSER(pipeline=name, best_db=best, worst_db=worst)
 
 
 def _check_failed(facts: _Facts) -> Iterator[Conclusion]:

@@ -23,6 +23,9 @@ _WHOLE_FROM: Final = 100
 _MINUTE: Final = 60
 # A key of a dict among the steps to a value, as Python writes it.
 _KEY: Final = re.compile(r"""\[['"]([^'"]*)['"]\]""")
+# One capital and small letters alone; PT2E, FX, ExecuTorch, Conv2d and code are written in other ways.
+_FIRST_WORD: Final = re.compile(r"[A-Z][a-z]*(?=[\s,])")
+_NAMES: Final = frozenset({"Android", "Apple", "Core", "Inductor", "Intel", "Linux", "Python", "Torch", "Windows"})
 
 counted = outside.counted
 
@@ -138,6 +141,12 @@ def listed(items: Iterable[str]) -> str:
 def as_sentence(text: str) -> str:
     """A reason, which may begin small and end without a period, as a sentence."""
     return f"{text[:1].upper()}{text[1:].rstrip('. ')}."
+
+
+def after_because(text: str) -> str:
+    """A reason as it follows "because": a word that only begins a sentence begins small, a name stays as it is."""
+    first = _FIRST_WORD.match(text)
+    return text if first is None or first[0] in _NAMES else f"{text[:1].lower()}{text[1:]}"
 
 
 def clipped(text: str, limit: int) -> str:

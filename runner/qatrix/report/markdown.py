@@ -133,7 +133,7 @@ def _support(data: ReportData) -> Iterator[str]:
 def _not_run(data: ReportData) -> Iterator[str]:
     if not data.not_run:
         return
-    yield "### Not run\n"
+    yield "### Not run, or not by all pipelines\n"
     for group in data.not_run[:100]:
         word = VERDICTS[group.verdict].word
         yield f"- {counted(len(group.records), 'case')} {word}: {text(group.reason)}"

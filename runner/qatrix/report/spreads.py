@@ -1,4 +1,4 @@
-"""Who is nearer to the float model, over several cases: two pipelines, or a runtime and its own reference."""
+"""Who is closer to the float model, over several cases: two pipelines, or a runtime and its own reference."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from qatrix.outcomes import Record
 from qatrix.report.figures import NOT_MEASURED, counted, decibels, listed
 from qatrix.report.lowered import lowered_models
 
-# Below this many decibels apart, neither pipeline is called nearer to the float model, as in judge.verdict.
+# Below this many decibels apart, neither pipeline is called closer to the float model, as in judge.verdict.
 _NEARER_DB: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How much nearer to the float model one of two pipelines is, over the cases in which both have an SQNR.
+    """How much closer to the float model one of two pipelines is, over the cases in which both have an SQNR.
 
     Cases in which a pipeline quantized nothing are left out: it is near to float for that reason.
-    `nearer` counts the cases by the name of the pipeline that is at least a decibel nearer, or
+    `nearer` counts the cases by the name of the pipeline that is at least a decibel closer, or
     "neither"; `median_db` and `most_db` are of the absolute difference of the SQNR.
     """
 
@@ -35,7 +35,7 @@ class Spread:
 class Loss:
     """How much further from the float model a runtime is than its own reference, over the cases in which it leaves it.
 
-    `deployed` is "fx on native (engine qnnpack)"; where decibels are below zero, the runtime is nearer.
+    `deployed` is "fx on native (engine qnnpack)"; where decibels are below zero, the runtime is closer.
     """
 
     deployed: str
@@ -88,14 +88,14 @@ def nearer_shortly(spread: Spread | None) -> str:
 
 
 def nearer_sentence(spread: Spread) -> str:
-    """Who is nearer in how many cases, and by how much."""
+    """Who is closer in how many cases, and by how much."""
     parts = [
         f"{name} in {count}" if name != "neither" else f"neither by a decibel in {count}"
         for name, count in sorted(spread.nearer.items(), key=lambda item: (item[0] == "neither", -item[1], item[0]))
     ]
     measured = sum(spread.nearer.values())
     return (
-        f"Nearer to the float model, of {counted(measured, 'case')} with an SQNR of both: {listed(parts)}; "
+        f"Closer to the float model, of {counted(measured, 'case')} with an SQNR of both: {listed(parts)}; "
         f"the median of the difference is {decibels(spread.median_db)} dB, the most {decibels(spread.most_db)} dB."
     )
 
@@ -111,4 +111,4 @@ def loss_sentence(loss: Loss) -> str:
 
 
 def _way(lost_db: float) -> str:
-    return f"{decibels(abs(lost_db))} dB {'further from' if lost_db >= 0 else 'nearer to'}"
+    return f"{decibels(abs(lost_db))} dB {'further from' if lost_db >= 0 else 'closer to'}"

@@ -50,7 +50,7 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
         tone="bad",
         meaning="Unexpected now, and not before: the verdict changed, or what was declared of it, or the case is new.",
     ),
-    "worse": KindWords(glyph="▼", word="worse", tone="bad", meaning="The verdict is a worse one."),
+    "worse": KindWords(glyph="▼", word="worse", tone="bad", meaning="The verdict got worse."),
     "changed": KindWords(
         glyph="◆",
         word="changed",
@@ -63,7 +63,7 @@ KINDS: Final[Mapping[Kind, KindWords]] = {
         tone="good",
         meaning="Unexpected before, but not now: fixed, or declared with its reason.",
     ),
-    "better": KindWords(glyph="▲", word="better", tone="good", meaning="The verdict is a better one."),
+    "better": KindWords(glyph="▲", word="better", tone="good", meaning="The verdict got better."),
     "figures": KindWords(
         glyph="~",
         word="figures differ",

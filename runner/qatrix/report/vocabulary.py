@@ -36,7 +36,7 @@ _TABLE: Final[tuple[tuple[Verdict, str, str, Tone, str], ...]] = (
     ("unavailable", "○", "unavailable", "quiet", "This environment lacks a pipeline, package or operator."),
     ("skipped", "↷", "skipped", "quiet", "Not run, for the reason given."),
     ("close", "≈", "close", "fair", "Every comparison is within tolerance, and every check holds."),
-    ("checked", "◉", "checked", "good", "One pipeline is declared, and every check on it holds."),
+    ("checked", "◉", "checked", "good", "Only one pipeline could run; every check on it holds."),
     ("exact", "✓", "exact", "good", "Every output is bit-identical, and every check holds."),
 )
 

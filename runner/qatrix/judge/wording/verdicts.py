@@ -38,7 +38,10 @@ DIFFERS_FROM_REFERENCE: Final = Template("{side} differs from its reference by {
 QUALITY_IN_RUNTIME: Final = Template("SQNR {sqnr_db:.1f} dB for {side}, {reference_db:.1f} dB for its reference")
 FIRST_IN_RUNTIME: Final = Template("first difference at {layer}: {cause}")
 CLOSER: Final = Template("{pipeline} is closer to the float model (SQNR {best_db:.1f} against {worst_db:.1f} dB)")
-EQUALLY_CLOSE: Final = Template("equally close to the float model (SQNR {best_db:.1f} and {worst_db:.1f} dB)")
+# In the order of the pipelines, as everywhere else.
+EQUALLY_CLOSE: Final = Template(
+    "equally close to the float model (SQNR {left} {left_db:.1f} and {right} {right_db:.1f} dB)"
+)
 FIRST: Final = Template("{summary}; first difference at {layer} after {at}")
 FIRST_BECAUSE: Final = Template("{summary}; first difference at {layer} after {at}: {cause}")
 

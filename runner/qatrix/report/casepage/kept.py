@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class KeptLayer:
-    """A layer in every program: its op, and how its value is rounded there, "" where another layer's op computes it."""
+    """A layer in every program: its op, and how its value is rounded there, "" where it is not, or is not seen."""
 
     layer: str
     op: str
@@ -30,17 +30,25 @@ class KeptLayer:
 
     @property
     def alike(self) -> bool:
-        """Whether all programs that round its value do it alike."""
-        return len({side for side in self.sides if side}) <= 1
+        """Whether all programs round its value, and do it alike."""
+        return all(self.sides) and len(set(self.sides)) == 1
+
+    @property
+    def unrounded(self) -> bool:
+        """Whether no program rounds its value."""
+        return not any(self.sides)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptLayers:
-    """The layers of all programs in the order of the first, those that are quantized alike apart from the others."""
+    """The layers of all programs in the order of the first.
+
+    `folded` are groups of layers with a title, in which the programs do not differ: they are quantized alike, or no
+    program rounds them; a single program has all its layers there. `others` are those in which programs differ.
+    """
 
     names: tuple[str, ...]
-    title: str
-    alike: tuple[KeptLayer, ...]
+    folded: tuple[tuple[str, tuple[KeptLayer, ...]], ...]
     others: tuple[KeptLayer, ...]
 
 
@@ -58,15 +66,25 @@ def kept_layers(record: Record) -> KeptLayers | None:
         )
         for name in names
     ]
-    alike = tuple(layer for layer in layers if layer.alike)
-    told = [layer.layer for layer in alike]
-    some = ", ".join(told) if len(told) <= _NAMED else f"{told[0]} to {told[-1]}"
+    pipelines = tuple(graph.pipeline for graph in record.graphs)
+    if len(pipelines) == 1:
+        return KeptLayers(names=pipelines, folded=tuple(_folded(layers, f"in {pipelines[0]}")), others=())
     return KeptLayers(
-        names=tuple(graph.pipeline for graph in record.graphs),
-        title=f"{counted(len(alike), 'layer')} quantized alike: {some}",
-        alike=alike,
-        others=tuple(layer for layer in layers if not layer.alike),
+        names=pipelines,
+        folded=(
+            *_folded([layer for layer in layers if layer.alike], "quantized alike"),
+            *_folded([layer for layer in layers if layer.unrounded], "not rounded in any program"),
+        ),
+        others=tuple(layer for layer in layers if not layer.alike and not layer.unrounded),
     )
+
+
+def _folded(layers: Sequence[KeptLayer], how: str) -> Iterator[tuple[str, tuple[KeptLayer, ...]]]:
+    """The layers with a title such as "2 layers quantized alike: x, conv"; nothing where there are none."""
+    names = [layer.layer for layer in layers]
+    if names:
+        some = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"
+        yield f"{counted(len(names), 'layer')} {how}: {some}", tuple(layers)
 
 
 def rounding_of(text: str) -> Mapping[str, str]:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from qatrix.diagnoses import Cause, Diagnosis, Divergence, LayerRow, PointDiagnosis
-from qatrix.outcomes import COMPARED, NOT_RUN, CheckOutcome, Comparison, PipelineOutcome, Record
+from qatrix.outcomes import COMPARED, NOT_RUN, CheckOutcome, Comparison, PipelineOutcome, Record, is_of_reference
 from qatrix.report.declaring import needs_declaring
-from qatrix.report.figures import clipped, counted, decibels, listed, number, tolerance_used
+from qatrix.report.figures import after_because, clipped, counted, decibels, listed, number, tolerance_used
 from qatrix.report.lowered import LoweredModel, lowered_models
 from qatrix.report.vocabulary import VERDICTS, status_words
+from qatrix.text import steps
 
 _LIMIT: Final = 1000
 # Causes that are told before the rest is folded; a network of a hundred layers may have one for each.
 MOST_CAUSES: Final = 3
+# The name of a cause that is a loss of all pipelines, which may agree with one another.
+_LOSS: Final = "shared_loss"
 _SAME: Final = frozenset({"exact", "close"})
 _VERBS: Final = {
     "diverged": "diverges",
@@ -33,11 +36,12 @@ class Lead:
     """The answers that come first.
 
     `first` are one or two lines on what differs, `causes` the reasons, those of the first difference before
-    others; `closer` says who is closer to the float model, None where nobody was asked; `expected` says whether
-    the verdict was declared.
+    others, under the heading `why`; `closer` says who is closer to the float model, None where nobody was asked;
+    `expected` says whether the verdict was declared.
     """
 
     first: tuple[str, ...]
+    why: str
     causes: tuple[Cause, ...]
     closer: str | None
     expected: str | None
@@ -47,6 +51,7 @@ def lead(record: Record) -> Lead:
     """What the page of a case and the terminal say of it before anything else."""
     return Lead(
         first=tuple(clipped(line, _LIMIT) for line in _first(record)),
+        why=_why(record),
         causes=_causes(record),
         closer=None if record.diagnosis is None else _closer(record.diagnosis),
         expected=_expected(record),
@@ -97,7 +102,7 @@ def first_row(diagnosis: Diagnosis) -> tuple[PointDiagnosis, LayerRow] | None:
 
 def steps_in_words(count: float) -> str:
     """For instance "1 step", "0.5 step", "12 steps": steps of quantization, as a fraction or a whole."""
-    return f"{number(count)} step{'' if count <= 1 else 's'}"
+    return steps(number(count))
 
 
 def _first(record: Record) -> Iterator[str]:
@@ -113,6 +118,8 @@ def _first(record: Record) -> Iterator[str]:
         yield _failed_checks(record)
     elif record.verdict in {"exact", "close", "checked"}:
         yield _agreement(record)
+    elif record.verdict == "unavailable" and record.comparisons:
+        yield _agreement_of_the_rest(record)
 
 
 def _stopped(record: Record) -> Iterator[str]:
@@ -168,8 +175,8 @@ def _by(row: LayerRow) -> str:
     return "" if not row.max_abs else f", which makes a difference of {number(row.max_abs)}{_in_steps(row.max_steps)}"
 
 
-def _in_steps(steps: float | None) -> str:
-    return "" if steps is None else f" ({steps_in_words(steps)})"
+def _in_steps(count: float | None) -> str:
+    return "" if count is None else f" ({steps_in_words(count)})"
 
 
 def _departure(model: LoweredModel) -> str:
@@ -204,8 +211,19 @@ def _failed_checks(record: Record) -> str:
         if check.status == "failed":
             failed.setdefault(check.name, []).append(check.pipeline)
     told = [f"{name} on {listed(pipelines)}" for name, pipelines in failed.items()]
-    agree = " The numbers agree." if any(item.status in _SAME for item in record.comparisons) else ""
+    compared = [item for item in record.comparisons if item.status in _SAME]
+    agree = " The numbers agree." if compared else ""
+    if uncompared := _uncompared(record, compared):
+        agree = f" Each runtime gives what its reference gives; {uncompared}."
     return f"Failed {'check' if len(told) == 1 else 'checks'}: {listed(told)}.{agree}"
+
+
+def _uncompared(record: Record, compared: Sequence[Comparison]) -> str:
+    """That nothing is known of the pipelines side by side, where each is compared with its own runtime alone."""
+    ran = [name for name, outcome in record.pipelines.items() if outcome.status == "ok"]
+    if len(ran) <= 1 or not compared or not all(map(is_of_reference, compared)):
+        return ""
+    return f"{listed(ran)} are not compared with each other"
 
 
 def _agreement(record: Record) -> str:
@@ -213,11 +231,39 @@ def _agreement(record: Record) -> str:
     checks = counted(sum(check.status == "passed" for check in record.checks), "check")
     if not compared:
         return f"Nothing is compared. {checks} passed." if record.verdict != "checked" else record.summary
+    uncompared = _uncompared(record, compared)
     if all(item.status == "exact" for item in compared):
-        return f"No difference: every output is bit-identical. {checks} passed."
+        agree = "No difference: every output is bit-identical"
+        each = "Each runtime gives what its reference gives"
+        return f"{f'{each}; {uncompared}' if uncompared else agree}. {checks} passed."
     worst = max(compared, key=lambda item: item.max_abs or 0.0)
     used = "" if worst.tolerance_used is None else f", {tolerance_used(worst.tolerance_used)} of the tolerance"
-    return f"No difference beyond tolerance: at most {number(worst.max_abs)}{used} ({worst.where}). {checks} passed."
+    most = f"at most {number(worst.max_abs)}{used} ({worst.where})"
+    if uncompared:
+        each = "Each runtime gives what its reference gives, within tolerance"
+        return f"{each}: {most}; {uncompared}. {checks} passed."
+    return f"No difference beyond tolerance: {most}. {checks} passed."
+
+
+def _why(record: Record) -> str:
+    """The heading of the causes: they may be of what both lose alike, where nothing differs."""
+    found = (record.diagnosis, *(model.lowering for model in lowered_models(record)))
+    if any(item is not None and item.first is not None for item in found):
+        return "Why they differ"
+    if any(item.status not in _SAME for item in record.comparisons):
+        return "Why they differ"
+    return "Why they lose accuracy" if all(cause.name == _LOSS for cause in _causes(record)) else "Why"
+
+
+def _agreement_of_the_rest(record: Record) -> str:
+    """What is equal where a pipeline is missing and others ran: "pt2e and fx: no difference."."""
+    pairs: dict[str, set[str]] = {}
+    for item in record.comparisons:
+        pairs.setdefault(listed((item.left, item.right)), set()).add(item.status)
+    told = (
+        f"{pair}: no difference{'' if found == {'exact'} else ' beyond tolerance'}" for pair, found in pairs.items()
+    )
+    return f"{'; '.join(told)}."
 
 
 def _causes(record: Record) -> tuple[Cause, ...]:
@@ -268,4 +314,4 @@ def _expected(record: Record) -> str | None:
     in_which = f" in {expected.pipeline}" if expected.pipeline else ""
     stage = f" at {expected.stage}" if expected.stage else ""
     verb = _VERBS.get(expected.verdict, VERDICTS[expected.verdict].word)
-    return f"Expected: {verb}{in_which}{stage}, because {expected.because}"
+    return f"Expected: {verb}{in_which}{stage}, because {after_because(expected.because)}"

@@ -45,12 +45,18 @@ class Entry:
     codes: tuple[CodeRow, ...]
 
     @property
+    def same_values(self) -> bool:
+        """Whether it differs in parameters or codes alone, which no first difference counts."""
+        return self.status == "exact" and self.state == "differs"
+
+    @property
     def glyph(self) -> tuple[str, str, Tone]:
         """Glyph, word and tone of how the layer stands."""
         if self.status in {"left_only", "right_only"}:
             return "◧", "one side only", "known"
-        if self.status == "exact" and self.state == "differs":
-            return "≠", "parameters differ", "known"
+        if self.same_values:
+            what = "codes" if all(row.status == "same" for row in self.parameters) else "parameters"
+            return "≠", f"{what} only, same values", "known"
         return status_words(self.status)
 
 
@@ -111,7 +117,10 @@ def _block(entries: tuple[Entry, ...]) -> Block:
         return Block(kind="first", title=entries[0].layer, entries=entries)
     if entries[0].state == "differs":
         verb = "differs" if len(entries) == 1 else "differ"
-        return Block(kind="differs", title=f"{counted(len(entries), 'more layer')} {verb}", entries=entries)
+        title = f"{counted(len(entries), 'more layer')} {verb}"
+        if all(entry.same_values for entry in entries):
+            title = f"{counted(len(entries), 'layer')} with the same values {verb} in parameters or codes"
+        return Block(kind="differs", title=title, entries=entries)
     close = sum(entry.state == "close" for entry in entries)
     within = f", {close} of them within tolerance" if close else ""
     return Block(

@@ -66,6 +66,12 @@ def comparison_at(record: Record, point: str) -> Comparison | None:
     return max(found, key=lambda item: math.inf if item.max_abs is None else item.max_abs, default=None)
 
 
+def most_steps(record: Record, point: str) -> float | None:
+    """The most steps of the comparisons at the point; the pair furthest apart may have none, or fewer."""
+    steps = [item.max_steps for item in record.comparisons if item.at == point and item.max_steps is not None]
+    return max(steps, key=lambda count: math.inf if math.isnan(count) else count, default=None)
+
+
 def main_line(record: Record) -> str:
     """Why the case is as it is, in one line: the cause or the first layer that differs, else its summary."""
     dull = record.verdict == "exact" or record.summary == VERDICTS[record.verdict].word
@@ -132,7 +138,7 @@ def _figures(data: ReportData) -> dict[str, Json]:
     at = [[comparison_at(record, point) for record in records] for point in data.points]
     return {
         "max_abs": [[_number(item.max_abs if item else None) for item in items] for items in at],
-        "steps": [[_number(item.max_steps if item else None) for item in items] for items in at],
+        "steps": [[_number(most_steps(record, point)) for record in records] for point in data.points],
         "sqnr": [each(sqnr(name)) for name in data.pipelines],
         "seconds": each(lambda record: record.seconds),
     }

@@ -32,7 +32,7 @@ from qatrix.report.declaring import declaring_hint
 from qatrix.report.explanation import explanation_tables
 from qatrix.report.html.links import search_href, support_href, view_href
 from qatrix.report.html.numerals import numbers
-from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line
+from qatrix.report.html.rows import NAME_LENGTH, comparison_at, main_line, most_steps
 from qatrix.report.lowered import departure_lines, lowered_facts, lowered_line, lowered_models, lowered_tables
 from qatrix.report.plots import codes_plot, neighborhood, runtime_neighborhood, sqnr_plot
 from qatrix.report.repro import script_name
@@ -91,6 +91,7 @@ def environment() -> jinja2.Environment:
         "clip": lambda text: figures.clipped(text, MESSAGE_LENGTH),
         "clip_head": lambda text: figures.clipped_head(text, TRACEBACK_LENGTH),
         "web_link": _web_link,
+        "after_because": figures.after_because,
         "as_sentence": figures.as_sentence,
         "breakable": _breakable,
         "reused_sentence": reused_sentence,
@@ -106,6 +107,7 @@ def environment() -> jinja2.Environment:
         "status": _status,
         "tone_of": tone_of,
         "comparison_at": comparison_at,
+        "most_steps": most_steps,
         "lowered_models": lowered_models,
         "main_figures": main_figures,
         "main_line": main_line,
@@ -140,13 +142,24 @@ def environment() -> jinja2.Environment:
 
 
 def main_figures(record: Record) -> tuple[str, ...]:
-    """The lines that explain a case which is not as it should be: errors, then differences, then checks."""
-    stopped = [pipeline_line(item) for item in record.pipelines.values() if item.status != "ok"]
+    """The lines that explain a case which is not as it should be: errors, then differences, then checks.
+
+    What its summary says of an error or a check is not said again.
+    """
+    absent = [item for item in record.pipelines.values() if item.status != "ok"]
+    stopped = [pipeline_line(item) for item in absent if not _says(record, item.error and item.error.message)]
     apart = [comparison_line(item) for item in record.comparisons if item.status != "exact"]
-    checks = [check_line(item) for item in record.checks if item.status == "failed"]
+    failed = [item for item in record.checks if item.status == "failed"]
+    checks = [check_line(item) for item in failed if not (_says(record, item.name) and _says(record, item.message))]
     sqnr = [_sqnr(item) for item in record.pipelines.values() if item.sqnr_db is not None]
     quality = [f"SQNR against the float model: {figures.listed(sqnr)}"] if sqnr else []
     return (*stopped, *apart, *checks, *quality, *map(lowered_line, lowered_models(record)))
+
+
+def _says(record: Record, message: str | None) -> bool:
+    """Whether the summary of a case has the first line of a message, which is all that it takes of one."""
+    lines = (message or "").strip().splitlines()
+    return bool(lines) and lines[0] in record.summary
 
 
 def stage_rows(record: Record) -> tuple[tuple[str, tuple[float | None, ...]], ...]:
