@@ -44,7 +44,7 @@ def test_a_case_without_a_difference_has_a_ledger_of_its_converted_programs() ->
 
     assert found is not None
     (alike, (conv,)), (unrounded, _) = found.folded
-    assert (alike, unrounded) == ("1 layer quantized alike: conv", "1 layer not rounded in any program: x")
+    assert (alike, unrounded) == ("1 layer quantized alike: conv", "1 layer whose output no program rounds: x")
     assert conv.sides == ("int8, scale 0.5, zero point 3",) * 2
     assert found.others == ()
     facts = facts_of(record)
@@ -81,6 +81,29 @@ def test_a_layer_that_one_program_alone_rounds_is_not_alike() -> None:
 
     assert found is not None
     assert [layer.layer for layer in found.others] == ["conv"]
+
+
+def test_a_layer_that_one_program_computes_with_another_is_rounded_alike_all_the_same() -> None:
+    rounded = "q = quantized_decomposed.quantize_per_tensor.default({}, 0.5, 3, -128, 127, torch.int8)"
+    apart = (
+        GraphLine(text="conv = aten.conv2d.default(x)", layer="conv"),
+        GraphLine(text="relu = aten.relu.default(conv)", layer="relu"),
+        GraphLine(text=rounded.format("relu"), layer="relu"),
+    )
+    fused = (
+        GraphLine(text="conv = ConvReLU2d[conv](x)", layer="conv"),
+        GraphLine(text=rounded.format("conv"), layer="relu"),
+    )
+    found = kept_layers(
+        make_record(graphs=(GraphText(pipeline="pt2e", lines=apart), GraphText(pipeline="fx", lines=fused)))
+    )
+
+    assert found is not None
+    assert [title for title, _ in found.folded] == [
+        "1 layer quantized alike: relu",
+        "1 layer whose output no program rounds: conv",
+    ]
+    assert found.others == ()
 
 
 def test_a_record_that_keeps_no_graphs_has_no_ledger() -> None:

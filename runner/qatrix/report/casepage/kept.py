@@ -61,7 +61,7 @@ def kept_layers(record: Record) -> KeptLayers | None:
     layers = [
         KeptLayer(
             layer=name,
-            op=next(program[name][0] for program in programs if name in program),
+            op=next((program[name][0] for program in programs if name in program and program[name][0]), ""),
             sides=tuple(program[name][1] if name in program else "" for program in programs),
         )
         for name in names
@@ -73,7 +73,7 @@ def kept_layers(record: Record) -> KeptLayers | None:
         names=pipelines,
         folded=(
             *_folded([layer for layer in layers if layer.alike], "quantized alike"),
-            *_folded([layer for layer in layers if layer.unrounded], "not rounded in any program"),
+            *_folded([layer for layer in layers if layer.unrounded], "whose output no program rounds"),
         ),
         others=tuple(layer for layer in layers if not layer.alike and not layer.unrounded),
     )
@@ -116,7 +116,8 @@ def _layers(graph: GraphText) -> dict[str, tuple[str, str]]:
             op or (node.label if node.kind in {"op", "input"} else ""),
             told or (_brief(rounding_of(text)) if rounds else ""),
         )
-    return {name: facts for name, facts in found.items() if facts[0]}
+    # A layer that is computed as one with another has no op of its own, and its value may be rounded all the same.
+    return {name: facts for name, facts in found.items() if any(facts)}
 
 
 def _computing(graph: GraphText) -> Iterator[tuple[Node, str]]:

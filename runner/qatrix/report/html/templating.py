@@ -147,7 +147,7 @@ def main_figures(record: Record) -> tuple[str, ...]:
     What its summary says of an error or a check is not said again.
     """
     absent = [item for item in record.pipelines.values() if item.status != "ok"]
-    stopped = [pipeline_line(item) for item in absent if not _says(record, item.error and item.error.message)]
+    stopped = [pipeline_line(item) for item in absent if not _says(record, item.error.message if item.error else None)]
     apart = [comparison_line(item) for item in record.comparisons if item.status != "exact"]
     failed = [item for item in record.checks if item.status == "failed"]
     checks = [check_line(item) for item in failed if not (_says(record, item.name) and _says(record, item.message))]
