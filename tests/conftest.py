@@ -36,12 +36,10 @@ def _unchanged_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NO_COLOR", "1")
     # The kept matrices are the user's, twenty in all.
     monkeypatch.setenv("QATRIX_MATRIX_CACHE", "off")
-    # A pytest that a test starts would measure, too, and its figures would be overwritten by those of this one.
-    monkeypatch.delenv("SLIPCOVER_ENABLED", raising=False)
     environment, folder, runs = dict(os.environ), Path.cwd(), set(REPORTS.iterdir())
     yield
     monkeypatch.undo()
-    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE", "SLIPCOVER_ENABLED"}
+    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE"}
     before = {key: value for key, value in environment.items() if key not in ours}
     after = {key: value for key, value in os.environ.items() if key not in ours}
     # torch's exporter and its imports set variables of their own.

@@ -150,7 +150,7 @@ def test_a_command_of_tox_names_an_environment_and_its_arguments_are_understood(
 
 def understood(words: list[str]) -> None:
     """Fails where the program does not take its arguments."""
-    if "pytest" in words[:5]:
+    if words[0] == "pytest":
         options = {word for word in words if re.match(r"--?[a-z]", word) and not word.startswith(("--cov", "--dist"))}
         assert options <= PYTEST_OPTIONS
         assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
