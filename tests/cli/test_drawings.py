@@ -130,7 +130,7 @@ def test_files_that_declare_the_case_can_be_named_and_another_matrix_is_told(pro
     ended = project.run("show", "--graphs", CASE, "kept.yaml")
 
     assert ended.code == 0
-    assert "the matrix has changed since the run, and the graphs are of what it declares now" in ended.out
+    assert "the matrix has changed since the run, and the graphs show what it declares now" in ended.out
 
 
 def test_another_environment_is_told(project: Project) -> None:

@@ -55,7 +55,8 @@ def test_eight_shards_merged_are_the_unsharded_run_but_for_times_and_ids(many: P
     merged = results(many.path / "merged/latest")
 
     assert ended.code == code == 1
-    assert ended.out.endswith("report: merged/20261123-120000/index.html\n")
+    assert ended.out.splitlines()[-2] == "report: merged/20261123-120000/index.html"
+    assert ended.out.splitlines()[-1].startswith("next: qatrix show --run merged/20261123-120000 ")
     assert merged["run"]["merged_from"] == [Path(shard).name for shard in shards]
     for run in (whole["run"], merged["run"]):
         for key in ("id", "seconds", "merged_from"):

@@ -217,7 +217,7 @@ def test_verdicts_become_what_pytest_calls_them(session: Session) -> None:
     assert "1 failed, 2 passed, 1 skipped in " in out
     assert "SKIPPED [1] matrix/suites.yaml:7: not yet" in out
     # Strict: what is expected and gone is a failure, in words and not with a traceback.
-    assert "unexpected: expected failed (matrix/suites.yaml:" in out
+    assert "not expected: the entry at matrix/suites.yaml:17:5 expects failed, but the verdict is checked" in out
     assert "if it stays this way, remove the entry" in out
     assert "Run it with a report: qatrix run " in out
     assert "What to do: " in out

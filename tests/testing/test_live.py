@@ -126,7 +126,7 @@ def test_a_model_that_does_not_run_fails_the_test_with_the_answer(matrix: Path) 
 
     assert lines[0].endswith("invalid: live_Linear with int8")
     assert lines[1].startswith("  the float model itself does not run: RuntimeError: ")
-    assert lines[-1].startswith("  What to do: Mend the model")
+    assert lines[-1].startswith("  What to do: Fix the model")
 
 
 def test_a_verdict_that_is_expected_must_come(monkeypatch: pytest.MonkeyPatch) -> None:
