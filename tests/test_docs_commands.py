@@ -29,7 +29,7 @@ ELSEWHERE = {"adb", "git", "docker", "ray", "cd", "export", "cat"}
 # `tests/pytest_plugin` runs sessions like these; their paths are a user's own.
 SESSIONS = {"pytest"}
 # What pytest gets from the plug-ins of the tests' environment and from tests/conftest.py.
-PYTEST_OPTIONS = {"-n", "-m", "--mutants", "--fuzz-seed", "--results"}
+PYTEST_OPTIONS = {"-n", "-m", "--no-cov", "--mutants", "--fuzz-seed", "--results"}
 
 
 @dataclass(frozen=True)
