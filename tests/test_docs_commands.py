@@ -134,6 +134,7 @@ def test_a_command_of_qatrix_has_arguments_that_it_takes(command: Command) -> No
 
 
 @pytest.mark.parametrize("command", of("tox"))
+@pytest.mark.torch
 def test_a_command_of_tox_names_an_environment_and_its_arguments_are_understood(command: Command) -> None:
     options, _, given = shlex.join(command.words[1:]).partition(" -- ")
     words = shlex.split(options)

@@ -174,6 +174,7 @@ def run_lines(steps: list[tuple[str, str]], start: str) -> list[list[str]]:
     return [shlex.split(rest) for word, rest in steps if word == "RUN" and rest.startswith(start)]
 
 
+@pytest.mark.torch
 def test_the_image_is_built_from_what_the_wheel_is_made_of(installed: Path, tmp_path: Path) -> None:
     source, wheels = tmp_path / "source", tmp_path / "wheels"
     for word, rest in BUILD:

@@ -232,6 +232,7 @@ def test_a_side_that_cannot_run_ends_it(here: Project) -> None:
     assert "the run of the base ended with exit code 2" in ended.err
 
 
+@pytest.mark.torch
 def test_a_changed_package_whose_code_no_case_loads_runs_nothing(here: Project) -> None:
     base, head = torchao(here.path / "base"), torchao(here.path / "head", unused="limit = 2\n")
     ended = here.run("against", "--base", str(base), "--head", str(head))
@@ -241,6 +242,7 @@ def test_a_changed_package_whose_code_no_case_loads_runs_nothing(here: Project) 
     assert "nothing changed: none of the 4 cases loads that code" in ended.out
 
 
+@pytest.mark.torch
 def test_a_change_that_every_case_loads_runs_them_all(here: Project) -> None:
     base, head = torchao(here.path / "base"), torchao(here.path / "head", used="limit = 2\n")
     ended = here.run("against", "--base", str(base), "--head", str(head))
@@ -250,6 +252,7 @@ def test_a_change_that_every_case_loads_runs_them_all(here: Project) -> None:
     assert "- changed in the head: torchao/used.py" in (here.path / "reports/against/compare.md").read_text()
 
 
+@pytest.mark.torch
 def test_a_change_to_a_quantizer_runs_the_cases_that_it_quantizes(here: Project) -> None:
     here.write({"matrix/copy.yaml": COPY})
     base, head = torchao(here.path / "base"), torchao(here.path / "head", copy="limit = 2\n")

@@ -51,6 +51,7 @@ def demand_text(ended: Ended) -> None:
 
 @pytest.mark.parametrize("text", ARGUMENTS.values(), ids=ARGUMENTS)
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.torch
 def test_an_argument_is_told_as_text(project: Project, command: tuple[str, ...], text: str) -> None:
     ended = project.run(*(word.replace("{}", text) for word in command))
 
