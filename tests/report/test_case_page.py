@@ -77,7 +77,7 @@ def test_what_one_pipeline_alone_quantizes_is_said_so() -> None:
         ),
         (
             make_record(verdict="unquantized", pipelines={"pt2e": make_outcome(quantize_ops=0, fake_quantizes=0)}),
-            "pt2e quantizes nothing, and says nothing of it.",
+            "pt2e silently quantizes nothing.",
         ),
         (
             make_record(

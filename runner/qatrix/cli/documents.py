@@ -109,6 +109,8 @@ def tell_record(console: Console, record: Record, note: str | None = None, *, ra
     console.record(record, alone=True)
     for line in lead_lines(record):
         console.paragraph(f"  {line}")
+    if record.expected is not None and record.expected.advice is not None:
+        console.paragraph(f"  what to do: {record.expected.advice}")
     if record.unexpected and ran is not None:
         _advise(console, record, ran)
     console.line()
@@ -119,8 +121,6 @@ def tell_record(console: Console, record: Record, note: str | None = None, *, ra
             console.line(f"  {outcome.pipeline:>8} {stage.name:<18} {stage.seconds:8.3f} s", style="dim")
         if outcome.error is not None:
             console.line(outcome.error.traceback, style="dim")
-    if record.expected is not None and record.expected.advice is not None:
-        console.paragraph(f"  what to do: {record.expected.advice}")
     if note is not None:
         console.paragraph(f"  {note}")
     if record.diagnosis is not None:

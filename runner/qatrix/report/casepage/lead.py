@@ -134,7 +134,7 @@ def _stopped(record: Record) -> Iterator[str]:
         if outcome.status == "failed":
             yield _raised(outcome)
         elif record.verdict == "unquantized" and _quantizes_nothing(outcome):
-            yield f"{outcome.pipeline} quantizes nothing, and says nothing of it."
+            yield f"{outcome.pipeline} silently quantizes nothing."
 
 
 def _raised(outcome: PipelineOutcome) -> str:
