@@ -228,6 +228,9 @@ def test_a_cause_has_the_anchor_that_it_has_in_a_report(site: Path, visit_site: 
 def test_a_finding_leads_to_the_others_of_its_component(site: Path, visit_site: Open) -> None:
     page = visit_site(site / "findings" / f"{DOCUMENT.findings[4].name}.html")
     page.get_by_role("link", name="FX graph mode", exact=True).click()
+    page.wait_for_url("**/findings.html#*")
+    # The script that filters the table says how much of it is left.
+    page.get_by_role("status").wait_for()
 
     assert shown(page) == about("FX graph mode")
 
