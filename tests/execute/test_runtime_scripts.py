@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +19,7 @@ from qatrix.report.repro import expected_lines, figure_lines, needed_package, sa
 from qatrix.runtimes import BUILT_IN
 from support.cases import source_of, written_cases
 from support.specs import source
+from support.warm import Ended, Warm, run_alone
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -70,19 +68,17 @@ def deployed(tmp_path: Path, pattern: str, quantizer: str, uses: Mapping[str, Ru
     return replace(case, runtime=spec, pipelines=tuple(uses), compare=("convert", "lowered"))
 
 
-def printed(case: Case, record: Record | None, tmp_path: Path, path: Sequence[str] = ()) -> str:
+def printed(
+    case: Case,
+    record: Record | None,
+    tmp_path: Path,
+    run: Callable[[Path, Sequence[str]], Ended],
+    path: Sequence[str] = (),
+) -> str:
     """What the case's script prints, run by itself."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     script = tmp_path / "repro.py"
     script.write_text(script_text(source_of(case), environment=environment(), record=record))
-    ended = subprocess.run(
-        [sys.executable, *([] if path else ["-I"]), str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**plain, "PYTHONPATH": os.pathsep.join(path)} if path else plain,
-    )
+    ended = run(script, path)
 
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
@@ -104,7 +100,7 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize(("runtime", "options"), EVERYWHERE)
 def test_a_script_shows_what_a_runtime_gives(
-    runtime: str, options: dict[str, object], run: Callable[..., Record], tmp_path: Path
+    runtime: str, options: dict[str, object], run: Callable[..., Record], tmp_path: Path, scripts: Warm
 ) -> None:
     use = use_of(runtime, **options)
     # oneDNN's kernels take unsigned activations alone, and its lowering no view of what a convolution gives.
@@ -114,7 +110,8 @@ def test_a_script_shows_what_a_runtime_gives(
     )
     case = deployed(tmp_path, pattern, quantizer, {"pt2e": use})
     record = run(case)
-    text = printed(case, record, tmp_path)
+    # What compiles starts processes of its own.
+    text = printed(case, record, tmp_path, run_alone if on_x86 else scripts.run)
 
     assert record.pipelines["pt2e"].lowering is not None, record.summary
     assert f"pt2e on {runtime}: SQNR " in text
@@ -122,49 +119,53 @@ def test_a_script_shows_what_a_runtime_gives(
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
 
 
-def test_a_script_shows_the_clamp_of_qnnpack(run: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_script_shows_the_clamp_of_qnnpack(run: Callable[..., Record], tmp_path: Path, scripts: Warm) -> None:
     case = deployed(tmp_path, "clamped", "native", {"fx": use_of("native", engine="qnnpack")})
     record = run(case)
-    text = printed(case, record, tmp_path)
+    text = printed(case, record, tmp_path, scripts.run)
 
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
     assert " steps" in text
 
 
-def test_a_script_compares_two_runtimes(run: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_script_compares_two_runtimes(run: Callable[..., Record], tmp_path: Path, scripts: Warm) -> None:
     uses = {"pt2e": use_of("exported"), "fx": use_of("reexported", strict=False)}
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", uses)
     record = run(case)
-    text = printed(case, record, tmp_path)
+    text = printed(case, record, tmp_path, scripts.run)
 
     assert "pt2e on exported and fx on reexported after lowering: max abs difference " in text
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
 
 
 @pytest.mark.parametrize("runtime", ["exported", "executorch", "onnxruntime"])
-def test_a_script_calls_a_runtime_with_keywords(runtime: str, run: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_script_calls_a_runtime_with_keywords(
+    runtime: str, run: Callable[..., Record], tmp_path: Path, scripts: Warm
+) -> None:
     case = deployed(tmp_path, "named", "xnnpack_int8_per_tensor_ptq", {"pt2e": use_of(runtime)})
     record = run(case)
-    text = printed(case, record, tmp_path)
+    text = printed(case, record, tmp_path, scripts.run)
 
     assert record.pipelines["pt2e"].lowering is not None, record.summary
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
 
 
-def test_a_script_leaves_the_batch_free_for_its_runtime(run: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_script_leaves_the_batch_free_for_its_runtime(
+    run: Callable[..., Record], tmp_path: Path, scripts: Warm
+) -> None:
     uses = {"pt2e": use_of("exported")}
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", uses, dynamic_batch="true")
-    text = printed(case, run(case), tmp_path)
+    text = printed(case, run(case), tmp_path, scripts.run)
 
     assert 'torch.export.Dim("batch")' in (tmp_path / "repro.py").read_text()
     assert "pt2e on exported: SQNR " in text
 
 
 @pytest.mark.parametrize("runtime", ["exported", "reexported"])
-def test_a_script_that_no_record_is_known_for_is_ready_for_all(runtime: str, tmp_path: Path) -> None:
+def test_a_script_that_no_record_is_known_for_is_ready_for_all(runtime: str, tmp_path: Path, scripts: Warm) -> None:
     uses = {name: use_of(runtime) for name in ("pt2e", "fx")}
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", uses)
-    lines = figure_lines(printed(case, None, tmp_path))
+    lines = figure_lines(printed(case, None, tmp_path, scripts.run))
 
     assert [line.partition(":")[0] for line in lines if "lowering" in line] == [
         f"pt2e and pt2e on {runtime} after lowering",
@@ -173,7 +174,7 @@ def test_a_script_that_no_record_is_known_for_is_ready_for_all(runtime: str, tmp
     ]
 
 
-def test_a_runtime_of_ones_own_is_imported_from_where_it_is(tmp_path: Path) -> None:
+def test_a_runtime_of_ones_own_is_imported_from_where_it_is(tmp_path: Path, scripts: Warm) -> None:
     use = RuntimeUse(runtime="my_runtimes.Doubling", options={"by": 2})
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", {"pt2e": use})
     (tmp_path / "my_runtimes.py").write_text(
@@ -183,7 +184,7 @@ def test_a_runtime_of_ones_own_is_imported_from_where_it_is(tmp_path: Path) -> N
         "    def lower(self, model, args, kwargs):\n"
         "        return lambda *args, **kwargs: model(*args, **kwargs) * self.by\n"
     )
-    text = printed(case, None, tmp_path, path=[str(tmp_path)])
+    text = printed(case, None, tmp_path, scripts.run, path=[str(tmp_path)])
 
     assert needed_package((tmp_path / "repro.py").read_text()) == "my_runtimes"
     assert "pt2e on my_runtimes.Doubling: SQNR " in text
