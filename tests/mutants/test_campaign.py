@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import pytest
 
-from mutants import scores
+from mutants import campaign, scores
 from mutants.campaign import Choice, Mutant, Result, planned, run, sampled
 from mutants.faults import FAULTS
-from mutants.subjects import cases, subject_of
+from mutants.faults.fault import Fault
+from mutants.subjects import Subject, cases, subject_of
+from qatrix.declare.spec import Case
 from qatrix.pipelines.pattern_cache import pattern_cache
 
 SAMPLE: Final = 60
@@ -22,7 +25,23 @@ PLANNED = [
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result]:
+def subjects() -> Iterator[Callable[[Case, Sequence[Fault]], Subject]]:
+    """The subject of a case, made once for all tests, and for the campaigns in them."""
+    made: dict[tuple[str, tuple[Fault, ...]], Subject] = {}
+
+    def once(case: Case, faults: Sequence[Fault]) -> Subject:
+        key = case.case_id, tuple(faults)
+        if key not in made:
+            made[key] = subject_of(case, faults)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaign, "subject_of", once)
+        yield once
+
+
+@pytest.fixture(scope="module")
+def results(subjects: object) -> list[Result]:
     """What becomes of the sample."""
     return list(run(Choice(sample=SAMPLE), jobs=1))
 
@@ -51,10 +70,12 @@ def test_the_kinds_of_faults_have_names_of_their_own_and_sentences() -> None:
 @pytest.mark.torch
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_every_kind_of_fault_has_room_both_ways_and_there_are_300_mutants_of_each() -> None:
+def test_every_kind_of_fault_has_room_both_ways_and_there_are_300_mutants_of_each(
+    subjects: Callable[[Case, Sequence[Fault]], Subject],
+) -> None:
     with pattern_cache():
         mutants = [
-            mutant for row, case in enumerate(cases()) for mutant in planned(row, subject_of(case, FAULTS), FAULTS)
+            mutant for row, case in enumerate(cases()) for mutant in planned(row, subjects(case, FAULTS), FAULTS)
         ]
     kinds = {way: Counter(mutant.fault for mutant in mutants if mutant.way == way) for way in scores.WAYS}
 
