@@ -346,6 +346,7 @@ def test_the_page_shows_the_hook_by_its_name() -> None:
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_a_real_run_ends_in_a_summary_annotations_and_the_exit_code(job: Job) -> None:
     job.command("qatrix", f'#!/usr/bin/env bash\nexec {sys.executable} -m qatrix "$@"\n')
     (job.folder / "matrix").mkdir()

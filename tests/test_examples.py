@@ -76,6 +76,7 @@ def test_checking_and_listing_import_neither_torch_nor_the_package(site: Path, t
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_its_cases_run_and_their_records_say_whose_class_it_was(site: Path, tmp_path: Path) -> None:
     ended = qatrix(tmp_path, "run", str(PACKAGE / "matrix.yaml"), "--fresh", "--workers", "1", site=site)
     results = json.loads((tmp_path / "reports/latest/results.json").read_text())
@@ -177,6 +178,7 @@ OFF = "eager/scaled/quantizer=linear_int4,device=cpu"
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_the_pipeline_gives_what_pt2e_gives_and_its_record_says_whose_it_was(pipeline_run: Path) -> None:
     cases = results_of(pipeline_run)
@@ -192,6 +194,7 @@ def test_the_pipeline_gives_what_pt2e_gives_and_its_record_says_whose_it_was(pip
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path) -> None:
     shown = qatrix(pipeline_run, "show", OFF, PIPELINE_MATRIX, site=pipeline_site)
@@ -203,6 +206,7 @@ def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_run: Path, pipeline_site: Path) -> None:
     made = qatrix(pipeline_run, "repro", OFF, PIPELINE_MATRIX, "--out", "-", site=pipeline_site)
@@ -215,6 +219,7 @@ def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_r
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_the_pipeline_has_its_place_in_reports(pipeline_run: Path, pipeline_site: Path) -> None:
     report = qatrix(pipeline_run, "report", "reports/latest", site=pipeline_site)
@@ -225,6 +230,7 @@ def test_the_pipeline_has_its_place_in_reports(pipeline_run: Path, pipeline_site
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_shards_of_the_pipelines_matrix_are_merged_and_compared_to_the_same_verdicts(
     pipeline_run: Path, pipeline_site: Path, tmp_path: Path
@@ -255,6 +261,7 @@ def test_the_pipeline_runs_on_a_ray_cluster(pipeline_site: Path, tmp_path: Path)
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_its_model_is_tried_by_its_name_without_consent(pipeline_site: Path, tmp_path: Path) -> None:
     argv = ("try", "perceptron", "--input", "16x8", "--workers", "1", "--save", "mine.yaml")
     tried = qatrix(tmp_path, *argv, site=pipeline_site)
@@ -311,6 +318,7 @@ def test_checking_and_listing_import_neither_torch_nor_the_runtime(runtime_site:
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_the_runtime_as_it_should_be_is_exact_and_each_wrong_kernel_is_noticed(
     runtime_site: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from mutants.subjects import Subject, cases, subject_of
 from qatrix.declare.spec import Case
 from qatrix.pipelines.pattern_cache import pattern_cache
 
+# One process has the subjects of all of them.
+pytestmark = pytest.mark.xdist_group("mutants")
 SAMPLE: Final = 60
 # What no check sees yet, as docs/checks.md says: the score counts them all the same.
 UNSEEN: Final = frozenset({"observer_forgetful", "weight_not_trained", "weight_trained_faster"})

@@ -16,7 +16,8 @@ from qatrix.pipelines import torchenv
 from support.departures import departure, facts
 from support.real_departures import clamp, convolution
 
-pytestmark = pytest.mark.torch
+# One process has what is measured in another for all of them.
+pytestmark = [pytest.mark.torch, pytest.mark.xdist_group("departures")]
 ROOT = Path(__file__).parents[3]
 LOWERING = torchenv.lowering_missing(compiles=False)
 on_x86 = pytest.mark.skipif(LOWERING is not None, reason=str(LOWERING))
