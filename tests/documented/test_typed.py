@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qatrix.cli import repros
-from support.documented import typed_here
+from support.documented import typed_here, unlike_the_page
 from support.pages import LINES, ROOT
 from support.prepared import as_expected, before, collaborators, judged, prepare
 from support.project import Ended, Project
@@ -26,8 +27,6 @@ CODES = {
     # Some cases got worse, as the output on the page says.
     "qatrix compare torch25/latest torch29/latest torch215/latest --out reports/releases": 1,
 }
-
-
 
 
 @pytest.fixture(scope="module", name="prepared")
@@ -66,6 +65,12 @@ def type_in(reader: Project, line: str) -> list[Ended]:
     return Shell(reader, collaborators).type(line)
 
 
+def files_named_in(ended: Ended, folder: Path) -> str:
+    """What is in the scripts that a command says it wrote."""
+    names = re.findall(r"^(\S+\.py)\b", ended.out, flags=re.MULTILINE)
+    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
 @pytest.mark.parametrize("block", TYPED)
 def test_every_command_of_a_block_ends_as_the_page_says(reader: Project, block: str) -> None:
     before(block, reader)
@@ -73,3 +78,6 @@ def test_every_command_of_a_block_ends_as_the_page_says(reader: Project, block: 
         for ended in type_in(reader, line):
             assert ended.code == CODES.get(line, 0), ended
             assert "Traceback" not in ended.out + ended.err, ended
+            assert unlike_the_page(line, ended.out + files_named_in(ended, reader.path)) == [], files_named_in(
+                ended, reader.path
+            )

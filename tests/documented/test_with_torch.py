@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +13,10 @@ import pytest
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.sides import Side
 from qatrix.execute.options import Execution
-from support.documented import WITH_TORCH, needs_torch
-from support.pages import LINES, SNIPPETS
-from support.prepared import CHECKOUT
-from support.project import Ended, Project, ended_with
+from support.documented import WITH_TORCH, needs_torch, unlike_the_page
+from support.pages import LINES, ROOT
+from support.prepared import check_out
+from support.project import MATRIX, Ended, Project, ended_with
 from support.shells import Shell
 
 if TYPE_CHECKING:
@@ -33,10 +31,10 @@ TYPED = dict.fromkeys(line.text for line in LINES if needs_torch(line.text))
 SMALL = """
 patterns:
   conv:
-    layers: {a: "Linear(3, 3, bias=bias)"}
-    params: {dim: 1, bias: true}
+    layers: {a: "conv(3, 3, 1, bias=bias)"}
+    params: {bias: true}
     forward: ["return a(x)"]
-    inputs: {x: {shape: [2, 3]}}
+    inputs: {x: {batch: 2, channels: 3, spatial: 4}}
 quantizers:
   xnnpack_int8_per_channel_qat:
     mode: ptq
@@ -46,11 +44,12 @@ suites:
     axes: {pattern: conv, dim: 1, bias: false, quantizer: xnnpack_int8_per_channel_qat}
     pipelines: {only: [fx], because: it is quick}
 """
+CONV_KINDS = (ROOT / "matrix/conv_kinds.yaml").read_text(encoding="utf-8")
+# The shipped suite's name, which the pages use.
+FUSED = MATRIX.replace("first:", "conv_bn_fusion:")
 
 
-def in_this_process(
-    cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]
-) -> Iterator[Record]:
+def in_this_process(cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]) -> Iterator[Record]:
     """What the pipelines give, without workers that import torch again."""
     return Collaborators().execute(cases, options=replace(options, workers=0), on_start=on_start)
 
@@ -73,13 +72,13 @@ def only(ended: list[Ended]) -> Ended:
 @pytest.fixture(name="small")
 def _small(project: Project) -> Project:
     """A project of one case."""
-    project.write({"matrix/small.yaml": "", "matrix/suites/conv.yaml": SMALL})
+    project.write({"matrix/small.yaml": CONV_KINDS, "matrix/suites/conv.yaml": SMALL})
     return project
 
 
 def test_every_command_that_needs_torch_has_its_test() -> None:
-    assert TYPED.keys() >= WITH_TORCH
-    assert TYPED.keys() == {*of("pytest "), *of("qatrix freeze "), *of("qatrix against "), *of("git "), *of("qatrix doctor")}
+    assert [start for start in WITH_TORCH if not of(start)] == []
+    assert of("qatrix doctor") == ["qatrix doctor"]
 
 
 def test_the_doctor_tells_what_is_here(small: Project) -> None:
@@ -100,11 +99,15 @@ def test_a_run_is_frozen_wherever_it_is_kept(small: Project) -> None:
 
 
 @pytest.mark.parametrize("line", of("pytest "))
-def test_pytest_runs_the_cases_that_a_line_names(pytester: pytest.Pytester, small: Project, line: str) -> None:
+def test_pytest_runs_the_cases_that_a_line_names(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, small: Project, line: str
+) -> None:
     for name, text in {"pytest.ini": "[pytest]\n", "tests/test_one.py": "def test_one(): pass\n"}.items():
         small.write({name: text})
-    pytester.chdir()
-    ended = pytester.inline_run("-p", "no:cov", "-p", "no:cacheprovider", "--rootdir", str(small.path), *shlex.split(line)[1:])
+    monkeypatch.chdir(small.path)
+    ended = pytester.inline_run(
+        "-p", "no:cov", "-p", "no:cacheprovider", "--rootdir", str(small.path), *shlex.split(line)[1:]
+    )
 
     passed, _, failed = ended.listoutcomes()
     assert failed == []
@@ -129,18 +132,21 @@ def _developer(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     def run(side: Side, arguments: list[str]) -> int:
         verdict = "diverged" if side.name == "head" else "exact"
         project.execution.records = lambda case: ended_with(case, verdict, side.name)
-        return project.run(*arguments).code
+        said = project.capture.readouterr().out
+        code = project.run(*arguments).code
+        # What the command itself has printed is not lost in what it runs.
+        print(said, end="")
+        return code
 
     monkeypatch.setattr(Side, "run", run)
     return Project(path=here, capture=project.capture)
 
 
 def test_a_change_to_torchao_is_found_from_every_base(developer: Project) -> None:
-    (text,) = (snippet.text for snippet in SNIPPETS if snippet.name == "docs/torchao.md: text 1")
-    lines = [*of("git "), *of("qatrix against ")]
-    for line in lines:
+    for line in (*of("git "), *of("qatrix against ")):
         ended = only(Shell(developer).type(line))
 
+        # The page says that it found something.
         assert ended.code == line.startswith("qatrix"), ended
+        assert unlike_the_page(line, ended.out) == [], ended
     assert (developer.path.parent / "ao-base/torchao/__init__.py").is_file()
-    # The figures are those of other cases; the words are the same.

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from support.pages import ROOT
+from support.pages import ROOT, SNIPPETS
 
 _INSTALLS: Final = "it installs from a package index, which needs a network; CI does so before everything else"
 _HOURS: Final = "it takes minutes to hours; tests/test_docs_commands.py checks its environment and its arguments"
@@ -59,9 +59,7 @@ ELSEWHERE: Final = {
 }
 
 _TUTORIAL: Final = "tests/test_tutorials.py::test_your_quantizer_diverges_first_and_is_exact_once_it_is_fixed"
-_MODEL: Final = (
-    "tests/test_packaging.py::test_the_page_for_a_model_of_ones_own_leads_from_an_empty_folder_to_a_verdict"
-)
+_MODEL: Final = "tests/test_packaging.py::test_the_page_for_a_model_of_ones_own_leads_from_an_empty_folder_to_a_verdict"
 # Lines that other tests run as they stand, and which.
 LINES_TESTED: Final = {
     'sqlite3 reports/latest/run.sqlite "SELECT verdict, count(*) FROM cases GROUP BY verdict"': (
@@ -82,7 +80,7 @@ _PIPELINE: Final = "tests/test_examples.py::test_the_page_shows_the_pipeline_as_
 _RUNTIME: Final = "tests/test_examples.py::test_the_page_shows_the_runtime_as_it_is"
 # Snippets by their names, and the tests that run them, or compare them with files that tests run.
 SNIPPETS_TESTED: Final = {
-    "CONTRIBUTING.md: plain 1": "tests/declare/test_load.py::test_every_fault_is_told_as_it_stands_beside_it",
+    "CONTRIBUTING.md: plain 1": "tests/declare/test_load.py::test_every_fault_has_its_message",
     "docs/ci.md: yml 1": _SHARDS,
     "docs/ci.md: yml 2": _SHARDS,
     "docs/ci.md: yml 3": _ACTION,
@@ -99,6 +97,7 @@ SNIPPETS_TESTED: Final = {
     "docs/pytest.md: text 1": "tests/pytest_plugin/test_sessions.py::test_the_page_names_cases_that_are_declared",
     "docs/reference.md: python 1": _ADDED,
     "docs/reference.md: python 2": _DEVICE,
+    "docs/report.md: text 1": "tests/cli/test_baselines.py::test_a_run_says_what_changed_since_the_one_before",
     "docs/runtimes.md: text 1": (
         "tests/judge/lowering/test_real_departures.py::test_the_script_for_the_saturation_shows_it"
     ),
@@ -116,25 +115,61 @@ SNIPPETS_TESTED: Final = {
     "docs/your-quantizer.md: yaml 1": _TUTORIAL,
 }
 
-# Lines that tests/documented runs with torch, whose pipelines and packages they look at.
-WITH_TORCH: Final = frozenset(
-    {
-        "git -C ../ao worktree add --detach ../ao-base main",
-        "pytest 'matrix/suites/conv.yaml::conv_no_bias/conv/dim=1,bias=false,"
-        "quantizer=xnnpack_int8_per_channel_qat,device=cpu'",
-        "pytest matrix/",
-        "pytest matrix/suites/conv.yaml",
-        "pytest tests matrix/",
-        "qatrix doctor",
-        "qatrix freeze reports/2.5/latest --out fx-2.5.safetensors",
-        "qatrix freeze reports/latest --out fx-2.5.safetensors",
-    }
-)
+# How lines begin that tests/documented runs with torch, because they look at its pipelines, or at packages beside it.
+WITH_TORCH: Final = ("git ", "pytest ", "qatrix against ", "qatrix doctor", "qatrix freeze ")
+# What a page shows beneath a line: the snippet, and the words in it that no figure and no case changes.
+SHOWN: Final = {
+    "qatrix compare torch25/latest torch29/latest torch215/latest --out reports/releases": (
+        "docs/compare.md: text 1",
+        ("torch 2.5.1 → torch 2.", " → torch 2.15.0: ", " cases: ", " the same\n", "device=cpu: exact → diverged"),
+    ),
+    "qatrix against --base ../ao-base --head ../ao --case 'conv_bn_fusion/*'": (
+        "docs/torchao.md: text 1",
+        (
+            "changed in the head: torchao/quantization/pt2e/qat_utils.py\n",
+            "base → head: ",
+            " cases: ",
+            " newly unexpected\n  ! conv_bn_fusion/",
+            "device=cpu: exact → diverged (unexpected)\n",
+            "\n\nreports/against/compare.html\n",
+        ),
+    ),
+    "qatrix repro 'conv_transpose_numerics/conv_bn/*dim=1*per_channel*'": (
+        "docs/repro.md: text 1",
+        (
+            "# What is wrong: ",
+            "\n#\n# case      conv_transpose_numerics/conv",
+            "\n# command   qatrix repro 'conv_transpose_numerics/conv",
+            "\n# versions  torch 2.15.0, torchao 0.18.0",
+            "\n# checked   it was run, and printed the lines below\n#\n# It prints\n#     after ",
+            ": max abs difference 0.",
+            " values out of tolerance\n",
+            "\n#     pt2e: ",
+            "\n#     fx: SQNR ",
+        ),
+    ),
+    "qatrix watch": (
+        "docs/watch.md: text 1",
+        (
+            "\n[1/1] ",
+            "1 case ran, ",
+            " not again: 1 ",
+            "\nreport: reports/latest/index.html\n",
+        ),
+    ),
+}
+
+
+def unlike_the_page(line: str, printed: str) -> list[str]:
+    """The words beneath a line that are not printed, or that the page does not show; none for a line without output."""
+    name, words = SHOWN.get(line, (None, ()))
+    pages = [snippet.text for snippet in SNIPPETS if snippet.name == name]
+    return [word for word in words if not all(word in text for text in (printed, *pages))]
 
 
 def needs_torch(line: str) -> bool:
     """Whether tests/documented runs the line with torch."""
-    return line in WITH_TORCH or line.startswith("qatrix against ")
+    return line.startswith(WITH_TORCH)
 
 
 def goes_on(line: str) -> bool:

@@ -41,13 +41,13 @@ _OWN: Final = {
 _EXPECTED: Final = f"expected: [{{cases: '{DIFFERS}/*', verdict: diverged, because: they round differently}}]\n"
 # `CASE` stands for any case.
 _ANY: Final = "suites: {CASE: {axes: {pattern: conv, dim: 2, quantizer: xnnpack_int8_per_channel_ptq}}}\n"
-CHECKOUT: Final = {
+_CHECKOUT: Final = {
     "__init__.py": "",
     "quantization/__init__.py": "",
     "quantization/pt2e/__init__.py": "from .qat_utils import bn_eps\n",
-    "quantization/pt2e/qat_utils.py": "bn_eps = 1e-5\n",
+    "quantization/pt2e/qat_utils.py": "bn_eps = {eps}\n",
 }
-FIRST_LAST: Final = {"diverged": "pt2e and fx differ by 0.5 after convert", "exact": "bit-identical"}
+_SUMMARIES: Final = {"diverged": "pt2e and fx differ by 0.5 after convert", "exact": "bit-identical"}
 
 
 def judged(case: Case, verdict: str | None = None) -> Record:
@@ -57,9 +57,9 @@ def judged(case: Case, verdict: str | None = None) -> Record:
         deployed = make_deployed(case.case_id)
         return replace(deployed, axes=dict(case.axes), suite=case.suite, source=case.source, seed=case.seed)
     if verdict != "diverged":
-        return ended_with(case, verdict, FIRST_LAST.get(verdict, verdict))
+        return ended_with(case, verdict, _SUMMARIES.get(verdict, verdict))
     return replace(
-        ended_with(case, verdict, FIRST_LAST[verdict]),
+        ended_with(case, verdict, _SUMMARIES[verdict]),
         comparisons=(make_comparison("convert", status="diverged", max_abs=0.5, mismatched=6, total=6),),
         pipelines={"pt2e": make_outcome("pt2e"), "fx": make_outcome("fx")},
     )
@@ -136,7 +136,7 @@ def prepare(project: Project) -> None:
     """Make all that the pages name, in the project's folder and beside it."""
     _declare(project)
     _write_data(project)
-    _check_out(project.path.parent)
+    shutil.copytree(ROOT / "matrix", project.path.parent / "theirs/matrix")
     install_examples(project.path.parent / "site")
     _run(project)
 
@@ -148,7 +148,10 @@ def _declare(project: Project) -> None:
     for path in (here / "suites").glob("*.yaml"):
         if path.stem not in _SUITES:
             path.unlink()
-    project.write({"matrix/any.yaml": _ANY, "matrix/expected.yaml": _EXPECTED} | {f"matrix/{suite}.yaml": _own(page) for page, suite in _OWN.items()})
+    project.write(
+        {"matrix/any.yaml": _ANY, "matrix/expected.yaml": _EXPECTED}
+        | {f"matrix/{suite}.yaml": _own(page) for page, suite in _OWN.items()}
+    )
     project.write({f"my_matrix/{name}": (shipped / name).read_text() for name in _VOCABULARY})
     project.write({"my_matrix/mine.yaml": _own("README.md")})
     project.write({"my_package.py": _own("docs/your-model.md", "python")})
@@ -171,14 +174,12 @@ def _write_data(project: Project) -> None:
     shutil.copy(ROOT / "docs/findings.json", project.path / "findings.json")
 
 
-def _check_out(beside: Path) -> None:
-    """Two checkouts of a torchao, of which the second has another constant; and a matrix of someone else."""
-    for name, code in (("ao-base", "1e-5"), ("ao", "1e-3")):
-        for file, text in CHECKOUT.items():
-            path = beside / name / "torchao" / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.replace("1e-5", code))
-    shutil.copytree(ROOT / "matrix", beside / "theirs/matrix")
+def check_out(folder: Path, eps: str) -> None:
+    """A checkout of a torchao with this constant."""
+    for name, text in _CHECKOUT.items():
+        path = folder / "torchao" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(eps=eps))
 
 
 def _run(project: Project) -> None:
@@ -203,7 +204,3 @@ def _run(project: Project) -> None:
     # What was kept would be taken over by runs of other torches.
     for cache in project.path.glob("cache-*"):
         shutil.rmtree(cache)
-    old = project.path / "old/bin"
-    old.mkdir(parents=True)
-    (old / "python").touch()
-    (project.path / "reports/against/packages/torchao-0.17.0/torchao").mkdir(parents=True)
