@@ -16,7 +16,8 @@ from support.prepared import as_expected, before, collaborators, judged, prepare
 from support.project import Ended, Project
 from support.shells import Shell
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
+# One process makes the project once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("documented"), pytest.mark.usefixtures("scripts_made_here")]
 TYPED = {
     block: typed
     for block in dict.fromkeys(line.block for line in LINES)
