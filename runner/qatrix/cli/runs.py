@@ -98,7 +98,7 @@ def run(
     \b
       qatrix run
       qatrix run --case 'conv_bn_fusion/*' --only dim=2
-      qatrix run my_matrix --out /tmp/reports --fail-on never
+      qatrix run my_matrix --out ../reports --fail-on never
       qatrix run --reference fx-2.5.safetensors
     """
     from qatrix.console import Console
