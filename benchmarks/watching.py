@@ -36,7 +36,7 @@ suites:
 
 
 def edits() -> Iterator[Row]:
-    """An edit's way to its verdict, under `qatrix watch` and by `qatrix run`."""
+    """An edit's way to its verdict, under `qatrix watch` and by `qatrix run`; and a run beside a watch."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "matrix").mkdir()
@@ -44,6 +44,10 @@ def edits() -> Iterator[Row]:
         with _started(folder, "watch", size=next(sizes)) as watch:
             _verdict_of(watch)
             watched = min(_edited(folder, next(sizes), watch) for _ in range(_EDITS))
+            # The run that the edit starts writes its reports still.
+            time.sleep(3 * _REACH_SECONDS)
+            beside = min(_whole(folder) for _ in range(_EDITS))
+        alone = min(_whole(folder) for _ in range(_EDITS))
         begun = []
         for _ in range(_EDITS):
             before = time.perf_counter()
@@ -59,19 +63,38 @@ def edits() -> Iterator[Row]:
         how=f"one PTQ case; from the write of the file, or the start of the process, to the line with the verdict; the"
         f" least of {_EDITS} each",
     )
+    yield Row(
+        what="`qatrix run` of one case, alone against beside a `qatrix watch`",
+        figure=f"{ratio(alone, beside)}, {beside:.2f} s",
+        figures={"alone_seconds": alone, "beside_seconds": beside},
+        reach=f"at most {_REACH_SECONDS} s",
+        reached=beside <= _REACH_SECONDS,
+        how=f"the same case, `--fresh`; whole processes with their reports; the least of {_EDITS} each",
+    )
+
+
+def _whole(folder: Path) -> float:
+    """The seconds that a run of the matrix takes, from the start of its process to its end."""
+    command = [sys.executable, "-m", "qatrix", "run", "--fresh", "--quiet"]
+    before = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=_environment(folder), stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - before
 
 
 @contextmanager
 def _started(folder: Path, verb: str, *, size: int) -> Iterator[subprocess.Popen[str]]:
     """A command in a folder with a matrix of this size, which is gone at the end."""
     _write(folder, size)
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "qatrix", verb]
-    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, env=_environment(folder), stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def _edited(folder: Path, size: int, watch: subprocess.Popen[str]) -> float:

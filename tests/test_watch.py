@@ -1,4 +1,4 @@
-"""What real pipelines give under `qatrix watch` is what they give in a run of their own."""
+"""What real pipelines give under `qatrix watch`, and in a run beside it, is what they give in a run of their own."""
 
 from __future__ import annotations
 
@@ -95,18 +95,25 @@ def runs(folder: Path, count: int) -> None:
     until(lambda: (folder / "watch.txt").read_text().count("report: ") >= count, PATIENCE)
 
 
-def test_an_edit_gives_the_numbers_that_a_run_of_its_own_gives(folder: Path) -> None:
+def test_an_edit_and_a_run_beside_it_give_the_numbers_that_a_run_of_its_own_gives(folder: Path) -> None:
     with qatrix(folder, "watch", "--case", "edited/*") as watch:
         runs(folder, 1)
         before = found(folder / "reports/latest")
         (folder / "matrix/edited.yaml").write_text(MATRIX.replace("n: 4, quantizer", "n: 5, quantizer"))
         runs(folder, 2)
         after = found(folder / "reports/latest")
+        with qatrix(folder, "run", "--case", "edited/*", "--fresh", "--out", "beside") as run:
+            lock = folder / "beside/latest/.lock"
+            until(lambda: lock.exists() or run.poll() is not None)
+            # The process that the watch has forked for it.
+            assert f"process {run.pid} " not in lock.read_text()
+            assert run.wait(timeout=PATIENCE) == 0
         assert watch.poll() is None
     with qatrix(folder, "run", "--case", "edited/*", "--fresh", "--out", "alone") as run:
         assert run.wait(timeout=600) == 0
 
     assert after == found(folder / "alone/latest")
+    assert found(folder / "beside/latest") == found(folder / "alone/latest")
     assert before.keys() != after.keys()
     assert {case["verdict"] for case in after.values()} <= {"exact", "close"}
 

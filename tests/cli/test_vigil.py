@@ -57,6 +57,7 @@ class Watched:
     looks: int = 10
     ends_after: int = 0
     exit_code: int = 0
+    hosting: bool = False
     declared: Files = field(default_factory=Files)
     program: Files = field(default_factory=Files)
     runs: list[Run] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Watched:
             begin=self.begin,
             ended=self.ended.append,  # type: ignore[arg-type]  # it is a Run
             pause=lambda _: None,
+            hosting=lambda: self.hosting,
             patience=self,  # type: ignore[arg-type]  # that of a test
         )
         return vigil.keep()
@@ -157,6 +159,7 @@ def test_a_run_is_given_up_where_the_watch_is_interrupted() -> None:
         begin=watched.begin,
         ended=watched.ended.append,  # type: ignore[arg-type]  # it is a Run
         pause=interrupted,
+        hosting=lambda: False,
         patience=watched,  # type: ignore[arg-type]  # that of a test
     )
     with pytest.raises(KeyboardInterrupt):
@@ -169,6 +172,13 @@ def test_only_a_run_that_goes_on_counts_as_something_that_happens() -> None:
     watched.keep()
 
     assert watched.busy == [True, True, False, False, False, False]
+
+
+def test_a_command_of_another_process_counts_as_something_that_happens_too() -> None:
+    watched = Watched(looks=2, hosting=True)
+    watched.keep()
+
+    assert watched.busy == [True, True, True]
 
 
 class Clock:

@@ -70,8 +70,23 @@ def environment() -> Environment:
     return ENVIRONMENT
 
 
+def fingerprint() -> str:
+    """What a test says that is installed."""
+    told = Path("installed")
+    return told.read_text() if told.exists() else "one"
+
+
+def handed_over(argv: Sequence[str]) -> int | None:
+    """Hand a run to a watch that goes on, and leave a file `handed` where that ran it."""
+    code = Collaborators().hand_over(argv)
+    if code is not None:
+        Path("handed").touch()
+    return code
+
+
 def drive(argv: list[str]) -> None:
     """Run one command."""
+    mock.patch("qatrix.cli.errands._PATIENCE_SECONDS", 60.0).start()
     mock.patch("qatrix.cli.runs.load_matrix", pausing("load", load_matrix)).start()
     mock.patch("qatrix.report.writing.write_file", pausing("reports", write_file)).start()
     main(
@@ -81,7 +96,8 @@ def drive(argv: list[str]) -> None:
             # A watch forks all runs' workers from the one process that it has started.
             warm_up=partial(warm_up, preload=()) if argv[0] == "watch" else lambda _: None,
             environment=environment,
-            fingerprint=lambda: "one",
+            fingerprint=fingerprint,
+            hand_over=handed_over,
             # Unless told otherwise a folder that cannot be made: nothing is remembered.
             result_cache=lambda: ResultCache(Path(os.environ.get("KEPT_RESULTS", "/dev/null/cache"))),
         ),

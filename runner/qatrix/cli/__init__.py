@@ -119,16 +119,22 @@ def _root(
 
 def main(argv: Sequence[str] | None = None, collaborators: Collaborators | None = None) -> NoReturn:
     """Run one command and exit with its code. SIGTERM and SIGHUP are taken as Ctrl-C is, until the process ends."""
-    tools = collaborators or Collaborators()
+    sys.exit(interruptible(sys.argv[1:] if argv is None else argv, collaborators or Collaborators()))
+
+
+def interruptible(argv: Sequence[str], tools: Collaborators) -> int:
+    """Run one command, here or in a process that is ready for it; its exit code, also where a signal ends it."""
     tools.interruption.listen()
     try:
-        code = run(sys.argv[1:] if argv is None else argv, tools)
+        code = tools.hand_over(argv)
+        if code is None:
+            code = run(argv, tools)
         # What is done is done: a late signal changes nothing.
         tools.interruption.hold()
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
-        code = EXIT_INTERRUPTED
-    sys.exit(code)
+        return EXIT_INTERRUPTED
+    return code
 
 
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:

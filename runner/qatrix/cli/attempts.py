@@ -40,10 +40,10 @@ class Running(Protocol):
 
 @dataclass(kw_only=True)
 class Attempt:
-    """A process that runs the cases once, and the folder of runs that it writes to."""
+    """A process that runs the cases once, and the folder of runs that it writes to, where that is known."""
 
     pid: int
-    out: Path
+    out: Path | None
     words: int
     life: int
     _code: int | None = None
@@ -74,7 +74,7 @@ class Attempt:
             return
         os.kill(self.pid, signal.SIGKILL)
         self._close(os.waitpid(self.pid, 0)[1])
-        if "folder" in self._told:
+        if self.out is None or "folder" in self._told:
             return
         for lock in self.out.glob(f"*/{LOCK_FILE}"):
             if not lock.parent.is_symlink() and was_held_by(lock.parent, self.pid):
@@ -98,7 +98,7 @@ class Attempt:
         self._code = os.waitstatus_to_exitcode(status)
 
 
-def attempt(work: Callable[[Say], int], out: Path) -> Attempt:
+def attempt(work: Callable[[Say], int], out: Path | None) -> Attempt:
     """Begin a run in a process of its own, which ends with this one."""
     words, says = os.pipe()
     held, life = os.pipe()

@@ -94,6 +94,14 @@ def _transcribe(case: Case, pipeline: str, at: CheckPoint, values: bool) -> Tran
         raise UsageError(msg) from reason
 
 
+def _hand_over(argv: Sequence[str]) -> int | None:
+    if argv[:1] != ["run"]:
+        return None
+    from qatrix.cli.handover import handed_over
+
+    return handed_over(argv)
+
+
 def _renew() -> NoReturn:
     """Become this program anew, in the same process, with the arguments that it was started with."""
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is wanted
@@ -114,6 +122,7 @@ class Collaborators:
     result_cache: Callable[[], ResultCache] = _result_cache
     reference: Callable[[Path], str] = _reference
     transcribe: Callable[[Case, str, CheckPoint, bool], Transcript] = _transcribe
+    hand_over: Callable[[Sequence[str]], int | None] = _hand_over
     renew: Callable[[], object] = _renew
     pause: Callable[[float], object] = time.sleep
     now: Callable[[], datetime] = _now

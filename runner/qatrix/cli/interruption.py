@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 # SIGTERM: `kill`, `timeout`, a CI job that is cancelled; SIGHUP: a terminal that is closed, which Windows lacks.
-_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # tox and make hand a Ctrl-C on that reached this process already: what comes sooner is the same one.
 _SECOND_AFTER: Final = 1.0
 _STREAMS: Final = (1, 2)
@@ -39,7 +39,7 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             return
         self._terminals = tuple(stream for stream in _STREAMS if os.isatty(stream))
-        for number in _SIGNALS:
+        for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._arrived)
 

@@ -53,7 +53,8 @@ class Patience:
 class Vigil:
     """Looks at what is declared and at the program; `begin` starts a run, and is told which files changed before it.
 
-    `ended` is told of each run that came to an end, or was given up for the next.
+    `ended` is told of each run that came to an end, or was given up for the next; `hosting` says whether commands of
+    others go on.
     """
 
     declared: Looks
@@ -61,6 +62,7 @@ class Vigil:
     begin: Callable[[Sequence[Path]], Running]
     ended: Callable[[Running], None]
     pause: Callable[[float], Any]
+    hosting: Callable[[], bool]
     patience: Patience
 
     def keep(self) -> End:
@@ -68,7 +70,7 @@ class Vigil:
         running = self.begin(())
         goes_on = True
         try:
-            while self.patience.lasts(busy=goes_on):
+            while self.patience.lasts(busy=goes_on or self.hosting()):
                 self.pause(LOOK_SECONDS)
                 self.declared.also(map(Path, running.told.get("files", ())))
                 if goes_on and (code := running.code()) is not None:

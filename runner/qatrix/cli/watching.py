@@ -6,7 +6,7 @@ import importlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qatrix.cli import RUN, app
+from qatrix.cli import RUN, app, interruptible
 from qatrix.cli.attempts import Running, Say, attempt
 from qatrix.cli.changes import records_of, tell
 from qatrix.cli.collaborators import Collaborators
 from qatrix.cli.consents import allowed_modules
-from qatrix.cli.folders import newly_conducted
+from qatrix.cli.folders import SCRATCH, newly_conducted
 from qatrix.cli.interruption import Interruption
+from qatrix.cli.likeness import likeness, others
 from qatrix.cli.matrices import load_matrix, matrix_paths, selected_cases, wanted_cases
 from qatrix.cli.newest import LATEST, STORE, newest_run, point_latest
 from qatrix.cli.options import (
@@ -38,6 +39,7 @@ from qatrix.cli.options import (
     Timeout,
 )
 from qatrix.cli.performing import Wanted, conclude, perform
+from qatrix.cli.reception import Reception, listening
 from qatrix.cli.runs import exit_code
 from qatrix.cli.sight import Sight, declared_files, program_files
 from qatrix.cli.vigil import OUTDATED, Patience, Vigil
@@ -111,13 +113,25 @@ def watch(
         options=options,
         loaded=tools.fingerprint(),
     )
-    with newly_conducted(cache_folder() / "watch", tools.now(), console):
+    alike, variables = likeness(), others(os.environ)
+    with newly_conducted(cache_folder() / "watch", tools.now(), console) as folder:
         hush_leaks()
         # It imports torch while this process loads the rest.
         tools.warm_up(options)
         for name in _LOADED:
             importlib.import_module(name)
-        why = runs.vigil().keep()
+        with listening(folder / SCRATCH, alike) as listener:
+            reception = Reception(
+                listener=listener,
+                variables=variables,
+                prepare=lambda: tools.warm_up(options),
+                command=runs.command,
+                sleep=tools.pause,
+            )
+            try:
+                why = runs.vigil(reception).keep()
+            finally:
+                reception.close()
     if why == "outdated":
         console.note("the loaded code has changed: reloading everything", style="dim")
         tools.renew()
@@ -143,15 +157,15 @@ class _Runs:
     before: Path | None = None
     newest: Path | None = None
 
-    def vigil(self) -> Vigil:
+    def vigil(self, reception: Reception) -> Vigil:
         """What runs the cases now, and after each edit."""
-        tools: Collaborators = self.context.obj
         return Vigil(
             declared=Sight(declared_files(matrix_paths(self.paths), allowed_modules(self.allow_module))),
             program=Sight(program_files),
             begin=self.begin,
             ended=self.ended,
-            pause=tools.pause,
+            pause=reception.pause,
+            hosting=lambda: reception.busy,
             patience=Patience(clock=time.monotonic),
         )
 
@@ -177,13 +191,31 @@ class _Runs:
         if superseded is not None:
             _remove(superseded, self.context.obj.now())
 
+    def command(self, argv: Sequence[str]) -> Callable[[], int] | None:
+        """How this process, which is forked for it, runs a command that came from another; None where it cannot."""
+        tools = self._adopted()
+        return None if tools is None else lambda: interruptible(argv, tools)
+
+    def _adopted(self) -> Collaborators | None:
+        """For a forked process: what its run works with; None where what is loaded is not what is installed."""
+        adopt_forking()
+        tools: Collaborators = self.context.obj
+        if tools.fingerprint() != self.loaded:
+            return None
+        return replace(
+            tools,
+            interruption=Interruption(),
+            warm_up=_is_warm,
+            fingerprint=lambda: self.loaded,
+            hand_over=lambda _: None,
+        )
+
     def _once(self, say: Say) -> int:
         """Run in a process of its own what has changed, by the way of `qatrix run`."""
         from qatrix.console import Console
 
-        adopt_forking()
-        tools = replace(self.context.obj, interruption=Interruption(), warm_up=_is_warm)
-        if tools.fingerprint() != self.loaded:
+        tools = self._adopted()
+        if tools is None:
             return OUTDATED
         # Each case that runs has its line at once.
         console = Console(verbose=self.before is not None)
