@@ -50,7 +50,7 @@ class Beside:
         (found,) = (
             path
             for path in self.folder.glob("cache/qatrix/watch/*/.workers/*")
-            if path.is_socket() and len(path.name) == 64
+            if path.is_socket() and len(path.name) == 16
         )
         return found
 

@@ -23,14 +23,16 @@ _FAMILIES_OF_TERMINALS: Final = (
     *("TERM_", "LC_TERMINAL", "GNOME_TERMINAL_", "KONSOLE_", "KITTY_", "ALACRITTY_", "WEZTERM_", "ITERM_", "ZELLIJ"),
     *("GHOSTTY_", "TERMINATOR_", "TILIX_", "GIO_LAUNCHED_DESKTOP_FILE"),
 )
+# It names a socket, whose path has 103 bytes on macOS.
+_DIGITS: Final = 16
 # Two containers that share a folder are two systems.
 _NAMESPACES: Final = Path("/proc/self/ns")
 
 
 def likeness() -> str:
-    """A SHA-256, in hex, that processes share which run alike; OSError where the current folder is gone."""
+    """The beginning of a SHA-256, in hex, that processes share which run alike; OSError where the folder is gone."""
     told = "\n".join(map(repr, _facts()))
-    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
 
 
 def of_terminal(variables: Mapping[str, str]) -> dict[str, str]:
