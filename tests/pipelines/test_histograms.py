@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from torch.ao.quantization.observer import HistogramObserver
 
 from qatrix.execute.case import run_case
 from qatrix.pipelines import histograms, torchenv
-from qatrix.pipelines.histograms import histogram_memory, remembering
+from qatrix.pipelines.histograms import histogram_memory, remembering, with_plain_sums
 from support.cases import shipped_cases
 from support.results import without_times
 
@@ -97,6 +99,72 @@ def test_the_parameters_of_every_package_are_the_same_to_the_bit() -> None:
 
     for values in (first, remembered):
         assert all(torch.equal(one, other) for one, other in zip(plain, values, strict=True))
+
+
+@pytest.mark.parametrize("kind", torchenv.histogram_observers())
+def test_sums_as_numbers_lead_to_the_same_range_to_the_bit(kind: Any) -> None:
+    search = with_plain_sums(kind._non_linear_param_search)
+    for seed in range(20):
+        observer = observer_of(seed, kind, bins=256 if seed % 2 else 2048)
+        # A long tail, over which the search goes in many steps.
+        observer(torch.randn(256, generator=torch.Generator().manual_seed(seed)).exp())
+        plain = kind._non_linear_param_search(observer)
+
+        assert all(map(torch.equal, search(observer), plain))
+
+
+def test_a_sum_is_compared_as_a_tensor_is() -> None:
+    draw = random.Random(0)
+    values = torch.tensor([draw.uniform(0, 1000) for _ in range(500)] + [0.0, math.inf, math.nan])
+    compared: list[tuple[list[bool], list[bool]]] = []
+
+    def search(observer: Any) -> Any:
+        sums = torch.cumsum(observer, dim=0)
+        answers: tuple[list[bool], list[bool]] = ([], [])
+        for place in range(len(observer)):
+            # Around the sum, and nearer than float32 tells apart.
+            for near in (float(values.cumsum(0)[place]) * (1 + step * 2**-25) for step in range(-6, 7)):
+                answers[0].append(bool(sums[place] < near))
+                answers[1].append(bool(sums[place] > near))
+        compared.append(answers)
+        return values, values
+
+    with_plain_sums(search)(values)  # type: ignore[arg-type] - a histogram alone
+    search(values)
+
+    assert compared[0] == compared[1]
+    assert {*compared[0][0]} == {True, False}
+
+
+def test_a_search_that_needs_its_sums_as_a_tensor_has_them() -> None:
+    def search(observer: Any) -> Any:
+        sums = torch.cumsum(observer.histogram, dim=0)
+        return sums.min(), sums.max()
+
+    observer = observer_of(1)
+
+    assert all(map(torch.equal, with_plain_sums(search)(observer), search(observer)))
+
+
+def test_sums_in_another_precision_stay_a_tensor() -> None:
+    def search(observer: Any) -> Any:
+        sums = torch.cumsum(observer.double(), dim=0)
+        assert isinstance(sums, torch.Tensor)
+        return sums[0], sums[-1]
+
+    low, high = with_plain_sums(search)(torch.ones(3))  # type: ignore[arg-type] - a histogram alone
+
+    assert (low, high) == (1, 3)
+
+
+def test_what_the_search_raises_is_raised_as_ever() -> None:
+    def search(observer: Any) -> Any:
+        raise ValueError(observer)
+
+    with pytest.raises(ValueError, match="of no use") as raised:
+        with_plain_sums(search)("of no use")  # type: ignore[arg-type] - whatever it is
+
+    assert raised.value.__context__ is None
 
 
 def test_nothing_is_patched_outside_the_block() -> None:
