@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -129,21 +130,40 @@ def test_a_sum_is_compared_as_a_tensor_is() -> None:
         compared.append(answers)
         return values, values
 
-    with_plain_sums(search)(values)  # type: ignore[arg-type] - a histogram alone
+    of_sums: Any = with_plain_sums(search)
+    of_sums(values)
     search(values)
 
     assert compared[0] == compared[1]
     assert {*compared[0][0]} == {True, False}
 
 
-def test_a_search_that_needs_its_sums_as_a_tensor_has_them() -> None:
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda sums: sums.max(), id="a method"),
+        pytest.param(lambda sums: (2 * sums)[-1], id="arithmetic"),
+        pytest.param(lambda sums: sums[-1] - 1, id="arithmetic of one"),
+        pytest.param(lambda sums: sums[1:][0], id="a slice"),
+        pytest.param(lambda sums: (sums == 1).sum(), id="equality"),
+        pytest.param(lambda sums: torch.tensor(bool(sums[0] == 1)), id="equality of one"),
+        pytest.param(lambda sums: torch.tensor(bool(sums[0] != 1)), id="inequality of one"),
+        pytest.param(lambda sums: torch.tensor(bool(sums[0])), id="whether one is zero"),
+        pytest.param(lambda sums: torch.tensor(len(sums)), id="length"),
+    ],
+)
+def test_a_search_that_needs_its_sums_as_a_tensor_has_them(use: Callable[[Any], torch.Tensor]) -> None:
+    seen: list[bool] = []
+
     def search(observer: Any) -> Any:
-        sums = torch.cumsum(observer.histogram, dim=0)
-        return sums.min(), sums.max()
+        sums = torch.cumsum(observer, dim=0)
+        seen.append(isinstance(sums, torch.Tensor))
+        return use(sums), observer
 
-    observer = observer_of(1)
+    of_sums: Any = with_plain_sums(search)
 
-    assert all(map(torch.equal, with_plain_sums(search)(observer), search(observer)))
+    assert torch.equal(of_sums(torch.ones(4))[0], use(torch.arange(1.0, 5.0)))
+    assert seen == [False, True]
 
 
 def test_sums_in_another_precision_stay_a_tensor() -> None:
@@ -152,17 +172,19 @@ def test_sums_in_another_precision_stay_a_tensor() -> None:
         assert isinstance(sums, torch.Tensor)
         return sums[0], sums[-1]
 
-    low, high = with_plain_sums(search)(torch.ones(3))  # type: ignore[arg-type] - a histogram alone
+    of_sums: Any = with_plain_sums(search)
 
-    assert (low, high) == (1, 3)
+    assert [float(end) for end in of_sums(torch.ones(3))] == [1, 3]
 
 
 def test_what_the_search_raises_is_raised_as_ever() -> None:
     def search(observer: Any) -> Any:
         raise ValueError(observer)
 
+    of_sums: Any = with_plain_sums(search)
+
     with pytest.raises(ValueError, match="of no use") as raised:
-        with_plain_sums(search)("of no use")  # type: ignore[arg-type] - whatever it is
+        of_sums("of no use")
 
     assert raised.value.__context__ is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ def test_a_name_that_torch_lacks_is_told_without_a_command() -> None:
 def test_a_module_that_is_here_is_not_imported_again(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = ModuleType("loaded_before")
     monkeypatch.setitem(sys.modules, "loaded_before", loaded)
-    monkeypatch.setattr(importing.importlib, "import_module", None)
+    monkeypatch.setattr(importlib, "import_module", None)
 
     assert importing.imported("loaded_before") is loaded
 
