@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from qatrix.claims import Tolerance
+from qatrix.judge import numerics
 from qatrix.judge.numerics import compare, proves_nothing, sqnr_db, variation_db
 from qatrix.outcomes import Comparison
 
@@ -38,6 +40,37 @@ def test_equal_tensors_are_exact() -> None:
     result = compared(torch.ones(2, 3), torch.ones(2, 3))
 
     assert (result.status, result.max_abs, result.mismatched, result.total) == ("exact", 0.0, 0, 6)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        pytest.param(torch.tensor([[0.0, -0.0], [math.nan, -math.inf]]), id="float32"),
+        pytest.param(torch.tensor([1.0, math.nan], dtype=torch.bfloat16), id="bfloat16"),
+        pytest.param(torch.tensor([2**63 - 1, -(2**63)]), id="int64"),
+        pytest.param(torch.tensor([True, False]), id="bool"),
+        pytest.param(torch.tensor(1.5), id="a scalar"),
+        pytest.param(torch.ones(4, 6).t(), id="not contiguous"),
+        pytest.param([torch.ones(2), {"sign": torch.zeros(2, 2)}], id="several"),
+    ],
+)
+def test_equal_bits_are_told_as_they_are_by_arithmetic(outputs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compared(outputs, copy.deepcopy(outputs), steps=[0.5])
+    monkeypatch.setattr(numerics, "_same_bits", lambda *_: False)
+
+    assert found.status == "exact"
+    assert found == compared(outputs, copy.deepcopy(outputs), steps=[0.5])
+
+
+def test_the_place_of_a_difference_is_told_by_its_indices() -> None:
+    for shape in ((), (5,), (2, 3, 4), (1, 7, 1)):
+        right = torch.zeros(shape)
+        for index in range(right.numel()):
+            left = right.clone()
+            left.view(-1)[index] = 1.0
+            place = [int(part) for part in torch.unravel_index(torch.tensor(index), shape)]
+
+            assert compared(left, right).max_abs_at == str(place)
 
 
 def test_a_difference_within_tolerance_is_close_and_located() -> None:

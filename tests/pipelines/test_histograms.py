@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from torch.ao.quantization.observer import HistogramObserver
 
 from qatrix.execute.case import run_case
 from qatrix.pipelines import histograms, torchenv
-from qatrix.pipelines.histograms import histogram_memory, remembering
+from qatrix.pipelines.histograms import histogram_memory, remembering, with_plain_sums
 from support.cases import shipped_cases
 from support.results import without_times
 
@@ -97,6 +100,93 @@ def test_the_parameters_of_every_package_are_the_same_to_the_bit() -> None:
 
     for values in (first, remembered):
         assert all(torch.equal(one, other) for one, other in zip(plain, values, strict=True))
+
+
+@pytest.mark.parametrize("kind", torchenv.histogram_observers())
+def test_sums_as_numbers_lead_to_the_same_range_to_the_bit(kind: Any) -> None:
+    search = with_plain_sums(kind._non_linear_param_search)
+    for seed in range(20):
+        observer = observer_of(seed, kind, bins=256 if seed % 2 else 2048)
+        # A long tail, over which the search goes in many steps.
+        observer(torch.randn(256, generator=torch.Generator().manual_seed(seed)).exp())
+        plain = kind._non_linear_param_search(observer)
+
+        assert all(map(torch.equal, search(observer), plain))
+
+
+def test_a_sum_is_compared_as_a_tensor_is() -> None:
+    draw = random.Random(0)
+    values = torch.tensor([draw.uniform(0, 1000) for _ in range(500)] + [0.0, math.inf, math.nan])
+    compared: list[tuple[list[bool], list[bool]]] = []
+
+    def search(observer: Any) -> Any:
+        sums = torch.cumsum(observer, dim=0)
+        answers: tuple[list[bool], list[bool]] = ([], [])
+        for place in range(len(observer)):
+            # Around the sum, and nearer than float32 tells apart.
+            for near in (float(values.cumsum(0)[place]) * (1 + step * 2**-25) for step in range(-6, 7)):
+                answers[0].append(bool(sums[place] < near))
+                answers[1].append(bool(sums[place] > near))
+        compared.append(answers)
+        return values, values
+
+    of_sums: Any = with_plain_sums(search)
+    of_sums(values)
+    search(values)
+
+    assert compared[0] == compared[1]
+    assert {*compared[0][0]} == {True, False}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda sums: sums.max(), id="a method"),
+        pytest.param(lambda sums: (2 * sums)[-1], id="arithmetic"),
+        pytest.param(lambda sums: sums[-1] - 1, id="arithmetic of one"),
+        pytest.param(lambda sums: sums[1:][0], id="a slice"),
+        pytest.param(lambda sums: (sums == 1).sum(), id="equality"),
+        pytest.param(lambda sums: torch.tensor(bool(sums[0] == 1)), id="equality of one"),
+        pytest.param(lambda sums: torch.tensor(bool(sums[0] != 1)), id="inequality of one"),
+        pytest.param(lambda sums: torch.tensor(bool(sums[0])), id="whether one is zero"),
+        pytest.param(lambda sums: torch.tensor(len(sums)), id="length"),
+    ],
+)
+def test_a_search_that_needs_its_sums_as_a_tensor_has_them(use: Callable[[Any], torch.Tensor]) -> None:
+    seen: list[bool] = []
+
+    def search(observer: Any) -> Any:
+        sums = torch.cumsum(observer, dim=0)
+        seen.append(isinstance(sums, torch.Tensor))
+        return use(sums), observer
+
+    of_sums: Any = with_plain_sums(search)
+
+    assert torch.equal(of_sums(torch.ones(4))[0], use(torch.arange(1.0, 5.0)))
+    assert seen == [False, True]
+
+
+def test_sums_in_another_precision_stay_a_tensor() -> None:
+    def search(observer: Any) -> Any:
+        sums = torch.cumsum(observer.double(), dim=0)
+        assert isinstance(sums, torch.Tensor)
+        return sums[0], sums[-1]
+
+    of_sums: Any = with_plain_sums(search)
+
+    assert [float(end) for end in of_sums(torch.ones(3))] == [1, 3]
+
+
+def test_what_the_search_raises_is_raised_as_ever() -> None:
+    def search(observer: Any) -> Any:
+        raise ValueError(observer)
+
+    of_sums: Any = with_plain_sums(search)
+
+    with pytest.raises(ValueError, match="of no use") as raised:
+        of_sums("of no use")
+
+    assert raised.value.__context__ is None
 
 
 def test_nothing_is_patched_outside_the_block() -> None:

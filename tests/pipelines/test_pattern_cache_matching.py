@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.utils.matcher_with_name_node_map_utils import SubgraphMatcherWithNameNodeMap
 
+from qatrix.pipelines.late_code import _Late, late_code, unwritten
 from qatrix.pipelines.pattern_cache.matching import made_once
 
 pytestmark = pytest.mark.torch
@@ -65,6 +66,23 @@ def test_the_matcher_of_an_unchanged_pattern_is_made_once_and_finds_what_a_new_o
     assert matchers.made == 1
     assert len(found[0]) == 2
     assert found == 2 * [names(SubgraphMatcherWithNameNodeMap(exported(Pattern()), ignore_literals=True), model)]
+
+
+def test_the_code_of_a_pattern_that_has_its_matcher_is_not_written() -> None:
+    pattern, written = exported(Pattern()), list[fx.GraphModule]()
+    make = made_once(SubgraphMatcherWithNameNodeMap)
+    make(pattern)
+
+    def write(module: fx.GraphModule) -> Any:
+        written.append(module)
+
+    with pytest.MonkeyPatch.context() as patch, late_code():
+        # Annotators recompile their pattern each time.
+        unwritten(pattern.recompile)
+        patch.setattr(_Late, "write", write)
+        make(pattern)
+
+    assert written == []
 
 
 def test_the_pattern_itself_is_not_rewritten() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import types
 from collections.abc import Iterator
 from types import ModuleType
@@ -68,6 +70,21 @@ def test_a_name_that_torch_lacks_is_told_without_a_command() -> None:
         torchenv.PackageMissing, match=rf"torch {torch.__version__[:4]}\S+ has no torch\.no_such_module"
     ):
         torchenv.imported("torch.no_such_module")
+
+
+def test_a_module_that_is_here_is_not_imported_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = ModuleType("loaded_before")
+    monkeypatch.setitem(sys.modules, "loaded_before", loaded)
+    monkeypatch.setattr(importlib, "import_module", None)
+
+    assert importing.imported("loaded_before") is loaded
+
+
+def test_a_module_that_must_not_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.fx", None)
+
+    with pytest.raises(torchenv.PackageMissing, match=r"has no torch\.fx that can be imported"):
+        importing.imported("torch.fx")
 
 
 @pytest.mark.parametrize(

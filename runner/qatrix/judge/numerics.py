@@ -17,6 +17,7 @@ from qatrix.outcomes import Comparison
 from qatrix.text import name_of, words_of
 
 # Integers nearer than this can be subtracted as int64; float64 holds only those up to 2**53 one by one.
+_COMPARABLE: Final = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.bool)
 _SUBTRACTABLE: Final = 2.0**62
 # Samples that are the same may differ by this many units in the last place, since sums are not always in one order.
 _ROUNDINGS: Final = 4
@@ -265,10 +266,9 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _gap(pair: _Pair, tolerance: Tolerance, names: tuple[str, str]) -> _Gap:
     left, right = pair.left, pair.right
-    if not left.numel():
-        return _Gap(
-            pair.leaf, exact=True, max_abs=0.0, max_rel=0.0, place="", mismatched=0, total=0, used=0.0, message=None
-        )
+    if not left.numel() or _same_bits(left, right):
+        place, total = (_place(pair, 0), left.numel()) if left.numel() else ("", 0)
+        return _Gap(pair.leaf, True, 0.0, 0.0, place, 0, total, 0.0, None)
     one, other = _float64(left), _float64(right)
     same = (left == right) | (one.isnan() & other.isnan())
     difference = _difference(left, right).masked_fill(same, 0.0)
@@ -296,6 +296,14 @@ def _gap(pair: _Pair, tolerance: Tolerance, names: tuple[str, str]) -> _Gap:
         used=float(used.max()),
         message=_not_finite(pair, same, names) or _signed_zeros(pair, exact=exact, same=same),
     )
+
+
+def _same_bits(left: Tensor, right: Tensor) -> bool:
+    """Whether nothing differs, as in most cases: then nothing is worked out. False for what may not be comparable."""
+    if left.dtype not in _COMPARABLE:
+        return False
+    one, other = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (left, right))
+    return torch.equal(one, other)
 
 
 def _difference(left: Tensor, right: Tensor) -> Tensor:
@@ -330,7 +338,10 @@ def _greatest(values: Tensor) -> int:
 
 def _place(pair: _Pair, index: int) -> str:
     """An element in words: `['logits'][1, 2]`; a scalar has no index but needs some name."""
-    position = [int(part) for part in torch.unravel_index(torch.tensor(index), pair.left.shape)]
+    position: list[int] = []
+    for size in reversed(pair.left.shape):
+        index, part = divmod(index, size)
+        position.insert(0, part)
     return pair.path if pair.path and not position else f"{pair.path}{position}"
 
 

@@ -62,7 +62,7 @@ def decoded_graph(data: Any) -> fx.GraphModule:
 def snapshot(module: fx.GraphModule) -> tuple[Any, ...]:
     """Equal to an earlier one for as long as nobody has changed the graph's nodes, arguments, metadata or results."""
     nodes = [
-        (node, node.name, node.target, node.args, node.kwargs, [(name, id(item)) for name, item in node.meta.items()])
+        (node, node.name, node.target, node.args, node.kwargs, *node.meta, *map(id, node.meta.values()))
         for node in module.graph.nodes
     ]
     return nodes, getattr(module.graph._codegen, "pytree_info", None)

@@ -39,4 +39,6 @@ def made_once(matcher: Matcher) -> Matcher:
 def _told(module: fx.GraphModule) -> Hashable:
     """What a matcher reads of a pattern: its nodes and the structure of its results."""
     nodes = [f"{node.op} {node.name} {node.target!r} {node.args!r} {node.kwargs!r}" for node in module.graph.nodes]
-    return *nodes, repr(getattr(module, "_out_spec", None))
+    # Not `_out_spec`, which the module has of it: asking for that has the code of the graph written.
+    structure = getattr(module.graph._codegen, "pytree_info", None)
+    return *nodes, repr(getattr(structure, "out_spec", None))

@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 import logging
+import sys
 import types
 import warnings
 from typing import Final
@@ -33,6 +34,9 @@ class PackageMissing(Exception):
 
 def imported(name: str) -> types.ModuleType:
     """The module of that name; raises PackageMissing where it cannot be imported, for whatever reason."""
+    # Seven times a case, of which all but a process's first are here: to quiet loggers empties all their caches.
+    if (loaded := sys.modules.get(name)) is not None and not _is_being_imported(loaded):
+        return loaded
     try:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
@@ -45,6 +49,10 @@ def imported(name: str) -> types.ModuleType:
         else:
             msg = f"{name} cannot be imported ({why}); try: pip install {requirement(package)}"
         raise PackageMissing(msg) from error
+
+
+def _is_being_imported(module: types.ModuleType) -> bool:
+    return getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 def package_version(name: str) -> str | None:
