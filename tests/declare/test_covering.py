@@ -59,6 +59,24 @@ def test_everything_that_occurs_is_covered(points: list[tuple[str, dict[str, Val
     assert found.covered == found.occurring == len(occurring(cases, strength))
 
 
+def chosen_plainly(cases: list[Case], strength: int) -> tuple[int, ...]:
+    """The places of the cases of which each, of all that are left, adds most; of equals the first."""
+    left = [occurring([item], strength) for item in cases]
+    places = []
+    while any(left):
+        best = max(range(len(left)), key=lambda place: len(left[place]))
+        places.append(best)
+        left = [part - left[best] for part in left]
+    return tuple(sorted(places))
+
+
+@given(POINTS, st.integers(1, 4))
+def test_the_cases_are_those_of_a_plain_search(points: list[tuple[str, dict[str, Value]]], strength: int) -> None:
+    cases = [case(number, axes, suite) for number, (suite, axes) in enumerate(points)]
+
+    assert cover(cases, strength).places == chosen_plainly(cases, strength)
+
+
 @pytest.mark.parametrize("strength", [2, 3])
 def test_the_subset_of_the_matrix_that_comes_with_qatrix_has_every_combination(strength: int) -> None:
     matrix = load([folder("matrix")]).matrix

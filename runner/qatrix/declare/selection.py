@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from qatrix.cycles import no_search_for_cycles
 from qatrix.declare.covering import Covering, cover
 from qatrix.declare.expand import expand, value_text
 from qatrix.declare.globs import GlobIndex, alternatives
@@ -111,14 +112,15 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
     dropped: list[Dropped] = []
     problems: list[Problem] = []
     declared: list[str] = []
-    for item in iter_selected(matrix, selection, see=lambda case: declared.append(case.case_id)):
-        if isinstance(item, Case):
-            cases.append(item)
-        elif isinstance(item, Dropped):
-            dropped.append(item)
-        else:
-            problems.append(item)
-    covering = None if selection.strength is None else cover(cases, selection.strength)
+    with no_search_for_cycles():
+        for item in iter_selected(matrix, selection, see=lambda case: declared.append(case.case_id)):
+            if isinstance(item, Case):
+                cases.append(item)
+            elif isinstance(item, Dropped):
+                dropped.append(item)
+            else:
+                problems.append(item)
+        covering = None if selection.strength is None else cover(cases, selection.strength)
     if covering is not None:
         dropped += _uncovered(matrix, cases, covering)
         cases = [cases[place] for place in covering.places]

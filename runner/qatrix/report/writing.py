@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
+from qatrix.cycles import no_search_for_cycles
 from qatrix.errors import OutputError
 from qatrix.report.changes import Since
 from qatrix.report.files import make_folder, make_own_folder, own_files, remove_files, write_file
@@ -57,7 +57,7 @@ def write_results(
     A page that is `live` shows the reports that are written in its place after it, as soon as they are. Where
     `scripts` are known already for this data, their files are written, too, before the page that links to them.
     """
-    with _no_search_for_cycles():
+    with no_search_for_cycles():
         data = replace(_beside(read_store(store_path), store_path, out, since), live=live)
         make_folder(out)
         if scripts is not None and (known := scripts(data)):
@@ -78,7 +78,7 @@ def write_scripted(data: ReportData, out: Path, *, anew: bool = False) -> Report
 
     What comes back has the notes on bug reports that could not be made. Raises OutputError.
     """
-    with _no_search_for_cycles():
+    with no_search_for_cycles():
         records = {record.case_id: record for record in data.records}
         environment, command = data.run.environment, data.run.command
         failed = write_scripts(out / FOLDER, data.scripts, records=records, environment=environment, command=command)
@@ -95,18 +95,6 @@ def _beside(data: ReportData, store: Path, out: Path, since: Since | KeptSince) 
     page = None if told is None else report_page(store.parent / told.folder, out)
     past = read_past(store, data.run, data.records, data.pipelines, out)
     return replace(data, since=told, since_page=page, past=past)
-
-
-@contextlib.contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Records have no cycles, and of many millions of objects the search for some takes a quarter of the time."""
-    searched = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searched:
-            gc.enable()
 
 
 def _write_sides(folder: Path, data: ReportData) -> None:
