@@ -16,8 +16,9 @@ from qatrix.judge.outputs import plain
 from qatrix.outcomes import Comparison
 from qatrix.text import name_of, words_of
 
-# Integers nearer than this can be subtracted as int64; float64 holds only those up to 2**53 one by one.
+# Of these dtypes equal bits are equal values, and can be looked at as bytes.
 _COMPARABLE: Final = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.bool)
+# Integers nearer than this can be subtracted as int64; float64 holds only those up to 2**53 one by one.
 _SUBTRACTABLE: Final = 2.0**62
 # Samples that are the same may differ by this many units in the last place, since sums are not always in one order.
 _ROUNDINGS: Final = 4
@@ -268,7 +269,17 @@ def _gap(pair: _Pair, tolerance: Tolerance, names: tuple[str, str]) -> _Gap:
     left, right = pair.left, pair.right
     if not left.numel() or _same_bits(left, right):
         place, total = (_place(pair, 0), left.numel()) if left.numel() else ("", 0)
-        return _Gap(pair.leaf, True, 0.0, 0.0, place, 0, total, 0.0, None)
+        return _Gap(
+            pair.leaf,
+            exact=True,
+            max_abs=0.0,
+            max_rel=0.0,
+            place=place,
+            mismatched=0,
+            total=total,
+            used=0.0,
+            message=None,
+        )
     one, other = _float64(left), _float64(right)
     same = (left == right) | (one.isnan() & other.isnan())
     difference = _difference(left, right).masked_fill(same, 0.0)
