@@ -94,3 +94,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def scripts_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripts are made in this process, for tests that are about something else."""
     monkeypatch.setattr("qatrix.cli.scripting.Bounded", ScriptsHere)
+
+
+@pytest.fixture
+def each_run_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in which nothing changed writes reports of its own, for tests that are about what these say."""
+    monkeypatch.setenv("QATRIX_STANDING", "off")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import typer
 
@@ -22,13 +22,15 @@ from qatrix.cli.options import REPORTS
 from qatrix.cli.plans import Plan, new_plan, resumed_plan
 from qatrix.cli.recall import Recall, recalling
 from qatrix.cli.repros import add_scripts, known_scripts
+from qatrix.cli.standing import seal, standing, tell_standing
 from qatrix.execute.options import Execution
-from qatrix.outcomes import UNREMARKABLE, Record
+from qatrix.outcomes import UNREMARKABLE, Record, Run
 
 if TYPE_CHECKING:
     from qatrix.console import Console
     from qatrix.declare.selection import Selected
-    from qatrix.declare.spec import Case, Matrix
+    from qatrix.declare.spec import Matrix
+    from qatrix.report.changes import Since
     from qatrix.report.frames import ReportData
 
 
@@ -36,6 +38,22 @@ if TYPE_CHECKING:
 _NAMED: Final = 10
 # Says on a console what a run with this data, in this folder, has found.
 Tell = Callable[["Console", "ReportData", Path], None]
+
+
+class Told(Protocol):
+    """What is told of a run at its end: of one whose reports were written now, or of one that stands."""
+
+    @property
+    def run(self) -> Run:
+        """The run, as last kept."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Those of its finished cases."""
+
+    @property
+    def since(self) -> Since | None:
+        """What changed since its baseline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +74,23 @@ class Wanted:
     live: bool = False
     baseline: WantedBaseline = "newest"
 
+    @property
+    def may_stand(self) -> bool:
+        """Whether a later run that wants the same may leave the reports of this one in place."""
+        return not self.live and self.baseline == "newest"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Performed:
-    """A run that has its reports: what is in them, where they are, and whether it was interrupted before its end."""
+    """A run that has its reports: what is in them, where they are, and whether it was interrupted before its end.
 
-    data: ReportData
+    It is `whole` where no script and no bug report is missing.
+    """
+
+    data: Told
     folder: Path
     interrupted: bool
+    whole: bool = True
 
 
 def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell | None = None) -> Performed:
@@ -90,16 +117,34 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
             tools.warm_up(wanted.options)
         environment = recall.environment()
         tools.interruption.hold()
+        may_stand = tell is None and wanted.may_stand
+        command, keys = ("qatrix", *tools.argv), recall.keys(wanted.selected.cases)
+        sealed = seal(wanted.matrix, wanted.selected, keys, command) if may_stand else None
+        found = None if wanted.resume else standing(wanted.out, recall, sealed)
+        if found is not None:
+            tell_standing(console, found.run.id)
+            conclude(console, found, found.folder)
+            return Performed(data=found, folder=found.folder, interrupted=tools.interruption.asked)
         plan = (
             resumed_plan(wanted.matrix, wanted.selected, folder, environment, reference=origin)
             if wanted.resume
             else new_plan(tools, wanted.matrix, wanted.selected, folder, environment, started=started, reference=origin)
         )
-        began = time.monotonic()
-        finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
-        _close(plan, seconds=time.monotonic() - began, finished=finished)
-        tell_changes(plan.folder / STORE, wanted.baseline)
-        return _reported(tools, console, wanted, plan=plan, recall=recall, finished=finished, tell=tell or conclude)
+        performed = _performed(tools, console, wanted, plan, recall, tell or conclude)
+        if performed.whole and not performed.interrupted:
+            recall.keep_seal(performed.folder, sealed)
+        return performed
+
+
+def _performed(
+    tools: Collaborators, console: Console, wanted: Wanted, plan: Plan, recall: Recall, tell: Tell
+) -> Performed:
+    """Carry out a plan, end its run, and report it."""
+    began = time.monotonic()
+    finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
+    _close(plan, seconds=time.monotonic() - began, finished=finished)
+    tell_changes(plan.folder / STORE, wanted.baseline)
+    return _reported(tools, console, wanted, plan=plan, recall=recall, finished=finished, tell=tell)
 
 
 def _reported(
@@ -127,24 +172,18 @@ def _reported(
     data = write_results(store, plan.folder, live=wanted.live, scripts=recalled if has_scripts else None)
     tell(console, data, plan.folder)
     interrupted = not finished or tools.interruption.asked
+    performed = Performed(data=data, folder=plan.folder, interrupted=interrupted)
     is_whole = data.scripts == known != {} and not data.script_notes
-    if has_scripts and not interrupted and not is_whole:
-        interrupted = not _scripted(tools, console, plan, data, cases=cases, recall=recall)
-    return Performed(data=data, folder=plan.folder, interrupted=interrupted)
-
-
-def _scripted(
-    tools: Collaborators, console: Console, plan: Plan, data: ReportData, *, cases: Sequence[Case], recall: Recall
-) -> bool:
-    """Add the scripts to a report that is whole without them; whether that came to its end."""
+    if not has_scripts or interrupted or is_whole:
+        return performed
     try:
         tools.interruption.heed()
-        add_scripts(console, plan.folder, data, cases, recall)
+        whole = add_scripts(console, plan.folder, data, cases, recall)
         tools.interruption.hold()
     except KeyboardInterrupt:
         tools.interruption.hold()
-        return False
-    return True
+        return replace(performed, interrupted=True)
+    return replace(performed, whole=whole)
 
 
 # What is missing is a package or two.
@@ -166,7 +205,7 @@ def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
         raise RuntimeError(msg)
 
 
-def conclude(console: Console, data: ReportData, folder: Path) -> None:
+def conclude(console: Console, data: Told, folder: Path) -> None:
     """Print the warnings, what is unexpected, and the sum of all verdicts, each with its number."""
     from qatrix.console import counts_line
     from qatrix.report.annotations import annotation_lines
@@ -217,7 +256,7 @@ def _unavailable(records: Sequence[Record]) -> Iterator[str]:
         yield f"{len(missing) - _MISSING} more reasons in the report"
 
 
-def _tell_changes(console: Console, data: ReportData) -> None:
+def _tell_changes(console: Console, data: Told) -> None:
     """What changed since the baseline, and which cases got worse."""
     from qatrix.report.changes import since_line
     from qatrix.report.transitions import KINDS, REGRESSIONS

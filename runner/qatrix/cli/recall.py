@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qatrix import codec
@@ -51,25 +52,41 @@ class Recall:
             self._cache.keep_environment(self._place, self._known)
         return self._known
 
-    def records(self, cases: Iterable[Case]) -> dict[str, Record]:
-        """The records, by case id, of the cases that have not changed since an earlier run."""
+    def keys(self, cases: Collection[Case]) -> dict[str, str]:
+        """What each case depends on, by case id, as a SHA-256 in hex; where that is not known, there is none."""
         from qatrix.declare.digest import case_digests
 
-        by_id = {case.case_id: case for case in cases if self._knows_where and _is_watched(case)}
-        self._keys = {
+        new = (case for case in cases if case.case_id not in self._keys)
+        digests = case_digests(case for case in new if self._knows_where and _is_watched(case))
+        self._keys |= {
             case_id: hashlib.sha256(f"{self._prefix} {digest}".encode()).hexdigest()
-            for case_id, digest in case_digests(by_id.values()).items()
+            for case_id, digest in digests.items()
         }
+        return {case.case_id: self._keys[case.case_id] for case in cases if case.case_id in self._keys}
+
+    def records(self, cases: Collection[Case]) -> dict[str, Record]:
+        """The records, by case id, of the cases that have not changed since an earlier run."""
+        keys = self.keys(cases)
         if self._fresh:
             return {}
-        found = self._cache.find(list(self._keys.values()))
+        found = self._cache.find(list(keys.values()))
+        sources = {case.case_id: case.source for case in cases}
         return {
             # The suite may stand elsewhere in its file now.
-            case_id: replace(found[key], source=by_id[case_id].source)
-            for case_id, key in self._keys.items()
+            case_id: replace(found[key], source=sources[case_id])
+            for case_id, key in keys.items()
             # The file of the cache is data from elsewhere, too: under a key may lie another case's record.
             if key in found and found[key].case_id == case_id
         }
+
+    def stands(self, folder: Path, seal: str | None) -> bool:
+        """Whether the run in a folder was given this seal, and is to be taken for what another one would find."""
+        return seal is not None and not self._fresh and self._cache.seal(str(folder.resolve())) == seal
+
+    def keep_seal(self, folder: Path, seal: str | None) -> None:
+        """Seal the run in a folder, where later runs would take over the result of each of its cases."""
+        if seal is not None and self._cache.holds(self._keys.values()):
+            self._cache.keep_seal(str(folder.resolve()), seal)
 
     def keep(self, record: Record, run_id: str) -> None:
         """Leave a record, before its expectation, to later runs; not that of a case which changed what it ran in."""

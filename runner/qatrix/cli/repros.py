@@ -102,8 +102,8 @@ def repro(
 
 def add_scripts(
     console: Console, folder: Path, data: ReportData, cases: Iterable[Case], recall: Recall | None = None
-) -> None:
-    """Make the scripts of a run, show them in its report, and say how many could not be made.
+) -> bool:
+    """Make the scripts of a run, show them in its report, and say how many could not be made; whether it has all.
 
     The report is there already, so that nothing that happens here costs the run anything. `recall` keeps them for
     later runs.
@@ -116,15 +116,16 @@ def add_scripts(
         if recall is not None:
             recall.keep_scripts(_subjects(data, cases), scripts)
         if not scripts and not notes:
-            return
+            return True
         told = write_scripted(replace(data, scripts=scripts, script_notes=notes), folder, anew=True)
         with Store.open(folder / STORE) as store:
             store.keep_script_notes(told.script_notes)
     except Exception as error:  # noqa: BLE001 - the run has its report, and its exit code is its verdicts' alone
         words = str(error) if isinstance(error, QatrixError) else f"{type(error).__name__}: {error}"
         console.note(f"the report has no scripts: {words}", style="yellow")
-    else:
-        tell_missing(console, scripts, notes)
+        return False
+    tell_missing(console, scripts, notes)
+    return not told.script_notes
 
 
 def known_scripts(store_path: Path, data: ReportData, cases: Iterable[Case], recall: Recall) -> dict[str, str]:

@@ -91,7 +91,7 @@ def run(
     are made from. Ctrl-C, SIGTERM and SIGHUP keep and report what is done; --resume continues
     from there.
     A case does not run again while its declaration, torch and everything else that it depends
-    on are unchanged; --fresh runs it.
+    on are unchanged, and where nothing has changed, the newest report stands; --fresh runs all.
     The report says what changed since the newest earlier run in DIR with the same selection;
     --baseline names another one.
 

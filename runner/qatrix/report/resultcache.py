@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,9 @@ _FILE: Final = "results-1.sqlite"
 _KEPT: Final = 200_000
 # A hundred megabytes.
 _KEPT_SCRIPTS: Final = 20_000
-_TABLES: Final = {"results": _KEPT, "scripts": _KEPT_SCRIPTS}
+_KEPT_SEALS: Final = 1_000
+# Each with its primary key.
+_TABLES: Final = {("results", "key"): _KEPT, ("scripts", "key"): _KEPT_SCRIPTS, ("seals", "folder"): _KEPT_SEALS}
 # Ten times that.
 _LARGEST: Final = 8 * 2**30
 # What says nothing lasting about a case: its process was stopped, died, or was short of something.
@@ -43,6 +46,11 @@ CREATE TABLE IF NOT EXISTS scripts (
     key    TEXT PRIMARY KEY,  -- SHA-256 of the above, the case's declaration and its record
     used   INTEGER NOT NULL,
     script TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS seals (
+    folder TEXT PRIMARY KEY,  -- of a run, absolute
+    seal   TEXT NOT NULL,     -- SHA-256 of all that its reports depend on
+    used   INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS results_by_use ON results (used);
 """
@@ -66,9 +74,9 @@ class ResultCache:
     def close(self) -> None:
         """Drop what nobody asked for longest, and close the file."""
         if self._connection is not None:
-            for table, kept in _TABLES.items():
-                excess = f"SELECT key FROM {table} ORDER BY used DESC LIMIT -1 OFFSET ?"  # noqa: S608 - no text from outside
-                self._write(f"DELETE FROM {table} WHERE key IN ({excess})", [(kept,)])  # noqa: S608 - no text from outside
+            for (table, key), kept in _TABLES.items():
+                excess = f"SELECT {key} FROM {table} ORDER BY used DESC LIMIT -1 OFFSET ?"  # noqa: S608 - no text from outside
+                self._write(f"DELETE FROM {table} WHERE {key} IN ({excess})", [(kept,)])  # noqa: S608 - no text from outside
             self._connection.close()
             self._connection = None
 
@@ -99,6 +107,20 @@ class ResultCache:
         if _lasting(record):
             kept = codec.dumps(replace(record, reused_from=run_id))
             self._write("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", [(key, self._run, kept)])
+
+    def holds(self, keys: Collection[str]) -> bool:
+        """Whether there is a record for each of these keys."""
+        statement = "SELECT count(*) FROM results WHERE key IN (SELECT value FROM json_each(?))"
+        return self._read(statement, (json.dumps([*keys]),)) == (len(keys),)
+
+    def seal(self, folder: str) -> str | None:
+        """The seal of the run in a folder, None where it has none."""
+        (found,) = self._read("SELECT seal FROM seals WHERE folder = ?", (folder,)) or (None,)
+        return found if isinstance(found, str) else None
+
+    def keep_seal(self, folder: str, seal: str) -> None:
+        """Remember the seal of the run in a folder."""
+        self._write("INSERT OR REPLACE INTO seals VALUES (?, ?, ?)", [(folder, seal, self._run)])
 
     def scripts(self, keys: Sequence[str]) -> dict[str, str]:
         """The scripts that are known, by their keys."""
