@@ -82,8 +82,15 @@ def _unchanged_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Project:
+def project(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Project:
     """An empty folder with a small matrix/ in it, which is the current folder."""
+    if not request.node.get_closest_marker("scripts_apart"):
+        request.getfixturevalue("scripts_made_here")
     monkeypatch.chdir(tmp_path)
     made = Project(path=tmp_path, capture=capsys)
     made.write({"matrix/small.yaml": MATRIX})
@@ -92,7 +99,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 @pytest.fixture
 def scripts_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scripts are made in this process, for tests that are about something else."""
+    """Scripts are made in this process: starting another one takes longer than all else that a command does."""
     monkeypatch.setattr("qatrix.cli.scripting.Bounded", ScriptsHere)
 
 

@@ -10,8 +10,6 @@ import pytest
 
 from support.project import NOW, Ended, Project, ended_with
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
-
 SAME = "since 23 Nov 2026: 4 the same\n"
 
 

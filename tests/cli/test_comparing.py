@@ -12,8 +12,6 @@ from qatrix.report.transitions import Kind
 from support.project import ENVIRONMENT, Project, ended_with
 from support.transitions import TRANSITIONS, every_transition, keep_side, only
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
-
 
 def kept(project: Project, name: str) -> str:
     """Run everything; the folder of the run under a name of its own."""

@@ -10,8 +10,6 @@ import pytest
 from qatrix.report.findings import MARK
 from support.project import Ended, Project, ended_with
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
-
 EXPECTED = """
 expected:
   - cases: "*"

@@ -10,8 +10,6 @@ from qatrix.report.transitions import REGRESSIONS, Kind
 from support.project import ENVIRONMENT, NOW, Project, ended_with
 from support.transitions import TRANSITIONS, every_transition, keep_side, only
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
-
 
 def run_on(project: Project, day: int, *, verdict: str = "exact", torch: str = "2.15.0") -> None:
     project.execution.records = lambda case: ended_with(case, verdict, verdict)

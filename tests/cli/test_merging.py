@@ -14,8 +14,6 @@ from qatrix.outcomes import Environment, Record
 from support.project import ENVIRONMENT, Project, ended_with, exact
 from support.results import results
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
-
 MANY = """
 suites:
   third: {axes: {pattern: linear, bias: [true, false], quantizer: int8, device: [cpu, cuda, other]},

@@ -23,7 +23,7 @@ from support.distributions import install
 from support.project import ENVIRONMENT, MATRIX, NOW, FakeExecution, Project, ended_with
 from support.results import results
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here", "each_run_reports")
+pytestmark = pytest.mark.usefixtures("each_run_reports")
 
 FIRST = [f"first/linear/bias={bias},quantizer=int8,device=cpu" for bias in ("true", "false")]
 SECOND = [f"second/linear/quantizer=int8,device={device}" for device in ("cpu", "cuda")]

@@ -36,6 +36,7 @@ def script_in(project: Project, *argv: str) -> str:
     return ended.out
 
 
+@pytest.mark.scripts_apart
 def test_a_run_keeps_scripts_of_what_differs_and_links_them(project: Project) -> None:
     project.execution.records = diverged
     project.run("run", "--case", CASE)
@@ -247,6 +248,7 @@ REASON = " // 0: integer division or modulo by zero"
 FILES = {"index.html", "results.json", "results.csv", "junit.xml", "summary.md"}
 
 
+@pytest.mark.scripts_apart
 @pytest.mark.parametrize(("fail_on", "code"), [("unexpected", 1), ("never", 0)])
 def test_a_run_of_which_10_of_30_cases_can_have_no_script_ends_with_all_reports(
     project: Project, fail_on: str, code: int
@@ -265,6 +267,7 @@ def test_a_run_of_which_10_of_30_cases_can_have_no_script_ends_with_all_reports(
     assert "no script" not in project.run("show", "good/good/k=3,*").out
 
 
+@pytest.mark.scripts_apart
 def test_reports_that_are_written_again_and_merged_say_what_is_missing(project: Project) -> None:
     project.write({"matrix/small.yaml": UNSPEAKABLE % ("1, 2", "1")})
     project.execution.records = diverged
@@ -278,6 +281,7 @@ def test_reports_that_are_written_again_and_merged_say_what_is_missing(project: 
     assert (project.path / "again/index.html").read_text().count(REASON) == 1
 
 
+@pytest.mark.scripts_apart
 def test_a_script_that_is_never_done_costs_its_case_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(subjects: list[Subject]) -> Iterator[tuple[str, Computed]]:
         return made_scripts(subjects, bounds=Bounds(seconds=1.0), write=unruly_tasks.hang_on_the_second)

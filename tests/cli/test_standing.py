@@ -18,8 +18,6 @@ from qatrix.outcomes import Record
 from support.project import MATRIX, Ended, FakeExecution, Project, ended_with
 from support.results import results
 
-pytestmark = pytest.mark.usefixtures("scripts_made_here")
-
 SAID = (
     "nothing has changed since run 20261123-120000, and its report stands; qatrix run --fresh runs every case again\n"
 )

@@ -82,7 +82,7 @@ class FakeExecution:
 
 
 class ScriptsHere:
-    """Stands in for the process that makes scripts: starting it takes longer than all else that a command does."""
+    """Stands in for the process that makes scripts."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         pass

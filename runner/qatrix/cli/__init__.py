@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import sys
@@ -140,7 +141,14 @@ def interruptible(argv: Sequence[str], tools: Collaborators) -> int:
 def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     """Run one command; its exit code."""
     _register(argv)
-    return answered(lambda: app(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv))))
+    command = _command(len(app.registered_commands))
+    return answered(lambda: command(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv))))
+
+
+@functools.cache
+def _command(verbs: int) -> Callable[..., object]:  # noqa: ARG001 - once more are registered, it is made anew
+    """The command line of what is registered, which takes 40 ms to make; a process may run many commands."""
+    return typer.main.get_command(app)
 
 
 def _register(argv: Sequence[str]) -> None:
