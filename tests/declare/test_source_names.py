@@ -71,7 +71,7 @@ def one_case(tmp_path: Path, pattern: str, quantizer: str = QUANTIZERS[0]) -> Ca
     name, _, body = pattern.partition(": ")
     suites = f'{{written: {{axes: {{pattern: "{name}", quantizer: {quantizer}}}}}}}'
     text = f'patterns:\n  "{name}": {body}\nsuites: {suites}\n'
-    (case,) = written_cases(tmp_path, text)
+    (case,) = written_cases(tmp_path, text, shipped=("quantizers.yaml", "checks.yaml"))
     return case
 
 

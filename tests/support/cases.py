@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from qatrix.declare.inputs import InputSpec
 from qatrix.declare.load import load
@@ -17,6 +18,9 @@ from qatrix.resources import folder
 from qatrix.scripts import CaseSource
 from support import specs
 
+# What cases are made of. Reading the patterns takes two thirds of the time.
+SHIPPED: Final = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "runtimes.yaml", "checks.yaml", "devices.yaml")
+
 
 @cache
 def shipped_cases(*globs: str) -> tuple[Case, ...]:
@@ -24,13 +28,11 @@ def shipped_cases(*globs: str) -> tuple[Case, ...]:
     return select(_shipped(), Selection(cases=globs)).cases
 
 
-def written_cases(tmp_path: Path, text: str, *globs: str) -> tuple[Case, ...]:
-    """Cases of the suites in `text`, which may use the shipped patterns, quantizers, runtimes, checks and conv kinds."""
+def written_cases(tmp_path: Path, text: str, *globs: str, shipped: Sequence[str] = SHIPPED) -> tuple[Case, ...]:
+    """Cases of the suites in `text`, which may use what these shipped files declare."""
     path = tmp_path / "written.yaml"
     path.write_text(text)
-    shipped = folder("matrix")
-    names = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "runtimes.yaml", "checks.yaml", "devices.yaml")
-    matrix = _loaded([*(shipped / name for name in names), path])
+    matrix = _loaded([*(folder("matrix") / name for name in shipped), path])
     return select(matrix, Selection(cases=globs)).cases
 
 
