@@ -71,7 +71,7 @@ def test_axe_finds_nothing_without_a_script(visit: Open) -> None:
           for (const plain of document.querySelectorAll("main noscript")) plain.outerHTML = plain.textContent;
         }"""
     )
-    assert page.locator("#case-table").is_visible()
+    expect(page.locator("#case-table")).to_be_visible()
     assert violations(page) == []
 
 
@@ -84,7 +84,7 @@ def test_a_phone_scrolls_up_and_down_only(visit: Open, place: str, width: int, s
     box = body.bounding_box()
     assert box is not None
     assert box["width"] <= width
-    assert page.locator("h1").is_visible()
+    expect(page.locator("h1")).to_be_visible()
     if script:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -100,26 +100,26 @@ def test_tab_reaches_the_cases_soon(visit: Open) -> None:
 
 def test_the_list_of_cases_is_one_stop(visit: Open) -> None:
     page = visit()
-    assert page.locator("#listed [tabindex='0']").count() == 1
-    assert page.locator("#listed a:not([tabindex])").count() == 0
+    expect(page.locator("#listed [tabindex='0']")).to_have_count(1)
+    expect(page.locator("#listed a:not([tabindex])")).to_have_count(0)
 
 
 def test_the_headings_are_one_stop_and_arrows_go_from_one_to_the_next(visit: Open) -> None:
     page = visit()
-    assert page.locator("#grid thead [tabindex='0']").count() == 1
+    expect(page.locator("#grid thead [tabindex='0']")).to_have_count(1)
     page.locator("#grid thead [tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.sort") == "case"
-    assert page.locator("#grid thead [tabindex='0']").count() == 1
+    expect(page.locator("#grid thead [tabindex='0']")).to_have_count(1)
 
 
 def test_the_counts_are_one_stop_and_arrows_go_from_one_to_the_next(visit: Open) -> None:
     page = visit()
-    assert page.locator(".chips [tabindex='0']").count() == 1
+    expect(page.locator(".chips [tabindex='0']")).to_have_count(1)
     page.locator(".chips [tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.locator("#query").input_value() == "verdict:exact"
+    expect(page.locator("#query")).to_have_value("verdict:exact")
     assert page.locator(".chips [tabindex='0']").get_attribute("aria-current") == "true"
 
 
@@ -176,8 +176,8 @@ def test_paper_has_the_unexpected_and_the_first_cases_of_what_is_filtered(visit:
     page = visit("thousand", fragment="#q=verdict:failed,exact")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    assert page.locator("#grid").is_hidden()
-    assert page.locator("#explore").is_hidden()
+    expect(page.locator("#grid")).to_be_hidden()
+    expect(page.locator("#explore")).to_be_hidden()
     told = page.locator("#paper tbody tr .pill").all_inner_texts()
     unexpected = [text.endswith("unexpected") for text in told]
     assert unexpected == sorted(unexpected, reverse=True)
@@ -188,4 +188,4 @@ def test_paper_of_few_cases_has_all_that_are_filtered(visit: Open) -> None:
     page = visit(fragment="#q=verdict:failed")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    assert page.locator("#paper tbody tr:visible").count() == 6
+    expect(page.locator("#paper tbody tr:visible")).to_have_count(6)

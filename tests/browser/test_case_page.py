@@ -65,9 +65,9 @@ def test_the_drawing_is_there_with_words_for_who_does_not_see_it(visit: Open, ki
     drawing = page.locator("#case-view .hood svg").first
     expect(drawing).to_be_visible()
     assert "pt2e: " in str(drawing.get_attribute("aria-label"))
-    assert drawing.locator("rect").count() == 9
-    assert drawing.locator("path").count() == 4
-    assert drawing.locator(".own").count() == 3
+    expect(drawing.locator("rect")).to_have_count(9)
+    expect(drawing.locator("path")).to_have_count(4)
+    expect(drawing.locator(".own")).to_have_count(3)
     first = drawing.locator(".own rect").first
     assert float(str(first.evaluate("item => getComputedStyle(item).strokeWidth")).removesuffix("px")) > 2
 
@@ -75,7 +75,7 @@ def test_the_drawing_is_there_with_words_for_who_does_not_see_it(visit: Open, ki
 def test_hostile_names_draw_no_element(visit: Open) -> None:
     page = visit("drawn", "#case=models/hostile")
     page.evaluate(_OPEN_ALL)
-    assert page.locator("#case-view script, #case-view img, #case-view iframe").count() == 0
+    expect(page.locator("#case-view script, #case-view img, #case-view iframe")).to_have_count(0)
 
 
 def test_a_case_leads_to_its_page_of_an_earlier_run(visit: Open) -> None:

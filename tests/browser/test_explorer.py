@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Open, Report
-from support.demo_run import EXCERPT
+from support.demo_run import EXCERPT, many_records
 
 DEPLOYED = "deployed/relu6/runtime=xnnpack"
 CASE = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true,quantizer=xnnpack_int8_per_tensor_qat,device=cpu"
@@ -22,8 +22,8 @@ def shown(page: Page) -> str:
 
 def test_an_address_brings_the_view_back(visit: Open) -> None:
     page = visit(fragment="#q=verdict:exact+dim:2+conv:conv&sort=-seconds&rows=pattern&cols=quantizer,bias")
-    assert shown(page) == "16 of 59 cases"
-    assert page.locator("[aria-sort=descending] button").inner_text() == "Seconds"
+    expect(page.locator("#filter-count")).to_have_text("16 of 59 cases")
+    expect(page.locator("[aria-sort=descending] button")).to_have_text("Seconds")
     page.locator("#matrix").scroll_into_view_if_needed()
     expect(page.locator("#matrix-grid .corner")).to_have_text("pattern ╲ quantizer · bias")
     assert page.locator("#matrix-grid .line:visible .rh").all_inner_texts() == [
@@ -48,13 +48,13 @@ def test_an_address_brings_the_view_back(visit: Open) -> None:
 )
 def test_an_older_address_still_filters(visit: Open, old: str, new: str, fitting: int) -> None:
     page = visit(fragment=old)
-    assert shown(page) == f"{fitting} of 59 cases"
-    assert page.locator("#query").input_value() == new
+    expect(page.locator("#filter-count")).to_have_text(f"{fitting} of 59 cases")
+    expect(page.locator("#query")).to_have_value(new)
 
 
 def test_an_older_address_sorts_by_a_point_of_comparison(visit: Open) -> None:
     page = visit(fragment="#sort=-convert.max_abs")
-    assert page.locator("#listed tr td:nth-child(4)").first.inner_text() == "0.0831"
+    expect(page.locator("#listed tr td:nth-child(4)").first).to_have_text("0.0831")
 
 
 def test_the_table_sorts_both_ways_with_what_was_not_measured_last(visit: Open) -> None:
@@ -62,9 +62,9 @@ def test_the_table_sorts_both_ways_with_what_was_not_measured_last(visit: Open) 
     header = page.locator("[data-sort=max_abs]")
     header.click()
     first = page.locator("#listed tr td:nth-child(4)").first
-    assert first.inner_text() == "0.0831"
+    expect(first).to_have_text("0.0831")
     header.click()
-    assert first.inner_text() == "0"
+    expect(first).to_have_text("0")
     page.keyboard.press("Tab")
     page.locator("#grid").evaluate("(grid) => grid.scrollTo(0, grid.scrollHeight)")
     expect(page.locator("#listed tr td:nth-child(4)").last).to_have_text("–")
@@ -91,13 +91,13 @@ def test_a_row_that_stays_in_sight_stays_the_same_element(visit: Open) -> None:
 def test_a_case_opens_by_its_address(visit: Open, name: str, case_id: str) -> None:
     case_id += ",stride=3" if name == "large" else ""
     page = visit(name, f"#case={case_id}")
-    assert page.locator("#case-title").inner_text() == case_id
+    expect(page.locator("#case-title")).to_have_text(case_id)
     view = page.locator("#case-view")
     view.get_by_text("Pipelines and seconds", exact=True).click()
     view.get_by_text("Parameters", exact=True).click()
     assert "SQNR against the float model, dB" in view.inner_text()
     assert "matrix/suites/conv_bn.yaml:4" in view.inner_text()
-    assert page.locator("#report").is_hidden()
+    expect(page.locator("#report")).to_be_hidden()
 
 
 def test_a_link_of_the_table_opens_its_case(visit: Open) -> None:
@@ -110,10 +110,10 @@ def test_a_link_of_the_table_opens_its_case(visit: Open) -> None:
 
 def test_a_deep_link_builds_no_list_until_someone_goes_there(visit: Open) -> None:
     page = visit(fragment=f"#case={CASE}")
-    assert page.locator("#listed, #matrix-grid > *, #facets > *").count() == 0
+    expect(page.locator("#listed, #matrix-grid > *, #facets > *")).to_have_count(0)
     page.get_by_role("link", name="All cases").click()
     expect(page.locator("#listed tr").first).to_be_visible()
-    assert shown(page) == "59 of 59 cases"
+    expect(page.locator("#filter-count")).to_have_text("59 of 59 cases")
 
 
 def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
@@ -121,7 +121,7 @@ def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
     view = page.locator("#case-view")
     assert "fx failed at prepare" in view.inner_text()
     traceback = view.locator(".error pre")
-    assert traceback.is_hidden()
+    expect(traceback).to_be_hidden()
     view.get_by_text("Traceback of fx at prepare", exact=True).click()
     assert "Traceback (most recent call last)" in traceback.inner_text()
     assert (
@@ -134,15 +134,15 @@ def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
 def test_a_case_shows_the_yaml_that_declares_it(visit: Open, name: str) -> None:
     view = visit(name, fragment=f"#case={CASE}" + (",stride=3" if name == "large" else "")).locator("#case-view")
     view.get_by_text("The YAML", exact=True).click()
-    assert view.locator(".yaml pre").inner_text() == EXCERPT.text
+    expect(view.locator(".yaml pre")).to_have_text(EXCERPT.text)
     assert "pattern matrix/patterns.yaml:7" in view.locator(".yaml").inner_text()
 
 
 def test_a_diagnosis_shows_layers_parameters_and_plots(visit: Open) -> None:
     view = visit(fragment="#case=models/explained").locator("#case-view")
     assert "First difference after prepare: bn." in view.inner_text()
-    assert view.locator("svg polyline").count() == 2
-    assert view.get_by_text("Layers after prepare", exact=True).is_visible()
+    expect(view.locator("svg polyline")).to_have_count(2)
+    expect(view.get_by_text("Layers after prepare", exact=True)).to_be_visible()
     view.get_by_text("Quantization parameters after prepare", exact=True).click()
     assert "zero point" in view.inner_text()
 
@@ -162,8 +162,8 @@ def test_from_case_to_case_and_back_to_the_filtered_list(visit: Open) -> None:
     page.get_by_role("link", name="Next").click()
     expect(title).not_to_have_text(first)
     page.get_by_role("link", name="All cases").click()
-    assert shown(page) == "6 of 59 cases"
-    assert page.locator("#case-view").is_hidden()
+    expect(page.locator("#filter-count")).to_have_text("6 of 59 cases")
+    expect(page.locator("#case-view")).to_be_hidden()
 
 
 def test_the_command_about_a_case_is_copied(visit: Open) -> None:
@@ -196,7 +196,7 @@ def test_keys_alone_search_sort_and_open_a_case(visit: Open) -> None:
     expect(page.locator("#filter-count")).to_have_text("8 of 59 cases")
     page.locator("[data-sort=case]").focus()
     page.keyboard.press("Enter")
-    assert page.locator("[aria-sort=ascending]").count() == 1
+    expect(page.locator("[aria-sort=ascending]")).to_have_count(1)
     page.locator("#grid a.id").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
@@ -205,8 +205,8 @@ def test_keys_alone_search_sort_and_open_a_case(visit: Open) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#case-title")).to_have_text(wanted)
     page.keyboard.press("Escape")
-    assert page.locator("#cases").is_visible()
-    assert shown(page) == "8 of 59 cases"
+    expect(page.locator("#cases")).to_be_visible()
+    expect(page.locator("#filter-count")).to_have_text("8 of 59 cases")
     assert page.evaluate("document.activeElement.textContent") == wanted
 
 
@@ -227,10 +227,10 @@ def test_keys_are_letters_while_someone_types(visit: Open) -> None:
     page = visit()
     page.locator("#query").focus()
     page.keyboard.type("jk/?")
-    assert page.locator("#query").input_value() == "jk/?"
+    expect(page.locator("#query")).to_have_value("jk/?")
     page.keyboard.press("Escape")
-    assert page.locator("#query").input_value() == ""
-    assert shown(page) == "59 of 59 cases"
+    expect(page.locator("#query")).to_have_value("")
+    expect(page.locator("#filter-count")).to_have_text("59 of 59 cases")
 
 
 def test_a_point_of_the_plot_leads_to_its_case(visit: Open) -> None:
@@ -266,11 +266,11 @@ def test_dark_is_dark(visit: Open) -> None:
 def test_without_a_script_the_page_reads_well(visit: Open) -> None:
     page = visit(ready=False, java_script_enabled=False)
     assert "unexpected: 1 crashed" in page.locator(".banner").first.inner_text()
-    assert page.locator("#case-table tbody tr").count() == 59
+    expect(page.locator("#case-table tbody tr")).to_have_count(59)
     assert page.locator("#matrix-table tbody td a").count() > 20
-    assert page.locator("#filter").is_hidden()
+    expect(page.locator("#filter")).to_be_hidden()
     page.locator("#matrix-table a[aria-label*=failed]").first.click()
-    assert page.locator("details.case:target > summary").is_visible()
+    expect(page.locator("details.case:target > summary")).to_be_visible()
 
 
 def test_without_a_script_a_verdict_still_filters_the_table(visit: Open) -> None:
@@ -284,20 +284,20 @@ def test_without_a_script_a_verdict_still_filters_the_table(visit: Open) -> None
 def test_without_a_script_a_large_report_says_what_it_leaves_out(visit: Open) -> None:
     page = visit("large", ready=False, java_script_enabled=False)
     assert "Without JavaScript this page lists" in page.locator("#cases").inner_text()
-    assert page.locator("#matrix-table").is_visible()
+    expect(page.locator("#matrix-table")).to_be_visible()
     rows = page.locator("#case-table tbody tr").count()
     assert 100 < rows <= 500
 
 
 def test_hostile_names_are_text(visit: Open) -> None:
     page = visit("hostile")
-    assert page.locator("#listed tr").count() == 2
+    expect(page.locator("#listed tr")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-    assert page.locator("main i, main iframe, main script").count() == 0
+    expect(page.locator("main i, main iframe, main script")).to_have_count(0)
     assert not re.search("[\u202a-\u202e]", page.locator("body").inner_text())
     page.locator("#grid a.id").first.click()
     expect(page.locator("#case-title")).to_contain_text("<script>alert(")
-    assert page.locator("#case-view script").count() == 0
+    expect(page.locator("#case-view script")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
@@ -325,21 +325,13 @@ def test_side_files_that_are_missing_are_named(visit: Open, report: Report, tmp_
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_cases_open_filter_and_show_a_case(visit: Open) -> None:
+def test_ten_thousand_cases_are_listed_searched_and_shown_a_few_at_a_time(visit: Open) -> None:
+    failed = sum(record.verdict == "failed" for record in many_records(10_000))
     page = visit("huge")
-    # Measured: 1.3 s and 60 ms; the limits leave room for a busy machine.
-    assert page.evaluate("performance.now()") < 6000
-    took = page.evaluate(
-        """async () => {
-          const field = document.getElementById("query");
-          const began = performance.now();
-          field.value = "verdict:failed";
-          field.dispatchEvent(new Event("input", { bubbles: true }));
-          await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
-          return performance.now() - began;
-        }"""
-    )
-    assert took < 1000
-    assert shown(page).endswith("of 100,000 cases")
+    expect(page.locator("#filter-count")).to_have_text("10,000 of 10,000 cases")
+    page.fill("#query", "verdict:failed")
+    expect(page.locator("#filter-count")).to_have_text(f"{failed:,} of 10,000 cases")
+    # `python -m benchmarks --only large-page` times a hundred thousand; what keeps them fast is that few are drawn.
+    assert 0 < page.locator("#listed tr").count() < 200
     page.locator("#grid a.id").first.click()
     expect(page.locator("#case-view")).to_contain_text("fx failed at prepare")

@@ -58,7 +58,7 @@ def test_a_cell_filters_to_its_cases(visit: Open) -> None:
     to_matrix(page)
     page.locator("#matrix-grid a").first.click()
     expect(page.locator("#filter-count")).to_have_text("2 of 59 cases")
-    assert page.locator("#query").input_value() == "verdict:failed pattern:conv_bn conv:conv_transpose dim:1"
+    expect(page.locator("#query")).to_have_value("verdict:failed pattern:conv_bn conv:conv_transpose dim:1")
 
 
 def test_the_reader_chooses_its_axes(visit: Open) -> None:
@@ -81,7 +81,7 @@ def test_the_reader_chooses_its_axes(visit: Open) -> None:
 def test_it_is_one_stop_for_tab_and_arrows_go_about_in_it(visit: Open) -> None:
     page = visit()
     to_matrix(page)
-    assert page.locator("#matrix-grid [tabindex='0']").count() == 1
+    expect(page.locator("#matrix-grid [tabindex='0']")).to_have_count(1)
     page.locator("#matrix-grid [tabindex='0']").focus()
     first = page.evaluate("document.activeElement.getAttribute('aria-label')")
     page.keyboard.press("ArrowRight")
@@ -97,12 +97,12 @@ def test_it_is_one_stop_for_tab_and_arrows_go_about_in_it(visit: Open) -> None:
     page.keyboard.press("End")
     page.keyboard.press("Home")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == first
-    assert page.locator("#matrix-grid [tabindex='0']").count() == 1
+    expect(page.locator("#matrix-grid [tabindex='0']")).to_have_count(1)
 
 
 def test_a_search_that_fits_nothing_says_so(visit: Open) -> None:
     page = visit(fragment="#q=dim:7")
-    assert page.get_by_text("No case fits this search.").first.is_visible()
+    expect(page.get_by_text("No case fits this search.").first).to_be_visible()
     page.locator("#matrix").scroll_into_view_if_needed()
     expect(page.locator("#matrix-none")).to_be_visible()
 

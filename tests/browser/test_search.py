@@ -59,7 +59,7 @@ def search(page: Page, query: str) -> int:
 def test_a_query_finds_its_cases(visit: Open, query: str, fitting: int) -> None:
     page = visit()
     assert search(page, query) == fitting
-    assert page.locator("#query-fault").inner_text() == ""
+    expect(page.locator("#query-fault")).to_have_text("")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_hostile_query_is_text(visit: Open) -> None:
     page.fill("#query", "<img src=x onerror=alert(1)>:1")
     search(page, '"<b>":1')
     assert "There is no field <b>" in page.locator("#query-fault").inner_text()
-    assert page.locator("#query-fault *").count() == 0
+    expect(page.locator("#query-fault *")).to_have_count(0)
 
 
 def test_a_query_is_in_the_address_and_each_step_can_be_taken_back(visit: Open) -> None:
@@ -107,7 +107,7 @@ def test_a_query_is_in_the_address_and_each_step_can_be_taken_back(visit: Open) 
     page.locator(".chips a", has_text="failed").last.click()
     expect(page).to_have_url(page.url.partition("#")[0] + "#q=verdict:failed")
     page.locator(".chips a", has_text="exact").click()
-    assert page.locator("#query").input_value() == "verdict:failed,exact"
+    expect(page.locator("#query")).to_have_value("verdict:failed,exact")
     assert shown(page) == 44
     page.go_back()
     assert shown(page) == 6
@@ -127,10 +127,10 @@ def test_a_chip_joins_what_is_asked_for_and_says_that_it_is_on(visit: Open) -> N
     page = visit(fragment="#q=dim:2+OR+dim:1")
     chip = page.locator(".chips a", has_text="failed").last
     chip.click()
-    assert page.locator("#query").input_value() == "(dim:2 OR dim:1) verdict:failed"
+    expect(page.locator("#query")).to_have_value("(dim:2 OR dim:1) verdict:failed")
     assert chip.get_attribute("aria-current") == "true"
     chip.click()
-    assert page.locator("#query").input_value() == "(dim:2 OR dim:1)"
+    expect(page.locator("#query")).to_have_value("(dim:2 OR dim:1)")
 
 
 def test_facets_count_what_is_shown_and_edit_the_query(visit: Open) -> None:
@@ -141,9 +141,9 @@ def test_facets_count_what_is_shown_and_edit_the_query(visit: Open) -> None:
     verdicts = page.get_by_role("group", name="verdict", exact=True)
     assert verdicts.get_by_role("button", pressed=True).all_text_contents() == ["✗ failed 6"]
     verdicts.get_by_role("button", name="exact").click()
-    assert page.locator("#query").input_value() == "verdict:failed,exact"
+    expect(page.locator("#query")).to_have_value("verdict:failed,exact")
     page.get_by_role("group", name="dim", exact=True).get_by_role("button", name=re.compile("^2 ")).click()
-    assert page.locator("#query").input_value() == "verdict:failed,exact dim:2"
+    expect(page.locator("#query")).to_have_value("verdict:failed,exact dim:2")
     assert shown(page) == 20
 
 
@@ -155,11 +155,11 @@ def test_the_help_has_examples_that_work(visit: Open) -> None:
     page.keyboard.press("Escape")
     for example in examples:
         search(page, example)
-        assert page.locator("#query-fault").inner_text() == ""
+        expect(page.locator("#query-fault")).to_have_text("")
     page.locator("#help summary").click()
     page.locator("#examples button").first.click()
-    assert page.locator("#query").input_value() == examples[0]
-    assert page.locator("#help .panel").is_hidden()
+    expect(page.locator("#query")).to_have_value(examples[0])
+    expect(page.locator("#help .panel")).to_be_hidden()
 
 
 def taken(page: Page, kind: str) -> str:
@@ -249,8 +249,8 @@ def test_what_is_listed_keeps_its_query_while_another_cannot_be_read(visit: Open
     chip = page.locator(".chips a", has_text="failed").last
     assert chip.get_attribute("aria-current") == "true"
     page.locator(".chips a", has_text="exact").click()
-    assert page.locator("#query").input_value() == "verdict:failed,exact dim:2"
-    assert page.locator("#query-fault").inner_text() == ""
+    expect(page.locator("#query")).to_have_value("verdict:failed,exact dim:2")
+    expect(page.locator("#query-fault")).to_have_text("")
 
 
 def test_one_case_fits(visit: Open) -> None:
