@@ -15,7 +15,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 # One process has the runs of all of them.
-pytestmark = pytest.mark.xdist_group("examples")
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("examples")]
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "examples" / "quantizer-package"
 MODELS = ROOT / "examples" / "models"

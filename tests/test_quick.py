@@ -37,10 +37,12 @@ def test_all_else_can_be(name: str) -> None:
     assert NothingHeavy().find_spec(name, None) is None
 
 
+@pytest.mark.processes
 def test_a_module_that_imports_torch_has_no_quick_tests(tmp_path: Path) -> None:
     assert "no tests ran" in session(tmp_path, "import torch\ndef test_it(): pass\n")
 
 
+@pytest.mark.processes
 def test_a_module_that_cannot_be_imported_for_another_reason_is_an_error(tmp_path: Path) -> None:
     told = session(tmp_path, "import nothing_of_this_name\ndef test_it(): pass\n")
 
@@ -48,6 +50,7 @@ def test_a_module_that_cannot_be_imported_for_another_reason_is_an_error(tmp_pat
     assert "1 error" in told
 
 
+@pytest.mark.processes
 def test_a_test_that_imports_torch_while_it_runs_fails_and_says_what_to_do(tmp_path: Path) -> None:
     told = session(tmp_path, "def test_it():\n    import torch\n")
 
@@ -55,6 +58,7 @@ def test_a_test_that_imports_torch_while_it_runs_fails_and_says_what_to_do(tmp_p
     assert "1 failed" in told
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("marker", ["torch", "slow"])
 def test_a_test_that_is_marked_is_left_out(tmp_path: Path, marker: str) -> None:
     told = session(

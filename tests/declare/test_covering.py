@@ -77,6 +77,7 @@ def test_the_cases_are_those_of_a_plain_search(points: list[tuple[str, dict[str,
     assert cover(cases, strength).places == chosen_plainly(cases, strength)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [2, 3])
 def test_the_subset_of_the_matrix_that_comes_with_qatrix_has_every_combination(strength: int) -> None:
     matrix = load([folder("matrix")]).matrix

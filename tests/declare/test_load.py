@@ -520,6 +520,7 @@ def numbers(count: int) -> str:
     return ", ".join(map(str, range(count)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rules",
     [
@@ -541,6 +542,7 @@ def test_more_rules_than_can_be_compared_with_the_points_are_an_error(tmp_path: 
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -576,6 +578,7 @@ def test_of_very_many_faults_of_one_pattern_the_first_are_told(tmp_path: Path) -
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 def test_a_pattern_of_very_many_layers_is_read_in_time(tmp_path: Path) -> None:
     many = range(9_000)
     text = (

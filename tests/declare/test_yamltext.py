@@ -162,6 +162,7 @@ def test_a_character_that_yaml_forbids_is_told_at_its_place(text: str, place: st
     assert problem.message == f"the character {character} stands here, which YAML forbids"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

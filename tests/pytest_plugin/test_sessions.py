@@ -16,6 +16,7 @@ from qatrix.resources import folder
 from support.project import MATRIX
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.processes
 
 REAL = """
 patterns:

@@ -105,6 +105,7 @@ def test_a_store_is_read_in_a_folder_that_cannot_be_written(tmp_path: Path) -> N
         path.parent.chmod(0o700)
 
 
+@pytest.mark.slow
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255), again=st.integers(0, 10**6), other=st.integers(0, 255))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_byte_may_be_another(tmp_path: Path, place: int, value: int, again: int, other: int) -> None:
@@ -133,6 +134,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.slow
 @given(place=st.sampled_from([(table, name) for table, names in COLUMNS.items() for name in names]), value=VALUES)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_may_be_another(tmp_path: Path, place: tuple[str, str], value: object) -> None:
@@ -163,6 +165,7 @@ FACTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_fact_of_a_record_may_be_another(tmp_path: Path, data: st.DataObject) -> None:

@@ -210,6 +210,7 @@ def test_text_of_a_diagnosis_never_becomes_markup() -> None:
     assert tree.xpath("//main//script") == []
 
 
+@pytest.mark.slow
 def test_a_page_of_many_diagnoses_stays_small_and_says_what_it_leaves_out() -> None:
     many = make_diagnosis(points=(make_point(layers=tuple(make_layer(f"layer{n}") for n in range(400))),))
     records = [make_diverged(f"s/case{n}", diagnosis=many) for n in range(100)]

@@ -171,6 +171,7 @@ def test_numbers_that_json_lacks_are_words(value: float | None, told: object) ->
     assert _rows(report_data(make_run(declared=1), [made]))["sqnr"] == [[told]]
 
 
+@pytest.mark.slow
 def test_facts_of_very_many_cases_lie_beside_the_page() -> None:
     data = report_data(make_run(declared=ONE_FILE + 1), many_records(ONE_FILE + 1))
     files = dict(side_files(data))

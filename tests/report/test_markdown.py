@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from qatrix.report.frames import ReportData, report_data
 from qatrix.report.markdown import summary_md
 from support.lowerings import deployed_records, make_deployed
@@ -60,6 +62,7 @@ def test_links_that_do_not_lead_to_the_web_lead_nowhere() -> None:
     assert "See <" not in text
 
 
+@pytest.mark.slow
 def test_a_huge_run_stays_under_the_limit_of_a_job_summary() -> None:
     records = [make_diverged(f"s/{place}/{HOSTILE[:300]}", summary=HOSTILE) for place in range(3000)]
     records += [

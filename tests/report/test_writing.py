@@ -73,6 +73,7 @@ def test_a_renderer_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "junit.xml").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_a_report_of_very_many_cases_has_files_beside_the_page_and_old_ones_go(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name in ("cases-999.js", "mine.js"):
@@ -117,6 +118,7 @@ def test_nothing_is_written_through_a_link_beside_the_page(
     assert linked.read_text() == SIDE
 
 
+@pytest.mark.slow
 def test_a_thousand_failures_with_long_tracebacks_stay_small(tmp_path: Path) -> None:
     error = make_error(
         "it does not work: " + "x" * 3000, traceback="".join(f"  File {n}, line {n}\n" for n in range(2000))
@@ -127,6 +129,7 @@ def test_a_thousand_failures_with_long_tracebacks_stay_small(tmp_path: Path) -> 
     assert (tmp_path / "index.html").stat().st_size < 3_000_000
 
 
+@pytest.mark.slow
 def test_a_thousand_cases_stay_small_and_fast(tmp_path: Path) -> None:
     store = write_store(tmp_path / "run.sqlite", many_records(1000))
     start = time.perf_counter()

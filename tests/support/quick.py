@@ -19,7 +19,7 @@ import pytest
 HEAVY: Final = frozenset(
     "torch torchvision torchao executorch onnx onnxscript onnxruntime ray playwright axe_playwright_python".split()
 )
-SLOW_MARKERS: Final = ("torch", "browser", "fuzz", "slow", "processes")
+SLOW_MARKERS: Final = ("torch", "browser", "fuzz", "slow", "processes", "scripts_apart")
 _WHY: Final = "quick tests do without it: mark the test `torch`, or run it with `tox -e tests`"
 
 

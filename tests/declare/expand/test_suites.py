@@ -21,6 +21,7 @@ def test_expansion_is_lazy() -> None:
     assert [isinstance(item, Case) for item in itertools.islice(found, 3)] == [True] * 3
 
 
+@pytest.mark.slow
 def test_a_large_suite_takes_little_memory() -> None:
     pattern = specs.pattern(params={"stride": 1, "padding": 0})
     axes: Axes = {
