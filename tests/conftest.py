@@ -40,10 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in slow tests: quicker ones reach the same lines, and torch takes 1.7 times as long."""
+    """Measure no coverage in slow tests, and let one process run the tests of a file, which share what is costly.
+
+    Quicker tests reach the same lines, and torch takes 1.7 times as long when it is measured.
+    """
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker("no_cover")
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_collection_finish() -> None:
