@@ -29,6 +29,8 @@ Report = Callable[[str], Path]
 Open = Callable[..., Page]
 
 
+# Before the tests without a group get one.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in this folder are browser tests, and one process runs them all."""
     for item in items:

@@ -10,6 +10,7 @@ import pytest
 from qatrix.execute.bounded import Bounded, Bounds
 from support import unruly_tasks
 
+pytestmark = pytest.mark.processes
 SHORT = Bounds(seconds=1.0, total=60.0, memory=2**30)
 Task = Callable[[str], str]
 
