@@ -16,6 +16,8 @@ from qatrix.resources import folder
 _TIMES: Final = 5
 # Read the YAML each time.
 _PLAIN: Final = {"QATRIX_MATRIX_CACHE": "off"}
+# Write reports each time.
+_ANEW: Final = {"QATRIX_STANDING": "off"}
 _AT_ONCE: Final = 0.45
 _AGAIN: Final = 1.2
 _PAIRWISE: Final = 14.5
@@ -58,14 +60,22 @@ def _unchanged(place: Path, cache: dict[str, str], selection: Sequence[str]) -> 
     first = python(*argv, *options, variables=cache)
     # The first one after it notes what the next ones find: the files of code, and what changed since.
     again = _least(python(*argv, *options, variables=cache) for _ in range(_TIMES))
+    anew = _least(python(*argv, *options, variables={**cache, **_ANEW}) for _ in range(_TIMES))
     what = "the default selection" if not selection else " ".join(selection)
     return Row(
         what=f"a run in which nothing changed, {what}",
-        figure=f"{again.processor_seconds:.2f} s ({first.processor_seconds:.1f} s the first time)",
-        figures={"processor_seconds": again.processor_seconds, "first_processor_seconds": first.processor_seconds},
+        figure=(
+            f"{again.processor_seconds:.2f} s ({first.processor_seconds:.1f} s the first time);"
+            f" {anew.processor_seconds:.2f} s where it writes reports of its own"
+        ),
+        figures={
+            "processor_seconds": again.processor_seconds,
+            "first_processor_seconds": first.processor_seconds,
+            "anew_processor_seconds": anew.processor_seconds,
+        },
         reach=f"at most {_AGAIN} s",
         reached=again.processor_seconds <= _AGAIN,
-        how=f"processor time of a whole process with all reports, the least of {_TIMES}",
+        how=f"processor time of a whole process, whose newest report stands, the least of {_TIMES}",
     )
 
 
