@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,12 +15,13 @@ import pytest
 from qatrix.declare.spec import Case
 from qatrix.errors import OutputError
 from qatrix.execute.bounded import Computed
-from qatrix.outcomes import Record
-from support.project import MATRIX, Ended, FakeExecution, Project, ended_with
+from qatrix.outcomes import Environment, Record
+from support.project import ENVIRONMENT, MATRIX, Ended, FakeExecution, Project, ended_with
+from support.records import make_record
 from support.results import results
 
 SAID = (
-    "nothing has changed since run 20261123-120000, and its report stands; qatrix run --fresh runs every case again\n"
+    "nothing has changed since run 20261123-120000, and its report stands; --fresh runs every case again\n"
 )
 
 
@@ -158,6 +160,28 @@ def without_page(project: Project) -> None:
     (project.path / "reports/latest/index.html").unlink()
 
 
+def without_table(project: Project) -> None:
+    (project.path / "reports/latest/junit.xml").unlink()
+
+
+def edited(project: Project) -> None:
+    (project.path / "reports/latest/index.html").write_text("garbage")
+
+
+def with_something_more(project: Project) -> None:
+    (project.path / "reports/latest/more.txt").write_text("notes")
+
+
+def without_the_run_before(project: Project) -> None:
+    project.run("run", "--fresh")
+    shutil.rmtree(project.path / "reports/20261123-120000")
+
+
+def tampered(project: Project) -> None:
+    with closing(sqlite3.connect(project.path / "reports/latest/run.sqlite")) as connection, connection:
+        connection.execute("UPDATE cases SET seconds = 0.5, record = json_set(record, '$.seconds', 0.5)")
+
+
 def without_store(project: Project) -> None:
     (project.path / "reports/latest/run.sqlite").unlink()
 
@@ -193,7 +217,10 @@ def unfinished(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [another_run, without_page, without_store, damaged, without_link, dangling, moved, forgotten, unfinished],
+    [
+        *(another_run, without_page, without_table, without_store, without_link, without_the_run_before),
+        *(damaged, edited, tampered, with_something_more, dangling, moved, forgotten, unfinished),
+    ],
 )
 def test_a_run_that_is_no_longer_there_whole_does_not_stand(
     reported: Project, spoil: Callable[[Project], None]
@@ -231,13 +258,78 @@ def test_a_run_that_might_go_otherwise_is_made_again(project: Project, execution
     assert project.execution.ran != []
 
 
-def test_a_resumed_run_stands_once_it_has_come_to_its_end(project: Project) -> None:
+def test_a_run_after_a_resumed_one_reports_because_that_one_began_with_other_yaml_perhaps(project: Project) -> None:
     project.remembers = True
     project.execution = FakeExecution(interrupted_after=3)
     assert project.run("run").code == 130
     project.execution = FakeExecution()
     assert project.run("run", "--resume").code == 0
 
+    assert not stood(project.run("run"))
+    assert stood(project.run("run"))
+
+
+def test_what_a_resumed_run_writes_again_does_not_stand(reported: Project) -> None:
+    assert reported.run("run", "--resume", "--timeout", "7").code == 0
+    reported.write({"matrix/small.yaml": f"# one line more\n{MATRIX}"})
+
+    assert not stood(reported.run("run"))
+
+
+def test_a_case_that_timed_out_where_an_earlier_run_had_a_result_is_made_again(reported: Project) -> None:
+    reported.execution = FakeExecution(records=once("timed_out"))
+    reported.run("run", "--fresh", "--fail-on", "never")
+    reported.execution = FakeExecution()
+    ended = reported.run("run")
+
+    assert not stood(ended)
+    assert ended.code == 0
+
+
+def test_a_shard_that_is_cut_otherwise_is_reported(reported: Project) -> None:
+    reported.run("run", "--shard", "1/1")
+
+    assert not stood(reported.run("run", "--shard", "1/1", "--shard-by", "cost", "--durations", "reports/latest"))
+
+
+def test_an_empty_shard_depends_on_the_environment_too(project: Project) -> None:
+    project.remembers = True
+    empty = next(
+        shard for shard in range(1, 99) if "declared 0" in project.run("run", "--shard", f"{shard}/99").out
+    )
+    argv = ("run", "--shard", f"{empty}/99")
+
+    assert stood(project.run(*argv))
+    assert not stood(project.run(*argv, fingerprint=lambda: "another"))
+
+
+def test_yaml_that_is_edited_while_torch_is_imported_is_reported_by_the_next_run(project: Project) -> None:
+    def edited() -> Environment:
+        project.write({"matrix/small.yaml": MATRIX.replace("mode: qat", "about: new words, mode: qat")})
+        return ENVIRONMENT
+
+    project.remembers = True
+    project.run("run", environment=edited)
+
+    assert not stood(project.run("run"))
+
+
+def test_that_tolerances_changed_is_told_once(project: Project) -> None:
+    compared = replace(make_record(), suite="first")
+
+    def compare(case: Case) -> Record:
+        return replace(ended_with(case, "exact", "equal to the bit"), comparisons=compared.comparisons)
+
+    loosened = tuple(replace(item, atol=item.atol + 1.0) for item in compared.comparisons)
+    project.remembers = True
+    project.execution = FakeExecution(records=compare)
+    project.run("run")
+    project.execution = FakeExecution(
+        records=lambda case: replace(ended_with(case, "exact", "equal to the bit"), comparisons=loosened)
+    )
+    assert "tolerances were loosened" in (told := project.run("run", "--fresh")).err, told
+
+    assert "tolerances" not in project.run("run").err
     assert stood(project.run("run"))
 
 

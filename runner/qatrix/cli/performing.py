@@ -22,7 +22,7 @@ from qatrix.cli.options import REPORTS
 from qatrix.cli.plans import Plan, new_plan, resumed_plan
 from qatrix.cli.recall import Recall, recalling
 from qatrix.cli.repros import add_scripts, known_scripts
-from qatrix.cli.standing import seal, standing, tell_standing
+from qatrix.cli.standing import Seal, standing
 from qatrix.execute.options import Execution
 from qatrix.outcomes import UNREMARKABLE, Record, Run
 
@@ -76,21 +76,25 @@ class Wanted:
 
     @property
     def may_stand(self) -> bool:
-        """Whether a later run that wants the same may leave the reports of this one in place."""
-        return not self.live and self.baseline == "newest"
+        """Whether a later run that wants the same may leave the reports of this one in place.
+
+        Those of a resumed one have something of the command and the YAML that it began with.
+        """
+        return not (self.live or self.resume) and self.baseline == "newest"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Performed:
     """A run that has its reports: what is in them, where they are, and whether it was interrupted before its end.
 
-    It is `whole` where no script and no bug report is missing.
+    It is `lasting` where another run like it would report nothing else: no script and no bug report is missing, and
+    no tolerance has changed since the run before.
     """
 
     data: Told
     folder: Path
     interrupted: bool
-    whole: bool = True
+    lasting: bool = True
 
 
 def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell | None = None) -> Performed:
@@ -112,27 +116,28 @@ def perform(context: typer.Context, console: Console, wanted: Wanted, tell: Tell
     announce(console, len(wanted.selected.cases), wanted.options)
     origin = wanted.reference
     with recalling(tools, wanted.options, fresh=wanted.fresh, reference=origin) as recall:
+        # Before torch is imported, which takes seconds, in which someone may edit the YAML.
+        seal = Seal(recall, wanted.matrix, wanted.selected, ("qatrix", *tools.argv))
+        may_stand = tell is None and wanted.may_stand
+        if may_stand and (found := standing(wanted.out, recall, seal)) is not None:
+            console.note(
+                f"nothing has changed since run {found.run.id}, and its report stands; --fresh runs every case again"
+            )
+            conclude(console, found, found.folder)
+            return Performed(data=found, folder=found.folder, interrupted=False)
         if wanted.fresh or not recall.knows_environment:
             # Torch is imported there while this process does something else.
             tools.warm_up(wanted.options)
         environment = recall.environment()
         tools.interruption.hold()
-        may_stand = tell is None and wanted.may_stand
-        command, keys = ("qatrix", *tools.argv), recall.keys(wanted.selected.cases)
-        sealed = seal(wanted.matrix, wanted.selected, keys, command) if may_stand else None
-        found = None if wanted.resume else standing(wanted.out, recall, sealed)
-        if found is not None:
-            tell_standing(console, found.run.id)
-            conclude(console, found, found.folder)
-            return Performed(data=found, folder=found.folder, interrupted=tools.interruption.asked)
         plan = (
             resumed_plan(wanted.matrix, wanted.selected, folder, environment, reference=origin)
             if wanted.resume
             else new_plan(tools, wanted.matrix, wanted.selected, folder, environment, started=started, reference=origin)
         )
         performed = _performed(tools, console, wanted, plan, recall, tell or conclude)
-        if performed.whole and not performed.interrupted:
-            recall.keep_seal(performed.folder, sealed)
+        if may_stand and performed.lasting and not performed.interrupted:
+            recall.keep_seal(performed.folder, seal)
         return performed
 
 
@@ -142,9 +147,10 @@ def _performed(
     """Carry out a plan, end its run, and report it."""
     began = time.monotonic()
     finished = Conduct(tools=tools, console=console, plan=plan, options=wanted.options, recall=recall).go()
-    _close(plan, seconds=time.monotonic() - began, finished=finished)
+    changed = _close(plan, seconds=time.monotonic() - began, finished=finished)
     tell_changes(plan.folder / STORE, wanted.baseline)
-    return _reported(tools, console, wanted, plan=plan, recall=recall, finished=finished, tell=tell)
+    performed = _reported(tools, console, wanted, plan=plan, recall=recall, finished=finished, tell=tell)
+    return replace(performed, lasting=performed.lasting and not changed)
 
 
 def _reported(
@@ -183,15 +189,18 @@ def _reported(
     except KeyboardInterrupt:
         tools.interruption.hold()
         return replace(performed, interrupted=True)
-    return replace(performed, whole=whole)
+    return replace(performed, lasting=whole)
 
 
 # What is missing is a package or two.
 _MISSING: Final = 5
 
 
-def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
-    """End the run in its store. Every declared case must have ended in exactly one verdict."""
+def _close(plan: Plan, *, seconds: float, finished: bool) -> bool:
+    """End the run in its store; whether tolerances have changed since the run before.
+
+    Every declared case must have ended in exactly one verdict.
+    """
     from qatrix.report.ledger import ledger_warnings
     from qatrix.report.store import Store
 
@@ -203,6 +212,7 @@ def _close(plan: Plan, *, seconds: float, finished: bool) -> None:
     if ended + unfinished != plan.run.declared or (finished and unfinished):
         msg = f"{plan.run.declared} cases were declared, but {ended} ended and {unfinished} did not"
         raise RuntimeError(msg)
+    return bool(changes)
 
 
 def conclude(console: Console, data: Told, folder: Path) -> None:

@@ -17,6 +17,7 @@ from qatrix.outcomes import Environment, Record
 
 if TYPE_CHECKING:
     from qatrix.cli.scripting import Subject
+    from qatrix.cli.standing import Seal
     from qatrix.declare.spec import Case
     from qatrix.report.resultcache import ResultCache
 
@@ -38,7 +39,14 @@ class Recall:
         if reference is not None:
             self._prefix += f" reference={reference}"
         self._keys: dict[str, str] = {}
+        # The cases whose results later runs take over.
+        self._lasting: set[str] = set()
         self._known = cache.environment(self._place)
+
+    @property
+    def surroundings(self) -> str:
+        """What every case depends on."""
+        return self._prefix
 
     @property
     def knows_environment(self) -> bool:
@@ -71,27 +79,31 @@ class Recall:
             return {}
         found = self._cache.find(list(keys.values()))
         sources = {case.case_id: case.source for case in cases}
-        return {
+        records = {
             # The suite may stand elsewhere in its file now.
             case_id: replace(found[key], source=sources[case_id])
             for case_id, key in keys.items()
             # The file of the cache is data from elsewhere, too: under a key may lie another case's record.
             if key in found and found[key].case_id == case_id
         }
+        self._lasting |= records.keys()
+        return records
 
-    def stands(self, folder: Path, seal: str | None) -> bool:
+    def stands(self, folder: Path, seal: Seal) -> bool:
         """Whether the run in a folder was given this seal, and is to be taken for what another one would find."""
-        return seal is not None and not self._fresh and self._cache.seal(str(folder.resolve())) == seal
+        known = None if self._fresh or not seal.known else self._cache.seal(str(folder.resolve()))
+        return known is not None and known == seal.of(folder)
 
-    def keep_seal(self, folder: Path, seal: str | None) -> None:
+    def keep_seal(self, folder: Path, seal: Seal) -> None:
         """Seal the run in a folder, where later runs would take over the result of each of its cases."""
-        if seal is not None and self._cache.holds(self._keys.values()):
-            self._cache.keep_seal(str(folder.resolve()), seal)
+        if seal.known and self._lasting == self._keys.keys():
+            self._cache.keep_seal(str(folder.resolve()), seal.of(folder))
 
     def keep(self, record: Record, run_id: str) -> None:
         """Leave a record, before its expectation, to later runs; not that of a case which changed what it ran in."""
-        if record.case_id in self._keys and not record.traces:
-            self._cache.keep(self._keys[record.case_id], record, run_id)
+        key = self._keys.get(record.case_id)
+        if key is not None and not record.traces and self._cache.keep(key, record, run_id):
+            self._lasting.add(record.case_id)
 
     def scripts(self, subjects: Iterable[Subject]) -> dict[str, str]:
         """The scripts, by case id, that were made of the same cases and records by the same code."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,18 +19,16 @@ from qatrix.report.changes import Since
 
 if TYPE_CHECKING:
     from qatrix.cli.recall import Recall
-    from qatrix.console import Console
     from qatrix.declare.selection import Selected
     from qatrix.declare.spec import Matrix
 
 # The variable that has every run write its own reports, where it is "off".
 _SWITCH: Final = "QATRIX_STANDING"
-_PAGE: Final = "index.html"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A run that stands, and its records; what changed before it is no news any more."""
+    """A run that stands, and its records; what had changed before it is no news any more."""
 
     run: Run
     records: tuple[Record, ...]
@@ -38,41 +36,56 @@ class Standing:
     since: Since | None = None
 
 
-def seal(matrix: Matrix, selected: Selected, keys: Mapping[str, str], command: Sequence[str]) -> str | None:
-    """A SHA-256, in hex, of all that the reports of a run depend on; None where that cannot be told.
+class Seal:
+    """All that the reports of a run depend on, and with a folder what lies in it: a SHA-256, in hex.
 
-    `keys` name by case id what each case depends on: its declaration, the environment, all code. Reports
-    show besides how the YAML is written, and the command, with which a case is run again.
+    Besides what the cases depend on, reports show how the YAML is written, and the command, with which a case is run
+    again. It is known for no run with a case of which that is not known.
     """
-    if os.environ.get(_SWITCH) == "off" or keys.keys() != {case.case_id for case in selected.cases}:
+
+    def __init__(self, recall: Recall, matrix: Matrix, selected: Selected, command: Sequence[str]) -> None:
+        keys = recall.keys(selected.cases)
+        files = [(file, content_digest(Path(file))) for file in matrix.files]
+        cut = None if selected.shard is None else (str(selected.shard), selected.shard.cut_by)
+        shown = (base(command), files, selected.selectors, cut, selected.dropped, selected.problems)
+        self.known = len(keys) == len(selected.cases)
+        self._told = repr((recall.surroundings, sorted(keys.items()), shown)).encode("utf-8", "surrogatepass")
+
+    def of(self, folder: Path) -> str:
+        """The seal of the run in a folder, with all files of the run and the names of the runs beside it."""
+        digest = hashlib.sha256(self._told)
+        for fact in (*_files(folder), *_beside(folder)):
+            digest.update(f"{fact}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+def standing(out: Path, recall: Recall, seal: Seal) -> Standing | None:
+    """The newest run in a folder of runs, where it was given this seal; None otherwise."""
+    if os.environ.get(_SWITCH) == "off":
         return None
-    files = [(file, content_digest(Path(file))) for file in matrix.files]
-    shown = (base(command), files, selected.selectors, str(selected.shard), selected.dropped, selected.problems)
-    return hashlib.sha256(repr((sorted(keys.items()), shown)).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def standing(out: Path, recall: Recall, sealed: str | None) -> Standing | None:
-    """The newest run in a folder of runs, where it has this seal and its page; None otherwise."""
     # Whatever is wrong with that run, the next one says so where it matters.
-    with contextlib.suppress(QatrixError):
+    with contextlib.suppress(QatrixError, OSError):
         folder = newest_run(out)
-        if recall.stands(folder, sealed) and (folder / _PAGE).is_file():
+        if recall.stands(folder, seal):
             return _read(folder)
     return None
 
 
-def _read(folder: Path) -> Standing | None:
+def _files(folder: Path) -> Iterator[str]:
+    """The files of a run; names that begin with a dot are those of a process at work."""
+    for path in sorted(folder.rglob("[!.]*")):
+        if path.is_file():
+            yield f"{path.relative_to(folder)} {content_digest(path)}"
+
+
+def _beside(folder: Path) -> Iterator[str]:
+    """The runs that a report may lead to."""
+    stores = folder.parent.glob(f"*/{STORE}")
+    return iter(sorted(path.parent.name for path in stores if not path.parent.is_symlink()))
+
+
+def _read(folder: Path) -> Standing:
     from qatrix.report.store import Store
 
     with Store.reading(folder / STORE) as store:
-        run = store.run()
-        if not run.finished or run.id != folder.name:
-            return None
-        return Standing(run=run, records=store.undiagnosed(), folder=folder)
-
-
-def tell_standing(console: Console, run_id: str) -> None:
-    """Say why no case runs and no report is written."""
-    console.note(
-        f"nothing has changed since run {run_id}, and its report stands; qatrix run --fresh runs every case again"
-    )
+        return Standing(run=store.run(), records=store.undiagnosed(), folder=folder)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +48,7 @@ CREATE TABLE IF NOT EXISTS scripts (
 );
 CREATE TABLE IF NOT EXISTS seals (
     folder TEXT PRIMARY KEY,  -- of a run, absolute
-    seal   TEXT NOT NULL,     -- SHA-256 of all that its reports depend on
+    seal   TEXT NOT NULL,     -- SHA-256 of all that its reports depend on, and of its files
     used   INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS results_by_use ON results (used);
@@ -102,16 +101,13 @@ class ResultCache:
         self._write("UPDATE results SET used = ? WHERE key = ?", [(self._run, key) for key in found])
         return found
 
-    def keep(self, key: str, record: Record, run_id: str) -> None:
-        """Remember a record, before any expectation, as one of that run; what says nothing lasting is left out."""
-        if _lasting(record):
+    def keep(self, key: str, record: Record, run_id: str) -> bool:
+        """Remember a record, before any expectation, as one of that run; False where it says nothing lasting."""
+        lasting = _lasting(record)
+        if lasting:
             kept = codec.dumps(replace(record, reused_from=run_id))
             self._write("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", [(key, self._run, kept)])
-
-    def holds(self, keys: Collection[str]) -> bool:
-        """Whether there is a record for each of these keys."""
-        statement = "SELECT count(*) FROM results WHERE key IN (SELECT value FROM json_each(?))"
-        return self._read(statement, (json.dumps([*keys]),)) == (len(keys),)
+        return lasting
 
     def seal(self, folder: str) -> str | None:
         """The seal of the run in a folder, None where it has none."""
