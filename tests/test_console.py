@@ -117,6 +117,7 @@ def test_a_paragraph_is_wrapped_between_words_on_a_terminal_alone(
     assert pipe.getvalue() == "  one two three four five six\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
 def test_a_paragraph_is_text(terminal: Terminal, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")

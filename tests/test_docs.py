@@ -273,6 +273,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_of_yaml_loads_beside_the_shipped_matrix(block: str, tmp_path: Path) -> None:
     written = tmp_path / "written.yaml"

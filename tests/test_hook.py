@@ -38,6 +38,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.processes
 def test_a_matrix_without_a_fault_passes(repository: Path) -> None:
     done = run_hook(repository)
 
@@ -45,6 +46,7 @@ def test_a_matrix_without_a_fault_passes(repository: Path) -> None:
     assert done.stdout == "matrix: no problems, 4 cases\n"
 
 
+@pytest.mark.processes
 def test_faults_fail_with_file_line_and_column(repository: Path) -> None:
     faulty = MATRIX.replace("pattern: linear, bias", "pattern: liner, bias")
     (repository / "matrix/small.yaml").write_text(faulty, encoding="utf-8")

@@ -76,6 +76,7 @@ PACKED = {
 }  # fmt: skip
 
 
+@pytest.mark.processes
 def test_without_a_checkout_the_sdist_holds_what_is_named_and_no_environment_beside_it(tmp_path: Path) -> None:
     folder = tmp_path / "unpacked"
     folder.mkdir()
@@ -116,6 +117,7 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.processes
 def test_the_packaged_matrix_is_used_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     done = qatrix(installed, tmp_path, "check")
 
@@ -214,6 +216,7 @@ def test_the_image_gets_all_that_its_steps_copy() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
+@pytest.mark.processes
 def test_the_image_installs_the_wheel_in_a_tested_set_and_runs_what_works_in_an_empty_folder(
     installed: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+@pytest.mark.slow
 def test_no_text_has_a_phrase_that_readers_stumbled_over() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {match[0]}"

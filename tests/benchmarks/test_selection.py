@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.selection import CONV_BN, TWIN, as_options, sampled, shipped, small_suites
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_cases_that_are_measured_exist_and_differ_in_their_quantizer_alone() -> None:
     (case,), (twin,) = shipped(CONV_BN), shipped(TWIN)

@@ -17,6 +17,8 @@ from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in, unstyled
 from support.project import Ended, Project
 from support.records import make_hostile, make_run
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = {name: text for name, text in HOSTILE_TEXTS.items() if "\0" not in text and len(text) < 1000}
 # A file system takes neither of these.
 FILES = {name: text.replace("/", "_")[:80] for name, text in ARGUMENTS.items() if "\ud800" not in text}

@@ -249,6 +249,7 @@ def test_init_into_a_file_is_refused(project: Project) -> None:
     assert ended.err.startswith("error: cannot write taken/matrix: ")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("verb", ["--help", "check", "list"])
 def test_verbs_about_declarations_import_no_torch(verb: str, project: Project) -> None:
     script = f"import sys, qatrix.cli as c\ncode = c.run([{verb!r}], c.Collaborators())\n"
@@ -260,6 +261,7 @@ def test_verbs_about_declarations_import_no_torch(verb: str, project: Project) -
     assert done.stdout.splitlines()[-1] == "[] 0"
 
 
+@pytest.mark.processes
 def test_a_reader_that_goes_away_is_no_error(project: Project) -> None:
     command = f"{sys.executable} -m qatrix list | head -n 1"
     done = subprocess.run(
@@ -276,6 +278,7 @@ def test_a_reader_that_goes_away_is_no_error(project: Project) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("redirection", ["| true", "2>/dev/full | cat"], ids=["closed", "full"])
 def test_the_exit_code_stays_what_it_is_when_nobody_listens(project: Project, redirection: str) -> None:
     command = f"{sys.executable} -m qatrix check {redirection}"
@@ -286,6 +289,7 @@ def test_the_exit_code_stays_what_it_is_when_nobody_listens(project: Project, re
     assert done.returncode == 0
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 def test_a_full_disk_is_told_in_words(project: Project, unbuffered: str) -> None:

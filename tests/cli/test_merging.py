@@ -45,6 +45,7 @@ def run_shards(project: Project, count: int, *argv: str, skip: int | None = None
     return folders
 
 
+@pytest.mark.slow
 def test_eight_shards_merged_are_the_unsharded_run_but_for_times_and_ids(many: Project) -> None:
     code = many.run("run").code
     whole = results(many.path / "reports/latest")

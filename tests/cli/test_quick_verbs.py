@@ -19,6 +19,7 @@ def test_the_quick_verbs_are_those_of_their_module() -> None:
     assert {name.removesuffix("_cases") for name in own} == QUICK
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("verb", ["check", "list"])
 def test_a_quick_verb_loads_no_other_verb_and_nothing_heavy(project: Project, verb: str) -> None:
     code = "import sys; from qatrix.cli import main\ntry: main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"

@@ -20,9 +20,7 @@ from support.project import ENVIRONMENT, MATRIX, Ended, FakeExecution, Project, 
 from support.records import make_record
 from support.results import results
 
-SAID = (
-    "nothing has changed since run 20261123-120000, and its report stands; --fresh runs every case again\n"
-)
+SAID = "nothing has changed since run 20261123-120000, and its report stands; --fresh runs every case again\n"
 
 
 @pytest.fixture
@@ -294,9 +292,7 @@ def test_a_shard_that_is_cut_otherwise_is_reported(reported: Project) -> None:
 
 def test_an_empty_shard_depends_on_the_environment_too(project: Project) -> None:
     project.remembers = True
-    empty = next(
-        shard for shard in range(1, 99) if "declared 0" in project.run("run", "--shard", f"{shard}/99").out
-    )
+    empty = next(shard for shard in range(1, 99) if "declared 0" in project.run("run", "--shard", f"{shard}/99").out)
     argv = ("run", "--shard", f"{empty}/99")
 
     assert stood(project.run(*argv))

@@ -74,6 +74,7 @@ def test_what_is_not_saved_leaves_no_folder_that_hides_the_packaged_matrix(proje
     assert not (project.path / "matrix").exists()
 
 
+@pytest.mark.slow
 def test_after_a_trial_was_saved_the_next_has_the_packaged_quantizers_still(project: Project) -> None:
     shutil.rmtree(project.path / "matrix")
     first = ("try", "my_package:build", "--input", "1x3", "--save", "mine.yaml")
@@ -90,6 +91,7 @@ def test_a_model_of_the_current_folder_is_found_again_there(project: Project) ->
     assert again in ended.out.splitlines()
 
 
+@pytest.mark.slow
 def test_a_declaration_saved_beside_the_packaged_matrix_stands_alone(project: Project) -> None:
     shutil.rmtree(project.path / "matrix")
     quantizers = ("linears_qat_then_ptq", "x86_int8_ptq")

@@ -128,6 +128,7 @@ def test_little_is_covered_by_itself(cases: list[Case]) -> None:
     assert cover(cases, 2).places == tuple(range(len(cases)))
 
 
+@pytest.mark.slow
 def test_ten_times_the_cases_take_not_much_more_than_ten_times_as_long() -> None:
     source = random.Random(0)
     axes: dict[str, list[Value]] = {f"axis{number}": list(range(8)) for number in range(6)}

@@ -455,6 +455,7 @@ def _loading_seconds(folder: Path, files: int) -> float:
     return min(times)
 
 
+@pytest.mark.slow
 def test_loading_takes_time_in_proportion_to_the_size_of_the_matrix(tmp_path: Path) -> None:
     few, many = _loading_seconds(tmp_path / "few", 10), _loading_seconds(tmp_path / "many", 40)
 

@@ -49,6 +49,7 @@ def told(loaded: Loaded) -> str:
     return repr(loaded)
 
 
+@pytest.mark.slow
 def test_the_shipped_matrix_is_kept_and_the_same(kept: Path) -> None:
     shipped = [folder("matrix")]
     read = load(shipped)
@@ -65,6 +66,7 @@ def test_values_keep_their_types() -> None:
     assert told(matrixcodec.loads(matrixcodec.dumps(read))) == told(read)
 
 
+@pytest.mark.processes
 def test_a_second_process_reads_no_yaml() -> None:
     path = written()
     code = (

@@ -23,6 +23,7 @@ TEXTS = {snippet.name: snippet.text for snippet in SNIPPETS}
 SHIPPED = ROOT / "matrix"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAGMENTS)
 def test_a_fragment_loads_with_what_the_page_says_that_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

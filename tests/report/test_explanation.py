@@ -222,6 +222,7 @@ def test_a_page_of_many_diagnoses_stays_small_and_says_what_it_leaves_out() -> N
     assert sum("The tables of this case are left out here" in text for text in told) == 51
 
 
+@pytest.mark.slow
 def test_unexpected_cases_are_explained_first() -> None:
     many = make_diagnosis(points=(make_point(layers=tuple(make_layer(f"layer{n}") for n in range(12_000))),))
     known = make_diverged("s/known", diagnosis=many, unexpected=False)

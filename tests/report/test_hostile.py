@@ -27,6 +27,8 @@ from qatrix.report.tables import results_csv, results_json
 from support.hostile import HOSTILE_TEXTS, commands_in, hidden_in
 from support.records import ENVIRONMENT, make_dropped, make_expectation, make_failed, make_hostile, make_run
 
+pytestmark = pytest.mark.slow
+
 KNOWN = "https://example.org/known/fx-conv-transpose"
 # Code is on one line, and an escaped backtick begins none.
 _CODE = re.compile(r"(?<!\\)(`+)(?!`).*?(?<!`)\1(?!`)")

@@ -122,6 +122,7 @@ VERDICTS = st.sampled_from(DRAWN)
 POINTS = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in AXES.items()})
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(POINTS, VERDICTS), max_size=30))
 def test_no_red_case_is_explained_twice_and_no_other_at_all(drawn: list[tuple[dict[str, Any], Verdict]]) -> None:
     records = [case(number, axes, verdict=verdict) for number, (axes, verdict) in enumerate(drawn)]
@@ -132,6 +133,7 @@ def test_no_red_case_is_explained_twice_and_no_other_at_all(drawn: list[tuple[di
     assert set(explained) <= red
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(POINTS, VERDICTS), max_size=30))
 def test_the_conditions_of_a_rule_fit_the_cases_that_it_counts(drawn: list[tuple[dict[str, Any], Verdict]]) -> None:
     records = [case(number, axes, verdict=verdict) for number, (axes, verdict) in enumerate(drawn)]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from qatrix.outcomes import Dropped
 from support import specs
 from support.expansion import of_type
 from support.specs import Axes
+
+pytestmark = pytest.mark.slow
 
 VALUES: Axes = {
     "pattern": ("conv_bn", "linear", "resnet18"),
