@@ -9,6 +9,7 @@ import shlex
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,17 @@ def lines_of(environment: str) -> list[str]:
     return TOX[section]["commands"].replace("\\\n", " ").strip().splitlines()
 
 
+@cache
+def _verbs() -> Any:
+    qatrix.cli._register(())
+    group: Any = typer.main.get_command(qatrix.cli.app)
+    return group.commands
+
+
 def parser_of(words: list[str]) -> Any:
     """The typer command that gets the words, and how many of them are its name."""
     if words[0] == "qatrix":
-        qatrix.cli._register(())
-        group: Any = typer.main.get_command(qatrix.cli.app)
-        return group.commands[words[1]], 2
+        return _verbs()[words[1]], 2
     application = typer.Typer(add_completion=False)
     application.command()(importlib.import_module(f"{words[2]}.__main__").main)
     return typer.main.get_command(application), 3
