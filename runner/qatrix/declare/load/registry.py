@@ -101,10 +101,12 @@ class Registry:
                 cursor.problem(f"{cursor.found()} stands where the name of a {word} is due", expected=listed(known))
             )
         elif self._complete:
-            hint = None if self.crowded else nearest(name, known)
+            hint, expected = None if self.crowded else nearest(name, known), listed(known)
             if hint is None and not self._declared[section]:
-                hint = f"declare it under {section}:"
-            self.note(cursor.problem(f"unknown {word} '{name}'", expected=listed(known), hint=hint))
+                hint = f"declare it under {section}:, or name the file that declares it as another PATH"
+            if not known:
+                expected = f"a {word} that these files declare, and they declare none"
+            self.note(cursor.problem(f"unknown {word} '{name}'", expected=expected, hint=hint))
         return False
 
     def _add_file(self, top: Cursor) -> None:
