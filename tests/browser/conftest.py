@@ -82,7 +82,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         if name not in written:
             folder = tmp_path_factory.mktemp(name)
             if name == "huge":
-                _write_page_alone(folder, many_records(10_000))
+                _write_page_alone(folder, many_records(100_000))
             elif name == "again":
                 folder = _write_twice(folder)
             else:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Open, Report
-from support.demo_run import EXCERPT, many_records
+from support.demo_run import EXCERPT
 
 DEPLOYED = "deployed/relu6/runtime=xnnpack"
 CASE = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true,quantizer=xnnpack_int8_per_tensor_qat,device=cpu"
@@ -134,7 +134,8 @@ def test_a_case_shows_its_error_and_its_expectation(visit: Open) -> None:
 def test_a_case_shows_the_yaml_that_declares_it(visit: Open, name: str) -> None:
     view = visit(name, fragment=f"#case={CASE}" + (",stride=3" if name == "large" else "")).locator("#case-view")
     view.get_by_text("The YAML", exact=True).click()
-    expect(view.locator(".yaml pre")).to_have_text(EXCERPT.text)
+    # To the character: `to_have_text` takes line breaks and indentation for blanks.
+    assert view.locator(".yaml pre").inner_text() == EXCERPT.text
     assert "pattern matrix/patterns.yaml:7" in view.locator(".yaml").inner_text()
 
 
@@ -325,13 +326,21 @@ def test_side_files_that_are_missing_are_named(visit: Open, report: Report, tmp_
 
 
 @pytest.mark.slow
-def test_ten_thousand_cases_are_listed_searched_and_shown_a_few_at_a_time(visit: Open) -> None:
-    failed = sum(record.verdict == "failed" for record in many_records(10_000))
+def test_a_hundred_thousand_cases_open_filter_and_show_a_case(visit: Open) -> None:
     page = visit("huge")
-    expect(page.locator("#filter-count")).to_have_text("10,000 of 10,000 cases")
-    page.fill("#query", "verdict:failed")
-    expect(page.locator("#filter-count")).to_have_text(f"{failed:,} of 10,000 cases")
-    # `python -m benchmarks --only large-page` times a hundred thousand; what keeps them fast is that few are drawn.
-    assert 0 < page.locator("#listed tr").count() < 200
+    # Measured: 1.3 s and 60 ms; the limits leave room for a busy machine.
+    assert page.evaluate("performance.now()") < 6000
+    took = page.evaluate(
+        """async () => {
+          const field = document.getElementById("query");
+          const began = performance.now();
+          field.value = "verdict:failed";
+          field.dispatchEvent(new Event("input", { bubbles: true }));
+          await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
+          return performance.now() - began;
+        }"""
+    )
+    assert took < 1000
+    assert shown(page).endswith("of 100,000 cases")
     page.locator("#grid a.id").first.click()
     expect(page.locator("#case-view")).to_contain_text("fx failed at prepare")

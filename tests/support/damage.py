@@ -33,7 +33,7 @@ def good_store(path: Path, **changes: Any) -> Path:
 
 @cache
 def _good_bytes(changes: tuple[tuple[str, Any], ...]) -> bytes:
-    """Its file: making one takes 40 ms, and hundreds of tests damage one each."""
+    """Its file: making one takes 6 to 15 ms, and hundreds of tests damage one each."""
     with tempfile.TemporaryDirectory() as folder:
         return _stored(Path(folder) / "run.sqlite", **dict(changes)).read_bytes()
 

@@ -147,7 +147,7 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
 
 @functools.cache
 def _command(verbs: int) -> Callable[..., object]:  # noqa: ARG001 - once more are registered, it is made anew
-    """The command line of what is registered, which takes 40 ms to make; a process may run many commands."""
+    """The command line of what is registered, which takes 30 ms to make; a process may run many commands."""
     return typer.main.get_command(app)
 
 

@@ -78,10 +78,10 @@ def _files(folder: Path) -> Iterator[str]:
             yield f"{path.relative_to(folder)} {content_digest(path)}"
 
 
-def _beside(folder: Path) -> Iterator[str]:
+def _beside(folder: Path) -> list[str]:
     """The runs that a report may lead to."""
     stores = folder.parent.glob(f"*/{STORE}")
-    return iter(sorted(path.parent.name for path in stores if not path.parent.is_symlink()))
+    return sorted(path.parent.name for path in stores if not path.parent.is_symlink())
 
 
 def _read(folder: Path) -> Standing:
