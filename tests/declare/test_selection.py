@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from qatrix.declare.expand import DeclaredCase
 from qatrix.declare.selection import Selection, iter_selected, select
 from qatrix.declare.sharding import Shard
-from qatrix.declare.spec import Case, Matrix
+from qatrix.declare.spec import Matrix
 from qatrix.errors import UsageError
 from qatrix.expressions import Value
 from support import specs
@@ -107,7 +108,7 @@ def test_all_declared_ids_are_known_whatever_is_selected() -> None:
 
 
 def test_cases_are_selected_one_by_one() -> None:
-    assert isinstance(next(iter_selected(matrix(), Selection.parse(["conv_bn", "nonsense"]))), Case)
+    assert isinstance(next(iter_selected(matrix(), Selection.parse(["conv_bn", "nonsense"]))), DeclaredCase)
 
 
 def test_a_selection_matches_the_cases_that_it_selects() -> None:

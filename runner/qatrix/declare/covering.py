@@ -11,12 +11,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from qatrix.declare.expand import value_text
-from qatrix.declare.spec import Case
 from qatrix.expressions import Value
 
 if TYPE_CHECKING:
@@ -27,6 +26,18 @@ if TYPE_CHECKING:
 
 Combination = tuple[tuple[str, str], ...]
 _BLOCK: Final = 2**14
+
+
+class Combined(Protocol):
+    """What of a case is combined."""
+
+    @property
+    def suite(self) -> str:
+        """The name of its suite, which counts as an axis."""
+
+    @property
+    def axes(self) -> Mapping[str, Value]:
+        """The values of its axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +62,7 @@ class Covering:
         return f"{chosen} have {covered} {self.occurring:,} {what} of values that occur"
 
 
-def cover(cases: Sequence[Case], strength: int) -> Covering:
+def cover(cases: Sequence[Combined], strength: int) -> Covering:
     """A subset of the cases with every combination of `strength` values that any case has.
 
     The suite counts as an axis. Greedy: each choice has most of what is still missing, of
@@ -68,13 +79,13 @@ def cover(cases: Sequence[Case], strength: int) -> Covering:
     )
 
 
-def combinations_of(case: Case, strength: int) -> Iterator[Combination]:
+def combinations_of(case: Combined, strength: int) -> Iterator[Combination]:
     """Every combination of so many of a case's values; of a case with fewer axes all of its values together."""
     values = [("suite", case.suite), *((axis, value_text(value)) for axis, value in case.axes.items())]
     return itertools.combinations(sorted(values), min(strength, len(values)))
 
 
-def _count(cases: Iterable[Case], strength: int) -> int:
+def _count(cases: Iterable[Combined], strength: int) -> int:
     """How many different combinations the cases have."""
     found: set[Combination] = set()
     for case in cases:
@@ -112,7 +123,7 @@ class _Holders:
     By whole columns of numbers: a million cases of six values have 15 million pairs.
     """
 
-    def __init__(self, cases: Sequence[Case], strength: int) -> None:
+    def __init__(self, cases: Sequence[Combined], strength: int) -> None:
         # A tenth of a second that whoever takes all cases need not wait for.
         import numpy as np
 
@@ -163,18 +174,28 @@ class _Column:
     groups: Numbers
 
 
-def _tables(cases: Sequence[Case]) -> Iterator[tuple[Numbers, Numbers]]:
+def _tables(cases: Sequence[Combined]) -> Iterator[tuple[Numbers, Numbers]]:
     """Cases that have the same axes: their places, and the numbers of their values, smaller numbers first."""
     import numpy as np
 
-    places: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    found: defaultdict[tuple[str, ...], _Rows] = defaultdict(_Rows)
     for place, case in enumerate(cases):
-        places[tuple(case.axes)].append(place)
+        axes = case.axes
+        rows = found[tuple(axes)]
+        rows.places.append(place)
+        rows.values.append((case.suite, *axes.values()))
     known: dict[tuple[str, str], int] = {}
-    for axes, rows in places.items():
-        columns = [_numbered("suite", [cases[row].suite for row in rows], known)]
-        columns += [_numbered(axis, [cases[row].axes[axis] for row in rows], known) for axis in axes]
-        yield np.array(rows, dtype=np.int32), np.sort(np.array(columns, dtype=np.int32), axis=0)
+    for names, rows in found.items():
+        columns = [_numbered(name, column, known) for name, column in zip(("suite", *names), zip(*rows.values))]
+        yield np.array(rows.places, dtype=np.int32), np.sort(np.array(columns, dtype=np.int32), axis=0)
+
+
+class _Rows:
+    """The cases that have the same axes: their places, and of each its suite and the values of its axes."""
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+        self.values: list[tuple[Value, ...]] = []
 
 
 def _numbered(axis: str, values: Sequence[Value], known: dict[tuple[str, str], int]) -> list[int]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from qatrix.cycles import no_search_for_cycles
 from qatrix.declare.covering import Covering, cover
-from qatrix.declare.expand import expand, value_text
+from qatrix.declare.expand import DeclaredCase, declared, value_text
 from qatrix.declare.globs import GlobIndex, alternatives
 from qatrix.declare.language import nearest
 from qatrix.declare.language.text import listed
@@ -108,13 +108,13 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
     Raises UsageError where a selector matches nothing: it is misspelt, and a run that
     silently leaves it out would prove nothing.
     """
-    cases: list[Case] = []
+    cases: list[DeclaredCase] = []
     dropped: list[Dropped] = []
     problems: list[Problem] = []
-    declared: list[str] = []
+    ids: list[str] = []
     with no_search_for_cycles():
-        for item in iter_selected(matrix, selection, see=lambda case: declared.append(case.case_id)):
-            if isinstance(item, Case):
+        for item in iter_selected(matrix, selection, see=lambda case: ids.append(case.case_id)):
+            if isinstance(item, DeclaredCase):
                 cases.append(item)
             elif isinstance(item, Dropped):
                 dropped.append(item)
@@ -124,12 +124,14 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
     if covering is not None:
         dropped += _uncovered(matrix, cases, covering)
         cases = [cases[place] for place in covering.places]
-    held = range(len(cases)) if shard is None else shard.places(cases)
+    with no_search_for_cycles():
+        made = [case.made() for case in cases]
+    held = range(len(made)) if shard is None else shard.places(made)
     return Selected(
-        cases=tuple(cases[place] for place in held),
+        cases=tuple(made[place] for place in held),
         dropped=tuple(dropped),
         problems=tuple(problems),
-        declared=tuple(declared),
+        declared=tuple(ids),
         ordinals=tuple(held),
         selectors=selection.selectors,
         shard=shard,
@@ -137,7 +139,7 @@ def select(matrix: Matrix, selection: Selection, shard: Shard | None = None) -> 
     )
 
 
-def _uncovered(matrix: Matrix, cases: Sequence[Case], covering: Covering) -> Iterator[Dropped]:
+def _uncovered(matrix: Matrix, cases: Sequence[DeclaredCase], covering: Covering) -> Iterator[Dropped]:
     """What a covering leaves out, by suite."""
     left = Counter(case.suite for case in cases)
     left.subtract(cases[place].suite for place in covering.places)
@@ -148,9 +150,9 @@ def _uncovered(matrix: Matrix, cases: Sequence[Case], covering: Covering) -> Ite
 
 
 def iter_selected(
-    matrix: Matrix, selection: Selection, *, see: Callable[[Case], object] | None = None
-) -> Iterator[Case | Dropped | Problem]:
-    """The same as `select`, one by one: nothing is kept.
+    matrix: Matrix, selection: Selection, *, see: Callable[[DeclaredCase], object] | None = None
+) -> Iterator[DeclaredCase | Dropped | Problem]:
+    """The same as `select`, one by one: nothing is kept, and no case is made.
 
     `see` is called with every declared case, selected or not. The UsageError about selectors
     that match nothing comes last, and not at all where the matrix itself is wrong.
@@ -160,11 +162,12 @@ def iter_selected(
     untagged: Counter[str] = Counter()
     broken = False
     _demand_tags(matrix, selection)
-    for item in expand(matrix):
-        if isinstance(item, Case):
+    tagged = {name: selection.tagged(suite) for name, suite in matrix.suites.items()}
+    for item in declared(matrix):
+        if isinstance(item, DeclaredCase):
             if see is not None:
                 see(item)
-            if not selection.tagged(matrix.suites[item.suite]):
+            if not tagged[item.suite]:
                 untagged[item.suite] += 1
             elif tracker.takes(item):
                 suites.add(item.suite)
@@ -205,7 +208,7 @@ class SelectionTracker:
         self._fitted: Counter[str] = Counter()
         self._taken = 0
 
-    def takes(self, case: Case) -> bool:
+    def takes(self, case: DeclaredCase) -> bool:
         """Whether a case is selected."""
         selection = self._selection
         fitting = self._index.fitting(case.case_id) if selection.cases else ()
@@ -213,7 +216,7 @@ class SelectionTracker:
             self._fitted[f"--case {selection.cases[number]}"] += 1
         taken = bool(fitting) or not selection.cases
         for axis, values in selection.only.items():
-            text = axis_text(case, axis)
+            text = case.text_of(axis)
             if text in values:
                 self._fitted[f"--only {axis}={text}"] += 1
             else:

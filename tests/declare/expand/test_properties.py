@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatrix.declare.expand import expand, file_name, model_key, value_text
+from qatrix.declare.expand import DeclaredCase, declared, expand, file_name, model_key, value_text
+from qatrix.declare.selection import axis_text
 from qatrix.declare.spec import Case, SuiteSpec
 from qatrix.expressions import Value
 from qatrix.outcomes import Dropped
@@ -103,6 +104,17 @@ def test_cases_and_seeds_do_not_depend_on_order(suite: SuiteSpec, random: Any) -
     random.shuffle(names)
     shuffled = {name: tuple(random.sample(suite.axes[name], len(suite.axes[name]))) for name in names}
     assert seeds(suite) == seeds(specs.suite("t", shuffled, exclude=suite.exclude))
+
+
+@given(suites())
+def test_a_declared_case_has_the_id_and_axes_of_the_case_made_of_it(suite: SuiteSpec) -> None:
+    quantizers = [specs.quantizer(name) for name in ("int8", "int4")]
+    found = of_type(DeclaredCase, declared(specs.matrix(suite, patterns=PATTERNS, quantizers=quantizers)))
+    for one in found:
+        case = one.made()
+        assert (one.case_id, one.suite, one.axes) == (case.case_id, case.suite, case.axes)
+        assert list(one.axes) == list(case.axes)
+        assert all(one.text_of(axis) == axis_text(case, axis) for axis in (*VALUES, "runtime", "unknown"))
 
 
 @given(suites())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from qatrix.claims import ComparisonPoint, GraphCheck, Quantizes
 from qatrix.declare.expand.names import DEFAULTS, seed_of, takes, value_text, why_no_lifecycle, why_no_runtime
@@ -19,6 +19,7 @@ from qatrix.declare.spec import (
     Matrix,
     PatternSpec,
     QuantizerSpec,
+    Rule,
     RuntimeSpec,
     SuiteSpec,
     Training,
@@ -36,9 +37,9 @@ class Used:
 
 
 class CaseMaker:
-    """Makes the cases of one pattern in one block; whatever no axis changes is worked out once.
+    """Declares and makes the cases of one pattern in one block; whatever no axis changes is worked out once.
 
-    `idle` are the training axes that these cases do not take. Adds to `used` what of the suite a case gets.
+    `idle` are the training axes that these cases do not take. Adds to `used` what of the suite a declared case gets.
     """
 
     def __init__(
@@ -72,7 +73,16 @@ class CaseMaker:
         self.left_out = tuple(
             name for name, values in zip(names, block.values) if name not in self._position and len(values) > 1
         )
-        self._used = used
+        # What no case has got yet, and where to note that one has.
+        self._unused: tuple[tuple[_Part[CheckUse] | _Part[Rule], set[int]], ...] = (
+            *((use, used.checks) for use in self._uses),
+            *((rule, used.nothing) for rule in self._nothing),
+        )
+
+    @property
+    def suite(self) -> str:
+        """The name of the cases' suite."""
+        return self._suite.name
 
     @property
     def merge_reason(self) -> str:
@@ -88,11 +98,29 @@ class CaseMaker:
         """The id of the case at a point; equal for all points that this pattern cannot tell apart."""
         return self._prefix + ",".join((*itertools.compress(texts, self._shown), *self._rest))
 
+    def declared(self, case_id: str, texts: tuple[str, ...], values: tuple[Value, ...]) -> DeclaredCase:
+        """The case at a point, which is not made yet."""
+        if self._unused:
+            self._note_used(texts)
+        return DeclaredCase(case_id, self, texts, values)
+
+    def axes(self, values: tuple[Value, ...]) -> dict[str, Value]:
+        """The axes of the case at a point, in their order."""
+        axes = dict(zip(self._position, itertools.compress(values, self._taken)))
+        axes.setdefault("device", DEFAULTS["device"])
+        return axes
+
+    def text_of(self, axis: str, texts: tuple[str, ...]) -> str | None:
+        """The value of an axis, None where the case has none. A suite may leave `conv` out, its cases have one."""
+        if axis in self._position:
+            return texts[self._position[axis]].removeprefix(f"{axis}=")
+        return DEFAULTS[axis] if axis == "device" or (axis == "conv" and self._pattern.takes_conv) else None
+
     def case(self, case_id: str, texts: tuple[str, ...], values: tuple[Value, ...]) -> Case:
         """The case at a point."""
         suite, matrix, position = self._suite, self._matrix, self._position
-        axes = dict(zip(position, itertools.compress(values, self._taken)))
-        device = axes.setdefault("device", DEFAULTS["device"])
+        axes = self.axes(values)
+        device = axes["device"]
         params = {**self._pattern.params}
         for name, at in self._params:
             params[name] = values[at]
@@ -151,14 +179,19 @@ class CaseMaker:
         quantizer: QuantizerSpec,
     ) -> tuple[GraphCheck, ...]:
         known = check_values(params, axes, quantizer)
-        holding = [use for use in self._uses if use.holds(texts)]
-        self._used.checks.update(use.number for use in holding)
-        return tuple(_bound(use.item, known) for use in holding)
+        return tuple(_bound(use.item, known) for use in self._uses if use.holds(texts))
 
     def _quantizes(self, texts: tuple[str, ...]) -> Quantizes:
-        holding = [rule.number for rule in self._nothing if rule.holds(texts)]
-        self._used.nothing.update(holding)
-        return "nothing" if holding else "something"
+        return "nothing" if any(rule.holds(texts) for rule in self._nothing) else "something"
+
+    def _note_used(self, texts: tuple[str, ...]) -> None:
+        left = []
+        for part, used in self._unused:
+            if part.holds(texts):
+                used.add(part.number)
+            else:
+                left.append((part, used))
+        self._unused = tuple(left)
 
     def _fitting(self, items: Sequence[_T], wheres: Sequence[Mapping[str, tuple[Value, ...]]]) -> tuple[_Part[_T], ...]:
         """The items that some case can fit, each with the conditions that depend on the point."""
@@ -186,6 +219,33 @@ class CaseMaker:
         if axis in self._pattern.params and axis not in RESERVED_AXES:
             return f"{axis}={value_text(self._pattern.params[axis])}"
         return f"{axis}={DEFAULTS.get(axis)}"
+
+
+class DeclaredCase(NamedTuple):
+    """A case by its id and its axes; the rest of it is made where it is wanted, which takes ten times as long."""
+
+    case_id: str
+    maker: CaseMaker
+    texts: tuple[str, ...]
+    values: tuple[Value, ...]
+
+    @property
+    def suite(self) -> str:
+        """The name of its suite."""
+        return self.maker.suite
+
+    @property
+    def axes(self) -> dict[str, Value]:
+        """The values of its axes."""
+        return self.maker.axes(self.values)
+
+    def text_of(self, axis: str) -> str | None:
+        """Its value of an axis as it stands in ids, None where it has none."""
+        return self.maker.text_of(axis, self.texts)
+
+    def made(self) -> Case:
+        """The case, with everything that is needed to run it."""
+        return self.maker.case(self.case_id, self.texts, self.values)
 
 
 def check_values(params: Mapping[str, Value], axes: Mapping[str, Value], quantizer: QuantizerSpec) -> dict[str, Value]:

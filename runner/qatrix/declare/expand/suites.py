@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from qatrix.declare.expand import faults
-from qatrix.declare.expand.cases import Used
+from qatrix.declare.expand.cases import DeclaredCase, Used
 from qatrix.declare.expand.makers import Makers
 from qatrix.declare.expand.points import Block, Excludes, Point
-from qatrix.declare.spec import Case, Matrix, Rule, SuiteSpec
+from qatrix.declare.spec import Matrix, Rule, SuiteSpec
 from qatrix.errors import Problem
 from qatrix.outcomes import Dropped
 
@@ -35,7 +35,7 @@ class SuiteExpansion:
         self._cases = 0
         self._errors = 0
 
-    def run(self) -> Iterator[Case | Dropped | Problem]:
+    def run(self) -> Iterator[DeclaredCase | Dropped | Problem]:
         """The cases and the errors, then what was dropped, then the rules that did nothing."""
         if self._suite.axes:
             yield from self._product()
@@ -49,7 +49,7 @@ class SuiteExpansion:
             yield faults.no_case(self._suite)
         yield from self._idle()
 
-    def _product(self) -> Iterator[Case | Problem]:
+    def _product(self) -> Iterator[DeclaredCase | Problem]:
         suite, block, at = self._suite, self._block, f"suite '{self._suite.name}', axes"
         unusable = [*faults.axis_faults(suite.axes, block.source, at=at), *faults.missing_names(block, at=at)]
         yield from self._counted([*unusable, *faults.missing_dims(self._matrix, block, at=at)])
@@ -57,7 +57,7 @@ class SuiteExpansion:
             self._count_repeated(block)
             yield from self._made(block, self._excludes.kept(), declared=_PRODUCT)
 
-    def _included(self, number: int, rule: Rule) -> Iterator[Case | Problem]:
+    def _included(self, number: int, rule: Rule) -> Iterator[DeclaredCase | Problem]:
         at = f"suite '{self._suite.name}', include"
         # In an id the suite's axes come first, in the suite's order.
         ordered = [axis for axis in self._suite.axes if axis in rule.values]
@@ -75,7 +75,7 @@ class SuiteExpansion:
             yield from self._made(block, block.points(), declared=number)
             yield from self._counted(self._declared_again(rule))
 
-    def _made(self, block: Block, points: Iterable[Point], *, declared: int) -> Iterator[Case]:
+    def _made(self, block: Block, points: Iterable[Point], *, declared: int) -> Iterator[DeclaredCase]:
         makers = Makers(self._matrix, self._suite, block=block, used=self._used)
         for texts, values in points:
             maker = makers.of(values)
@@ -86,7 +86,7 @@ class SuiteExpansion:
             first = self._first(case_id, declared) if maker.left_out or self._suite.include else None
             if first is None:
                 self._cases += 1
-                yield maker.case(case_id, texts, values)
+                yield maker.declared(case_id, texts, values)
             elif declared == _PRODUCT:
                 self._merged[maker.merge_reason] += 1
             else:
