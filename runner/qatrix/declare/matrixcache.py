@@ -10,23 +10,21 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from qatrix import keepsakes
 from qatrix.contents import code_digest
 from qatrix.declare import matrixcodec
 from qatrix.declare.files import FileBytes, find_files
 from qatrix.declare.loaded import Loaded
 from qatrix.declare.matrixcodec import NotKept
-from qatrix.files import NotPlain, open_plain
 from qatrix.resources import cache_folder
 
 # The shipped matrix takes half a megabyte; what is far beyond took longer to read than its YAML.
 _LARGEST: Final = 32 * 2**20
 _KEPT: Final = 20
-_HEX_DIGITS: Final = 64
 _METADATA: Final = (".dist-info", ".egg-info")
 
 
@@ -77,44 +75,19 @@ def _told(path: str) -> str:
 
 
 def _read(place: Path) -> Loaded | None:
-    """The matrix that a file holds; None, and the file is removed, where it is not whole."""
-    with contextlib.suppress(OSError):
-        try:
-            with open_plain(place, largest=_LARGEST) as file:
-                content = file.read()
-            checksum, body = content[:_HEX_DIGITS], content[_HEX_DIGITS + 1 :]
-            if checksum == _checksum(place, body):
-                return matrixcodec.loads(body.decode("ascii"))
-        except (NotKept, NotPlain, UnicodeDecodeError):
-            pass
-        place.unlink()
+    """The matrix that a file holds; None, and the file is removed, where it is none."""
+    body = keepsakes.read(place, largest=_LARGEST)
+    if body is None:
+        return None
+    with contextlib.suppress(NotKept, UnicodeDecodeError):
+        return matrixcodec.loads(body.decode("ascii"))
+    keepsakes.drop(place)
     return None
 
 
 def _keep(place: Path, loaded: Loaded) -> None:
-    """Put the file in place as a whole; that it cannot be written costs time, nothing else."""
-    with contextlib.suppress(OSError, NotKept, RecursionError):
+    with contextlib.suppress(NotKept, RecursionError):
         body = matrixcodec.dumps(loaded).encode("ascii")
-        if len(body) >= _LARGEST:
-            return
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=place.parent, suffix=".partial")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_checksum(place, body) + b"\n" + body)
-            Path(partial).replace(place)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-        _prune(place.parent)
-
-
-def _prune(folder: Path) -> None:
-    newest = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for outdated in newest[_KEPT:]:
-        outdated.unlink(missing_ok=True)
-
-
-def _checksum(place: Path, body: bytes) -> bytes:
-    """Of the body and of its place, so that a file under another's name is not taken for it."""
-    return hashlib.sha256(place.name.encode() + b"\n" + body).hexdigest().encode()
+        if len(body) < _LARGEST:
+            keepsakes.write(place, body)
+            keepsakes.prune(place.parent, _KEPT)

@@ -6,11 +6,8 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import platform
-import shutil
 import sys
-import tempfile
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +16,12 @@ from typing import Any, Final
 
 import torch
 
+from qatrix import keepsakes
 from qatrix.contents import code_digest
 from qatrix.resources import cache_folder
 
 # A pattern takes about 20 kB; what is far beyond was not written here.
 _LARGEST: Final = 4 * 2**20
-_HEX_DIGITS: Final = 64
 # What a graph is exported by.
 _EXPORTING: Final = ("torch", "torchao")
 # About 3 MB each.
@@ -43,41 +40,23 @@ class Files:
 
     def read(self, digest: str) -> Any:
         """What was written under that digest, None where there is nothing or it is not whole, which is then removed."""
-        path = self._path(digest)
-        try:
-            # Opening a pipe would wait for whoever writes into it.
-            if not path.is_file() or path.stat().st_size > _LARGEST:
-                return None
-            content = path.read_bytes()
-        except OSError:
-            return None
-        checksum, body = content[:_HEX_DIGITS], content[_HEX_DIGITS + 1 :]
-        if checksum == _checksum(digest, body):
+        body = keepsakes.read(self._path(digest), largest=_LARGEST)
+        if body is not None:
             with contextlib.suppress(ValueError, RecursionError):
                 return json.loads(body)
-        self.drop(digest)
+            self.drop(digest)
         return None
 
     def write(self, digest: str, data: Any) -> None:
-        """Put the file in place as a whole, so that readers beside this process see all of it or none."""
-        body = json.dumps(data, separators=(",", ":")).encode()
-        with contextlib.suppress(OSError):
-            if not self.folder.is_dir():
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _prune(self.folder.parent)
-            descriptor, name = tempfile.mkstemp(dir=self.folder, suffix=".partial")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(_checksum(digest, body) + b"\n" + body)
-                os.replace(name, self._path(digest))  # noqa: PTH105 - both are plain names
-            except BaseException:
-                os.unlink(name)  # noqa: PTH108 - both are plain names
-                raise
+        """Put the file in place; the first of an environment removes those of the oldest ones."""
+        first = not self.folder.is_dir()
+        keepsakes.write(self._path(digest), json.dumps(data, separators=(",", ":")).encode())
+        if first:
+            keepsakes.prune(self.folder.parent, _ENVIRONMENTS)
 
     def drop(self, digest: str) -> None:
         """Remove a file that turned out to be of no use."""
-        with contextlib.suppress(OSError):
-            self._path(digest).unlink()
+        keepsakes.drop(self._path(digest))
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
@@ -109,15 +88,3 @@ def _environment(modules: Sequence[types.ModuleType], sources: frozenset[Path]) 
             # Paths are in the stack traces that the graphs carry.
             digest.update(f"\n{path}\n{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()
-
-
-def _prune(folder: Path) -> None:
-    """Remove the oldest environments' folders; every release and every change of this code makes another."""
-    kept = sorted(folder.iterdir(), key=lambda item: item.stat().st_mtime, reverse=True)
-    for outdated in kept[_ENVIRONMENTS:]:
-        shutil.rmtree(outdated, ignore_errors=True)
-
-
-def _checksum(digest: str, body: bytes) -> bytes:
-    """Of the body and of its place, so that a file under another's name is not taken for it."""
-    return hashlib.sha256(digest.encode() + b"\n" + body).hexdigest().encode()

@@ -17,8 +17,8 @@ from qatrix.report.findings.scripts import script_files
 from qatrix.report.markup import code, text, url
 from qatrix.report.reasons import cause_paragraphs
 from qatrix.report.spreads import nearer_shortly
+from qatrix.report.templates import compiled, templates
 from qatrix.report.vocabulary import VERDICTS, impact_words
-from qatrix.resources import folder
 
 _HEADING: Final = "Findings"
 # Of a cause with more suites and patterns than these, the others are counted.
@@ -90,7 +90,8 @@ def _text(told: FindingsDocument, sections: list[_Section]) -> str:
 def _environment() -> jinja2.Environment:
     # Markdown, not HTML, for which the texts of declarations and records are made ready by report.markup.
     return jinja2.Environment(  # noqa: S701
-        loader=jinja2.FileSystemLoader(folder("templates")),
+        loader=templates(),
+        bytecode_cache=compiled("findings"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

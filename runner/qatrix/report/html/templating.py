@@ -39,6 +39,7 @@ from qatrix.report.repro import script_name
 from qatrix.report.sentences import check_line, comparison_line, pipeline_line, reused_sentence
 from qatrix.report.spreads import nearer_shortly
 from qatrix.report.support import STATES
+from qatrix.report.templates import compiled, templates
 from qatrix.report.vocabulary import VERDICTS, impact_words, status_words, tone_of
 from qatrix.resources import folder
 from qatrix.text import visible
@@ -64,7 +65,8 @@ PIPELINE_FACTS: Final = (
 def environment() -> jinja2.Environment:
     """The environment of all templates of the page."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder("templates")),
+        loader=templates(),
+        bytecode_cache=compiled("page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_finalize,

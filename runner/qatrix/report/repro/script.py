@@ -29,7 +29,7 @@ from qatrix.outcomes import (
 from qatrix.report.repro.imports import import_lines
 from qatrix.report.repro.lines import changed_by_lifecycle, expected_lines, shows_counts
 from qatrix.report.repro.releases import Release
-from qatrix.resources import folder
+from qatrix.report.templates import compiled, templates
 from qatrix.scripts import CaseSource, RuntimeSource, literal
 from qatrix.text import printed_source, visible
 from qatrix.ways import preset_of
@@ -392,7 +392,8 @@ def _one_line(text: str) -> str:
 def _environment() -> jinja2.Environment:
     # Python source, not HTML: every text that goes in is a literal, a name or a comment by then.
     made = jinja2.Environment(  # noqa: S701
-        loader=jinja2.FileSystemLoader(folder("templates")),
+        loader=templates(),
+        bytecode_cache=compiled("scripts"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
