@@ -1,4 +1,4 @@
-"""Files of the user's cache: each is whole, or it counts as not there.
+"""Files of caches: each is whole, or it counts as not there.
 
 The file system never makes anything here raise: what cannot be read is not there, what cannot be written is left out.
 """

@@ -17,22 +17,23 @@ from support.records import make_run
 
 
 @pytest.fixture(autouse=True)
-def _one_environment_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    templating.environment.cache_clear()
+def _kept_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Where Python is told to keep compiled code, and an environment for each page."""
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     yield
     templating.environment.cache_clear()
 
 
 def page() -> str:
-    """A page by templates that no process before had."""
+    """A page by templates that no page before had."""
     templating.environment.cache_clear()
     records = demo_records()
     return index_html(report_data(make_run(declared=len(records)), records))
 
 
-def kept(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "qatrix/templates").rglob("*"))
+def kept(tmp_path: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(tmp_path.rglob("page.*"))}
 
 
 def no_compiler(*_: object, **__: object) -> None:
@@ -44,53 +45,53 @@ def test_a_page_is_the_same_however_its_templates_came(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(jinja2.Environment, "compile", no_compiler)
         second = page()
-    monkeypatch.setenv("QATRIX_TEMPLATE_CACHE", "off")
     before = kept(tmp_path)
+    monkeypatch.setenv("QATRIX_TEMPLATE_CACHE", "off")
 
     assert first == second == page()
+    assert before
     assert kept(tmp_path) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no checksum", b"\xff" * 5000], ids=["empty", "text", "bytes"])
 def test_a_damaged_file_is_compiled_anew(content: bytes, tmp_path: Path) -> None:
-    whole = page()
-    files = [path for path in kept(tmp_path) if path.is_file()]
-    assert files
-    for path in files:
+    whole, before = page(), kept(tmp_path)
+    for path in before:
         path.write_bytes(content)
 
     assert page() == whole
-    assert all(path.read_bytes() != content for path in files)
+    assert kept(tmp_path) == before
 
 
 def test_where_nothing_can_be_kept_templates_are_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     whole = page()
     (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert page() == whole
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", no_home)
-    assert compiled("page") is None
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "file"))
     assert page() == whole
 
 
-def no_home() -> Path:
-    msg = "Could not determine home directory."
-    raise RuntimeError(msg)
+def test_where_python_keeps_no_code_no_template_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    page()
+    assert kept(tmp_path) == {}
 
 
-def test_other_code_another_python_and_other_options_have_files_of_their_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", ["qatrix.report.templates.code_digest", "sys.version"])
+def test_what_other_code_or_another_python_compiled_is_compiled_anew(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    page()
-    (first,) = (tmp_path / "qatrix/templates").iterdir()
-    monkeypatch.setattr("qatrix.report.templates.code_digest", lambda _: "other code")
-    page()
-    monkeypatch.setattr(sys, "version", "another Python")
+    whole, before = page(), kept(tmp_path)
+    monkeypatch.setattr(name, "another" if name == "sys.version" else lambda _: "another")
+
+    assert page() == whole
+    after = kept(tmp_path)
+    assert after.keys() == before.keys()
+    assert all(after[path] != before[path] for path in before)
+
+
+def test_environments_of_other_options_have_files_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page()
     monkeypatch.setattr("qatrix.report.html.templating.compiled", lambda _: compiled("findings"))
     page()
-
-    folders = list((tmp_path / "qatrix/templates").iterdir())
-    assert len(folders) == 4
-    assert first in folders
+    names = [[path.suffix for path in sorted(tmp_path.rglob(f"{options}.*"))] for options in ("page", "findings")]
+    assert names[0] == names[1] != []

@@ -6,8 +6,12 @@ imports it while it runs fails, and its author marks it `torch`.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Generator, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -20,6 +24,9 @@ HEAVY: Final = frozenset(
     "torch torchvision torchao executorch onnx onnxscript onnxruntime ray playwright axe_playwright_python".split()
 )
 SLOW_MARKERS: Final = ("torch", "browser", "fuzz", "slow", "processes", "scripts_apart")
+_MEMORY: Final = "/dev/shm"
+# The tests write a quarter of it.
+_ROOM: Final = 2 * 2**30
 _WHY: Final = "quick tests do without it: mark the test `torch`, or run it with `tox -e tests`"
 
 
@@ -61,3 +68,14 @@ def install(config: pytest.Config) -> None:
     """Let this session run the quick tests alone."""
     sys.meta_path.insert(0, NothingHeavy())
     config.pluginmanager.register(Quick())
+    # pytest-xdist tells its workers where to go.
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        _write_to_memory(config)
+
+
+def _write_to_memory(config: pytest.Config) -> None:
+    """Have the tests' folders in memory, where there is room: 6,000 commits would each wait for the disk."""
+    with suppress(OSError):
+        if shutil.disk_usage(_MEMORY).free > _ROOM:
+            config.option.basetemp = tempfile.mkdtemp(prefix="qatrix-quick-", dir=_MEMORY)
+            config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
