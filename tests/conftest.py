@@ -39,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, lambda *_: None)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process for each core, and one more where tests wait for programs, for the disk and for a browser.
+
+    Each takes 1.2 GB once torch is in it; more than eight wait for the longest file.
+    """
+    cores = os.cpu_count() or 1
+    return min(cores if config.getoption("--quick") else cores + 1, 8)
+
+
 # Before pytest-xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

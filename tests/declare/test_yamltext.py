@@ -215,11 +215,11 @@ def test_an_empty_file_is_a_warning(content: bytes) -> None:
     ],
 )
 def test_bombs_are_refused_at_once(bomb: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     document = parse(bomb.encode(), shown="f.yaml")
     assert document.root is None
     assert len(document.problems) == 1
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:

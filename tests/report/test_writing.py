@@ -132,10 +132,10 @@ def test_a_thousand_failures_with_long_tracebacks_stay_small(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_thousand_cases_stay_small_and_fast(tmp_path: Path) -> None:
     store = write_store(tmp_path / "run.sqlite", many_records(1000))
-    start = time.perf_counter()
+    start = time.process_time()
     writing.write_reports(store, tmp_path)
     # Measured: 0.9 s and 2.6 MB; the limit leaves room for a busy machine.
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert (tmp_path / "index.html").stat().st_size < 3_000_000
 
 
