@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,25 +21,17 @@ from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support import specs
 from support.altered import Altered, with_altered
 from support.cases import written_cases
 from support.watched import IMAGE, ConvBnRelu
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 PTQ, QAT = "xnnpack_int8_per_tensor_ptq", "xnnpack_int8_per_tensor_qat"
 IMAGES = "{x: {shape: [2, 3, 8, 8]}}"
 CONV_BN = {"conv": "Conv2d(3, 4, 3)", "bn": "BatchNorm2d(4)"}
 HOLDS = {"pt2e": None, "fx": None}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 def declared(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,11 @@ from qatrix.execute.case import run_case
 from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge.graphs.ops import op_name
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.altered import with_altered
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 X = torch.linspace(-1, 1, 8).reshape(2, 4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 class Model(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -64,22 +64,38 @@ def _shipped() -> Matrix:
 
 
 def _pattern_files(text: str) -> set[Path]:
-    """The files of the shipped patterns that a text names, and of those that their layers are made of."""
-    return {file for word in set(re.findall(r"\w+", text)) for file in _files_of_patterns().get(word, ())}
+    """The files of the shipped patterns that a text names, and of those that the layers of any in them are made of."""
+    files, more = set[Path](), {_homes()[word] for word in re.findall(r"\w+", text) if word in _homes()}
+    while more:
+        files |= more
+        more = {other for file in more for other in _beside()[file]} - files
+    return files
 
 
 @cache
-def _files_of_patterns() -> Mapping[str, frozenset[Path]]:
-    patterns = _loaded([folder("matrix") / name for name in SHIPPED]).patterns
-    return {name: frozenset(_files_of(spec)) for name, spec in patterns.items()}
+def _homes() -> Mapping[str, Path]:
+    """The file of each shipped pattern."""
+    return {name: _file_of(pattern) for name, pattern in _patterns().items()}
 
 
-def _files_of(pattern: PatternSpec) -> Iterator[Path]:
+@cache
+def _beside() -> Mapping[Path, frozenset[Path]]:
+    """Of each file of shipped patterns, the files of the patterns that are layers in it."""
+    layers = [(_file_of(pattern), layer.pattern) for pattern in _patterns().values() for layer in pattern.layers]
+    return {
+        home: frozenset(_file_of(made) for file, made in layers if made and file == home)
+        for home in set(_homes().values())
+    }
+
+
+@cache
+def _patterns() -> Mapping[str, PatternSpec]:
+    return _loaded([folder("matrix") / name for name in SHIPPED]).patterns
+
+
+def _file_of(pattern: PatternSpec) -> Path:
     # By its name, since the current folder that the path is shown from is another in some tests.
-    yield folder("matrix") / _PATTERNS / Path(pattern.source.file).name
-    for layer in pattern.layers:
-        if layer.pattern is not None:
-            yield from _files_of(layer.pattern)
+    return folder("matrix") / _PATTERNS / Path(pattern.source.file).name
 
 
 def _loaded(paths: list[Path]) -> Matrix:
