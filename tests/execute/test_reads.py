@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from qatrix.execute.captures import Captures
 from qatrix.execute.case import run_case
 from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge.graphs.ops import op_name
@@ -148,8 +149,9 @@ patterns:
 suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tensor_{mode}}}}}}}
 """
     (case,) = written_cases(tmp_path, text)
-    whole = run_case(case, diagnose="never")
-    record = run_case(case, with_altered(name, convert=without_bias), diagnose="never")
+    captures = Captures()
+    whole = run_case(case, captures=captures, diagnose="never")
+    record = run_case(case, with_altered(name, convert=without_bias), captures=captures, diagnose="never")
 
     assert {check.status for check in whole.checks if check.name == "parameters_read"} == {"passed"}
     (check,) = (item for item in record.checks if item.name == "parameters_read" and item.status == "failed")
