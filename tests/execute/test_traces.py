@@ -355,14 +355,17 @@ def test_the_thread_that_watches_progress_bars_is_no_trace_and_another_one_is() 
     assert later.restore() == (), "a thread of an earlier case that ends is no trace of this one"
 
 
+# The memory of patterns imports nothing that pipelines do not import by themselves.
 FIRST = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from qatrix.execute.case import run_case
+from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import written_cases
 (case,) = written_cases(Path({folder!r}), {text!r})
-print(run_case(case, diagnose="never").traces)
+with pattern_cache():
+    print(run_case(case, diagnose="never").traces)
 """
 
 
