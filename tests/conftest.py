@@ -123,3 +123,20 @@ def scripts_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def each_run_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run in which nothing changed writes reports of its own, for tests that are about what these say."""
     monkeypatch.setenv("QATRIX_STANDING", "off")
+
+
+@pytest.fixture(scope="module")
+def as_in_a_worker() -> Iterator[None]:
+    """Cases run as a worker runs them: one thread, and what torch makes anew for every case is remembered.
+
+    Threads that wait for each other take a fifth of the processor time of cases as small as those of tests.
+    """
+    import torch
+
+    from qatrix.execute.options import Execution
+    from qatrix.execute.workers import torch_ready
+
+    threads = torch.get_num_threads()
+    with torch_ready(Execution()):
+        yield
+    torch.set_num_threads(threads)

@@ -14,7 +14,6 @@ from qatrix.execute.captures import Captures, captured_of
 from qatrix.execute.case import run_case
 from qatrix.pipelines import PIPELINES, Capture
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support import specs
 from support.cases import shipped_cases
 from support.results import without_times
@@ -128,7 +127,7 @@ def test_programs_of_one_capture_share_no_tensor(name: str) -> None:
 
 @pytest.mark.torch
 @pytest.mark.slow
-@pytest.mark.xdist_group("patterns")
+@pytest.mark.usefixtures("as_in_a_worker")
 @pytest.mark.parametrize(
     "glob",
     [
@@ -142,9 +141,8 @@ def test_programs_of_one_capture_share_no_tensor(name: str) -> None:
 def test_records_are_equal_with_and_without_shared_captures(glob: str) -> None:
     cases = shipped_cases(glob)
     captures = Captures()
-    with pattern_cache():
-        # Twice over, so that every case also meets the capture of its twin.
-        shared = [run_case(case, captures=captures) for case in (*cases, *cases)]
-        alone = [run_case(case) for case in cases]
+    # Twice over, so that every case also meets the capture of its twin.
+    shared = [run_case(case, captures=captures) for case in (*cases, *cases)]
+    alone = [run_case(case) for case in cases]
 
     assert [without_times(record) for record in shared] == [without_times(record) for record in (*alone, *alone)]

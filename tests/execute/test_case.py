@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,11 @@ from qatrix.execute import isolation
 from qatrix.execute.case import run_case
 from qatrix.execute.options import Diagnose
 from qatrix.pipelines import PIPELINES
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import factory_case, shipped_cases
 from support.leaving import leave
 from support.results import without_times
 
-pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 
 # FX has no QAT module for it, and PT2E leaves it in float.

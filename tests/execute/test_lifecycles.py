@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,15 @@ from qatrix.execute.lifecycles import Life, disturbed, shared_tensors
 from qatrix.outcomes import CheckOutcome, Record
 from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.batches import build_batches
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.altered import with_altered
 from support.cases import written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 PTQ = "xnnpack_int8_per_channel_ptq"
 QAT = "xnnpack_int8_per_channel_qat, train_steps: 2"
 TRAINING = ("average", "eval_and_train")
 BOTH = ("pt2e", "fx")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 @pytest.fixture(name="case")

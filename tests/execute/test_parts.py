@@ -13,7 +13,7 @@ from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.report.repro.files import wants_script
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 OWN = "support.own_quantizers"
 XNNPACK = "quantizer: XNNPACKQuantizer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,20 +23,12 @@ from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Capture, Pipeline
 from qatrix.pipelines.batches import build_inputs
 from qatrix.pipelines.inputs import Batches, Inputs
-from qatrix.pipelines.pattern_cache import pattern_cache
 from qatrix.pipelines.torchenv import device_missing
 from qatrix.resources import folder
 from support.altered import Altered, with_altered
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 
 def conv_case() -> Case:

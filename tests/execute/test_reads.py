@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,16 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from qatrix.execute.captures import Captures
 from qatrix.execute.case import run_case
 from qatrix.execute.reads import Reads, reads_of
 from qatrix.judge.graphs.ops import op_name
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.altered import with_altered
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 X = torch.linspace(-1, 1, 8).reshape(2, 4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 class Model(nn.Module):
@@ -156,8 +149,9 @@ patterns:
 suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tensor_{mode}}}}}}}
 """
     (case,) = written_cases(tmp_path, text)
-    whole = run_case(case, diagnose="never")
-    record = run_case(case, with_altered(name, convert=without_bias), diagnose="never")
+    captures = Captures()
+    whole = run_case(case, captures=captures, diagnose="never")
+    record = run_case(case, with_altered(name, convert=without_bias), captures=captures, diagnose="never")
 
     assert {check.status for check in whole.checks if check.name == "parameters_read"} == {"passed"}
     (check,) = (item for item in record.checks if item.name == "parameters_read" and item.status == "failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,10 @@ from qatrix.execute.case import run_case
 from qatrix.execute.options import Diagnose
 from qatrix.outcomes import Record
 from qatrix.pipelines import Capture, Pipeline
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.altered import Altered, with_altered
 from support.cases import written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 IMAGE = "{x: {shape: [2, 3, 8, 8]}}"
 PER_CHANNEL_ALONG_1 = """
@@ -36,13 +35,6 @@ quantizers:
     activation: {dtype: int8, quant_min: -128, quant_max: 127, qscheme: per_tensor_affine}
     weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_tensor_symmetric}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 def run(

@@ -25,7 +25,7 @@ from qatrix.pipelines.pt2e import Exporting
 from qatrix.pipelines.torchenv import pt2e_api
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 
 def test_every_pipeline_reports_the_same_stages() -> None:
@@ -94,6 +94,7 @@ def test_cases_run_in_order_on_one_thread_and_announce_themselves() -> None:
     cases = shipped_cases("conv_no_bias/conv/*dim=1*")
     started: list[str] = []
     threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     try:
         records = list(
             execute(cases, options=Execution(pattern_cache=False), on_start=lambda case: started.append(case.case_id))

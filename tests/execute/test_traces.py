@@ -355,19 +355,24 @@ def test_the_thread_that_watches_progress_bars_is_no_trace_and_another_one_is() 
     assert later.restore() == (), "a thread of an earlier case that ends is no trace of this one"
 
 
+# The memory of patterns imports nothing that pipelines do not import by themselves.
 FIRST = """
 import sys
-import tempfile
 sys.path[:0] = {path!r}
+from pathlib import Path
 from qatrix.execute.case import run_case
-from support.cases import shipped_cases
-print(run_case(shipped_cases({glob!r})[0], diagnose="never").traces)
+from qatrix.pipelines.pattern_cache import pattern_cache
+from support.cases import written_cases
+(case,) = written_cases(Path({folder!r}), {text!r})
+with pattern_cache():
+    print(run_case(case, diagnose="never").traces)
 """
 
 
 @pytest.mark.slow
-def test_what_a_pipeline_imports_is_no_trace_of_the_first_case_of_a_process() -> None:
-    code = FIRST.format(path=sys.path, glob="conv_no_bias/conv/*dim=1*per_channel*")
+def test_what_a_pipeline_imports_is_no_trace_of_the_first_case_of_a_process(tmp_path: Path) -> None:
+    text = "suites: {s: {axes: {pattern: conv, dim: 1, quantizer: xnnpack_int8_per_channel_qat}}}"
+    code = FIRST.format(path=sys.path, folder=str(tmp_path), text=text)
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
 
     assert ended.stdout == "()\n"

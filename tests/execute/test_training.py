@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +22,9 @@ from qatrix.pipelines import PIPELINES, Pipeline
 from qatrix.pipelines.batches import build_batches, build_inputs
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.models import build_model
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 CASE = shipped_cases("training/conv_bn/dim=1,*per_channel*train_steps=5*")[0]
 STILL = replace(CASE, training=None)
@@ -48,13 +47,6 @@ def trained(case: Case, name: str) -> tuple[Trained, dict[str, Tensor]]:
 
 def comparison(record: Record, at: str) -> Comparison:
     return next(item for item in record.comparisons if item.at == at)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of PT2E are exported once for all tests."""
-    with pattern_cache():
-        yield
 
 
 @pytest.fixture(scope="module")

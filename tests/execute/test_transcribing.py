@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,17 +16,9 @@ from qatrix.declare.transcripts import check_text
 from qatrix.execute.case import run_case
 from qatrix.execute.transcribing import Untranscribed, transcribe_case
 from qatrix.outcomes import CheckOutcome
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """Each pattern of the fusion for training is exported once, which takes most of the time."""
-    with pattern_cache():
-        yield
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 
 PTQ = "batches/conv_of_batch/dim=2,batch=4,spatial=7,quantizer=xnnpack_int8_per_channel_ptq,device=cpu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,14 +136,52 @@ def from_originals(originals: Originals) -> Any:
     return lambda _: call
 
 
-@pytest.fixture
-def originals(plain: tuple[Quantized, Originals], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Originals:
-    """As if this process had remembered nothing and there were no files; exports come from `plain`."""
-    monkeypatch.setattr(pattern_cache, "_MEMO", {})
-    monkeypatch.setattr(pattern_cache, "_WRITTEN", set())
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    stand_in(monkeypatch, from_originals(plain[1]))
-    return plain[1]
+@pytest.fixture(scope="module")
+def texts(plain: tuple[Quantized, Originals]) -> Mapping[Hashable, object]:
+    """The data of what torch exported."""
+    return {key: encoded_graph(graph) for key, graph in plain[1].items()}
+
+
+Memory = dict[Hashable, tuple[fx.GraphModule, tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What the case of `plain` came to, and the memory after it."""
+
+    quantized: Quantized
+    memory: Memory
+    note: str | None
+
+
+def kept(patch: pytest.MonkeyPatch, exported: Originals) -> Kept:
+    """That case in a process that remembers nothing, and in which torch exports these patterns and no others."""
+    memory: Memory = {}
+    patch.setattr(pattern_cache, "_MEMO", memory)
+    stand_in(patch, from_originals(exported))
+    with pattern_cache.pattern_cache() as note:
+        return Kept(quantized=quantize(PLAIN), memory=memory, note=note)
+
+
+@pytest.fixture(scope="module")
+def memories(plain: tuple[Quantized, Originals], tmp_path_factory: pytest.TempPathFactory) -> tuple[Kept, Kept]:
+    """What is remembered of all patterns as they are exported and written, and as they are read from those files.
+
+    A case asks for all of them whatever its model is, so that one fills the memory for all.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        filling = kept(patch, plain[1])
+        return filling, kept(patch, {})
+
+
+def remembering(patch: pytest.MonkeyPatch, memory: Memory, tmp_path: Path) -> Any:
+    """The cache with this memory, where nothing can be exported and there are no files."""
+    patch.setattr(pattern_cache, "_MEMO", memory)
+    patch.setattr(pattern_cache, "_WRITTEN", set())
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    stand_in(patch, from_originals({}))
+    return pattern_cache.pattern_cache()
 
 
 def test_every_pattern_comes_back_from_its_data(plain: tuple[Quantized, Originals]) -> None:
@@ -156,38 +194,38 @@ def test_every_pattern_comes_back_from_its_data(plain: tuple[Quantized, Original
     assert [graph.code for graph in back] == [graph.code for graph in graphs]
 
 
-def test_copies_of_what_was_exported_give_the_programs_of_plain_exports(
-    plain: tuple[Quantized, Originals], originals: Originals
+def test_the_first_process_and_the_next_remember_all_patterns_and_give_the_programs_of_plain_exports(
+    plain: tuple[Quantized, Originals], memories: tuple[Kept, Kept]
 ) -> None:
-    assert_equal(quantize(PLAIN), plain[0])
+    for found in memories:
+        assert found.note is None
+        assert_equal(found.quantized, plain[0])
+        assert found.memory.keys() == plain[1].keys()
 
 
 @pytest.mark.parametrize("glob", SAMPLE)
-def test_remembered_and_filed_patterns_give_the_programs_of_exported_ones(
-    originals: Originals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, glob: str
+def test_remembered_and_filed_patterns_give_the_programs_of_exported_ones_and_are_not_written_to(
+    plain: tuple[Quantized, Originals],
+    memories: tuple[Kept, Kept],
+    texts: Mapping[Hashable, object],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    glob: str,
 ) -> None:
-    exported = quantize(glob)
-    with pattern_cache.pattern_cache() as note:
-        filling, remembered = quantize(glob), quantize(glob)
-    monkeypatch.setattr(pattern_cache, "_MEMO", {})
-    # From here on nothing can be exported: all comes from the files.
-    stand_in(monkeypatch, from_originals({}))
-    with pattern_cache.pattern_cache():
-        filed = quantize(glob)
+    with monkeypatch.context() as patch:
+        stand_in(patch, from_originals(plain[1]))
+        exported = quantize(glob)
 
-    assert note is None
-    for other in (filling, remembered, filed):
-        assert_equal(exported, other)
+    for remembered in memories:
+        with monkeypatch.context() as patch, remembering(patch, remembered.memory, tmp_path):
+            assert_equal(quantize(glob), exported)
+            assert not pattern_cache._WRITTEN
+    assert {key: encoded_graph(graph) for key, (graph, _) in memories[0].memory.items()} == texts
 
 
-def test_no_case_writes_to_what_is_remembered(originals: Originals) -> None:
-    with pattern_cache.pattern_cache():
-        quantize(SAMPLE[0])
-        before = {key: encoded_graph(graph) for key, (graph, _) in pattern_cache._MEMO.items()}
-        for glob in SAMPLE:
-            quantize(glob)
-        after = {key: encoded_graph(graph) for key, (graph, _) in pattern_cache._MEMO.items()}
+def test_copies_of_what_was_exported_give_the_programs_of_plain_exports(
+    plain: tuple[Quantized, Originals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, from_originals(plain[1]))
 
-    assert before == {key: encoded_graph(graph) for key, graph in originals.items()}
-    assert not pattern_cache._WRITTEN
-    assert after == before
+    assert_equal(quantize(PLAIN), plain[0])

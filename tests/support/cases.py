@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,15 +12,16 @@ from qatrix.declare.inputs import InputSpec
 from qatrix.declare.load import load
 from qatrix.declare.selection import Selection, select
 from qatrix.declare.source import case_source
-from qatrix.declare.spec import Case, Matrix
+from qatrix.declare.spec import Case, Matrix, PatternSpec
 from qatrix.expressions import Literal
 from qatrix.report.repro import own_names
 from qatrix.resources import folder
 from qatrix.scripts import CaseSource
 from support import specs
 
-# What cases are made of. Reading the patterns takes two thirds of the time.
-SHIPPED: Final = ("patterns", "conv_kinds.yaml", "quantizers.yaml", "runtimes.yaml", "checks.yaml", "devices.yaml")
+_PATTERNS: Final = "patterns"
+# What cases are made of.
+SHIPPED: Final = (_PATTERNS, "conv_kinds.yaml", "quantizers.yaml", "runtimes.yaml", "checks.yaml", "devices.yaml")
 
 
 @cache
@@ -32,8 +34,10 @@ def written_cases(tmp_path: Path, text: str, *globs: str, shipped: Sequence[str]
     """Cases of the suites in `text`, which may use what these shipped files declare."""
     path = tmp_path / "written.yaml"
     path.write_text(text)
-    matrix = _loaded([*(folder("matrix") / name for name in shipped), path])
-    return select(matrix, Selection(cases=globs)).cases
+    # Reading the patterns takes four fifths of the time: of their files those are read whose patterns the text names.
+    patterns = sorted(_pattern_files(text)) if _PATTERNS in shipped else []
+    others = [folder("matrix") / name for name in shipped if name != _PATTERNS]
+    return select(_loaded([*patterns, *others, path]), Selection(cases=globs)).cases
 
 
 def source_of(case: Case) -> CaseSource:
@@ -57,6 +61,41 @@ def factory_case(factory: str, shape: Sequence[int], quantizer: str) -> Case:
 @cache
 def _shipped() -> Matrix:
     return _loaded([folder("matrix")])
+
+
+def _pattern_files(text: str) -> set[Path]:
+    """The files of the shipped patterns that a text names, and of those that the layers of any in them are made of."""
+    files, more = set[Path](), {_homes()[word] for word in re.findall(r"\w+", text) if word in _homes()}
+    while more:
+        files |= more
+        more = {other for file in more for other in _beside()[file]} - files
+    return files
+
+
+@cache
+def _homes() -> Mapping[str, Path]:
+    """The file of each shipped pattern."""
+    return {name: _file_of(pattern) for name, pattern in _patterns().items()}
+
+
+@cache
+def _beside() -> Mapping[Path, frozenset[Path]]:
+    """Of each file of shipped patterns, the files of the patterns that are layers in it."""
+    layers = [(_file_of(pattern), layer.pattern) for pattern in _patterns().values() for layer in pattern.layers]
+    return {
+        home: frozenset(_file_of(made) for file, made in layers if made and file == home)
+        for home in set(_homes().values())
+    }
+
+
+@cache
+def _patterns() -> Mapping[str, PatternSpec]:
+    return _loaded([folder("matrix") / name for name in SHIPPED]).patterns
+
+
+def _file_of(pattern: PatternSpec) -> Path:
+    # By its name, since the current folder that the path is shown from is another in some tests.
+    return folder("matrix") / _PATTERNS / Path(pattern.source.file).name
 
 
 def _loaded(paths: list[Path]) -> Matrix:

@@ -190,13 +190,17 @@ def random_plants(count: int, seed: int) -> list[Plant]:
 
 
 class Prepared:
-    """A real pipeline that prepares a model once and gives out copies, with a fault in them where one is planted."""
+    """A real pipeline that prepares and converts a model once and gives out copies, in which faults are planted.
+
+    The model always runs on the same inputs, so that without a fault its prepared program is always converted alike.
+    """
 
     def __init__(self, name: str) -> None:
         self._pipeline = PIPELINES[name]
         self._name = name
         self._captured: Capture | None = None
         self._prepared: nn.Module | None = None
+        self._converted: nn.Module | None = None
         self.plant: Plant | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -223,11 +227,18 @@ class Prepared:
 
     def convert(self, prepared: nn.Module, quantizer: QuantizerSpec) -> nn.Module:
         """The converted program, with the fault in it."""
-        return self._planted(self._pipeline.convert(prepared, quantizer), "convert")
+        if self._has_fault("prepare"):
+            return self._pipeline.convert(prepared, quantizer)
+        if self._converted is None:
+            self._converted = self._pipeline.convert(prepared, quantizer)
+        return self._planted(copy.deepcopy(self._converted), "convert")
+
+    def _has_fault(self, at: str) -> bool:
+        return self.plant is not None and self.plant.at == at and self.plant.pipeline == self._name
 
     def _planted(self, program: nn.Module, at: str) -> nn.Module:
         assert isinstance(program, fx.GraphModule)
-        if self.plant is not None and self.plant.at == at and self.plant.pipeline == self._name:
+        if self.plant is not None and self._has_fault(at):
             _PLANTERS[self.plant.kind](program, self.plant)
         return program
 

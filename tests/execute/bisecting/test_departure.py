@@ -22,7 +22,7 @@ from support import models
 from support.branching import LAYERS, NATIVE, Branching, Masking, Viewing, converted, graph_of, prepared
 from support.faulty_runtime import FAULTS, Fault, Faulty
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 PIPELINES = ("pt2e", "fx")
 # Of 13 cuts.

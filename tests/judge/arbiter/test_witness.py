@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from qatrix.judge.arbiter import Deviation
 from support.watched import IMAGE, ConvBnRelu, deviations, drawn
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 Change = Callable[[Any], object]
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
