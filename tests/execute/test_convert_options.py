@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 CASES = """
 patterns:
@@ -83,13 +81,6 @@ suites:
 """
 # The checks of a structure that arithmetic does not show.
 BEYOND_SIGHT = {"weight_scales", "batch_norm_folded", "biases_quantized"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 def run(tmp_path: Path, quantizer: str, pattern: str = "conv_bn_relu_linear") -> Record:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 CASES = """
 patterns:
@@ -49,13 +47,6 @@ suites:
       pattern: [two_lin, conv_lin]
       quantizer: [linear_layers_alone, by_name, arm, written_uint8, xnnpack_int8_per_channel_dynamic_qat, x86_int8_dynamic_qat]
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 def run(tmp_path: Path, pattern: str, quantizer: str) -> Record:

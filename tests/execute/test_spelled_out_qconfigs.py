@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 CASES = """
 patterns:
@@ -44,13 +42,6 @@ quantizers:
     weight: {dtype: int8, quant_min: -127, quant_max: 127, qscheme: per_tensor_symmetric}
 suites: {s: {axes: {pattern: conv_bn_relu_lin, quantizer: [coarse_linear, not_allowed_by_the_backend, reduced]}}}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of training are exported once, not for every case."""
-    with pattern_cache():
-        yield
 
 
 def run(tmp_path: Path, quantizer: str) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +23,10 @@ from qatrix.pipelines.batches import build_inputs
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.models import build_model
 from qatrix.pipelines.observers import constructor
-from qatrix.pipelines.pattern_cache import pattern_cache
 from qatrix.quantizers import BUILT_IN, BuiltIn
 from support.cases import shipped_cases, written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 SOURCE = Source(file="quantizers.yaml", line=1, column=1)
 INT8 = TensorSpec(
     dtype="int8",
@@ -41,13 +40,6 @@ INT8 = TensorSpec(
     source=SOURCE,
 )
 PER_CHANNEL = replace(INT8, qscheme="per_channel_symmetric", ch_axis=0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _memoised() -> Iterator[None]:
-    """The patterns of PT2E are exported once for all tests."""
-    with pattern_cache():
-        yield
 
 
 def declared(*annotate: str, **fields: object) -> QuantizerSpec:
