@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import typing
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ from qatrix.cli.newest import STORE
 from qatrix.declare.load import load
 from qatrix.declare.schema import models
 from qatrix.declare.selection import Selection, select
+from qatrix.declare.yamltext import of_bytes
 from qatrix.report.frames.flat import flat_frame
 from qatrix.report.storeschema import SCHEMA_VERSION
 from qatrix.report.writing import RENDERERS
@@ -273,7 +275,16 @@ BLOCKS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def parsed_once() -> Iterator[None]:
+    """The files of the shipped matrix are parsed once: their trees are read-only, and take a third of loading them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qatrix.declare.load.files.of_bytes", functools.cache(of_bytes))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("parsed_once")
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_of_yaml_loads_beside_the_shipped_matrix(block: str, tmp_path: Path) -> None:
     written = tmp_path / "written.yaml"

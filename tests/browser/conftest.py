@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
@@ -25,6 +25,7 @@ from support.lowerings import deployed_records, make_clamped
 from support.records import make_diverged, make_failed, make_hostile, make_record, make_run, make_skipped
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 _ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 Report = Callable[[str], Path]
 Open = Callable[..., Page]
@@ -141,6 +142,15 @@ def visit(browser: Browser, report: Report) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+def in_both_schemes(page: Page, find: Callable[[Page], Iterable[Any]]) -> list[tuple[str, Any]]:
+    """What is found on one page in either scheme, which differ in the colors of its style sheet alone."""
+    found: list[tuple[str, Any]] = []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        found += [(scheme, item) for item in find(page)]
+    return found
 
 
 def _watch(page: Page, allowed: str, wrong: list[str]) -> None:

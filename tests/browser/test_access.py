@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from browser.conftest import Open
+from browser.conftest import Open, in_both_schemes
 
 DEPLOYED = "deployed/relu6/runtime=xnnpack"
 CASE = "conv_bn/conv_bn_relu/conv=conv_transpose,dim=2,bias=true,quantizer=xnnpack_int8_per_tensor_qat,device=cpu"
@@ -27,24 +27,22 @@ def open_everything(page: Page) -> None:
     expect(page.locator("#matrix-grid .line").first).to_be_attached()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize(
     "place",
     ["", "#q=verdict:failed&sort=-seconds", "#q=verdikt:failed", f"#case={CASE}", "#case=models/explained"],
     ids=["report", "view", "fault", "case", "diagnosis"],
 )
-def test_axe_finds_nothing(visit: Open, scheme: str, width: int, place: str) -> None:
-    page = visit(fragment=place, color_scheme=scheme, viewport={"width": width, "height": SCREEN})
-    assert violations(page) == []
+def test_axe_finds_nothing(visit: Open, width: int, place: str) -> None:
+    page = visit(fragment=place, viewport={"width": width, "height": SCREEN})
+    assert in_both_schemes(page, violations) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_axe_finds_nothing_in_what_is_folded_either(visit: Open, scheme: str, width: int) -> None:
-    page = visit(color_scheme=scheme, viewport={"width": width, "height": SCREEN})
+def test_axe_finds_nothing_in_what_is_folded_either(visit: Open, width: int) -> None:
+    page = visit(viewport={"width": width, "height": SCREEN})
     open_everything(page)
-    assert violations(page) == []
+    assert in_both_schemes(page, violations) == []
 
 
 @pytest.mark.parametrize("menu", ["help", "take"])
@@ -54,10 +52,9 @@ def test_axe_finds_nothing_in_an_open_menu(visit: Open, menu: str) -> None:
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", ["#support", f"#case={DEPLOYED}"], ids=["support table", "runtimes"])
-def test_axe_finds_nothing_about_runtimes(visit: Open, scheme: str, place: str) -> None:
-    assert violations(visit("deployed", place, color_scheme=scheme)) == []
+def test_axe_finds_nothing_about_runtimes(visit: Open, place: str) -> None:
+    assert in_both_schemes(visit("deployed", place), violations) == []
 
 
 def test_axe_finds_nothing_without_a_script(visit: Open) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import difflib
 import time
 
 import pytest
@@ -388,6 +389,17 @@ def test_a_name_without_end_is_near_to_none_at_once() -> None:
 
 def test_where_no_name_is_near_there_is_no_hint() -> None:
     assert nearest("load", ["logaddexp"]) is None
+
+
+SPELLED = st.text(alphabet="abcB_1", min_size=1, max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SPELLED, st.sets(SPELLED, max_size=30))
+def test_the_nearest_name_is_that_of_difflib(name: str, known: set[str]) -> None:
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.65)
+    if found:
+        assert nearest(name, known) == f"did you mean '{found[0]}'?"
 
 
 @settings(max_examples=200, deadline=None)

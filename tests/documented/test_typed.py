@@ -62,7 +62,7 @@ def type_in(reader: Project, line: str) -> list[Ended]:
     if words[1] == "init":
         paths = [str(ROOT / "matrix")]
     allowed = [words[place + 1] for place, word in enumerate(words) if word == "--allow-module"]
-    reader.execution.records = as_expected(paths, allowed) if paths else judged
+    reader.execution.records = as_expected(tuple(paths), tuple(allowed)) if paths else judged
     return Shell(reader, collaborators).type(line)
 
 

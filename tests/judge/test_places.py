@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from operator import getitem
 
 import pytest
@@ -52,6 +53,12 @@ def exported(model: nn.Module, x: Tensor = X, *, strict: bool = True) -> fx.Grap
     return torch.export.export(model.eval(), (x,), strict=strict).module()
 
 
+@cache
+def exported_once(*, strict: bool = True) -> fx.GraphModule:
+    """The program of the model above, for tests that only read it: exporting it takes most of a second."""
+    return exported(Model(), strict=strict)
+
+
 def traced(model: nn.Module) -> fx.GraphModule:
     from qatrix.pipelines.tracing import float_trace
 
@@ -84,7 +91,7 @@ def places(program: nn.Module, name: str) -> list[str]:
 )
 @pytest.mark.parametrize("strict", [True, False])
 def test_the_nodes_of_an_exported_program_go_by_their_layers(name: str, told: list[str], strict: bool) -> None:
-    assert places(exported(Model(), strict=strict), name) == told
+    assert places(exported_once(strict=strict), name) == told
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_the_nodes_of_an_exported_program_go_by_their_layers(name: str, told: li
 )
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_layer_is_named_as_in_a_diagnosis(name: str, layers: list[str], strict: bool) -> None:
-    nodes = nodes_of(exported(Model(), strict=strict))
+    nodes = nodes_of(exported_once(strict=strict))
 
     assert [layer_of(node) for node in nodes if node.name.startswith(name)] == layers
 
@@ -215,7 +222,7 @@ def test_an_observer_goes_by_what_it_observes(of: str, told: str) -> None:
     ],
 )
 def test_who_reads_a_graph_is_told_the_node_and_its_layer(name: str, told: str) -> None:
-    (node,) = [node for node in exported(Model()).graph.nodes if node.name == name]
+    (node,) = [node for node in exported_once().graph.nodes if node.name == name]
 
     assert node_words(node) == told
 

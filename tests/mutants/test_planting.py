@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -30,16 +31,26 @@ def normed() -> Iterator[Subject]:
         yield subject_of(cases("fake_quantized/normed_convs/*")[0], FAULTS)
 
 
-def converted(subject: Subject, pipeline: str) -> Program:
-    """A converted program of the subject, for this test alone."""
-    kept: list[fx.GraphModule] = []
+@pytest.fixture(scope="module")
+def programs(normed: Subject) -> dict[str, fx.GraphModule]:
+    """The converted programs of the subject, of one run of both pipelines."""
+    kept: dict[str, fx.GraphModule] = {}
 
-    def keep(point: Point, program: fx.GraphModule) -> None:
-        if point == "converted":
-            kept.append(program)
+    def keeping(pipeline: str) -> Callable[[Point, fx.GraphModule], None]:
+        def keep(point: Point, program: fx.GraphModule) -> None:
+            if point == "converted":
+                kept[pipeline] = copy.deepcopy(program)
 
-    subject.planted({pipeline: (keep,)}, diagnose=False)
-    return Program(kept[0], subject.layout)
+        return keep
+
+    normed.planted({name: (keeping(name),) for name in DEFAULT_PIPELINES}, diagnose=False)
+    return kept
+
+
+@pytest.fixture
+def converted(normed: Subject, programs: dict[str, fx.GraphModule]) -> Callable[[str], Program]:
+    """Gives a pipeline's converted program, for this test alone."""
+    return lambda pipeline: Program(copy.deepcopy(programs[pipeline]), normed.layout)
 
 
 def weight_of(program: Program, layer: str) -> Weight:
@@ -69,8 +80,8 @@ def test_a_fault_finds_the_same_layers_in_the_programs_of_both(
 
 
 @BOTH
-def test_weights_are_read_and_written_as_integers(normed: Subject, pipeline: str) -> None:
-    weight = weight_of(converted(normed, pipeline), "conv2")
+def test_weights_are_read_and_written_as_integers(converted: Callable[[str], Program], pipeline: str) -> None:
+    weight = weight_of(converted(pipeline), "conv2")
     codes = weight.codes()
     weight.put(-codes)
 
@@ -79,8 +90,8 @@ def test_weights_are_read_and_written_as_integers(normed: Subject, pipeline: str
 
 
 @BOTH
-def test_other_scales_leave_the_integers_as_they_are(normed: Subject, pipeline: str) -> None:
-    weight = weight_of(converted(normed, pipeline), "conv2")
+def test_other_scales_leave_the_integers_as_they_are(converted: Callable[[str], Program], pipeline: str) -> None:
+    weight = weight_of(converted(pipeline), "conv2")
     codes, scales, points = weight.codes(), weight.scales(), weight.zero_points()
     weight.rescale(scales * 2, points, axis=weight.axis)
 
@@ -90,8 +101,8 @@ def test_other_scales_leave_the_integers_as_they_are(normed: Subject, pipeline: 
 
 
 @BOTH
-def test_a_bias_is_read_changed_and_taken_away(normed: Subject, pipeline: str) -> None:
-    weight = weight_of(converted(normed, pipeline), "conv2")
+def test_a_bias_is_read_changed_and_taken_away(converted: Callable[[str], Program], pipeline: str) -> None:
+    weight = weight_of(converted(pipeline), "conv2")
     bias = weight.bias()
     assert bias is not None
     weight.put_bias(bias * 2)
@@ -103,15 +114,15 @@ def test_a_bias_is_read_changed_and_taken_away(normed: Subject, pipeline: str) -
     assert weight.bias() is None
 
 
-def test_the_integers_of_both_pipelines_are_the_same_for_a_layer(normed: Subject) -> None:
-    left, right = (weight_of(converted(normed, name), "conv1") for name in DEFAULT_PIPELINES)
+def test_the_integers_of_both_pipelines_are_the_same_for_a_layer(converted: Callable[[str], Program]) -> None:
+    left, right = (weight_of(converted(name), "conv1") for name in DEFAULT_PIPELINES)
 
     assert torch.equal(left.codes(), right.codes())
     assert torch.equal(left.scales(), right.scales())
 
 
-def test_what_finds_places_changes_nothing(normed: Subject) -> None:
-    program = converted(normed, "fx")
+def test_what_finds_places_changes_nothing(converted: Callable[[str], Program]) -> None:
+    program = converted("fx")
     before = program.module.code
     for fault in FAULTS:
         if fault.point == "converted":

@@ -8,10 +8,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import yaml
 from safetensors.numpy import save_file
 
 from qatrix.claims import Expectation, Transcript
@@ -29,7 +31,14 @@ if TYPE_CHECKING:
 # The suite whose cases differ, as they do in fact.
 DIFFERS: Final = "conv_transpose_numerics"
 # Of the shipped suites those whose cases the pages name; the others would cost time and show nothing more.
-_SUITES: Final = ("conv", "conv_bn", "conv_transpose_bn", "deployed")
+_SUITES: Final = {
+    "conv": ("*",),
+    "conv_bn": ("*",),
+    "conv_transpose_bn": ("*",),
+    "deployed": ("deployed", "deployed_on_executorch"),
+}
+# Nor do patterns that none of these has.
+_UNUSED: Final = ("activation_functions", "activations_in_place", "batch_norms", "pools", "torchvision", "transformers")
 _VOCABULARY: Final = ("quantizers.yaml", "conv_kinds.yaml", "devices.yaml", "tolerances.yaml")
 # Suites of the reader's own, each on the page that declares it.
 _OWN: Final = {
@@ -65,8 +74,9 @@ def judged(case: Case, verdict: str | None = None) -> Record:
     )
 
 
-def as_expected(paths: list[str], allowed: list[str]) -> Callable[[Case], Record]:
-    """What makes of each case of a matrix the record that the matrix expects."""
+@functools.cache
+def as_expected(paths: tuple[str, ...], allowed: tuple[str, ...]) -> Callable[[Case], Record]:
+    """What makes of each case of a matrix the record that the matrix expects; the same ones are read once."""
     loaded = load([Path(path) for path in paths], allowed_modules=allowed)
     assert loaded.matrix is not None, loaded.problems
     table = ExpectationTable(loaded.matrix.expectations, ENVIRONMENT.packages, ENVIRONMENT.cpu)
@@ -144,10 +154,10 @@ def prepare(project: Project) -> None:
 def _declare(project: Project) -> None:
     shutil.rmtree(project.path / "matrix")
     shipped, here = ROOT / "matrix", project.path / "matrix"
-    shutil.copytree(shipped, here, ignore=shutil.ignore_patterns("expected"))
-    for path in (here / "suites").glob("*.yaml"):
-        if path.stem not in _SUITES:
-            path.unlink()
+    shutil.copytree(shipped, here, ignore=shutil.ignore_patterns("expected", "suites"))
+    for name in _UNUSED:
+        (here / f"patterns/{name}.yaml").unlink()
+    project.write({f"matrix/suites/{name}.yaml": _some_suites(name, globs) for name, globs in _SUITES.items()})
     project.write(
         {"matrix/any.yaml": _ANY, "matrix/expected.yaml": _EXPECTED}
         | {f"matrix/{suite}.yaml": _own(page) for page, suite in _OWN.items()}
@@ -155,6 +165,13 @@ def _declare(project: Project) -> None:
     project.write({f"my_matrix/{name}": (shipped / name).read_text() for name in _VOCABULARY})
     project.write({"my_matrix/mine.yaml": _own("README.md")})
     project.write({"my_package.py": _own("docs/your-model.md", "python")})
+
+
+def _some_suites(name: str, globs: tuple[str, ...]) -> str:
+    """What a shipped file declares of the suites that the globs name."""
+    suites = yaml.safe_load((ROOT / f"matrix/suites/{name}.yaml").read_text(encoding="utf-8"))["suites"]
+    found = {suite: keys for suite, keys in suites.items() if any(fnmatch(suite, glob) for glob in globs)}
+    return yaml.safe_dump({"suites": found}, sort_keys=False)
 
 
 def _own(page: str, language: str = "yaml", place: int = 0) -> str:

@@ -42,6 +42,10 @@ class ForwardScope:
         """What has a value before the first line."""
         return (*self.inputs, *self.params, *self.parameters, *self.buffers)
 
+    def has_value(self, name: str) -> bool:
+        """Whether a name is one of `values`, which take time to list where there are thousands."""
+        return any(name in names for names in (self.inputs, self.params, self.parameters, self.buffers))
+
 
 class _ForwardReader(Reader):
     dialect: ClassVar[str] = "a forward pass"
@@ -71,9 +75,9 @@ class _ForwardReader(Reader):
 
     def name(self, node: ast.Name) -> Expression:
         self._used.add(node.id)
-        known = {*self._assigned, *self._scope.values}
-        if node.id in known:
+        if node.id in self._assigned or self._scope.has_value(node.id):
             return Name(node.id)
+        known = {*self._assigned, *self._scope.values}
         hint = f"call it: {node.id}(…)" if node.id in self._scope.layers else nearest(node.id, known)
         message = f"unknown name '{node.id}'"
         if node.id in self._scope.layers:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import bisect
 import difflib
+import operator
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from qatrix.errors import Problem, Source
@@ -60,11 +63,45 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(name) > _LONGEST_NAME:
         return None
     candidates = _neighbours(name, sorted(candidate for candidate in known if len(candidate) <= _LONGEST_NAME))
-    found = difflib.get_close_matches(name, candidates, n=1, cutoff=_ALIKE)
-    if not found:
+    found = _most_alike(name, candidates)
+    if found is None:
         folded = {candidate.lower(): candidate for candidate in candidates}
-        found = [folded[match] for match in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=_ALIKE)]
-    return f"did you mean '{found[0]}'?" if found else None
+        match = _most_alike(name.lower(), list(folded))
+        found = None if match is None else folded[match]
+    return None if found is None else f"did you mean '{found}'?"
+
+
+def _most_alike(name: str, candidates: list[str]) -> str | None:
+    """What difflib.get_close_matches(name, candidates, n=1, cutoff=_ALIKE) finds, None where that is nothing.
+
+    Letters in common bound the likeness from above: of thousands of names, a few have to be aligned with the name.
+    """
+    matcher = difflib.SequenceMatcher()
+    matcher.set_seq2(name)
+    best = (_ALIKE, "")
+    for upper in sorted(_bounds(name, candidates), reverse=True):
+        if upper <= best:
+            break
+        matcher.set_seq1(upper[1])
+        best = max(best, (matcher.ratio(), upper[1]))
+    return best[1] or None
+
+
+def _bounds(name: str, candidates: list[str]) -> list[tuple[float, str]]:
+    """How alike to a name each candidate is at most, by difflib's formula, where that is alike enough."""
+    columns = [_shared(letter, count, candidates) for letter, count in Counter(name).items()]
+    bounds = [
+        (2.0 * shared / (len(candidate) + len(name)), candidate)
+        for candidate, shared in zip(candidates, map(sum, zip(*columns)))
+    ]
+    return [bound for bound in bounds if bound[0] >= _ALIKE]
+
+
+def _shared(letter: str, count: int, candidates: list[str]) -> Iterable[int]:
+    """How many of `count` letters each candidate has, too; loops of C, since they run over thousands of names."""
+    if count == 1:
+        return map(operator.contains, candidates, repeat(letter))
+    return map(min, map(str.count, candidates, repeat(letter)), repeat(count))
 
 
 def _neighbours(name: str, candidates: list[str]) -> list[str]:
