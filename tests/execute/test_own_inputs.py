@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 PTQ, QAT = "xnnpack_int8_per_channel_ptq", "xnnpack_int8_per_tensor_qat"
 BOTH = pytest.mark.parametrize("quantizer", [PTQ, QAT])
 
@@ -61,8 +60,7 @@ patterns: {{written: {pattern}}}
 suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}{axes}}}}}}}
 """
     (case,) = written_cases(folder, text)
-    with pattern_cache():
-        return run_case(case, diagnose="never")
+    return run_case(case, diagnose="never")
 
 
 def statuses(record: Record) -> dict[str, set[str]]:

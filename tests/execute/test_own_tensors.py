@@ -13,10 +13,9 @@ from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines.batches import build_inputs
 from qatrix.pipelines.models import build_model
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import written_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 PTQ, QAT = "xnnpack_int8_per_channel_ptq", "xnnpack_int8_per_channel_qat"
 
 FUNCTIONS = """
@@ -58,8 +57,7 @@ suites: {{written: {{axes: {{pattern: written, quantizer: {quantizer}{axes}}}}}}
 
 
 def run(case: Case) -> Record:
-    with pattern_cache():
-        return run_case(case, diagnose="never")
+    return run_case(case, diagnose="never")
 
 
 def test_tensors_of_the_model_itself_are_declared_in_its_state(tmp_path: Path) -> None:

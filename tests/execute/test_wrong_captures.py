@@ -14,10 +14,9 @@ from qatrix.execute.case import run_case
 from qatrix.outcomes import Record
 from qatrix.pipelines import PIPELINES, Pipeline, torchenv
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.pattern_cache import pattern_cache
 from support.cases import shipped_cases
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("as_in_a_worker")]
 
 CASES = {"checked by the suite": "conv_bn_relu_fusion/*dim=2*per_channel*", "unchecked": "update_shared_qspec/*dim=2*"}
 Capture = Callable[[nn.Module, Inputs], nn.Module]
@@ -28,8 +27,7 @@ def run(glob: str, capture: Capture | None = None) -> Record:
     pipelines: Mapping[str, Pipeline] = {"pt2e": PIPELINES["pt2e"], "fx": PIPELINES["fx"]}
     if capture is not None:
         pipelines = {**pipelines, "pt2e": Capturing(capture)}
-    with pattern_cache():
-        return run_case(shipped_cases(glob)[0], pipelines, diagnose="never")
+    return run_case(shipped_cases(glob)[0], pipelines, diagnose="never")
 
 
 class Capturing:
