@@ -14,7 +14,7 @@ import pytest
 from qatrix.cli.interruption import Interruption
 from qatrix.report.writing import RENDERERS
 from support.driven import MATRIX as TEMPLATE
-from support.driven import Driven, driven, listing, until, without_what_tells_runs_apart
+from support.driven import driven, listing, until, without_what_tells_runs_apart
 from support.driver import DONE_IN_THE_MIDDLE
 from support.results import results
 
@@ -46,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     made = tmp_path_factory.mktemp("whole")
     (made / "matrix").mkdir()
     (made / "matrix/kills.yaml").write_text(TEMPLATE.format(sizes=list(range(1, CASES + 1))))
-    with driven(made, *ARGV) as run:
+    with driven(made, *ARGV, afresh=True) as run:
         assert run.end().code == 0
     return without_what_tells_runs_apart(made / "out/latest")
 
@@ -154,9 +154,7 @@ def test_workers_that_die_just_before_the_driver_is_told_are_not_blamed(folder: 
 
 
 def test_a_run_under_nohup_outlives_its_terminal(folder: Path) -> None:
-    with driven(
-        folder, *ARGV, pause_at="middle", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    ) as run:
+    with driven(folder, *ARGV, pause_at="middle", ignored=[signal.SIGHUP]) as run:
         run.send(signal.SIGHUP)
         run.go()
 
@@ -165,12 +163,12 @@ def test_a_run_under_nohup_outlives_its_terminal(folder: Path) -> None:
 
 def test_a_terminal_that_is_closed_costs_no_report(folder: Path) -> None:
     ours, terminal = pty.openpty()
-    started = Driven(folder, *ARGV[:1], *ARGV[2:], pause_at="middle", terminal=terminal)
-    os.close(terminal)
-    os.close(ours)
-    started.send(signal.SIGHUP)
+    with driven(folder, *ARGV[:1], *ARGV[2:], pause_at="middle", terminal=terminal) as run:
+        os.close(terminal)
+        os.close(ours)
+        run.send(signal.SIGHUP)
 
-    assert started.end().code == 130
+        assert run.end().code == 130
     assert RENDERERS.keys() <= set(listing(folder / "out/latest"))
     assert leaves_nothing(folder)
 

@@ -35,7 +35,7 @@ def ended_cases(out: Path) -> int:
 def test_a_run_killed_at_ten_random_moments_and_resumed_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     (tmp_path / "matrix").mkdir()
     (tmp_path / "matrix/kills.yaml").write_text(MATRIX.format(sizes=list(range(1, CASES + 1))))
-    with driven(tmp_path, *ARGV, "whole") as run:
+    with driven(tmp_path, *ARGV, "whole", afresh=True) as run:
         assert run.end().code == 0
     whole = without_what_tells_runs_apart(tmp_path / "whole/latest")
     assert len(whole["cases"]) == CASES

@@ -30,10 +30,10 @@ class Beside:
     watch: Driven
 
     @contextmanager
-    def running(self, *argv: str, suite: str = "kills") -> Iterator[Driven]:
+    def running(self, *argv: str, suite: str = "kills", **others: Any) -> Iterator[Driven]:
         """A run that begins beside the watch."""
         (self.folder / "handed").unlink(missing_ok=True)
-        with started(self.folder, "run", "--workers", "2", "--case", f"{suite}/*", *argv) as run:
+        with started(self.folder, "run", "--workers", "2", "--case", f"{suite}/*", *argv, **others) as run:
             yield run
 
     @property
@@ -120,7 +120,7 @@ def test_it_prints_and_finds_what_a_run_of_its_own_does(beside: Beside, monkeypa
         warm = run.end()
     assert beside.handed
     monkeypatch.setenv("QATRIX_WARM", "off")
-    with beside.running("--fresh", "--out", "alone") as run:
+    with beside.running("--fresh", "--out", "alone", afresh=True) as run:
         alone = run.end()
     assert not beside.handed
 

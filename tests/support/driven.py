@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from support import hatchery
 from support.results import results
 
 MATRIX = """
@@ -27,7 +28,6 @@ quantizers:
 suites:
   kills: {{axes: {{pattern: linear, n: {sizes}, quantizer: int8}}}}
 """
-TESTS = Path(__file__).parents[1]
 PATIENCE = 60.0
 
 
@@ -41,33 +41,31 @@ class Left:
 
 
 class Driven:
-    """The command line in a process group of its own, whose temporary files would go to `folder`/tmp."""
+    """The command line in a process group of its own, whose temporary files would go to `folder`/tmp.
+
+    It is forked from a process that has imported everything; with `afresh` Python starts for it alone.
+    What it prints goes to `printed`, or to a terminal.
+    """
 
     def __init__(
-        self, folder: Path, *argv: str, pause_at: str = "", terminal: int = subprocess.PIPE, **others: Any
+        self,
+        folder: Path,
+        *argv: str,
+        printed: tuple[IO[bytes], IO[bytes]],
+        pause_at: str = "",
+        terminal: int | None = None,
+        ignored: Sequence[signal.Signals] = (),
+        afresh: bool = False,
     ) -> None:
         self.folder = folder
         for name in ("paused", "go"):
             (folder / name).unlink(missing_ok=True)
         (folder / "tmp").mkdir(exist_ok=True)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "runner")]),
-            "TMPDIR": str(folder / "tmp"),
-            "PAUSE_AT": pause_at,
-        }
-        command = [sys.executable, "-m", "support.driver", *argv]
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=terminal,
-            stderr=terminal,
-            text=True,
-            start_new_session=True,
-            **others,
-        )
+        self._printed = printed
+        out, err = (terminal or file.fileno() for file in printed)
+        variables = {**os.environ, "TMPDIR": str(folder / "tmp"), "PAUSE_AT": pause_at}
+        where: Any = {"folder": folder, "variables": variables, "streams": (out, err)}
+        self.process = hatchery.started(argv, **where) if afresh else hatchery.forked(argv, **where, ignored=ignored)
         if pause_at:
             until((folder / "paused").exists)
 
@@ -82,9 +80,16 @@ class Driven:
 
     def end(self) -> Left:
         """Wait for it, and for all its processes."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+        code = self.process.wait(timeout=PATIENCE)
         until(self._is_gone)
-        return Left(code=self.process.returncode, out=out or "", err=err or "")
+        out, err = map(_text, self._printed)
+        return Left(code=code, out=out, err=err)
+
+    def close(self) -> None:
+        """Kill whatever of it is there still."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def members(self) -> list[int]:
         """The processes of its group but for itself."""
@@ -103,13 +108,18 @@ class Driven:
 @contextmanager
 def driven(folder: Path, *argv: str, pause_at: str = "", **others: Any) -> Iterator[Driven]:
     """A driver that is gone at the end, with all its processes."""
-    started = Driven(folder, *argv, pause_at=pause_at, **others)
-    try:
-        yield started
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(started.process.pid, signal.SIGKILL)
-        started.process.communicate()
+    # Files instead of pipes, which somebody would have to empty.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        started = Driven(folder, *argv, printed=(out, err), pause_at=pause_at, **others)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:

@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,20 +20,16 @@ from qatrix.cli.matrices import load_matrix
 from qatrix.declare.spec import Case
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import execute, warm_up
-from qatrix.outcomes import Comparison, Environment, Record
+from qatrix.outcomes import Environment, Record
 from qatrix.report.files import write_file
 from qatrix.report.resultcache import ResultCache
-from support.project import ENVIRONMENT, exact
+from support.project import ENVIRONMENT
+from support.waiting import waiting
 
 # Of the cases, those that are done in the middle.
 DONE_IN_THE_MIDDLE: Final = 5
-
-
-def waiting(case: Case) -> Record:
-    """A record of a case after a few milliseconds, with numbers that follow from its seed."""
-    time.sleep(600 if case.pattern.name == "hang" else (case.seed % 20) / 1000)
-    gap = Comparison(at="convert", left="pt2e", right="fx", status="close", max_abs=case.seed / 7e9, rtol=0.0, atol=1.0)
-    return replace(exact(case), verdict="close", summary="within tolerance", comparisons=(gap,))
+# What workers are forked with, instead of torch.
+PRELOAD: Final = ("support.waiting",)
 
 
 def pause(moment: str) -> None:
@@ -58,7 +53,7 @@ def pausing(moment: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def executing(cases: Sequence[Case], *, options: Execution, on_start: Callable[[Case], None]) -> Iterator[Record]:
     """The records of workers, with a pause before the first and one in the middle."""
     pause("first")
-    for number, record in enumerate(execute(cases, options=options, on_start=on_start, run=waiting, preload=())):
+    for number, record in enumerate(execute(cases, options=options, on_start=on_start, run=waiting, preload=PRELOAD)):
         if number == DONE_IN_THE_MIDDLE:
             pause("middle")
         yield record
@@ -94,7 +89,7 @@ def drive(argv: list[str]) -> None:
         Collaborators(
             execute=executing,
             # A watch forks all runs' workers from the one process that it has started.
-            warm_up=partial(warm_up, preload=()) if argv[0] == "watch" else lambda _: None,
+            warm_up=partial(warm_up, preload=PRELOAD) if argv[0] == "watch" else lambda _: None,
             environment=environment,
             fingerprint=fingerprint,
             hand_over=handed_over,
