@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -18,7 +17,6 @@ from support.project import MATRIX, Project, ScriptsHere
 # How long an example takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-_MEASURING: Final = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 REPORTS = Path(__file__).parents[1] / "reports"
 
 
@@ -75,19 +73,15 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _unchanged_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _unchanged_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No colour; and no test may leave another environment, another folder or a run in reports/ behind."""
-    if request.node.get_closest_marker("no_cover"):
-        # Nor in the processes that they start.
-        for name in _MEASURING:
-            monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     # The kept matrices are the user's, twenty in all.
     monkeypatch.setenv("QATRIX_MATRIX_CACHE", "off")
     environment, folder, runs = dict(os.environ), Path.cwd(), set(REPORTS.iterdir())
     yield
     monkeypatch.undo()
-    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE", *_MEASURING}
+    ours = {"PYTEST_CURRENT_TEST", "NO_COLOR", "QATRIX_MATRIX_CACHE"}
     before = {key: value for key, value in environment.items() if key not in ours}
     after = {key: value for key, value in os.environ.items() if key not in ours}
     # torch's exporter and its imports set variables of their own.

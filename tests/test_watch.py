@@ -104,7 +104,7 @@ def _watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
 def qatrix(folder: Path, verb: str, *argv: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     path = os.pathsep.join([str(RUNNER), str(folder)])
     # The watch's is that of its runs, but for what a test sets: one that differs takes no run.
-    same = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "QATRIX", "COVERAGE"))}
+    same = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "QATRIX"))}
     environment = {**same, "PYTHONPATH": path, "XDG_CACHE_HOME": str(folder / "cache"), **variables}
     command = [sys.executable, "-m", "qatrix", verb, *ARGV, *argv]
     with (folder / f"{verb}.txt").open("ab") as printed:

@@ -107,8 +107,7 @@ def _hatchery() -> socket.socket:
     with its:
         process = subprocess.Popen(
             [sys.executable, "-m", "support.hatchery", str(its.fileno())],
-            # Each driver measures its coverage by itself.
-            env={name: value for name, value in environment(os.environ).items() if not name.startswith("COVERAGE")},
+            env=environment(os.environ),
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
         )
@@ -210,10 +209,6 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     sys.stdout = _opened(1, buffering=1 if os.isatty(1) else -1, errors="strict")
     sys.stderr = _opened(2, buffering=1, errors="backslashreplace")
     gc.unfreeze()
-    if any(name.startswith("COVERAGE_PROCESS") for name in os.environ):
-        import coverage
-
-        coverage.process_startup()
 
 
 def _opened(descriptor: int, *, buffering: int, errors: str) -> TextIO:
