@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import os
 import sys
 import tempfile
 import traceback
@@ -18,7 +19,7 @@ from typer.core import TyperGroup
 
 from qatrix import __version__
 from qatrix.cli.collaborators import Collaborators
-from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, Problem, QatrixError
+from qatrix.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, DeclarationError, Problem, QatrixError, UsageError
 from qatrix.text import clipped, name_of, words_of
 
 _ABOUT = """
@@ -142,7 +143,22 @@ def run(argv: Sequence[str], collaborators: Collaborators) -> int:
     """Run one command; its exit code."""
     _register(argv)
     command = _command(len(app.registered_commands))
-    return answered(lambda: command(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv))))
+
+    def invoke() -> object:
+        _demand_text(argv)
+        return command(list(argv), standalone_mode=False, obj=replace(collaborators, argv=tuple(argv)))
+
+    return answered(invoke)
+
+
+def _demand_text(argv: Sequence[str]) -> None:
+    """Raise UsageError for what no shell can give: asking the system about such a path raises, in typer, too."""
+    for argument in argv:
+        try:
+            os.fsencode(argument)
+        except UnicodeEncodeError as error:
+            msg = f"{argument}: expected text, and character {error.start + 1} is none"
+            raise UsageError(msg) from None
 
 
 @functools.cache
