@@ -60,7 +60,8 @@ def test_axe_finds_nothing_about_runtimes(visit: Open, place: str) -> None:
 def test_axe_finds_nothing_without_a_script(visit: Open) -> None:
     # axe is a script itself: what stands in noscript elements is put in their place.
     page = visit(ready=False)
-    page.wait_for_selector("html.ready")
+    # The matrix is drawn when nothing else is to be done.
+    expect(page.locator("#matrix-grid [role=row]").first).to_be_attached()
     page.evaluate(
         """() => {
           document.documentElement.classList.remove("explorable");
