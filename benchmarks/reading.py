@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, CDPSession, Page
 
 ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
+_CHROMIUMS: Final = ("chromium", "chromium-browser", "chromium-headless-shell")
 _SCREEN: Final = 900
 _WIDTHS: Final = {1440: 4, 390: 8}
 _MOST_STOPS: Final = 30
@@ -33,7 +34,7 @@ _ITSELF: Final = "async () => { await new Promise((drawn) => requestAnimationFra
 
 def browser_path() -> str:
     """Where Chromium is. Raises FileNotFoundError where it is not installed."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    found = next(filter(None, map(shutil.which, _CHROMIUMS)), None)
     if found is None:
         msg = "there is no chromium on this machine; `apt-get install chromium` brings it"
         raise FileNotFoundError(msg)

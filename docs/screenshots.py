@@ -37,6 +37,7 @@ class Picture:
 
 
 _CASE: Final = "#grid a.id"
+_CHROMIUMS: Final = ("chromium", "chromium-browser", "chromium-headless-shell")
 PICTURES: Final = (
     Picture(name="report.png", window=_DESK, fragment="#sort=verdict"),
     Picture(name="report-phone.png", window=_PHONE),
@@ -101,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         pages(run, earlier, Path(made))
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+            executable_path=next(filter(None, map(shutil.which, _CHROMIUMS)), None),
             args=["--no-sandbox", "--disable-gpu"],
         )
         for picture in PICTURES:

@@ -23,8 +23,9 @@ from mutants.planting import Kept, Plant
 from mutants.subjects import Subject, cases, subject_of
 from qatrix.claims import DEFAULT_PIPELINES
 from qatrix.declare.spec import Case
+from qatrix.execute.options import Execution
+from qatrix.execute.workers import torch_ready
 from qatrix.outcomes import Record
-from qatrix.pipelines.pattern_cache import pattern_cache
 
 # Into both pipelines at the same layer, so that they agree, or into one of them.
 Way = Literal["alike", "alone"]
@@ -146,7 +147,7 @@ def run(choice: Choice, *, jobs: int) -> Iterator[Result]:
 def _mapping(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
     """The function map, in this process or in as many as there are jobs."""
     if jobs == 1:
-        with pattern_cache(), _one_thread(), warnings.catch_warnings():
+        with _same_threads(), torch_ready(Execution()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield map
         return
@@ -156,10 +157,9 @@ def _mapping(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """As qatrix runs each case, so that a machine's cores change no result."""
+def _same_threads() -> Iterator[None]:
+    """As many threads afterwards as before; a case has one, so that a machine's cores change no result."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -170,9 +170,8 @@ def _begin() -> None:
     """Prepare a process of its own, until it ends."""
     warnings.simplefilter("ignore")
     stack = contextlib.ExitStack()
-    stack.enter_context(pattern_cache())
+    stack.enter_context(torch_ready(Execution()))
     _OPEN.append(stack)
-    torch.set_num_threads(1)
 
 
 # What a process of its own keeps open.

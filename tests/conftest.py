@@ -42,6 +42,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
     Each takes 1.2 GB once torch is in it; more than eight wait for the longest file.
     """
+    if told := os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return int(told)
     cores = os.cpu_count() or 1
     return min(cores if config.getoption("--quick") else cores + 1, 8)
 

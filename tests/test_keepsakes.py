@@ -67,6 +67,19 @@ def test_what_cannot_be_written_is_left_out(tmp_path: Path, monkeypatch: pytest.
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+def test_an_interrupt_is_not_lost_over_a_file_that_is_in_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+
+    def interrupted(*paths: str) -> None:
+        replace(*paths)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        keepsakes.write(place, b"body")
+    assert keepsakes.read(place, largest=1000) == b"body"
+
+
 def test_only_the_newest_stay(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"file{number}").touch()

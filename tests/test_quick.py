@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_a_test_that_imports_torch_while_it_runs_fails_and_says_what_to_do(tmp_p
 
     assert "mark the test `torch`" in told
     assert "1 failed" in told
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no folder in memory here")
+def test_folders_stay_in_memory_where_a_test_has_failed_until_the_next_session(tmp_path: Path) -> None:
+    tell = "def test_it(tmp_path):\n    (tmp_path / 'seen').touch()\n    print(f'<{tmp_path}>')\n    assert "
+    (failed,) = re.findall(r"<(/dev/shm/.*)>", session(tmp_path, f"{tell}False\n"))
+    assert (Path(failed) / "seen").exists()
+
+    assert "1 passed" in session(tmp_path, f"{tell}True\n")
+    assert not Path(failed).exists()
 
 
 @pytest.mark.processes

@@ -45,7 +45,8 @@ def write(place: Path, body: bytes) -> None:
                 file.write(_checksum(place, body) + b"\n" + body)
             os.replace(partial, place)  # noqa: PTH105 - as plain names
         except BaseException:
-            os.unlink(partial)  # noqa: PTH108 - a plain name
+            # It may be in place already, and the interrupt must not get lost over it.
+            drop(Path(partial))
             raise
 
 

@@ -16,6 +16,11 @@ def folder(name: Literal["matrix", "templates"]) -> Path:
     return packaged if packaged.is_dir() else _CHECKOUT / name
 
 
+def is_checkout() -> bool:
+    """Whether the package is installed in place, its folders beside it."""
+    return not (_PACKAGE / "templates").is_dir()
+
+
 def cache_folder() -> Path:
     """qatrix/ in $XDG_CACHE_HOME, or in ~/.cache where that is not an absolute path; RuntimeError without a home."""
     told = Path(os.environ.get("XDG_CACHE_HOME", ""))

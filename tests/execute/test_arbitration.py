@@ -92,12 +92,12 @@ def blind(record: Record) -> Record:
 def watched_and_not(
     case: Case, monkeypatch: pytest.MonkeyPatch, pipelines: Mapping[str, Pipeline] | None = None
 ) -> tuple[Record, Record]:
-    """The record of a case, and that of the same captures without an arbiter."""
+    """The record of a case, and that of the same captures without an arbiter, which comes first: nothing was watched."""
     captures = Captures()
-    watched = run_case(case, pipelines, captures=captures, diagnose="never")
     with monkeypatch.context() as patch:
         patch.setattr(Arbiter, "of", staticmethod(lambda *_, **__: "a test wants none"))
-        return watched, run_case(case, pipelines, captures=captures, diagnose="never")
+        without = run_case(case, pipelines, captures=captures, diagnose="never")
+    return run_case(case, pipelines, captures=captures, diagnose="never"), without
 
 
 @pytest.mark.parametrize("quantizer", [PTQ, QAT, "xnnpack_int8_per_channel_qat", "uint8_affine_qat", "x86_int8_ptq"])
@@ -549,7 +549,7 @@ def test_outputs_are_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.Mon
         return program
 
     watched_and_not(case, monkeypatch, with_altered("fx", convert=keep))
-    watched, without = given
+    without, watched = given
 
     assert watched
     assert len(watched) == len(without)

@@ -14,7 +14,6 @@ from mutants.faults import FAULTS
 from mutants.faults.fault import Fault
 from mutants.subjects import Subject, cases, subject_of
 from qatrix.declare.spec import Case
-from qatrix.pipelines.pattern_cache import pattern_cache
 
 # One process has the subjects of all of them.
 pytestmark = pytest.mark.xdist_group("mutants")
@@ -72,13 +71,11 @@ def test_the_kinds_of_faults_have_names_of_their_own_and_sentences() -> None:
 @pytest.mark.torch
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("as_in_a_worker")
 def test_every_kind_of_fault_has_room_both_ways_and_there_are_300_mutants_of_each(
     subjects: Callable[[Case, Sequence[Fault]], Subject],
 ) -> None:
-    with pattern_cache():
-        mutants = [
-            mutant for row, case in enumerate(cases()) for mutant in planned(row, subjects(case, FAULTS), FAULTS)
-        ]
+    mutants = [mutant for row, case in enumerate(cases()) for mutant in planned(row, subjects(case, FAULTS), FAULTS)]
     kinds = {way: Counter(mutant.fault for mutant in mutants if mutant.way == way) for way in scores.WAYS}
 
     assert {fault.name for fault in FAULTS} == set(kinds["alone"])

@@ -144,6 +144,19 @@ def test_without_a_folder_to_write_to_nothing_is_said(monkeypatch: pytest.Monkey
     assert exports_of_two_processes(monkeypatch, files) == 2
 
 
+def test_where_the_folder_above_may_not_be_searched_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch, files: Files
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("os.mkdir", "os.stat", "pathlib.Path.stat"):
+        monkeypatch.setattr(name, refused)
+    files.write(DIGEST, 1)
+
+    assert files.read(DIGEST) is None
+
+
 def test_what_was_written_is_read(files: Files) -> None:
     files.write(DIGEST, {"nodes": [1, 2.5, None]})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from qatrix.report import templates
 from qatrix.report.frames import report_data
 from qatrix.report.html import index_html, templating
 from qatrix.report.templates import compiled
@@ -76,17 +77,44 @@ def test_where_python_keeps_no_code_no_template_is_kept(monkeypatch: pytest.Monk
     assert kept(tmp_path) == {}
 
 
-@pytest.mark.parametrize("name", ["qatrix.report.templates.code_digest", "sys.version"])
-def test_what_other_code_or_another_python_compiled_is_compiled_anew(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_other_code_compiled_is_compiled_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     whole, before = page(), kept(tmp_path)
-    monkeypatch.setattr(name, "another" if name == "sys.version" else lambda _: "another")
+    monkeypatch.setattr(templates, "_made_by", lambda: b"another")
 
     assert page() == whole
     after = kept(tmp_path)
     assert after.keys() == before.keys()
     assert all(after[path] != before[path] for path in before)
+
+
+@pytest.mark.parametrize("name", ["qatrix.report.templates.code_digest", "sys.version"])
+def test_other_code_is_told_by_what_it_holds_and_by_the_python_that_runs_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = templates._made_by()
+    templates._made_by.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(name, "another" if name == "sys.version" else lambda _: "another")
+        other = templates._made_by()
+    templates._made_by.cache_clear()
+
+    assert other != before == templates._made_by()
+
+
+def test_an_installed_package_gets_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiled("page") is not None
+    monkeypatch.setattr("qatrix.report.templates.is_checkout", lambda: False)
+    assert compiled("page") is None
+
+
+def test_a_template_may_lie_where_names_are_no_utf_8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "caf\udce9"
+    home.mkdir()
+    (home / "one.j2").write_text("{{ 1 + 1 }}")
+    monkeypatch.setattr("qatrix.report.templates.folder", lambda _: home)
+    for _ in range(2):
+        environment = jinja2.Environment(loader=templates.templates(), bytecode_cache=compiled("page"), autoescape=True)
+        assert environment.get_template("one.j2").render() == "2"
 
 
 def test_environments_of_other_options_have_files_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

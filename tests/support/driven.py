@@ -65,6 +65,7 @@ class Driven:
         out, err = (terminal or file.fileno() for file in printed)
         variables = {**os.environ, "TMPDIR": str(folder / "tmp"), "PAUSE_AT": pause_at}
         where: Any = {"folder": folder, "variables": variables, "streams": (out, err)}
+        assert not (afresh and ignored), "only a forked driver ignores signals"
         self.process = hatchery.started(argv, **where) if afresh else hatchery.forked(argv, **where, ignored=ignored)
         if pause_at:
             until((folder / "paused").exists)

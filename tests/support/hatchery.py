@@ -155,14 +155,16 @@ def _serve(requests: socket.socket) -> None:
             request = json.loads(its.makefile().readline())
             if (pid := os.fork()) == 0:
                 signal.set_wakeup_fd(-1)
-                for other in (requests, ended, waking, its, *drivers.values()):
+                for other in (requests, ended, waking, *drivers.values()):
                     other.close()
                 _become(request, streams)
+                # Not before it leads a group of its own, to which a test may send a signal at once.
+                its.sendall(f"{os.getpid()}\n".encode())
+                its.close()
                 driver.drive(request["argv"])
             for stream in streams:
                 os.close(stream)
             drivers[pid] = its
-            its.sendall(f"{pid}\n".encode())
 
 
 def _imported() -> Any:

@@ -6,14 +6,15 @@ imports it while it runs fails, and its author marks it `torch`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -25,6 +26,7 @@ HEAVY: Final = frozenset(
 )
 SLOW_MARKERS: Final = ("torch", "browser", "fuzz", "slow", "processes", "scripts_apart")
 _MEMORY: Final = "/dev/shm"
+_PREFIX: Final = f"qatrix-quick-{os.getuid()}-"
 # The tests write a quarter of it.
 _ROOM: Final = 2 * 2**30
 _WHY: Final = "quick tests do without it: mark the test `torch`, or run it with `tox -e tests`"
@@ -57,6 +59,13 @@ class Quick:
             report.outcome, report.longrepr, report.result = "passed", None, []
         return report
 
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """Leave the folders of a session in memory only where tests have failed, whose messages name files there."""
+        session = config.pluginmanager.get_plugin("session")
+        place = str(config.option.basetemp or "")
+        if place.startswith(f"{_MEMORY}/{_PREFIX}") and getattr(session, "exitstatus", 0) == 0:
+            shutil.rmtree(place, ignore_errors=True)
+
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out the tests with a marker of slow ones."""
         slow = {item for item in items if any(item.get_closest_marker(name) for name in SLOW_MARKERS)}
@@ -77,5 +86,15 @@ def _write_to_memory(config: pytest.Config) -> None:
     """Have the tests' folders in memory, where there is room: 6,000 commits would each wait for the disk."""
     with suppress(OSError):
         if shutil.disk_usage(_MEMORY).free > _ROOM:
-            config.option.basetemp = tempfile.mkdtemp(prefix="qatrix-quick-", dir=_MEMORY)
-            config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
+            for outdated in Path(_MEMORY).glob(f"{_PREFIX}*"):
+                if not _goes_on(int(outdated.name.split("-")[3])):
+                    shutil.rmtree(outdated, ignore_errors=True)
+            config.option.basetemp = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY)
+
+
+def _goes_on(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -155,10 +155,12 @@ def _demand_text(argv: Sequence[str]) -> None:
     """Raise UsageError for what no shell can give: asking the system about such a path raises, in typer, too."""
     for argument in argv:
         try:
-            os.fsencode(argument)
+            place = os.fsencode(argument).find(b"\0")
         except UnicodeEncodeError as error:
-            msg = f"{argument}: expected text, and character {error.start + 1} is none"
-            raise UsageError(msg) from None
+            place = error.start
+        if place >= 0:
+            msg = f"{argument}: expected text, and character {place + 1} is none"
+            raise UsageError(msg)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import platform
 import sys
 import types
@@ -49,7 +50,8 @@ class Files:
 
     def write(self, digest: str, data: Any) -> None:
         """Put the file in place; the first of an environment removes those of the oldest ones."""
-        first = not self.folder.is_dir()
+        # Path.is_dir raises where the folder above must not be searched.
+        first = not os.path.isdir(self.folder)  # noqa: PTH112
         keepsakes.write(self._path(digest), json.dumps(data, separators=(",", ":")).encode())
         if first:
             keepsakes.prune(self.folder.parent, _ENVIRONMENTS)
