@@ -27,7 +27,7 @@ BANNED = {
     r"\boff its reference\b": "differs from its reference by",
     r"\bin the place of\b": "instead of",
     r"\bnot run any more\b": "no longer run",
-    r"\b1 (steps|cases|layers|values|nodes|times|quantization steps)\b": "one has no plural",
+    r"(?<![\d.,])1 (steps|cases|layers|values|nodes|times|quantization steps)\b": "one has no plural",
     r"\b(behaviours?|colours?|neighbours?|favours?|labelled|modelling|centre|whilst|artefacts?)\b": "American spelling",
     r"\b(recognis|summaris|normalis|initialis|optimis|serialis|organis|minimis)(e|ed|es|er|ing|ation)\b": "-ize",
 }
