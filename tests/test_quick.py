@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.quick import HEAVY, NothingHeavy
+from support.quick import HEAVY, NothingHeavy, has_room
 
 TESTS = Path(__file__).parent
 CONFTEST = "from support import quick\ndef pytest_configure(config): quick.install(config)\n"
@@ -60,7 +60,7 @@ def test_a_test_that_imports_torch_while_it_runs_fails_and_says_what_to_do(tmp_p
 
 
 @pytest.mark.processes
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no folder in memory here")
+@pytest.mark.skipif(not Path("/dev/shm").is_dir() or not has_room(), reason="there is no room in memory here")
 def test_folders_stay_in_memory_where_a_test_has_failed_until_the_next_session(tmp_path: Path) -> None:
     tell = "def test_it(tmp_path):\n    (tmp_path / 'seen').touch()\n    print(f'<{tmp_path}>')\n    assert "
     (failed,) = re.findall(r"<(/dev/shm/.*)>", session(tmp_path, f"{tell}False\n"))

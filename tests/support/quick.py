@@ -85,11 +85,16 @@ def install(config: pytest.Config) -> None:
 def _write_to_memory(config: pytest.Config) -> None:
     """Have the tests' folders in memory, where there is room: 6,000 commits would each wait for the disk."""
     with suppress(OSError):
-        if shutil.disk_usage(_MEMORY).free > _ROOM:
+        if has_room():
             for outdated in Path(_MEMORY).glob(f"{_PREFIX}*"):
                 if not _goes_on(int(outdated.name.split("-")[3])):
                     shutil.rmtree(outdated, ignore_errors=True)
             config.option.basetemp = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY)
+
+
+def has_room() -> bool:
+    """Whether the tests' folders can lie in memory; raises OSError where there is no such folder."""
+    return shutil.disk_usage(_MEMORY).free > _ROOM
 
 
 def _goes_on(pid: int) -> bool:
