@@ -12,8 +12,7 @@ _CHECKOUT = _PACKAGE.parents[1]
 
 def folder(name: Literal["matrix", "templates"]) -> Path:
     """The packaged folder of that name; the checkout's where the package is installed in place."""
-    packaged = _PACKAGE / name
-    return packaged if packaged.is_dir() else _CHECKOUT / name
+    return (_CHECKOUT if is_checkout() else _PACKAGE) / name
 
 
 def is_checkout() -> bool:

@@ -52,9 +52,10 @@ def _made_by() -> bytes:
     return hashlib.sha256(f"{sys.version}\n{code_digest(_COMPILING)}".encode("utf-8", "surrogateescape")).digest()
 
 
-# An edit from now on is not what this process compiles with.
-with contextlib.suppress(OSError):
-    _made_by()
+if is_checkout():
+    # An edit from now on is not what this process compiles with.
+    with contextlib.suppress(OSError):
+        _made_by()
 
 
 class _Compiled(jinja2.BytecodeCache):
