@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from support import warm
+
 # One process has the runs of all of them.
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("examples")]
 ROOT = Path(__file__).parents[1]
@@ -80,7 +82,7 @@ def test_checking_and_listing_import_neither_torch_nor_the_package(site: Path, t
 @pytest.mark.torch
 @pytest.mark.slow
 def test_its_cases_run_and_their_records_say_whose_class_it_was(site: Path, tmp_path: Path) -> None:
-    ended = qatrix(tmp_path, "run", str(PACKAGE / "matrix.yaml"), "--fresh", "--workers", "1", site=site)
+    ended = warm.command(tmp_path, "run", str(PACKAGE / "matrix.yaml"), "--fresh", "--workers", "0", path=[site])
     results = json.loads((tmp_path / "reports/latest/results.json").read_text())
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -166,7 +168,7 @@ def test_checking_and_listing_import_neither_torch_nor_the_pipeline(pipeline_sit
 def pipeline_run(pipeline_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of the pipeline's matrix."""
     folder = tmp_path_factory.mktemp("run")
-    ended = qatrix(folder, "run", PIPELINE_MATRIX, "--fresh", "--workers", "1", site=pipeline_site)
+    ended = warm.command(folder, "run", PIPELINE_MATRIX, "--fresh", "--workers", "0", path=[pipeline_site])
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder
 
@@ -199,7 +201,7 @@ def test_the_pipeline_gives_what_pt2e_gives_and_its_record_says_whose_it_was(pip
 @pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path) -> None:
-    shown = qatrix(pipeline_run, "show", OFF, PIPELINE_MATRIX, site=pipeline_site)
+    shown = warm.command(pipeline_run, "show", OFF, PIPELINE_MATRIX, path=[pipeline_site])
 
     assert shown.returncode == 0, shown.stderr
     assert "eager: ok, SQNR 20." in shown.stdout
@@ -211,7 +213,7 @@ def test_a_case_of_the_pipeline_is_shown(pipeline_run: Path, pipeline_site: Path
 @pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_run: Path, pipeline_site: Path) -> None:
-    made = qatrix(pipeline_run, "repro", OFF, PIPELINE_MATRIX, "--out", "-", site=pipeline_site)
+    made = warm.command(pipeline_run, "repro", OFF, PIPELINE_MATRIX, "--out", "-", path=[pipeline_site])
 
     assert made.returncode == 0, made.stdout + made.stderr
     assert "# needs     eager_pipeline: it comes with eager-pipeline 1.0\n" in made.stdout
@@ -224,7 +226,7 @@ def test_a_script_imports_the_pipeline_and_shows_what_the_record_says(pipeline_r
 @pytest.mark.slow
 @pytest.mark.xdist_group("pipeline_package")
 def test_the_pipeline_has_its_place_in_reports(pipeline_run: Path, pipeline_site: Path) -> None:
-    report = qatrix(pipeline_run, "report", "reports/latest", site=pipeline_site)
+    report = warm.command(pipeline_run, "report", "reports/latest", path=[pipeline_site])
 
     assert report.returncode == 0, report.stderr
     assert "eager" in (pipeline_run / "reports/latest/index.html").read_text()
@@ -239,12 +241,13 @@ def test_shards_of_the_pipelines_matrix_are_merged_and_compared_to_the_same_verd
 ) -> None:
     for shard in ("1/2", "2/2"):
         out = f"shard-{shard[0]}"
-        argv = ("run", PIPELINE_MATRIX, "--fresh", "--workers", "1", "--shard", shard, "--out", out)
-        ended = qatrix(tmp_path, *argv, site=pipeline_site)
+        argv = ("run", PIPELINE_MATRIX, "--fresh", "--workers", "0", "--shard", shard, "--out", out)
+        ended = warm.command(tmp_path, *argv, path=[pipeline_site])
         assert ended.returncode == 0, ended.stdout + ended.stderr
-    merged = qatrix(tmp_path, "merge", "shard-1/latest", "shard-2/latest", "--out", "reports", site=pipeline_site)
-
-    compared = qatrix(tmp_path, "compare", str(pipeline_run / "reports/latest"), "reports/latest", site=pipeline_site)
+    shards = ("shard-1/latest", "shard-2/latest")
+    merged = warm.command(tmp_path, "merge", *shards, "--out", "reports", path=[pipeline_site])
+    both = (str(pipeline_run / "reports/latest"), "reports/latest")
+    compared = warm.command(tmp_path, "compare", *both, path=[pipeline_site])
 
     assert merged.returncode == 0, merged.stdout + merged.stderr
     assert compared.returncode == 0, compared.stdout + compared.stderr
@@ -265,8 +268,8 @@ def test_the_pipeline_runs_on_a_ray_cluster(pipeline_site: Path, tmp_path: Path)
 @pytest.mark.torch
 @pytest.mark.slow
 def test_its_model_is_tried_by_its_name_without_consent(pipeline_site: Path, tmp_path: Path) -> None:
-    argv = ("try", "perceptron", "--input", "16x8", "--workers", "1", "--save", "mine.yaml")
-    tried = qatrix(tmp_path, *argv, site=pipeline_site)
+    argv = ("try", "perceptron", "--input", "16x8", "--workers", "0", "--save", "mine.yaml")
+    tried = warm.command(tmp_path, *argv, path=[pipeline_site])
 
     assert tried.returncode == 0, tried.stdout + tried.stderr
     assert "run it again with: qatrix run mine.yaml\n" in tried.stdout
@@ -324,7 +327,7 @@ def test_checking_and_listing_import_neither_torch_nor_the_runtime(runtime_site:
 def test_the_runtime_as_it_should_be_is_exact_and_each_wrong_kernel_is_noticed(
     runtime_site: Path, tmp_path: Path
 ) -> None:
-    ended = qatrix(tmp_path, "run", RUNTIME_MATRIX, "--fresh", "--workers", "1", site=runtime_site)
+    ended = warm.command(tmp_path, "run", RUNTIME_MATRIX, "--fresh", "--workers", "0", path=[runtime_site])
     cases = {case["axes"]["runtime"]: case for case in results_of(tmp_path)}
     lowering = cases["scales"]["pipelines"]["pt2e"]["lowering"]
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support import warm
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/your-quantizer.md").read_text(encoding="utf-8")
@@ -36,15 +35,8 @@ class Newcomer:
     def ask(self) -> tuple[int, str, list[dict[str, Any]]]:
         """Type the page's command; its exit code, what it says, and the cases that it ran."""
         (line,) = re.findall(r"^\$ PYTHONPATH=\. qatrix (run .*)$", PAGE, flags=re.MULTILINE)
-        environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}{ROOT / 'runner'}", "NO_COLOR": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", "qatrix", *shlex.split(line)],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        # `PYTHONPATH=.` makes Python look in its folder; the page's run has workers, which import torch anew.
+        done = warm.command(self.folder, *shlex.split(line), "--workers", "0", path=[self.folder])
         results = json.loads((self.folder / "reports/latest/results.json").read_text(encoding="utf-8"))
         return done.returncode, done.stdout + done.stderr, results["cases"]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from qatrix.declare.globs import compiled_name
 from qatrix.declare.load import load
 from qatrix.declare.spec import Matrix
+from support import warm
 from support.expansion import ids
 from support.results import results
 
@@ -141,14 +139,8 @@ def unexpected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]:
     out = tmp_path_factory.mktemp("upstream")
     allowed = [word for name in OWN for word in ("--allow-module", name)]
     globs = [word for suite in SUITES.values() for word in ("--case", f"{suite}/*")]
-    command = [sys.executable, "-m", "qatrix", "run", str(EXAMPLES), *allowed, *globs, "--workers", "0"]
-    ended = subprocess.run(
-        [*command, "--fresh", "--out", str(out)],
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    choice = (str(EXAMPLES), *allowed, *globs, "--workers", "0", "--fresh", "--out", str(out))
+    ended = warm.command(out, "run", *choice, path=[EXAMPLES])
     found = {case["case_id"]: case["unexpected"] for case in results(out / "latest")["cases"]}
     assert ended.returncode == any(found.values()), ended.stdout + ended.stderr
     return found

@@ -21,7 +21,7 @@ from qatrix.pipelines.torchenv import environment
 from qatrix.report.repro import expected_lines, figure_lines, needed_package, same_lines, script_text
 from qatrix.resources import folder
 from support.cases import shipped_cases, source_of, written_cases
-from support.warm import Ended, Warm, run_alone
+from support.warm import Ended, run_alone, run_warm
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -97,22 +97,18 @@ suites: {written: {axes: {pattern: f, quantizer: xnnpack_int8_per_tensor_ptq}}}
 """
 
 
-def test_a_script_prints_the_same_whatever_names_are_declared(
-    run: Callable[..., Record], tmp_path: Path, scripts: Warm
-) -> None:
+def test_a_script_prints_the_same_whatever_names_are_declared(run: Callable[..., Record], tmp_path: Path) -> None:
     (case,) = written_cases(tmp_path, NASTY)
     record = run(case)
 
     assert record.comparisons
-    assert_shown(case, record, tmp_path, scripts.run)
+    assert_shown(case, record, tmp_path, run_warm)
 
 
 @pytest.mark.parametrize("glob", SPREAD)
-def test_a_script_prints_the_figures_of_its_record(
-    glob: str, run: Callable[..., Record], tmp_path: Path, scripts: Warm
-) -> None:
+def test_a_script_prints_the_figures_of_its_record(glob: str, run: Callable[..., Record], tmp_path: Path) -> None:
     case = shipped_cases(glob)[0]
-    assert_shown(case, run(case), tmp_path, run_alone if glob in ALONE else scripts.run)
+    assert_shown(case, run(case), tmp_path, run_alone if glob in ALONE else run_warm)
 
 
 METHOD = """
@@ -126,7 +122,7 @@ suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_p
 
 
 def test_a_model_that_a_method_of_its_class_makes_runs_in_the_script_too(
-    run: Callable[..., Record], tmp_path: Path, scripts: Warm
+    run: Callable[..., Record], tmp_path: Path
 ) -> None:
     path = tmp_path / "method.yaml"
     path.write_text(METHOD)
@@ -138,7 +134,7 @@ def test_a_model_that_a_method_of_its_class_makes_runs_in_the_script_too(
 
     assert record.verdict == "exact", record.summary
     assert "import support.own_models\n" in text
-    assert_shown(case, record, tmp_path, scripts.run, path=[str(ROOT / "tests"), *sys.path])
+    assert_shown(case, record, tmp_path, run_warm, path=[str(ROOT / "tests"), *sys.path])
 
 
 FREE_AXES = """
@@ -158,15 +154,13 @@ quantizers:
 
 
 @pytest.mark.parametrize("axes", ["mixed,dynamic_batch=true", "*_ptq,dynamic_batch=true", "*_ptq,dynamic_batch=false"])
-def test_a_script_leaves_the_same_axes_free(
-    axes: str, run: Callable[..., Record], tmp_path: Path, scripts: Warm
-) -> None:
+def test_a_script_leaves_the_same_axes_free(axes: str, run: Callable[..., Record], tmp_path: Path) -> None:
     (case,) = written_cases(tmp_path, FREE_AXES, f"written/written/quantizer={axes},*")
     record = run(case)
     text = script_text(source_of(case), environment=environment(), record=record)
 
     assert 'class_size = torch.export.Dim("class")' in text
-    assert_shown(case, record, tmp_path, scripts.run)
+    assert_shown(case, record, tmp_path, run_warm)
 
 
 FOLDER = """
@@ -179,9 +173,7 @@ suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_p
 """
 
 
-def test_a_script_reads_a_folder_of_data_in_the_order_of_its_names(
-    run: Callable[..., Record], tmp_path: Path, scripts: Warm
-) -> None:
+def test_a_script_reads_a_folder_of_data_in_the_order_of_its_names(run: Callable[..., Record], tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for number, kind in enumerate(("pth", "npz", "safetensors", "pt")):
         tensors = {name: torch.randn(4, 4) * (number + 1) for name in ("x", "y")}
@@ -195,7 +187,7 @@ def test_a_script_reads_a_folder_of_data_in_the_order_of_its_names(
     (tmp_path / "data" / "README").write_text("no tensors")
     (case,) = written_cases(tmp_path, FOLDER)
 
-    assert_shown(case, run(case), tmp_path, scripts.run)
+    assert_shown(case, run(case), tmp_path, run_warm)
 
 
 OWN_TENSORS = """
@@ -220,7 +212,7 @@ suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_p
 
 
 def test_a_script_has_the_parameters_and_buffers_of_the_model_itself(
-    run: Callable[..., Record], tmp_path: Path, scripts: Warm
+    run: Callable[..., Record], tmp_path: Path
 ) -> None:
     (case,) = written_cases(tmp_path, OWN_TENSORS)
     record = run(case)
@@ -228,7 +220,7 @@ def test_a_script_has_the_parameters_and_buffers_of_the_model_itself(
 
     assert {name: item.status for name, item in record.pipelines.items()} == {"pt2e": "ok", "fx": "ok"}
     assert 'self.register_buffer("offset", torch.full((), 1).to(torch.float32))' in text
-    assert_shown(case, record, tmp_path, scripts.run)
+    assert_shown(case, record, tmp_path, run_warm)
 
 
 # Quantizers of one's own and of a package beside PyTorch's: each is imported from where it is.
@@ -258,7 +250,7 @@ NEEDED = {"mixed": "support", "failing": "support", "executorch": "executorch"}
 
 @pytest.mark.parametrize("quantizer", NEEDED)
 def test_a_script_imports_its_quantizer_from_where_it_is(
-    quantizer: str, run: Callable[..., Record], tmp_path: Path, scripts: Warm
+    quantizer: str, run: Callable[..., Record], tmp_path: Path
 ) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(OWN_QUANTIZERS)
@@ -272,7 +264,7 @@ def test_a_script_imports_its_quantizer_from_where_it_is(
 
     assert needed_package(text) == NEEDED[quantizer]
     assert "qatrix." not in "".join(line for line in text.splitlines() if line.startswith(("import", "from")))
-    assert_shown(case, record, tmp_path, scripts.run, path=[str(ROOT / "tests"), *sys.path])
+    assert_shown(case, record, tmp_path, run_warm, path=[str(ROOT / "tests"), *sys.path])
 
 
 # Parts that a script finds in the model, and quantizers that are composed of what it defines.
@@ -330,13 +322,13 @@ suites:
     [("by_part", "pt2e"), ("composed", "pt2e"), ("spelled_out", "fx"), ("own_ops", "pt2e")],
 )
 def test_a_script_treats_parts_of_the_model_unlike_the_rest(
-    quantizer: str, pipeline: str, run: Callable[..., Record], tmp_path: Path, scripts: Warm
+    quantizer: str, pipeline: str, run: Callable[..., Record], tmp_path: Path
 ) -> None:
     (case,) = written_cases(tmp_path, PARTS, f"s/written/quantizer={quantizer},*")
     record = run(case)
 
     assert record.pipelines[pipeline].status == "ok", record.summary
-    assert_shown(case, record, tmp_path, scripts.run)
+    assert_shown(case, record, tmp_path, run_warm)
 
 
 OWN = """
@@ -353,13 +345,13 @@ suites: {{written: {{axes: {{pattern: written, quantizer: xnnpack_int8_per_tenso
 
 @pytest.mark.parametrize(("mode", "count"), [("qat", 3), ("ptq", 0), ("ptq", 1)])
 def test_a_script_makes_nested_inputs_and_several_batches(
-    mode: str, count: int, run: Callable[..., Record], tmp_path: Path, scripts: Warm
+    mode: str, count: int, run: Callable[..., Record], tmp_path: Path
 ) -> None:
     (case,) = written_cases(tmp_path, OWN.format(mode=mode, count=count))
     record = run(case)
 
     assert record.comparisons, record.summary
-    assert_shown(case, record, tmp_path, scripts.run)
+    assert_shown(case, record, tmp_path, run_warm)
 
 
 FILES = """
@@ -373,14 +365,14 @@ suites: {written: {axes: {pattern: written, quantizer: xnnpack_int8_per_tensor_p
 """
 
 
-def test_a_script_reads_the_files_of_its_case(run: Callable[..., Record], tmp_path: Path, scripts: Warm) -> None:
+def test_a_script_reads_the_files_of_its_case(run: Callable[..., Record], tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(4, 3).state_dict(), tmp_path / "weights.pt")
     np.savez(tmp_path / "rows.npz", rows=np.linspace(-3, 5, 24, dtype="float32").reshape(6, 4))
     (case,) = written_cases(tmp_path, FILES)
     record = run(case)
 
     assert record.comparisons, record.summary
-    assert_shown(case, record, tmp_path, scripts.run)
+    assert_shown(case, record, tmp_path, run_warm)
 
 
 def assert_shown(

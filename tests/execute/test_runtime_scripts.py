@@ -19,7 +19,7 @@ from qatrix.report.repro import expected_lines, figure_lines, needed_package, sa
 from qatrix.runtimes import BUILT_IN
 from support.cases import source_of, written_cases
 from support.specs import source
-from support.warm import Ended, Warm, run_alone
+from support.warm import Ended, run_alone, run_warm
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -100,7 +100,7 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize(("runtime", "options"), EVERYWHERE)
 def test_a_script_shows_what_a_runtime_gives(
-    runtime: str, options: dict[str, object], run: Callable[..., Record], tmp_path: Path, scripts: Warm
+    runtime: str, options: dict[str, object], run: Callable[..., Record], tmp_path: Path
 ) -> None:
     use = use_of(runtime, **options)
     # oneDNN's kernels take unsigned activations alone, and its lowering no view of what a convolution gives.
@@ -112,7 +112,7 @@ def test_a_script_shows_what_a_runtime_gives(
     record = run(case)
     # What compiles starts processes of its own.
     compiles = on_x86 and options.get("compile", True)
-    text = printed(case, record, tmp_path, run_alone if compiles else scripts.run)
+    text = printed(case, record, tmp_path, run_alone if compiles else run_warm)
 
     assert record.pipelines["pt2e"].lowering is not None, record.summary
     assert f"pt2e on {runtime}: SQNR " in text
@@ -120,53 +120,49 @@ def test_a_script_shows_what_a_runtime_gives(
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
 
 
-def test_a_script_shows_the_clamp_of_qnnpack(run: Callable[..., Record], tmp_path: Path, scripts: Warm) -> None:
+def test_a_script_shows_the_clamp_of_qnnpack(run: Callable[..., Record], tmp_path: Path) -> None:
     case = deployed(tmp_path, "clamped", "native", {"fx": use_of("native", engine="qnnpack")})
     record = run(case)
-    text = printed(case, record, tmp_path, scripts.run)
+    text = printed(case, record, tmp_path, run_warm)
 
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
     assert " steps" in text
 
 
-def test_a_script_compares_two_runtimes(run: Callable[..., Record], tmp_path: Path, scripts: Warm) -> None:
+def test_a_script_compares_two_runtimes(run: Callable[..., Record], tmp_path: Path) -> None:
     uses = {"pt2e": use_of("exported"), "fx": use_of("reexported", strict=False)}
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", uses)
     record = run(case)
-    text = printed(case, record, tmp_path, scripts.run)
+    text = printed(case, record, tmp_path, run_warm)
 
     assert "pt2e on exported and fx on reexported after lowering: max abs difference " in text
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
 
 
 @pytest.mark.parametrize("runtime", ["exported", "executorch", "onnxruntime"])
-def test_a_script_calls_a_runtime_with_keywords(
-    runtime: str, run: Callable[..., Record], tmp_path: Path, scripts: Warm
-) -> None:
+def test_a_script_calls_a_runtime_with_keywords(runtime: str, run: Callable[..., Record], tmp_path: Path) -> None:
     case = deployed(tmp_path, "named", "xnnpack_int8_per_tensor_ptq", {"pt2e": use_of(runtime)})
     record = run(case)
-    text = printed(case, record, tmp_path, scripts.run)
+    text = printed(case, record, tmp_path, run_warm)
 
     assert record.pipelines["pt2e"].lowering is not None, record.summary
     assert same_lines(figure_lines(text), expected_lines(record)), (text, expected_lines(record))
 
 
-def test_a_script_leaves_the_batch_free_for_its_runtime(
-    run: Callable[..., Record], tmp_path: Path, scripts: Warm
-) -> None:
+def test_a_script_leaves_the_batch_free_for_its_runtime(run: Callable[..., Record], tmp_path: Path) -> None:
     uses = {"pt2e": use_of("exported")}
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", uses, dynamic_batch="true")
-    text = printed(case, run(case), tmp_path, scripts.run)
+    text = printed(case, run(case), tmp_path, run_warm)
 
     assert 'torch.export.Dim("batch")' in (tmp_path / "repro.py").read_text()
     assert "pt2e on exported: SQNR " in text
 
 
 @pytest.mark.parametrize("runtime", ["exported", "reexported"])
-def test_a_script_that_no_record_is_known_for_is_ready_for_all(runtime: str, tmp_path: Path, scripts: Warm) -> None:
+def test_a_script_that_no_record_is_known_for_is_ready_for_all(runtime: str, tmp_path: Path) -> None:
     uses = {name: use_of(runtime) for name in ("pt2e", "fx")}
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", uses)
-    lines = figure_lines(printed(case, None, tmp_path, scripts.run))
+    lines = figure_lines(printed(case, None, tmp_path, run_warm))
 
     assert [line.partition(":")[0] for line in lines if "lowering" in line] == [
         f"pt2e and pt2e on {runtime} after lowering",
@@ -175,7 +171,7 @@ def test_a_script_that_no_record_is_known_for_is_ready_for_all(runtime: str, tmp
     ]
 
 
-def test_a_runtime_of_ones_own_is_imported_from_where_it_is(tmp_path: Path, scripts: Warm) -> None:
+def test_a_runtime_of_ones_own_is_imported_from_where_it_is(tmp_path: Path) -> None:
     use = RuntimeUse(runtime="my_runtimes.Doubling", options={"by": 2})
     case = deployed(tmp_path, "clamped", "xnnpack_int8_per_channel_ptq", {"pt2e": use})
     (tmp_path / "my_runtimes.py").write_text(
@@ -185,7 +181,7 @@ def test_a_runtime_of_ones_own_is_imported_from_where_it_is(tmp_path: Path, scri
         "    def lower(self, model, args, kwargs):\n"
         "        return lambda *args, **kwargs: model(*args, **kwargs) * self.by\n"
     )
-    text = printed(case, None, tmp_path, scripts.run, path=[str(tmp_path)])
+    text = printed(case, None, tmp_path, run_warm, path=[str(tmp_path)])
 
     assert needed_package((tmp_path / "repro.py").read_text()) == "my_runtimes"
     assert "pt2e on my_runtimes.Doubling: SQNR " in text

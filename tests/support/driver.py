@@ -5,6 +5,7 @@ With PAUSE_AT in the environment it waits at that moment, having made the file `
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -30,6 +31,13 @@ from support.waiting import waiting
 DONE_IN_THE_MIDDLE: Final = 5
 # What workers are forked with, instead of torch.
 PRELOAD: Final = ("support.waiting",)
+# What registers the verbs, and what a run imports only when it comes to it.
+LATER: Final = (
+    *("qatrix.cli.runs", "qatrix.cli.watching", "qatrix.cli.documents", "qatrix.cli.against", "qatrix.cli.merging"),
+    *("qatrix.cli.handover", "qatrix.cli.scripting", "qatrix.console", "qatrix.declare.load"),
+    *("qatrix.report.annotations", "qatrix.report.compare", "qatrix.report.writing"),
+    *("multiprocessing.forkserver", "multiprocessing.popen_forkserver", "multiprocessing.popen_spawn_posix"),
+)
 
 
 def pause(moment: str) -> None:
@@ -77,6 +85,12 @@ def handed_over(argv: Sequence[str]) -> int | None:
     if code is not None:
         Path("handed").touch()
     return code
+
+
+def ready() -> None:
+    """Import what a command may need."""
+    for name in LATER:
+        importlib.import_module(name)
 
 
 def drive(argv: list[str]) -> None:

@@ -1,7 +1,8 @@
-"""A process that has imported the command line, from which drivers are forked: each is as one that was just started.
+"""A process that has imported what a program needs, from which programs are forked: each is as one that was just started.
 
-Importing takes longer than all else that a driver of a few waiting cases does. Run as a program it is that process: it takes
-requests over a socket, each with the standard streams of a driver and a socket on which its end is told.
+Importing takes longer than all else that a run of a few small cases does. A program is a module with a `ready` that imports
+what it needs and a `drive` that runs it. Run by itself this module is that process: it takes requests over a socket, each with
+the standard streams of a program and a socket on which its end is told.
 """
 
 from __future__ import annotations
@@ -25,26 +26,22 @@ from types import ModuleType
 from typing import Any, Final, NoReturn, TextIO
 
 TESTS: Final = Path(__file__).parents[1]
-PROGRAM: Final = "support.driver"
-# What registers the verbs, and what a run imports only when it comes to it.
-LATER: Final = (
-    *("qatrix.cli.runs", "qatrix.cli.watching", "qatrix.cli.documents", "qatrix.cli.against", "qatrix.cli.merging"),
-    *("qatrix.cli.handover", "qatrix.cli.scripting", "qatrix.console", "qatrix.declare.load"),
-    *("qatrix.report.annotations", "qatrix.report.compare", "qatrix.report.writing"),
-    *("multiprocessing.forkserver", "multiprocessing.popen_forkserver", "multiprocessing.popen_spawn_posix"),
-)
+OURS: Final = (str(TESTS), str(TESTS.parent / "runner"))
+DRIVER: Final = "support.driver"
 _ENOUGH: Final = 100_000
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a driver, which finds what it imports."""
-    return {**variables, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent / "runner")])}
+    """The variables of a program, which finds what it imports after what these tell it."""
+    told = variables.get("PYTHONPATH")
+    return {**variables, "PYTHONPATH": os.pathsep.join([*([told] if told else []), *OURS])}
 
 
 @dataclass
 class Forked:
-    """A forked driver, to be waited for as for a process that was started."""
+    """A forked program, to be waited for as for a process that was started."""
 
+    program: str
     pid: int
     _end: socket.socket
     returncode: int | None = None
@@ -56,7 +53,7 @@ class Forked:
             try:
                 self.returncode = int(_line(self._end))
             except TimeoutError as error:
-                raise subprocess.TimeoutExpired(PROGRAM, timeout or 0.0) from error
+                raise subprocess.TimeoutExpired(self.program, timeout or 0.0) from error
             self._end.close()
         return self.returncode
 
@@ -74,23 +71,24 @@ def forked(
     variables: Mapping[str, str],
     streams: tuple[int, int],
     ignored: Sequence[int] = (),
+    program: str = DRIVER,
 ) -> Forked:
-    """A driver in a session of its own that runs in a folder, prints to two descriptors and ignores some signals."""
+    """A program in a session of its own that runs in a folder, prints to two descriptors and ignores some signals."""
     request = {"argv": [*argv], "folder": str(folder), "variables": environment(variables), "ignored": [*ignored]}
     ours, its = socket.socketpair()
     with its:
-        socket.send_fds(_hatchery(), [b"r"], [*streams, its.fileno()])
+        socket.send_fds(_hatchery(program), [b"r"], [*streams, its.fileno()])
         ours.sendall(json.dumps(request).encode() + b"\n")
-    return Forked(pid=int(_line(ours)), _end=ours)
+    return Forked(program=program, pid=int(_line(ours)), _end=ours)
 
 
 def started(
     argv: Sequence[str], *, folder: Path, variables: Mapping[str, str], streams: tuple[int, int]
 ) -> subprocess.Popen[bytes]:
-    """The same driver, for which Python starts anew."""
+    """A driver for which Python starts anew."""
     out, err = streams
     return subprocess.Popen(
-        [sys.executable, "-m", PROGRAM, *argv],
+        [sys.executable, "-m", DRIVER, *argv],
         cwd=folder,
         env=environment(variables),
         stdin=subprocess.DEVNULL,
@@ -101,12 +99,12 @@ def started(
 
 
 @functools.cache
-def _hatchery() -> socket.socket:
-    """Where the process of this one's drivers takes requests; it ends with this process."""
+def _hatchery(program: str) -> socket.socket:
+    """Where the process that this one's programs are forked from takes requests; it ends with this process."""
     ours, its = socket.socketpair()
     with its:
         process = subprocess.Popen(
-            [sys.executable, "-m", "support.hatchery", str(its.fileno())],
+            [sys.executable, "-m", "support.hatchery", program, str(its.fileno())],
             env=environment(os.environ),
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
@@ -126,26 +124,26 @@ def _line(connection: socket.socket) -> str:
     while not told.endswith(b"\n"):
         piece = connection.recv(1)
         if not piece:
-            msg = "the process that drivers are forked from has ended"
+            msg = "the process that programs are forked from has ended"
             raise EOFError(msg)
         told += piece
     return told.decode()
 
 
-def _serve(requests: socket.socket) -> None:
-    """Fork a driver for each request, until nobody can send one any more."""
-    driver = _imported()
+def _serve(name: str, requests: socket.socket) -> None:
+    """Fork a program for each request, until nobody can send one any more."""
+    program = _imported(name)
     ended, waking = socket.socketpair()
     for side in (ended, waking):
         side.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
-    drivers: dict[int, socket.socket] = {}
+    running: dict[int, socket.socket] = {}
     while True:
         ready, _, _ = select.select([requests, ended], [], [])
         if ended in ready:
             ended.recv(_ENOUGH)
-            _tell(drivers)
+            _tell(running)
         if requests in ready:
             message, received, _, _ = socket.recv_fds(requests, 1, 3)
             if not message:
@@ -155,40 +153,39 @@ def _serve(requests: socket.socket) -> None:
             request = json.loads(its.makefile().readline())
             if (pid := os.fork()) == 0:
                 signal.set_wakeup_fd(-1)
-                for other in (requests, ended, waking, *drivers.values()):
+                for other in (requests, ended, waking, *running.values()):
                     other.close()
-                _become(request, streams)
+                _become(name, request, streams)
                 # Not before it leads a group of its own, to which a test may send a signal at once.
                 its.sendall(f"{os.getpid()}\n".encode())
                 its.close()
-                driver.drive(request["argv"])
+                program.drive(request["argv"])
             for stream in streams:
                 os.close(stream)
-            drivers[pid] = its
+            running[pid] = its
 
 
-def _imported() -> Any:
-    """The driver's module, once it and all that it may need is imported."""
-    driver: ModuleType = importlib.import_module(PROGRAM)
-    for name in LATER:
-        importlib.import_module(name)
+def _imported(name: str) -> Any:
+    """A program's module, once it and all that it may need is imported."""
+    program: Any = importlib.import_module(name)
+    program.ready()
     # None of it is ever garbage, and a page that nobody writes to is shared.
     gc.collect()
     gc.freeze()
-    return driver
+    return program
 
 
-def _tell(drivers: dict[int, socket.socket]) -> None:
-    """Tell whoever waits for them that drivers have ended."""
-    while drivers:
+def _tell(running: dict[int, socket.socket]) -> None:
+    """Tell whoever waits for them that programs have ended."""
+    while running:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        with drivers.pop(pid) as end, contextlib.suppress(OSError):  # nobody may wait any more
+        with running.pop(pid) as end, contextlib.suppress(OSError):  # nobody may wait any more
             end.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
+def _become(program: str, request: dict[str, Any], streams: Sequence[int]) -> None:
     """Make of a forked process what Python makes of one that it starts with `-m`."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -199,9 +196,9 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["variables"])
-    sys.path[0] = request["folder"]
-    sys.argv[:] = [str(Path(__file__).with_name("driver.py")), *request["argv"]]
-    sys.orig_argv[:] = [sys.executable, "-m", PROGRAM, *request["argv"]]
+    sys.path[:] = _path(request["folder"])
+    sys.argv[:] = [str(sys.modules[program].__file__), *request["argv"]]
+    sys.orig_argv[:] = [sys.executable, "-m", program, *request["argv"]]
     # Nothing that a process which it starts would import as its own main module.
     sys.modules["__main__"] = ModuleType("__main__")
     for descriptor, given in zip((1, 2), streams):
@@ -217,8 +214,14 @@ def _opened(descriptor: int, *, buffering: int, errors: str) -> TextIO:
     return open(descriptor, "w", buffering=buffering, encoding=sys.getdefaultencoding(), errors=errors, closefd=False)
 
 
+def _path(folder: str) -> list[str]:
+    """Where a Python that starts a program in a folder looks for modules, once the variables are those of the program."""
+    told = os.environ["PYTHONPATH"].split(os.pathsep)
+    return [folder, *told, *(place for place in sys.path[1:] if place not in OURS)]
+
+
 def _main() -> NoReturn:
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
     sys.exit()
 
 
