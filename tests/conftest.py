@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -18,6 +20,8 @@ from support.project import MATRIX, Project, ScriptsHere
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 REPORTS = Path(__file__).parents[1] / "reports"
+# What a test with a marker takes, roughly: only the order of groups hangs on it.
+SECONDS: Final = {"slow": 3.0, "processes": 1.5, "browser": 1.0, "torch": 0.5}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,10 +55,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 # Before pytest-xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage where others reach the same lines, and let one process run the tests of a file.
+    """Measure no coverage where others reach the same lines, let one process run the tests of a file, the longest first.
 
-    That is in slow tests, and in those of torch with other parameters than the first: torch takes 1.5 to 1.7 times as long
-    when it is measured. The tests of a file share what is costly.
+    Not measured are slow tests, and those of torch with other parameters than the first: torch takes 1.5 to 1.7 times as
+    long when it is measured. The tests of a file share what is costly.
     """
     measured = set()
     for item in items:
@@ -64,6 +68,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         measured.add(function)
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    _put_the_longest_first(items)
+
+
+def _put_the_longest_first(items: list[pytest.Item]) -> None:
+    """Sort groups by what their tests' markers let expect, so that no process begins a long one when the others end."""
+    expected: Counter[str] = Counter()
+    groups = {item: str(next(item.iter_markers("xdist_group")).args[0]) for item in items}
+    for item, group in groups.items():
+        expected[group] += sum(SECONDS[name] for name in SECONDS if item.get_closest_marker(name))
+    items.sort(key=lambda item: (-expected[groups[item]], groups[item]))
 
 
 def pytest_collection_finish() -> None:

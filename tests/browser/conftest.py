@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 from qatrix.outcomes import Record
@@ -27,7 +29,8 @@ from support.records import make_diverged, make_failed, make_hostile, make_recor
 # The first is the same without windows of its own, and a page in it takes a third of the processor time.
 _CHROMIUMS: Final = ("chromium-headless-shell", "chromium", "chromium-browser")
 CHROMIUM: Final = next(filter(None, map(shutil.which, _CHROMIUMS)), None)
-SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+# The rules of axe that tell colors apart.
+COLORS: Final = ("color-contrast", "link-in-text-block")
 _ARGUMENTS: Final = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 Report = Callable[[str], Path]
 Open = Callable[..., Page]
@@ -126,6 +129,20 @@ def _write_page_alone(folder: Path, records: list[Record]) -> None:
 @pytest.fixture
 def visit(browser: Browser, report: Report) -> Iterator[Open]:
     """Opens a report in a window of its own; any request beyond the report's files, and any error, fails the test."""
+    with _windows(browser, report) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def demo(browser: Browser, report: Report) -> Iterator[Page]:
+    """One window for the tests of a file that do nothing to it but type queries."""
+    with _windows(browser, report) as opened:
+        yield opened("demo")
+
+
+@contextmanager
+def _windows(browser: Browser, report: Report) -> Iterator[Open]:
+    """What opens windows that are closed at the end, when no error, dialog or request may have been seen in them."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
@@ -146,13 +163,18 @@ def visit(browser: Browser, report: Report) -> Iterator[Open]:
     assert wrong == []
 
 
-def in_both_schemes(page: Page, find: Callable[[Page], Iterable[Any]]) -> list[tuple[str, Any]]:
-    """What is found on one page in either scheme, which differ in the colors of its style sheet alone."""
-    found: list[tuple[str, Any]] = []
-    for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
-        found += [(scheme, item) for item in find(page)]
-    return found
+def violations(page: Page, rules: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What axe finds on a page, by all its rules or by these alone: each rule with the first place."""
+    found = Axe().run(page, options={"resultTypes": ["violations"], **({"runOnly": [*rules]} if rules else {})})
+    return [(item["id"], item["nodes"][0]["html"][:200]) for item in found.response["violations"]]
+
+
+def violations_in_both_schemes(page: Page) -> dict[str, list[tuple[str, str]]]:
+    """The same in either scheme, which differ in the colors of the style sheet alone: in one axe looks at these."""
+    page.emulate_media(color_scheme="light")
+    light = violations(page)
+    page.emulate_media(color_scheme="dark")
+    return {scheme: found for scheme, found in (("light", light), ("dark", violations(page, COLORS))) if found}
 
 
 def _watch(page: Page, allowed: str, wrong: list[str]) -> None:

@@ -56,10 +56,9 @@ def search(page: Page, query: str) -> int:
         ("conv_bn/conv_bn/conv=conv_transpose,dim=1", 2),
     ],
 )
-def test_a_query_finds_its_cases(visit: Open, query: str, fitting: int) -> None:
-    page = visit()
-    assert search(page, query) == fitting
-    expect(page.locator("#query-fault")).to_have_text("")
+def test_a_query_finds_its_cases(demo: Page, query: str, fitting: int) -> None:
+    assert search(demo, query) == fitting
+    expect(demo.locator("#query-fault")).to_have_text("")
 
 
 @pytest.mark.parametrize(
@@ -85,13 +84,13 @@ def test_a_query_finds_its_cases(visit: Open, query: str, fitting: int) -> None:
         ("(" * 200, "nested too deeply"),
     ],
 )
-def test_what_cannot_be_read_is_said_and_leaves_the_last_result(visit: Open, query: str, says: str) -> None:
-    page = visit(fragment="#q=verdict:failed")
-    assert search(page, query) == 6
-    assert says in page.locator("#query-fault").inner_text()
-    assert page.locator("#query").get_attribute("aria-invalid") == "true"
-    assert search(page, "verdict:exact") == 38
-    assert page.locator("#query").get_attribute("aria-invalid") == "false"
+def test_what_cannot_be_read_is_said_and_leaves_the_last_result(demo: Page, query: str, says: str) -> None:
+    assert search(demo, "verdict:failed") == 6
+    assert search(demo, query) == 6
+    assert says in demo.locator("#query-fault").inner_text()
+    assert demo.locator("#query").get_attribute("aria-invalid") == "true"
+    assert search(demo, "verdict:exact") == 38
+    assert demo.locator("#query").get_attribute("aria-invalid") == "false"
 
 
 def test_a_hostile_query_is_text(visit: Open) -> None:

@@ -6,6 +6,7 @@ tests hold equal to the bit.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import subprocess
@@ -22,6 +23,8 @@ from support import hatchery
 
 PROGRAM: Final = "support.warm"
 PATIENCE: Final = 600.0
+# What is entered for as long as the process lives, and would be left as soon as nothing refers to it.
+_ENTERED: Final = contextlib.ExitStack()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ def ready() -> None:
 
     assert all(preload.READY[name] for name in ("pt2e", "fx"))
     driver.ready()
-    pattern_cache().__enter__()
+    _ENTERED.enter_context(pattern_cache())
 
 
 def drive(argv: list[str]) -> NoReturn:
