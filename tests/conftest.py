@@ -55,17 +55,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 # Before pytest-xdist reads the groups.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage where others reach the same lines, let one process run the tests of a file, the longest first.
-
-    Not measured are slow tests, and those of torch with other parameters than the first: torch takes 1.5 to 1.7 times as
-    long when it is measured. The tests of a file share what is costly.
-    """
-    measured = set()
+    """Let one process run the tests of a file, which share what is costly, the longest files first."""
     for item in items:
-        function = item.nodeid.partition("[")[0]
-        if item.get_closest_marker("slow") or (item.get_closest_marker("torch") and function in measured):
-            item.add_marker("no_cover")
-        measured.add(function)
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     _put_the_longest_first(items)

@@ -107,7 +107,7 @@ def test_pytest_runs_the_cases_that_a_line_names(
         small.write({name: text})
     monkeypatch.chdir(small.path)
     ended = pytester.inline_run(
-        "-p", "no:cov", "-p", "no:cacheprovider", "--rootdir", str(small.path), *shlex.split(line)[1:]
+        "-p", "no:slipcover", "-p", "no:cacheprovider", "--rootdir", str(small.path), *shlex.split(line)[1:]
     )
 
     passed, _, failed = ended.listoutcomes()

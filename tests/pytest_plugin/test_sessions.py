@@ -85,7 +85,7 @@ class Session:
 
     def run(self, *arguments: str) -> str:
         """What pytest prints."""
-        ended = self.pytester.runpytest_subprocess("-p", "no:cov", *arguments)
+        ended = self.pytester.runpytest_subprocess("-p", "no:slipcover", *arguments)
         return f"{ended.stdout}{ended.stderr}"
 
     def collected(self, *arguments: str) -> list[str]:
