@@ -128,7 +128,7 @@ def test_the_packaged_matrix_is_used_in_an_empty_folder(installed: Path, tmp_pat
 @pytest.mark.torch
 def test_init_then_run_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     init = qatrix(installed, tmp_path, "init")
-    run = qatrix(installed, tmp_path, "run", "--case", "conv_no_bias/conv/*dim=1*")
+    run = qatrix(installed, tmp_path, "run", "--case", "ptq/conv_relu/dim=2*")
 
     assert init.returncode == 0, init.stderr
     assert run.returncode == 0, run.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 
 from qatrix.codec import dumps, loads
 from qatrix.diagnoses import Cause, Diagnosis
-from qatrix.execute.captures import Captures
 from qatrix.execute.diagnosing import diagnose, draw
 from qatrix.execute.options import Execution
 from qatrix.execute.workers import torch_ready
@@ -157,24 +155,14 @@ def test_what_recording_runs_is_what_the_case_runs(tmp_path: Path, run: Callable
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet18", "mobilenet_v2"])
-def test_whole_models_are_aligned_layer_by_layer_within_five_times_their_own_time(
-    run: Callable[..., Record], model: str
-) -> None:
+def test_whole_models_are_aligned_layer_by_layer(model: str) -> None:
     case, *_ = shipped_cases(f"{model}/*per_channel*")
-    captures = Captures()
-    # Processor time, since other tests run beside this one.
-    began = time.process_time()
-    diagnosis = diagnose(case, captures=captures)
-    diagnosed = time.process_time()
-    # Without an export, which its diagnosis has made.
-    run(case, captures=captures)
-    further, own = diagnosed - began, time.process_time() - diagnosed
+    diagnosis = diagnose(case)
 
     assert diagnosis.notes == ()
     assert diagnosis.first is None
     both = [row for row in diagnosis.points[0].layers if row.left_node and row.right_node]
     assert len(both) == len(diagnosis.points[0].layers) > 100
-    assert further < 5 * own
 
 
 class FailingInConvert:

@@ -13,6 +13,7 @@ from torch import fx
 from qatrix.pipelines import pattern_cache, torchenv
 from qatrix.pipelines.pattern_cache import ahead
 from qatrix.pipelines.pattern_cache.keys import key_of
+from qatrix.pipelines.traced import Sine
 
 pytestmark = pytest.mark.torch
 
@@ -24,10 +25,10 @@ class Exports:
         self.asked: list[Any] = []
         (self.real, *_) = (getattr(module, torchenv.PATTERN_FUNCTION) for module in torchenv.pattern_modules())
         self.__module__ = self.real.__module__
-        self.graph: fx.GraphModule = self.real(ahead._Sine(), (torch.ones(1),))
+        self.graph: fx.GraphModule = self.real(Sine(), (torch.ones(1),))
 
     def __call__(self, pattern: Any, inputs: tuple[Any, ...], is_cuda: bool = False, **keywords: Any) -> fx.GraphModule:
-        if not isinstance(pattern, ahead._Sine):
+        if not isinstance(pattern, Sine):
             self.asked.append(key_of(pattern, inputs, is_cuda=is_cuda, keywords=keywords))
         return copy.deepcopy(self.graph)
 

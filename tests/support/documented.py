@@ -54,7 +54,7 @@ ELSEWHERE: Final = {
     "tox -e mutants -- --kind relu_lost --model dropped": _HOURS,
     "tox -e quick": _TESTS,
     "tox -e tests -- tests/judge -n 0": _TESTS,
-    "tox -e tests -- tests/test_contradictions.py -n 0 --no-cov --results reports/latest": _TESTS,
+    "tox -e tests -- tests/test_contradictions.py -n 0 --results reports/latest": _TESTS,
     "tox -m releases": _OTHER_TORCH,
 }
 

@@ -23,7 +23,7 @@ def without_times(record: Record) -> Record:
         name: replace(
             outcome,
             stages=tuple(replace(stage, seconds=0.0) for stage in outcome.stages),
-            error=None if outcome.error is None else _without_counters(outcome.error),
+            error=None if outcome.error is None else _the_same_everywhere(outcome.error),
         )
         for name, outcome in record.pipelines.items()
     }
@@ -31,6 +31,10 @@ def without_times(record: Record) -> Record:
     return replace(record, pipelines=pipelines, diagnosis=diagnosis, seconds=0.0)
 
 
-def _without_counters(error: ErrorReport) -> ErrorReport:
-    """The error with one name for all code that torch generates, which it numbers."""
-    return replace(error, traceback=re.sub(r"<eval_with_key>\.\d+", "<generated>", error.traceback))
+def _the_same_everywhere(error: ErrorReport) -> ErrorReport:
+    """The error with one name for all code that torch generates, which it numbers, and without marks below lines.
+
+    Code whose coverage is measured has no columns, and that of workers is not measured.
+    """
+    unmarked = re.sub(r"^ *\^+\n", "", error.traceback, flags=re.MULTILINE)
+    return replace(error, traceback=re.sub(r"<eval_with_key>\.\d+", "<generated>", unmarked))

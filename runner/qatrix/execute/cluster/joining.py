@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qatrix.errors import EnvironmentUnusable, UsageError
+from qatrix.execute.cluster.greeting import greeting
 from qatrix.execute.scratch import short_path
 
 INSTALL: Final = 'pip install "qatrix[ray]"'
@@ -174,12 +175,7 @@ def _read_switches(ray: Any) -> None:
 
 def _demand_answer(ray: Any) -> None:
     """Raise where a task does not come back, for instance because its node has another token than this process."""
-
-    def answer() -> Iterator[bool]:
-        yield True
-
-    # Defined here, so that Ray sends the function itself: a node without qatrix answers, too.
-    task = ray.remote(num_cpus=0, num_returns="streaming", max_retries=0)(answer)
+    task = ray.remote(num_cpus=0, num_returns="streaming", max_retries=0)(greeting())
     ready, _ = ray.wait([task.remote()], timeout=_ANSWER_SECONDS)
     if not ready:
         msg = f"a task did not come back within {_ANSWER_SECONDS:g} seconds (are RAY_AUTH_MODE and its token the same?)"

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from qatrix.declare.spec import Pt2ePreset
 from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.quantizers import made_quantizer
+from qatrix.pipelines.traced import Sine
 
 # Its annotators ask for patterns, too.
 _PRESET: Final = Pt2ePreset(quantizer="XNNPACKQuantizer", config={"is_per_channel": True, "is_qat": True})
@@ -54,7 +55,7 @@ def requests(export: Export, bindings: Sequence[types.ModuleType], stand_in: Sta
     if not export.__module__.startswith(torchenv.pt2e_api().home):
         return []
     asked: list[Request] = []
-    nothing = export(_Sine(), (torch.ones(1),))
+    nothing = export(Sine(), (torch.ones(1),))
 
     def record(_: Export) -> Export:
         def asked_for(*arguments: Any, **keywords: Any) -> fx.GraphModule:
@@ -83,11 +84,3 @@ def _quantize() -> None:
         prepared = api.prepare_qat(captured, quantizer)
         prepared(*inputs)
         api.convert(prepared)
-
-
-class _Sine(nn.Module):
-    """A pattern that matches nothing in that model, of the form whose nodes have names."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        result = torch.sin(x)
-        return result, {"output": result}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import fx, nn
+from torch import fx
 
 from qatrix.declare.spec import Settings
 from qatrix.lowerings import Ran
@@ -22,6 +22,7 @@ from qatrix.pipelines import torchenv
 from qatrix.pipelines.inputs import Inputs
 from qatrix.pipelines.runtimes import Program, onednn
 from qatrix.pipelines.runtimes.compiling import recursion_limit_kept, settings
+from qatrix.pipelines.traced import Positional
 
 _FOLDER: Final = "TORCHINDUCTOR_CACHE_DIR"
 # What Inductor sets for itself while it loads the code that it has compiled.
@@ -111,7 +112,7 @@ def _ran(kernels: Any, graphs: Any, places: onednn.Places) -> Ran:
 def _lowered(program: Program) -> Lowered:
     positional = bool(program.inputs.kwargs)
     inputs = _positional(program.inputs) if positional else program.inputs
-    module = _Positional(program.module, program.inputs) if positional else program.module
+    module = Positional(program.module, program.inputs) if positional else program.module
     lowered: Any = torchenv.x86_lowering()(module, inputs.copies().args)
     return Lowered(module=lowered, places=onednn.Places.of(program.module), positional=positional)
 
@@ -164,18 +165,6 @@ def _set_back(variables: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-class _Positional(nn.Module):
-    """A program whose keyword arguments come by position, because the lowering takes positional arguments alone."""
-
-    def __init__(self, program: nn.Module, inputs: Inputs) -> None:
-        super().__init__()
-        self.program = program
-        self._count, self._names = len(inputs.args), tuple(inputs.kwargs)
-
-    def forward(self, *values: Any) -> Any:
-        return self.program(*values[: self._count], **dict(zip(self._names, values[self._count :])))
 
 
 def _positional(inputs: Inputs) -> Inputs:
