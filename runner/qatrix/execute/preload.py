@@ -8,6 +8,7 @@ import threading
 
 import torch.hub
 
+from qatrix.cycles import leave_out_what_is_here
 from qatrix.execute import case
 from qatrix.pipelines import PIPELINES
 from qatrix.pipelines.pattern_cache.files import loaded_code
@@ -23,11 +24,8 @@ _progress = vars(torch.hub)["tqdm"]
 if hasattr(_progress, "set_lock"):
     _progress.set_lock(threading.RLock())
 
-# 600,000 objects of imported modules, which every full collection of a worker would search for garbage in vain.
-# Thawed at the end: extensions report as leaked what is never collected.
-gc.freeze()
+leave_out_what_is_here()
+# Extensions report as leaked what is never collected.
 atexit.register(gc.unfreeze)
-# Python's 700 looks for garbage 27 times a case: 7 % of its time, of which 5 % are saved (torch 2.15, two cores).
-gc.set_threshold(10_000)
 
 __all__ = ["READY", "case"]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as TaskTimeout
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,6 +28,7 @@ from pebble import ProcessExpired
 
 from qatrix import codec
 from qatrix.claims import Verdict
+from qatrix.cycles import few_searches_for_cycles
 from qatrix.declare.spec import Case
 from qatrix.execute import isolation
 from qatrix.execute.options import Execution
@@ -82,7 +83,7 @@ def warm_up(options: Execution, preload: Sequence[str] = PRELOAD) -> None:
 def _in_this_process(
     cases: Sequence[Case], options: Execution, on_start: Callable[[Case], None], run: RunCase | None
 ) -> Iterator[Record]:
-    with torch_ready(options) if run is None else nullcontext(run) as ready:
+    with torch_ready(options) if run is None else nullcontext(run) as ready, few_searches_for_cycles():
         waiting, case = Waiting(cases), None
         while (case := waiting.take(after=case)) is not None:
             on_start(case)
@@ -301,5 +302,8 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
     if not options.pattern_cache:
         yield functools.partial(run_case, diagnose=options.diagnose, frozen=frozen)
         return
-    with memoised_patterns(), histogram_memory(), handler_memory(), code_memory(), late_code(), no_static_guards():
+    memories = (memoised_patterns, histogram_memory, handler_memory, code_memory)
+    with ExitStack() as stack:
+        for shortcut in (*memories, late_code, no_static_guards):
+            stack.enter_context(shortcut())
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)
