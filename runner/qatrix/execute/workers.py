@@ -285,6 +285,7 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
 
     from qatrix.execute.captures import Captures
     from qatrix.execute.case import run_case
+    from qatrix.pipelines.decompositions import quick_decompositions
     from qatrix.pipelines.generated_code import code_memory
     from qatrix.pipelines.guards import no_static_guards
     from qatrix.pipelines.handlers import handler_memory
@@ -304,6 +305,6 @@ def torch_ready(options: Execution) -> Iterator[RunCase]:
         return
     memories = (memoised_patterns, histogram_memory, handler_memory, code_memory)
     with ExitStack() as stack:
-        for shortcut in (*memories, late_code, no_static_guards):
+        for shortcut in (*memories, late_code, no_static_guards, quick_decompositions):
             stack.enter_context(shortcut())
         yield functools.partial(run_case, captures=Captures(), diagnose=options.diagnose, frozen=frozen)

@@ -21,7 +21,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from qatrix.pipelines.inputs import Inputs
-from qatrix.pipelines.torchenv.importing import RELEASE, PackageMissing, imported
+from qatrix.pipelines.torchenv.importing import RELEASE, imported, imported_if_there
 
 # Makes a program of the captured model; each call gives one of its own, with weights of its own.
 Programs = Callable[[], nn.Module]
@@ -34,6 +34,7 @@ _EXPORT: Final = (2, 8)
 _BATCH: Final = "batch"
 _FLOAT_NAMES: Final = "float_names"
 _TRACER: Final = "torch._dynamo.functional_export"
+_DECOMPOSERS: Final = ("torch._export.utils", "torch.export.decomp_utils", "torch.export.exported_program")
 _TRACED: Final = (_TRACER, "torch._dynamo.eval_frame")
 # What torch.compile imports when it first compiles.
 _COMPILER: Final = "torch._inductor.compile_fx"
@@ -121,10 +122,12 @@ def reset_compiler() -> None:
 
 def export_tracer() -> types.ModuleType | None:
     """The module in which dynamo traces what is exported; None in releases that trace it elsewhere."""
-    try:
-        return imported(_TRACER)
-    except PackageMissing:
-        return None
+    return imported_if_there(_TRACER)
+
+
+def decomposers() -> tuple[types.ModuleType | None, ...]:
+    """The modules that know the walk through all composite ops: its own, and who has imported it by name."""
+    return tuple(map(imported_if_there, _DECOMPOSERS))
 
 
 def forget_programs() -> None:

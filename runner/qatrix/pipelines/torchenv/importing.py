@@ -51,6 +51,14 @@ def imported(name: str) -> types.ModuleType:
         raise PackageMissing(msg) from error
 
 
+def imported_if_there(name: str) -> types.ModuleType | None:
+    """The module of that name, None where this release has none that can be imported."""
+    try:
+        return imported(name)
+    except PackageMissing:
+        return None
+
+
 def _is_being_imported(module: types.ModuleType) -> bool:
     return getattr(getattr(module, "__spec__", None), "_initializing", False)
 
