@@ -150,15 +150,6 @@ def _compiling(seen: Callable[[fx.Graph], None] = lambda _: None) -> Iterator[No
             _set_back(before)
 
 
-def find_vector_units() -> None:
-    """Have this process, and those that will be forked from it, know which vector instructions Inductor may use.
-
-    That takes seconds, because a program is compiled and run for each, and depends on no case.
-    """
-    with _compiling():
-        pass
-
-
 def _set_back(variables: Mapping[str, str | None]) -> None:
     for name, value in variables.items():
         if value is None:
