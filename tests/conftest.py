@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _put_the_longest_first(items: list[pytest.Item]) -> None:
     """Sort groups by what their tests' markers let expect, so that no process begins a long one when the others end."""
-    expected: Counter[str] = Counter()
+    expected: defaultdict[str, float] = defaultdict(float)
     groups = {item: str(next(item.iter_markers("xdist_group")).args[0]) for item in items}
     for item, group in groups.items():
         expected[group] += sum(SECONDS[name] for name in SECONDS if item.get_closest_marker(name))
