@@ -151,9 +151,7 @@ def _mapping(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
             warnings.simplefilter("ignore")
             yield map
         return
-    # All of them are forked from one that has imported torch.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin) as pool:
         yield pool.map
 

@@ -65,7 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _put_the_longest_first(items: list[pytest.Item]) -> None:
     """Sort groups by what their tests' markers let expect, so that no process begins a long one when the others end."""
     expected: defaultdict[str, float] = defaultdict(float)
-    groups = {item: str(next(item.iter_markers("xdist_group")).args[0]) for item in items}
+    # As pytest-xdist joins them.
+    groups = {item: "_".join(sorted({mark.args[0] for mark in item.iter_markers("xdist_group")})) for item in items}
     for item, group in groups.items():
         expected[group] += sum(SECONDS[name] for name in SECONDS if item.get_closest_marker(name))
     items.sort(key=lambda item: (-expected[groups[item]], groups[item]))

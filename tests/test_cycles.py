@@ -8,6 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from qatrix.cycles import few_searches_for_cycles
+from qatrix.declare.spec import Case
+from qatrix.execute.options import Execution
+from qatrix.execute.workers import execute
+from qatrix.outcomes import Record
+from support import specs
+from support.waiting import waiting
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +44,17 @@ def test_where_somebody_has_seen_to_that_nothing_changes() -> None:
         assert gc.get_threshold() == before
 
     assert gc.get_freeze_count() == frozen
+
+
+def test_cases_of_this_process_run_inside_of_it() -> None:
+    seen: list[int] = []
+
+    def run(case: Case) -> Record:
+        seen.append(gc.get_threshold()[0])
+        return waiting(case)
+
+    records = list(execute([specs.case("s/a/n=1")], options=Execution(workers=0), on_start=lambda _: None, run=run))
+
+    assert [record.verdict for record in records] == ["close"]
+    assert seen == [10_000]
+    assert gc.get_threshold()[0] == 700

@@ -24,14 +24,14 @@ def no_search_for_cycles() -> Iterator[None]:
 
 
 def leave_out_what_is_here() -> None:
-    """Search seldom, and not among the objects of now: those of imported modules, 600,000, are no garbage."""
+    """Collect rarely, and skip the objects that exist now: 600,000 of imported modules are no garbage."""
     gc.freeze()
     gc.set_threshold(_OBJECTS)
 
 
 @contextlib.contextmanager
 def few_searches_for_cycles() -> Iterator[None]:
-    """Inside the block what was here before is left out; where somebody has seen to that, nothing changes."""
+    """Inside the block, objects from before it are skipped; it does nothing if some are frozen already."""
     if gc.get_freeze_count():
         yield
         return

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 from qatrix.outcomes import Record
 from qatrix.report.frames import report_data
@@ -129,38 +129,62 @@ def _write_page_alone(folder: Path, records: list[Record]) -> None:
 @pytest.fixture
 def visit(browser: Browser, report: Report) -> Iterator[Open]:
     """Opens a report in a window of its own; any request beyond the report's files, and any error, fails the test."""
-    with _windows(browser, report) as opened:
-        yield opened
+    pages = Pages(browser, report)
+    try:
+        yield pages.open
+    finally:
+        pages.close()
+    pages.demand_no_errors()
 
 
 @pytest.fixture(scope="module")
-def demo(browser: Browser, report: Report) -> Iterator[Page]:
-    """One window for the tests of a file that do nothing to it but type queries."""
-    with _windows(browser, report) as opened:
-        yield opened("demo")
+def _demo(browser: Browser, report: Report) -> Iterator[tuple[Pages, Page]]:
+    pages = Pages(browser, report)
+    try:
+        yield pages, pages.open()
+    finally:
+        pages.close()
 
 
-@contextmanager
-def _windows(browser: Browser, report: Report) -> Iterator[Open]:
-    """What opens windows that are closed at the end, when no error, dialog or request may have been seen in them."""
-    contexts: list[BrowserContext] = []
-    wrong: list[str] = []
+@pytest.fixture
+def demo(_demo: tuple[Pages, Page]) -> Iterator[Page]:
+    """The window of all tests of a file that do nothing but type queries: each finds every case in it."""
+    pages, page = _demo
+    page.fill("#query", "")
+    expect(page.locator("#filter-count")).to_have_text(re.compile("^59 "))
+    yield page
+    pages.demand_no_errors()
 
-    def opened(name: str = "demo", fragment: str = "", *, ready: bool = True, **options: object) -> Page:
-        path = report(name)
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]  # as Playwright has them
-        contexts.append(context)
+
+class Pages:
+    """Opens reports, and notes every error, dialog and request in their windows that may not be."""
+
+    def __init__(self, browser: Browser, report: Report) -> None:
+        self._browser, self._report = browser, report
+        self._contexts: list[BrowserContext] = []
+        self._wrong: list[str] = []
+
+    def open(self, name: str = "demo", fragment: str = "", *, ready: bool = True, **options: object) -> Page:
+        """The page of a run in a window of its own."""
+        path = self._report(name)
+        context = self._browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]  # as Playwright has them
+        self._contexts.append(context)
         page = context.new_page()
-        _watch(page, path.parent.as_uri(), wrong)
+        _watch(page, path.parent.as_uri(), self._wrong)
         page.goto(path.as_uri() + fragment)
         if ready:
             page.wait_for_selector("html.ready", timeout=60_000)
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    def close(self) -> None:
+        """Close them all."""
+        for context in self._contexts:
+            context.close()
+
+    def demand_no_errors(self) -> None:
+        """Fail where something was noted, which is forgotten then."""
+        wrong, self._wrong[:] = [*self._wrong], []
+        assert wrong == []
 
 
 def violations(page: Page, rules: Sequence[str] = ()) -> list[tuple[str, str]]:

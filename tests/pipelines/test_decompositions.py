@@ -23,7 +23,7 @@ LOOK_UP = "_materialize_cpp_cia_ops"
 @pytest.fixture
 def utils() -> Any:
     module = torchenv.decomposers()[0]
-    if not hasattr(module, WALK):
+    if not (hasattr(module, WALK) and hasattr(module, LOOK_UP)):
         pytest.skip("this release fills its tables otherwise")
     return module
 

@@ -32,7 +32,7 @@ _ENOUGH: Final = 100_000
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a program, which finds what it imports after what these tell it."""
+    """The variables of a program, which searches its own PYTHONPATH before ours."""
     told = variables.get("PYTHONPATH")
     return {**variables, "PYTHONPATH": os.pathsep.join([*([told] if told else []), *OURS])}
 
@@ -105,7 +105,8 @@ def _hatchery(program: str) -> socket.socket:
     with its:
         process = subprocess.Popen(
             [sys.executable, "-m", "support.hatchery", program, str(its.fileno())],
-            env=environment(os.environ),
+            # The variables of each program say where it looks for modules, and not those of whoever types pytest.
+            env=environment({**os.environ, "PYTHONPATH": ""}),
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
         )

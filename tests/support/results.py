@@ -36,5 +36,5 @@ def _the_same_everywhere(error: ErrorReport) -> ErrorReport:
 
     Code whose coverage is measured has no columns, and that of workers is not measured.
     """
-    unmarked = re.sub(r"^ *\^+\n", "", error.traceback, flags=re.MULTILINE)
+    unmarked = re.sub(r"^ *[~^]+\n", "", error.traceback, flags=re.MULTILINE)
     return replace(error, traceback=re.sub(r"<eval_with_key>\.\d+", "<generated>", unmarked))

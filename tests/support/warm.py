@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,6 @@ from support import hatchery
 
 PROGRAM: Final = "support.warm"
 PATIENCE: Final = 600.0
-# What is entered for as long as the process lives, and would be left as soon as nothing refers to it.
-_ENTERED: Final = contextlib.ExitStack()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,14 @@ def _ended(argv: Sequence[str], *, folder: Path, variables: Mapping[str, str]) -
         told = {**os.environ, **variables}
         streams = out.fileno(), err.fileno()
         forked = hatchery.forked(argv, folder=folder, variables=told, streams=streams, program=PROGRAM)
-        return Ended(returncode=forked.wait(PATIENCE), stdout=_printed(out), stderr=_printed(err))
+        try:
+            code = forked.wait(PATIENCE)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(forked.pid, signal.SIGKILL)
+            error.add_note(f"{[*argv]} printed: {_printed(out)}{_printed(err)}")
+            raise
+        return Ended(returncode=code, stdout=_printed(out), stderr=_printed(err))
 
 
 def _printed(file: IO[bytes]) -> str:
@@ -79,25 +85,27 @@ def _printed(file: IO[bytes]) -> str:
 
 
 def ready() -> None:
-    """Import what cases need, and keep the patterns of PT2E for good."""
+    """Import what cases and commands need."""
     from qatrix.execute import preload
-    from qatrix.pipelines.pattern_cache import pattern_cache
     from support import driver
 
     assert all(preload.READY[name] for name in ("pt2e", "fx"))
     driver.ready()
-    _ENTERED.enter_context(pattern_cache())
 
 
 def drive(argv: list[str]) -> NoReturn:
-    """Run a script or a command, and end the process."""
+    """Run a script or a command, and end the process at once: what is registered with atexit is not run."""
     kind, *rest = argv
     sys.path[:] = [place for place in sys.path if place not in hatchery.OURS]
     code = 0
     try:
         _run_script(*rest) if kind == "script" else _run_command(rest)
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if ended.code is None or isinstance(ended.code, int):
+            code = ended.code or 0
+        else:
+            print(ended.code, file=sys.stderr)
+            code = 1
     except BaseException:  # noqa: BLE001 - the process ends here
         traceback.print_exc()
         code = 1
@@ -107,9 +115,12 @@ def drive(argv: list[str]) -> NoReturn:
 
 
 def _run_script(place: str, *path: str) -> None:
+    from qatrix.pipelines.pattern_cache import pattern_cache
+
     sys.path[:] = [str(Path(place).parent), *path, *sys.path[1:]]
     sys.argv[:] = [place]
-    found = runpy.run_path(place, run_name="__main__")
+    with pattern_cache():
+        found = runpy.run_path(place, run_name="__main__")
     assert not [item for item in found.values() if isinstance(item, ModuleType) and item.__name__ == "qatrix"]
 
 
