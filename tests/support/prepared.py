@@ -35,7 +35,7 @@ _SUITES: Final = {
     "conv": ("*",),
     "conv_bn": ("*",),
     "conv_transpose_bn": ("*",),
-    "deployed": ("deployed", "deployed_on_executorch"),
+    "deployed": ("deployed", "deployed_packaged", "deployed_on_executorch"),
 }
 # Nor do patterns that none of these has.
 _UNUSED: Final = ("activation_functions", "activations_in_place", "batch_norms", "pools", "torchvision", "transformers")
@@ -201,7 +201,7 @@ def check_out(folder: Path, eps: str) -> None:
 
 def _run(project: Project) -> None:
     """Make the runs that the pages read, the same ones on three releases of torch and on three nights."""
-    named = ("conv_bn*", "conv_no_bias", DIFFERS, "deployed", "deployed_on_executorch")
+    named = ("conv_bn*", "conv_no_bias", DIFFERS, "deployed", "deployed_packaged", "deployed_on_executorch")
     everything = ("run", "--fail-on", "never", *(word for suite in named for word in ("--case", suite)))
     project.execution.records = judged
     project.run(*everything)
