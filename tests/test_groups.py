@@ -32,20 +32,8 @@ def test_a_group_and_a_file_have_one_process_each(tmp_path: Path) -> None:
     for name, text in {"test_a": MODULE, "test_b": MODULE, "test_c": GROUPED, "test_d": GROUPED}.items():
         (folder / f"{name}.py").write_text(text)
     path = os.pathsep.join([str(TESTS), str(TESTS.parent / "runner")])
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "2",
-        "--dist",
-        "loadgroup",
-        "-p",
-        "no:qatrix",
-        "-p",
-        "no:slipcover",
-    ]
+    options = "-q -n 2 --dist loadgroup -p no:qatrix -p no:slipcover"
+    command = [sys.executable, "-m", "pytest", *options.split()]
     environment = {**os.environ, "PYTHONPATH": path, "SEEN": str(tmp_path / "seen")}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert "80 passed" in done.stdout, f"{done.stdout}{done.stderr}"
