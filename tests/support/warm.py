@@ -43,7 +43,7 @@ def run_warm(place: Path, path: Sequence[str] = ()) -> Ended:
 def command(folder: Path, *argv: str, path: Sequence[Path] = ()) -> Ended:
     """Type a command of qatrix in a folder; `path` is where it finds distributions and modules of the user's.
 
-    A run has to be one of `--workers 0`: other workers import torch all the same.
+    A run saves the imports with `--workers 0` alone: other workers import torch all the same.
     """
     told = {"PYTHONPATH": os.pathsep.join(map(str, path)), "NO_COLOR": "1"}
     return _ended(["command", *argv], folder=folder, variables=told)
